@@ -25,7 +25,7 @@ class CalisrError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
 
-class RunFailed(CalisrError):
+class RunFailedError(CalisrError):
     """Training failed: a loss that is not a number, memory that ran out, a broken disk."""
 
     exit_code = 1

@@ -1,0 +1,244 @@
+"""What a run says of itself: one frozen dataclass for each type of line in events.jsonl.
+
+A line is one JSON object: the envelope `{v, seq, attempt, time, step, type}` and the fields of the
+type beside it. `v` is the format version. `seq` counts lines from 0. `attempt` is 1 for the first
+process that trains the run and grows with every resume; steps may repeat then, and the highest
+attempt holds. `time` is Unix seconds (UTC). `step` is the number of optimizer steps done.
+Absent figures are None, never zero. Steps count from 1, epochs are fractions of passes done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+FORMAT_VERSION = 1
+
+EVENT_TYPES: dict[str, type[Event]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events: fields of the envelope that the writer does not fill in itself."""
+
+    type: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super(Event, cls).__init_subclass__(**kwargs)
+        EVENT_TYPES[cls.type] = cls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCreated(Event):
+    """The run directory was made. The first line of every log."""
+
+    type: ClassVar[str] = "run_created"
+    run_id: str
+    config: dict[str, Any]
+    """Resolved settings, as `RunConfig.model_dump(mode="json")`."""
+    synthetic_data: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A process begins (attempt 1) or goes on (later attempts) with training."""
+
+    type: ClassVar[str] = "run_started"
+    groups: tuple[str, ...]
+    """Names of the groups that can switch, in display order; empty where nothing can."""
+    phases: dict[str, str]
+    """Phase of each group now: "fft" or "lft"."""
+    total_steps: int
+    steps_per_epoch: int
+    epochs: int
+    trainable: int
+    """Trainable parameters now."""
+    total: int
+    """Parameters of the dense model (the denominator of the trainable share)."""
+    trainable_lft: int | None
+    """Trainable parameters once every group has switched; None where nothing switches."""
+    train_examples: int
+    validation_examples: int
+    metric: str
+    """Name of the metric that picks the best model."""
+    device: str
+    precision: str
+    decision_steps: tuple[int, ...] = ()
+    """Steps at which decision windows end."""
+    model_summary: str = ""
+    resumed_from: int | None = None
+    """Step of the checkpoint this attempt went on from; None for a fresh start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """Loss and speed, at most a few times a second."""
+
+    type: ClassVar[str] = "progress"
+    epoch: float
+    loss: float
+    """Mean training loss over the steps since the last progress event."""
+    learning_rate: float
+    gradient_norm: float | None = None
+    examples_per_second: float | None = None
+    seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSample:
+    """One group in one stable-rank sample."""
+
+    sr_lft: float
+    """Group score with only the core stepped (sum of stable ranks by default)."""
+    sr_fft: float
+    """Group score with everything stepped."""
+    difference: float
+    """sr_lft - sr_fft, computed without cancellation: negative is a hit."""
+    hit: float
+    """1 for a hit, 0 for none; with rule `vote` the share of matrices with a hit."""
+    hits: float
+    """Hits in this window so far, this sample included."""
+    samples: int
+    """Samples in this window so far, this one included."""
+    fallbacks: int = 0
+    """Matrices for which the fast bound was not clear and the exact value was taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StableRankSampled(Event):
+    """A sampling step was measured."""
+
+    type: ClassVar[str] = "stable_rank_sampled"
+    epoch: float
+    groups: dict[str, GroupSample]
+    seconds: float = 0.0
+    """Time the measurement took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupDecision:
+    """What the end of a window decided for one group."""
+
+    srs: float | None
+    """Stable rank score hits / samples; None in a window without samples."""
+    delta: float
+    hits: float
+    samples: int
+    switch: bool
+    why: str
+    """The reason in words, with the numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SrsEvaluated(Event):
+    """A decision window ended."""
+
+    type: ClassVar[str] = "srs_evaluated"
+    epoch: float
+    groups: dict[str, GroupDecision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSwitched(Event):
+    """A group left FFT for the light method; it never goes back."""
+
+    type: ClassVar[str] = "group_switched"
+    epoch: float
+    group: str
+    why: str
+    """"calibration", "schedule" or "hand", then the reason in words."""
+    trainable_before: int
+    trainable: int
+    total: int
+    freed_bytes: int | None = None
+    """Memory of gradients and optimizer state given back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(Event):
+    """The model was evaluated on the validation set."""
+
+    type: ClassVar[str] = "evaluated"
+    epoch: float
+    metrics: dict[str, float]
+    """Metric name -> value in [-1, 1] or [0, 1]; MNLI has matched and mismatched names."""
+    metric: str
+    value: float
+    """Value of the metric that picks the best model."""
+    best: float
+    best_step: int
+    is_best: bool
+    loss: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSaved(Event):
+    type: ClassVar[str] = "checkpoint_saved"
+    path: str
+    """Relative to the run directory."""
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources(Event):
+    """Device load and memory; what cannot be read is None."""
+
+    type: ClassVar[str] = "resources"
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    """Resident memory of the training process."""
+    gpu_percent: float | None = None
+    gpu_memory_bytes: int | None = None
+    gpu_memory_total_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(Event):
+    type: ClassVar[str] = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """Training goes on after a pause (a resume after a stop is a new `run_started`)."""
+
+    type: ClassVar[str] = "resumed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    """Something the user should know; the run goes on."""
+
+    type: ClassVar[str] = "warning"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Event):
+    """The run was stopped before its end and can be resumed."""
+
+    type: ClassVar[str] = "stopped"
+    reason: str
+    saved: bool
+    """Whether a checkpoint of this very step was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    type: ClassVar[str] = "failed"
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(Event):
+    """The run reached its end. The last line of a finished log."""
+
+    type: ClassVar[str] = "completed"
+    summary: dict[str, Any] = field(default_factory=dict)
+    """metric, best, best_step, last, switched {group: step} or None, trainable_share_fft,
+    trainable_share_lft, mean_trainable_share, seconds, steps, seconds_per_step_fft,
+    seconds_per_step_lft, exported (path or None), fallbacks, samples."""

@@ -1,0 +1,233 @@
+"""What the engine asks of a fine-tuning method.
+
+The engine knows *targets* (the six kinds of weight matrix in every encoder layer) and asks the
+method for one `TargetForm` a target: how this matrix is parametrised, which of its parameters are
+*core* (what the light method trains) and which are *extra* (what only full fine-tuning trains), and
+which dense matrix the two make together (`effective`). Everything else in the model belongs to the
+method's `Attachment`, which names what follows the last switch.
+
+One optimizer step, as the training loop runs it:
+
+    backward                 gradients, possibly over several micro-batches
+    form.pull()              dense gradient -> gradients of the form's own parameters
+    clip, [form.remember() at a sampling step], optimizer.step()
+    form.push()              own parameters -> the dense matrix that the forward pass uses
+    [form.pair()             (W_LFT, W_FFT) of this step, in float64]
+
+Because the optimizer works on each element alone, stepping the core first and the extra later gives
+the same numbers as stepping both at once. So a sample needs no second step: W_LFT is the new core
+with the old extra, W_FFT the new core with the new extra.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from calisr_engine.config.methods import MethodBase
+from calisr_engine.models.components import Target
+
+Phase = Literal["fft", "lft"]
+
+
+@dataclass(frozen=True)
+class StateMove:
+    """How optimizer state goes on when a switch replaces one parameter by another.
+
+    `convert` maps a state tensor of the shape of `source` to one of the shape of `target`.
+    """
+
+    source: nn.Parameter
+    target: nn.Parameter
+    convert: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What a switch changed: parameters that stop training, and optimizer state that moves on."""
+
+    frozen: tuple[nn.Parameter, ...] = ()
+    moves: tuple[StateMove, ...] = ()
+
+
+class TargetForm(ABC):
+    """One target matrix under one method.
+
+    Subclasses keep `phase` and hold their own parameters on `target.module` (so that they are part
+    of the model's `named_parameters`), or in the dense weight itself.
+    """
+
+    phase: Phase = "fft"
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The dense matrix that the forward pass uses, shape (out, in), fp32."""
+        return self.target.weight
+
+    @abstractmethod
+    def core(self) -> list[nn.Parameter]:
+        """Parameters that hold the core (may also hold the extra, as in ChildTuning's FFT)."""
+
+    @abstractmethod
+    def extra(self) -> list[nn.Parameter]:
+        """Parameters that hold only extra; frozen and freed at the switch."""
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Parameters that the optimizer steps in the present phase."""
+        own = self.core() + (self.extra() if self.phase == "fft" else [])
+        return list(dict.fromkeys(own))
+
+    def trainable_count(self, phase: Phase) -> int:
+        """Trainable numbers of this target in `phase` (closed formula, for reports)."""
+        parameters = self.core() + (self.extra() if phase == "fft" else [])
+        return sum(p.numel() for p in dict.fromkeys(parameters))
+
+    def pull(self) -> None:  # noqa: B027
+        """Turn the dense gradient into gradients of the form's own parameters (once a step)."""
+
+    def push(self) -> None:  # noqa: B027
+        """Write the form's own parameters into the dense matrix (once a step)."""
+
+    @abstractmethod
+    def remember(self) -> None:
+        """Keep what the coming optimizer step may change in the extra part."""
+
+    @abstractmethod
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """(W_LFT, W_FFT) of the step since `remember`, float64, shape (out, in); then forget."""
+
+    @abstractmethod
+    def effective(self) -> Tensor:
+        """The dense matrix this form stands for now, float64, shape (out, in)."""
+
+    @abstractmethod
+    def switch(self) -> Switched:
+        """Leave FFT for LFT: freeze the extra for good. Called once."""
+
+    def begin_step(self, step: int) -> None:  # noqa: B027
+        """Called before the forward pass of optimizer step `step` (1-based)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold beside parameters (masks ...); names are the form's own."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        if state:
+            raise ValueError(f"{self.target.name}: unexpected method state {sorted(state)}")
+
+
+@dataclass
+class AttachContext:
+    """What a method may use when it attaches itself.
+
+    Attributes:
+        seed: for the method's own draws; use `generator(name)`, never the global RNG.
+        from_scratch_step: 0 for plain light fine-tuning (the switch is at step 0).
+        calibrated: whether a calibrated or scheduled run follows (some methods have wider default
+            components then).
+        learning_rate, lft_learning_rate, weight_decay, max_grad_norm: the run's settings.
+        total_steps: optimizer steps of the run.
+        gradient_batches: yields training batches on the device, for a pass that gathers gradients
+            (ChildTuning-D's Fisher pass); order is fixed, dropout is drawn apart from training.
+        forward_loss: model and batch -> mean loss.
+    """
+
+    seed: int
+    calibrated: bool
+    learning_rate: float
+    lft_learning_rate: float | None
+    weight_decay: float
+    max_grad_norm: float
+    total_steps: int
+    gradient_batches: Callable[[int | None], Iterable[Mapping[str, Tensor]]]
+    forward_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
+    resuming: bool = False
+    """A checkpoint will be loaded after attaching: skip costly passes whose result it holds."""
+
+    def generator(self, name: str) -> torch.Generator:
+        """A CPU generator seeded by the run's seed and `name` alone."""
+        return seeded_generator(self.seed, name)
+
+
+def seeded_generator(*parts: object) -> torch.Generator:
+    """A CPU generator whose seed is a hash of `parts` (stable over processes and platforms)."""
+    import hashlib
+
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@dataclass
+class ParameterRule:
+    """Optimizer settings that differ from the run's for some parameters."""
+
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+
+
+@dataclass
+class Attachment:
+    """A method attached to a model.
+
+    Attributes:
+        forms: one form for each target that the method covers, in target order.
+        frozen_at_last: parameters outside the forms that stop training once every group has
+            switched (the engine adds embeddings and targets without a form, by settings).
+        never_trained: parameters outside the forms that never train under this method.
+        added: names of parameters that the method added outside the forms (adapters, prefixes).
+        rules: parameter -> optimizer settings of its own.
+    """
+
+    model: nn.Module
+    forms: dict[str, TargetForm]
+    frozen_at_last: list[nn.Parameter] = field(default_factory=list)
+    never_trained: list[nn.Parameter] = field(default_factory=list)
+    rules: dict[nn.Parameter, ParameterRule] = field(default_factory=dict)
+    penalty: Callable[[], Tensor] | None = None
+    """Added to the loss once an optimizer step (diff pruning's expected L0)."""
+    after_step: Callable[[int], None] | None = None
+    """Called after each optimizer step with the step's number (diff pruning's phases)."""
+    extra_state: Callable[[], dict[str, Tensor]] | None = None
+    load_extra_state: Callable[[Mapping[str, Tensor]], None] | None = None
+    notes: list[str] = field(default_factory=list)
+    """Facts worth telling the user before training (reconstruction error of an MPO cap ...)."""
+
+    def merged_state_dict(self) -> dict[str, Tensor] | None:
+        """Weights under the plain transformers names, fp32, contiguous, without method parameters.
+
+        None where the method changed the architecture, so that no plain model holds the result.
+        """
+        raise NotImplementedError
+
+
+class Method(ABC):
+    """A fine-tuning method: settings type and how to attach to a model. Stateless."""
+
+    name: str
+    settings_type: type[MethodBase]
+
+    @abstractmethod
+    def attach(
+        self, model: nn.Module, targets: list[Target], settings: Any, context: AttachContext
+    ) -> Attachment:
+        """Attach to `model`: make one form for each of `targets`.
+
+        All forms start in phase "fft"; the engine switches them (at step 0 for a plain light run).
+        The forward pass must give what it gave before (for methods that change the architecture:
+        what their own definition says at the start).
+        """
+
+    def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
+        """Components that get the light method where the settings name none: all six."""
+        from calisr_engine.config.schema import COMPONENTS
+
+        return COMPONENTS

@@ -1,0 +1,1 @@
+"""Encoders: which there are, where their target matrices are, how they are loaded."""
