@@ -185,6 +185,7 @@ class Attachment:
         never_trained: parameters outside the forms that never train under this method.
         added: names of parameters that the method added outside the forms (adapters, prefixes).
         rules: parameter -> optimizer settings of its own.
+        has_light_phase: False for full fine-tuning, where nothing ever freezes.
     """
 
     model: nn.Module
@@ -192,6 +193,7 @@ class Attachment:
     frozen_at_last: list[nn.Parameter] = field(default_factory=list)
     never_trained: list[nn.Parameter] = field(default_factory=list)
     rules: dict[nn.Parameter, ParameterRule] = field(default_factory=dict)
+    has_light_phase: bool = True
     penalty: Callable[[], Tensor] | None = None
     """Added to the loss once an optimizer step (diff pruning's expected L0)."""
     after_step: Callable[[int], None] | None = None

@@ -1,0 +1,51 @@
+"""Random state: seeded once, kept in checkpoints, never touched by measuring."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def rng_tensors(device: torch.device) -> dict[str, Tensor]:
+    """Torch's random states as uint8 tensors, for a safetensors file."""
+    states = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["device"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["device"] = torch.mps.get_rng_state()
+    return states
+
+
+def rng_json() -> dict[str, Any]:
+    """Python's and NumPy's random states as plain JSON."""
+    version, numbers, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [name, [int(k) for k in keys], int(position), int(has_gauss), float(cached)],
+    }
+
+
+def restore_rng(tensors: dict[str, Tensor], state: dict[str, Any], device: torch.device) -> None:
+    """Take back what `rng_tensors` and `rng_json` gave."""
+    torch.set_rng_state(tensors["torch"].cpu())
+    if "device" in tensors:
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["device"].cpu(), device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(tensors["device"].cpu())
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))

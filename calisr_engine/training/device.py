@@ -1,0 +1,76 @@
+"""Which device and precision a run uses."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from calisr_engine.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    there = {
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }[device.type]
+    if not there:
+        raise ConfigError(
+            f"training.device: {name} is not on this machine",
+            "use training.device=auto or cpu; `calisr doctor` lists what is here",
+        )
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    return device
+
+
+def choose_precision(device: torch.device, wanted: str) -> str:
+    """`auto` is bf16 on GPUs that have it, else fp32."""
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if wanted == "auto":
+        return "bf16" if has_bf16 else "fp32"
+    if wanted == "bf16" and device.type == "cuda" and not has_bf16:
+        raise ConfigError(
+            "training.precision: this GPU has no bf16", "use training.precision=fp32"
+        )
+    return wanted
+
+
+def make_accelerator(device: torch.device, wanted: str) -> tuple[Any, str]:
+    """An Accelerator for this run, and the precision chosen.
+
+    Accelerate keeps its state for the whole process; a new run in the same process starts anew.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    precision = choose_precision(device, wanted)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
+    )
+    return accelerator, precision
+
+
+def autocast_for(
+    device: torch.device, precision: str
+) -> Callable[[], AbstractContextManager[Any]]:
+    """A maker of autocast contexts for the forward pass (nothing for fp32)."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext

@@ -1,0 +1,58 @@
+"""Evaluation of a model on a validation or test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Raw outputs in the order of the data set.
+
+    Attributes:
+        logits: float32, shape (examples, classes), on the CPU.
+        loss: mean loss over the examples, None for data without labels.
+    """
+
+    logits: Tensor
+    loss: float | None
+
+
+def predict(
+    model: nn.Module,
+    batches: Iterable[tuple[list[int], Mapping[str, Tensor]]],
+    count: int,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> Predictions:
+    """Run `model` in evaluation mode over batches of (row numbers, tensors).
+
+    Leaves the model in the mode it was in and draws no random numbers.
+    """
+    was_training = model.training
+    model.eval()
+    logits: Tensor | None = None
+    total, seen = 0.0, 0
+    try:
+        with torch.no_grad():
+            for rows, batch in batches:
+                moved = {key: value.to(device) for key, value in batch.items()}
+                with autocast():
+                    output = model(**moved)
+                values = output.logits.float().cpu()
+                if logits is None:
+                    logits = torch.zeros(count, values.shape[-1])
+                logits[torch.tensor(rows)] = values
+                if output.loss is not None:
+                    total += float(output.loss) * len(rows)
+                    seen += len(rows)
+    finally:
+        model.train(was_training)
+    if logits is None:
+        raise ValueError("there is nothing to evaluate: the data set is empty")
+    return Predictions(logits, total / seen if seen else None)

@@ -1,0 +1,120 @@
+"""What a run does after its last step: export the best model, write predictions, sum up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+
+from calisr_engine.events.types import Warned
+from calisr_engine.export import CardFacts, export_merged
+from calisr_engine.training.session import Session
+
+if TYPE_CHECKING:
+    from calisr_engine.training.loop import TrainingLoop
+
+
+def finish(session: Session, loop: TrainingLoop) -> dict[str, Any]:
+    """Export and predict as the settings say; returns the summary of the run."""
+    config, counters = session.config, loop.counters
+    switched = {p.group: p.step for p in session.phases.changes}
+    never = session.sampler is not None and not switched
+    if never:
+        session.emit(
+            loop.step,
+            Warned(
+                message="no group switched, so this was full fine-tuning all the way",
+                hint="a lower calibration.delta or more epochs give the score more chances",
+            ),
+        )
+    exported: str | None = None
+    if config.output.export:
+        exported = export_best(session, counters.best_step, switched, counters.best, counters.last)
+    if config.output.predictions:
+        write_predictions(session, counters.best_step)
+
+    def per_step(phase: str) -> float | None:
+        steps = counters.steps[phase]
+        return counters.seconds[phase] / steps if steps else None
+
+    total = session.total_parameters
+    train_seconds = sum(counters.seconds.values())
+    return {
+        "metric": session.metric,
+        "best": counters.best,
+        "best_step": counters.best_step,
+        "last": counters.last,
+        "switched": {group: switched.get(group) for group in session.phases.groups}
+        if switched
+        else None,
+        "steps": loop.step,
+        "trainable": session.trainable,
+        "total": total,
+        "trainable_share_lft": session.trainable / total if switched else None,
+        "mean_trainable_share": counters.trainable_steps / max(1, loop.step) / total,
+        "seconds": train_seconds,
+        "seconds_per_step_fft": per_step("fft"),
+        "seconds_per_step_mixed": per_step("mixed"),
+        "seconds_per_step_lft": per_step("lft"),
+        "samples": counters.samples,
+        "sample_seconds": counters.sample_seconds,
+        "calibration_share": counters.sample_seconds / train_seconds if train_seconds else None,
+        "fallbacks": counters.fallbacks,
+        "compared": counters.compared,
+        "exported": exported,
+    }
+
+
+def export_best(
+    session: Session,
+    best_step: int,
+    switched: dict[str, int],
+    best: float | None,
+    last: float | None,
+) -> str | None:
+    """Write the best model to `model/`; None (and a warning) where no plain model can hold it."""
+    if session.merged_tensors() is None:
+        session.emit(
+            best_step,
+            Warned(
+                message=f"{session.config.method.title} changes the architecture, so there is no "
+                "plain transformers model to export",
+                hint="its weights are in best/",
+            ),
+        )
+        return None
+    config = session.config
+    export_merged(
+        session.best_tensors(best_step),
+        session.model,
+        session.loaded.tokenizer,
+        session.paths.model,
+        CardFacts(
+            base_model=config.model.name,
+            task=config.task.name,
+            synthetic=session.data.synthetic,
+            method=config.method.title,
+            variant=config.calibration.variant,
+            delta=config.calibration.delta,
+            switched={group: switched.get(group) for group in session.phases.groups},
+            metric=session.metric,
+            best=best,
+            best_step=best_step,
+            last=last,
+            seed=config.training.seed,
+            label_names=session.data.label_names,
+        ),
+    )
+    return session.paths.model.name
+
+
+def write_predictions(session: Session, best_step: int) -> None:
+    """Predictions of the best model on each validation set, as they were when it was evaluated."""
+    stored = load_file(session.paths.best / f"step-{best_step}" / "logits.safetensors")
+    session.paths.predictions.mkdir(exist_ok=True)
+    for name, logits in stored.items():
+        path = session.paths.predictions / f"{name}.tsv"
+        part = path.with_suffix(".tmp")
+        part.write_text(session.data.prediction_table(name, logits.to(torch.float64)))
+        part.rename(path)

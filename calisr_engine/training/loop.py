@@ -1,0 +1,435 @@
+"""The training loop, top to bottom.
+
+    all groups start in FFT
+    for each optimizer step:
+        obey control requests (pause, stop, evaluate, checkpoint, switch)
+        forward and backward over the micro-batches; dense gradients -> the method's parameters
+        one global clip
+        at a sampling step: remember the extra; step; compare stable ranks; count hits
+        otherwise: step
+        at the end of a decision window: groups whose score is above delta switch
+        evaluate, checkpoint
+
+Everything that happens is written to the event log; nothing here knows who reads it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calisr_engine.calibration.score import ScoreBoard
+from calisr_engine.errors import EXIT_STOPPED, RunFailedError
+from calisr_engine.events import types as ev
+from calisr_engine.training import checkpoint as checkpoints
+from calisr_engine.training.determinism import rng_json, rng_tensors
+from calisr_engine.training.resources import ResourceProbe
+from calisr_engine.training.session import Session
+
+CONTROL_POLL_SECONDS = 0.1
+RESOURCE_SECONDS = 2.0
+
+
+@dataclass
+class Counters:
+    """What the loop adds up; a checkpoint keeps it."""
+
+    best: float | None = None
+    best_step: int = 0
+    last: float | None = None
+    without_gain: int = 0
+    trainable_steps: int = 0
+    """Sum over steps of the trainable parameters (for the mean trainable share)."""
+    seconds: dict[str, float] = field(default_factory=lambda: {"fft": 0.0, "mixed": 0.0, "lft": 0.0})
+    steps: dict[str, int] = field(default_factory=lambda: {"fft": 0, "mixed": 0, "lft": 0})
+    sample_seconds: float = 0.0
+    samples: int = 0
+    fallbacks: int = 0
+    compared: int = 0
+    wall_seconds: float = 0.0
+
+
+class StopTraining(Exception):  # noqa: N818
+    """Leaves the loop on a user's request."""
+
+    def __init__(self, reason: str, save: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.save = save
+
+
+class TrainingLoop:
+    """One run from its present step to its end.
+
+    `run()` returns the exit status: 0 at the end of the run, 75 when it was stopped before.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.s = session
+        self.step = session.start_step
+        self.board: ScoreBoard = session.board
+        self.counters = Counters(**session.counters) if session.counters else Counters()
+        self._losses: list[Tensor] = []
+        self._examples = 0
+        self._since = time.monotonic()
+        self._train_seconds = 0.0
+        self._last_resources = 0.0
+        self._last_poll = 0.0
+        self._norm: Tensor | None = None
+        self._evaluated_at = -1
+        self._saved_at = session.start_step if session.resumed else -1
+        self._probe = ResourceProbe(session.device)
+        self._ended_early = False
+
+    def run(self) -> int:
+        plan = self.s.plan
+        started = time.monotonic()
+        before = self.counters.wall_seconds
+        self.s.model.train()
+        try:
+            while self.step < plan.total_steps and not self._ended_early:
+                self._obey_requests()
+                self.step += 1
+                self._train_step()
+                self.counters.wall_seconds = before + time.monotonic() - started
+                if self.s.sampler is not None and plan.is_window_end(self.step):
+                    self._close_window()
+                if self.step == self.s.switch_step:
+                    self._switch_on_schedule()
+                if plan.is_evaluation(self.step):
+                    self._evaluate()
+                if plan.is_checkpoint(self.step):
+                    self._checkpoint()
+        except StopTraining as stop:
+            if stop.save:
+                self._checkpoint()
+            saved = self._saved_at == self.step
+            self.s.emit(self.step, ev.Stopped(reason=stop.reason, saved=saved))
+            return EXIT_STOPPED
+        if self._evaluated_at != self.step:
+            self._evaluate()
+        if self._saved_at != self.step:
+            self._checkpoint()
+        return 0
+
+    # One optimizer step -------------------------------------------------------------------------
+
+    def _train_step(self) -> None:
+        s, plan = self.s, self.s.plan
+        began = time.monotonic()
+        phase = self._phase()
+        sampled = s.sampler is not None and plan.is_sample(self.step)
+        groups = {name: s.phases.groups[name] for name in s.phases.in_fft()} if sampled else {}
+        factor = s.learning_rate_factor(self.step - 1)
+        s.optimizer.set_factor(factor)
+        for form in s.attachment.forms.values():
+            form.begin_step(self.step)
+
+        loss = self._gradients()
+        for form in s.attachment.forms.values():
+            form.pull()
+        self._norm = self._clip()
+        self._check_finite(loss)
+
+        measure_seconds = 0.0
+        if groups:
+            assert s.sampler is not None
+            mark = time.monotonic()
+            s.sampler.remember(groups)
+            measure_seconds += time.monotonic() - mark
+        s.optimizer.step()
+        for form in s.attachment.forms.values():
+            form.push()
+        if s.attachment.after_step is not None:
+            s.attachment.after_step(self.step)
+        s.optimizer.zero_grad()
+        if groups:
+            mark = time.monotonic()
+            self._sample(groups, mark - measure_seconds)
+            measure_seconds += time.monotonic() - mark
+
+        spent = time.monotonic() - began - measure_seconds
+        self._train_seconds += spent
+        self.counters.seconds[phase] += spent
+        self.counters.steps[phase] += 1
+        self.counters.trainable_steps += s.trainable
+        self._losses.append(loss)
+        self._report_progress(factor)
+
+    def _gradients(self) -> Tensor:
+        """Forward and backward over this step's micro-batches; returns the mean loss."""
+        s = self.s
+        epoch, _ = s.plan.epoch_of(self.step)
+        batches = [s.train_batch(epoch, index) for index in s.plan.micro_batches(self.step)]
+        examples = sum(len(batch["labels"]) for batch in batches)
+        mean = torch.zeros((), device=s.device)
+        for batch in batches:
+            weight = len(batch["labels"]) / examples
+            with s.autocast():
+                loss = s.forward_loss(s.model, batch)
+            mean += loss.detach().float() * weight
+            s.accelerator.backward(loss * weight if weight != 1.0 else loss)
+        if s.attachment.penalty is not None:
+            s.accelerator.backward(s.attachment.penalty())
+        self._examples += examples
+        return mean
+
+    def _clip(self) -> Tensor | None:
+        limit = self.s.config.training.max_grad_norm
+        if limit == 0:
+            return None
+        parameters = self.s.optimizer.parameters()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
+        return norm
+
+    def _check_finite(self, loss: Tensor) -> None:
+        """Stop before a bad step reaches the weights."""
+        total = loss if self._norm is None else loss + self._norm
+        if not math.isfinite(total.item()):
+            what = "loss" if not math.isfinite(loss.item()) else "gradient norm"
+            raise RunFailedError(
+                f"the {what} is not a number at step {self.step}",
+                "lower training.learning_rate or use training.precision=fp32; the last "
+                "checkpoint is intact, so a changed run can start from there",
+            )
+
+    def _phase(self) -> str:
+        """"fft", "lft", or "mixed" while some groups have switched."""
+        waiting = len(self.s.phases.in_fft())
+        if waiting == 0:
+            return "lft" if self.s.attachment.has_light_phase else "fft"
+        return "fft" if waiting == len(self.s.phases.groups) else "mixed"
+
+    # Calibration --------------------------------------------------------------------------------
+
+    def _sample(self, groups: Mapping[str, Any], began: float) -> None:
+        s = self.s
+        assert s.sampler is not None
+        measured = {}
+        for name, result in s.sampler.measure(groups, self.step).items():
+            self.board = self.board.record(name, hit=result.hit)
+            counter = self.board.counters[name]
+            self.counters.fallbacks += result.fallbacks
+            self.counters.compared += len(groups[name])
+            measured[name] = ev.GroupSample(
+                sr_lft=result.sr_lft,
+                sr_fft=result.sr_fft,
+                difference=result.difference,
+                hit=float(result.hit),
+                hits=float(counter.hits),
+                samples=counter.samples,
+                fallbacks=result.fallbacks,
+            )
+        seconds = time.monotonic() - began
+        self.counters.samples += 1
+        self.counters.sample_seconds += seconds
+        s.emit(
+            self.step,
+            ev.StableRankSampled(epoch=self._epoch(), groups=measured, seconds=seconds),
+        )
+
+    def _close_window(self) -> None:
+        s = self.s
+        if not s.phases.in_fft():
+            return
+        self.board, decisions = self.board.close_window()
+        at_end = self.step >= s.plan.total_steps
+        reported, switching = {}, []
+        for name, decision in decisions.items():
+            switch, why = decision.switch, decision.reason
+            if switch and at_end:
+                switch = False
+                why += "; but training ends with this step, so nothing switches"
+            reported[name] = ev.GroupDecision(
+                srs=None if decision.srs is None else float(decision.srs),
+                delta=s.config.calibration.delta,
+                hits=float(decision.hits),
+                samples=decision.samples,
+                switch=switch,
+                why=why,
+            )
+            if switch:
+                switching.append((name, why))
+        s.emit(self.step, ev.SrsEvaluated(epoch=self._epoch(), groups=reported))
+        for name, why in switching:
+            self._switch(name, f"calibration: {why}")
+
+    def _switch_on_schedule(self) -> None:
+        for name in self.s.phases.in_fft():
+            share = self.s.config.schedule.switch_at
+            self._switch(name, f"schedule: fixed at {share:.0%} of all steps")
+
+    def _switch(self, group: str, why: str) -> None:
+        s = self.s
+        forms = s.phases.groups[group]
+        result = s.phases.switch(group, self.step, why, s.optimizer)
+        self.board = self.board.switched(group)
+        if s.sampler is not None:
+            s.sampler.forget(forms)
+        s.trainable = result.trainable
+        s.free_memory()
+        s.emit(
+            self.step,
+            ev.GroupSwitched(
+                epoch=self._epoch(),
+                group=group,
+                why=why,
+                trainable_before=result.trainable_before,
+                trainable=result.trainable,
+                total=s.total_parameters,
+                freed_bytes=result.freed_bytes,
+            ),
+        )
+
+    # Evaluation and checkpoints -----------------------------------------------------------------
+
+    def _evaluate(self) -> None:
+        s, c = self.s, self.counters
+        began = time.monotonic()
+        metrics, loss = s.evaluate()
+        value = metrics[s.metric]
+        is_best = c.best is None or value > c.best
+        if is_best:
+            c.best, c.best_step, c.without_gain = value, self.step, 0
+            s.save_best(self.step)
+        else:
+            c.without_gain += 1
+        c.last = value
+        self._evaluated_at = self.step
+        assert c.best is not None
+        s.emit(
+            self.step,
+            ev.Evaluated(
+                epoch=self._epoch(),
+                metrics=metrics,
+                metric=s.metric,
+                value=value,
+                best=c.best,
+                best_step=c.best_step,
+                is_best=is_best,
+                loss=loss,
+                seconds=time.monotonic() - began,
+            ),
+        )
+        patience = s.config.training.early_stopping
+        if patience is not None and c.without_gain >= patience and not self._ended_early:
+            self._ended_early = True
+            s.emit(
+                self.step,
+                ev.Warned(
+                    message=f"stopped early: {s.metric} has not improved in {patience} evaluations",
+                ),
+            )
+        self._since = time.monotonic()
+
+    def _checkpoint(self) -> None:
+        if self._saved_at == self.step:
+            return
+        s = self.s
+        began = time.monotonic()
+        tensors: dict[str, dict[str, Tensor]] = {
+            "model": s.model_tensors(),
+            "optimizer": s.optimizer.tensors(),
+            "forms": s.form_tensors(),
+            "rng": rng_tensors(s.device),
+        }
+        if s.sampler is not None:
+            tensors["comparison"] = s.sampler.comparison.state_dict()
+        state = {
+            "step": self.step,
+            "phases": [[p.group, p.step, p.why] for p in s.phases.changes],
+            "board": self.board.to_dict(),
+            "counters": vars(self.counters),
+            "rng": rng_json(),
+            "ended_early": self._ended_early,
+            "fingerprint": s.fingerprint,
+        }
+        path, size = checkpoints.save(s.paths.checkpoints, self.step, tensors, state)
+        self._saved_at = self.step
+        checkpoints.prune(s.paths.checkpoints, s.config.output.keep_checkpoints)
+        s.prune_best(self.counters.best_step)
+        s.emit(
+            self.step,
+            ev.CheckpointSaved(
+                path=str(path.relative_to(s.paths.root)),
+                bytes=size,
+                seconds=time.monotonic() - began,
+            ),
+        )
+        self._since = time.monotonic()
+
+    # Requests and reports -----------------------------------------------------------------------
+
+    def _obey_requests(self) -> None:
+        now = time.monotonic()
+        if now - self._last_poll < CONTROL_POLL_SECONDS and not self.s.stop_event.is_set():
+            return
+        self._last_poll = now
+        paused = False
+        while True:
+            if self.s.stop_event.is_set():
+                raise StopTraining(self.s.stop_reason, save=True)
+            for request in self.s.take_requests():
+                if request.kind == "pause" and not paused:
+                    paused = True
+                    self.s.emit(self.step, ev.Paused())
+                elif request.kind == "resume" and paused:
+                    paused = False
+                    self.s.emit(self.step, ev.Resumed())
+                elif request.kind == "stop":
+                    raise StopTraining("stopped on request, without saving", save=False)
+                elif request.kind == "stop_and_save":
+                    raise StopTraining("stopped on request", save=True)
+                elif request.kind == "evaluate" and self._evaluated_at != self.step:
+                    self._evaluate()
+                elif request.kind == "checkpoint":
+                    self._checkpoint()
+                elif request.kind == "switch":
+                    self._switch_by_hand(str(request.args.get("group", "")))
+            if not paused:
+                return
+            time.sleep(CONTROL_POLL_SECONDS)
+            self._since = time.monotonic()
+
+    def _switch_by_hand(self, group: str) -> None:
+        if group in self.s.phases.in_fft():
+            self._switch(group, "hand: asked for by the user")
+        else:
+            choices = ", ".join(self.s.phases.in_fft()) or "none is left in FFT"
+            message = f"cannot switch {group!r}: not a group in FFT"
+            self.s.emit(self.step, ev.Warned(message=message, hint=f"groups in FFT: {choices}"))
+
+    def _report_progress(self, factor: float) -> None:
+        s = self.s
+        now = time.monotonic()
+        first_or_last = self.step in (s.start_step + 1, s.plan.total_steps)
+        if now - self._since < s.config.output.progress_every_seconds and not first_or_last:
+            return
+        elapsed = max(now - self._since, 1e-9)
+        count = len(self._losses)
+        mean_loss = float(torch.stack(self._losses).mean())
+        s.emit(
+            self.step,
+            ev.Progress(
+                epoch=self._epoch(),
+                loss=mean_loss,
+                learning_rate=s.config.training.learning_rate * factor,
+                gradient_norm=None if self._norm is None else float(self._norm),
+                examples_per_second=self._examples / elapsed,
+                seconds_per_step=self._train_seconds / count,
+            ),
+        )
+        self._losses, self._examples, self._train_seconds = [], 0, 0.0
+        self._since = now
+        if now - self._last_resources >= RESOURCE_SECONDS:
+            self._last_resources = now
+            s.emit(self.step, self._probe.read())
+
+    def _epoch(self) -> float:
+        return self.step / self.s.plan.steps_per_epoch

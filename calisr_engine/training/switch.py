@@ -1,0 +1,172 @@
+"""Phases: which parameters train now, and the change from FFT to LFT.
+
+Calibrated, scheduled and plain runs, and a switch by hand, all go through `Phases.switch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from calisr_engine.config.methods import MethodBase
+from calisr_engine.methods.base import Attachment, Phase, StateMove, TargetForm
+from calisr_engine.models.components import Target, embedding_parameters
+from calisr_engine.training.optim import StepOptimizer
+
+
+@dataclass(frozen=True)
+class PhaseChange:
+    """One switch, as checkpoints and reports keep it."""
+
+    group: str
+    step: int
+    why: str
+
+
+@dataclass(frozen=True)
+class SwitchResult:
+    """Trainable parameters around a switch, and the bytes of gradients and state it freed."""
+
+    trainable_before: int
+    trainable: int
+    freed_bytes: int
+
+
+class Phases:
+    """The groups of one run and their phases.
+
+    Attributes:
+        groups: group name -> the forms of its targets.
+        changes: switches so far, in order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        attachment: Attachment,
+        targets: list[Target],
+        groups: Mapping[str, list[TargetForm]],
+        settings: MethodBase,
+    ) -> None:
+        self.model = model
+        self.attachment = attachment
+        self.groups = dict(groups)
+        self.changes: list[PhaseChange] = []
+        self._names = {p: n for n, p in model.named_parameters(remove_duplicate=False)}
+        uncovered = [t.weight for t in targets if t.name not in attachment.forms]
+        self._with_last = list(attachment.frozen_at_last)
+        frees_embeddings = settings.embeddings == "freeze" and (
+            settings.elsewhere == "frozen" or not uncovered
+        )
+        if attachment.has_light_phase:
+            if settings.elsewhere == "frozen":
+                self._with_last += uncovered
+            if frees_embeddings:
+                self._with_last += embedding_parameters(model)
+        self._with_last = list(dict.fromkeys(self._with_last))
+        self._own = {
+            p for form in attachment.forms.values() for p in [*form.core(), *form.extra()]
+        }
+        # Working copies carry gradients for a form but are never stepped themselves.
+        self._working = {form.weight for form in attachment.forms.values()} - self._own
+        for parameter in attachment.never_trained:
+            parameter.requires_grad_(False)
+
+    @property
+    def lft_complete(self) -> bool:
+        """Whether every group has switched (true from the start where there are no groups)."""
+        return all(self.phase(group) == "lft" for group in self.groups)
+
+    def phase(self, group: str) -> Phase:
+        return "lft" if any(change.group == group for change in self.changes) else "fft"
+
+    def in_fft(self) -> list[str]:
+        return [group for group in self.groups if self.phase(group) == "fft"]
+
+    def stepped(self) -> dict[str, nn.Parameter]:
+        """Parameters that the optimizer steps now, by name."""
+        forms: dict[nn.Parameter, None] = {}
+        for form in self.attachment.forms.values():
+            forms.update(dict.fromkeys(form.trainable()))
+        never = set(self.attachment.never_trained)
+        gone = set(self._with_last) if self.lft_complete else set()
+        result: dict[str, nn.Parameter] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter in forms:
+                result[name] = parameter
+            elif not (
+                parameter in self._own
+                or parameter in self._working
+                or parameter in never
+                or parameter in gone
+            ):
+                result[name] = parameter
+        return result
+
+    def trainable(self) -> int:
+        """Trainable numbers now (ChildTuning-F counts the share that a step moves)."""
+        return self._count(lambda form: form.phase, self.lft_complete)
+
+    def trainable_when_complete(self) -> int:
+        """Trainable numbers once every group has switched."""
+        return self._count(lambda form: "lft", True)
+
+    def _count(self, phase_of: Callable[[TargetForm], Phase], last_over: bool) -> int:
+        never = set(self.attachment.never_trained)
+        gone = set(self._with_last) if last_over else set()
+        outside = 0
+        for parameter in dict.fromkeys(self.model.parameters()):
+            skip = parameter in self._own or parameter in self._working
+            if not (skip or parameter in never or parameter in gone):
+                outside += parameter.numel()
+        inside = sum(
+            form.trainable_count(phase_of(form)) for form in self.attachment.forms.values()
+        )
+        return outside + inside
+
+    def begin(self) -> None:
+        """Set `requires_grad` before the first step (before the optimizer is built)."""
+        if self.lft_complete:
+            for parameter in self._with_last:
+                parameter.requires_grad_(False)
+
+    def switch(
+        self, group: str, step: int, why: str, optimizer: StepOptimizer | None
+    ) -> SwitchResult:
+        """Move `group` from FFT to LFT for good.
+
+        Its extra part is frozen: no gradient, no optimizer state, no weight decay. The core's
+        optimizer state goes on. With the last group go the embeddings and whatever the method and
+        the settings freeze then. `optimizer` is None when a checkpoint's switches are replayed
+        before the optimizer is built.
+        """
+        if self.phase(group) == "lft":
+            raise ValueError(f"group {group} has already switched")
+        before = self.trainable()
+        frozen: list[nn.Parameter] = []
+        moves: list[StateMove] = []
+        for form in self.groups[group]:
+            result = form.switch()
+            form.phase = "lft"
+            frozen += result.frozen
+            moves += result.moves
+        self.changes.append(PhaseChange(group, step, why))
+        if self.lft_complete:
+            frozen += self._with_last
+        freed = 0
+        self._own |= {p for form in self.groups[group] for p in [*form.core(), *form.extra()]}
+        self._working = {
+            form.weight for form in self.attachment.forms.values()
+        } - {p for form in self.attachment.forms.values() for p in form.trainable()}
+        for parameter in frozen:
+            if parameter not in self._working:
+                parameter.requires_grad_(False)
+        if optimizer is not None:
+            self._names = {p: n for n, p in self.model.named_parameters(remove_duplicate=False)}
+            for move in moves:
+                optimizer.move(move, self._names[move.target])
+            sources = [move.source for move in moves]
+            freed = optimizer.drop([*frozen, *sources])
+        return SwitchResult(before, self.trainable(), freed)
