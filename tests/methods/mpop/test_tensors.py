@@ -324,3 +324,13 @@ def test_transpose_swaps_rows_and_columns() -> None:
         )
     for a, b in zip(tensors, swapped, strict=True):
         torch.testing.assert_close(a.abs(), b.transpose(1, 2).abs(), rtol=0, atol=1e-9)
+
+
+def test_denormal_float64_weight() -> None:
+    """Below 2^-1023 the scale itself is no longer one power of two in fp64."""
+    weight = random_weight(*SMALL) * 1e-320
+    tensors = decompose(weight, *SMALL)
+    assert all(torch.isfinite(tensor).all() for tensor in tensors)
+    # Each of the (at most 54) products of the last sum rounds to a multiple of 2^-1074.
+    assert (contract(tensors) - weight).abs().max() <= 54 * 5e-324
+    assert truncation_error(weight, *SMALL, bond=None) < 1e-13
