@@ -17,7 +17,7 @@ def fisher_threshold(values: Tensor | Mapping[Any, Tensor] | Iterable[Tensor], p
     """The (1 - p) percentile of all values together, with linear interpolation.
 
     ChildTuning-D keeps the entries with F >= threshold (Xu et al., 2021, "Raise a Child in Large
-    Language Model", section 2.2): on distinct values the share p, to within one entry. Ties with
+    Language Model"): on distinct values the share p, to within one entry. Ties with
     the threshold are all kept, so more may be. Above all, where a share of 1 - p or more is exactly
     zero (rows that the task's data never use), the threshold is 0 and every entry is kept; a
     caller that wants a mask should compare the kept share with p.

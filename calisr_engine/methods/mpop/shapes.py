@@ -32,8 +32,8 @@ def bond_dimensions(
 ) -> list[int]:
     """Bond dimensions r_0 .. r_n of an (I x J) matrix, I = prod(rows), J = prod(columns).
 
-    r_k = min(prod_{l<=k} i_l j_l, prod_{l>k} i_l j_l, bond), with r_0 = r_n = 1 (Gao et al., 2020,
-    equation 2; Liu et al., 2021, equation 3). Without a cap the operator is exact.
+    r_k = min(prod_{l<=k} i_l j_l, prod_{l>k} i_l j_l, bond), with r_0 = r_n = 1 (Gao et al., 2020;
+    Liu et al., 2021). Without a cap the operator is exact.
 
     Raises:
         ValueError: if the two sides have different lengths, a factor is below 1 or the cap is.

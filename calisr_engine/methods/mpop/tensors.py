@@ -4,7 +4,7 @@ A weight W (I x J) with I = prod i_k and J = prod j_k becomes n tensors T_k of s
 (r_{k-1}, i_k, j_k, r_k), r_0 = r_n = 1, in the canonical form in which both sides of bond k carry
 sqrt(lambda_k), lambda_k being the singular values of the unfolding there (Gao et al., 2020;
 Liu et al., 2021, "Enabling Lightweight Fine-tuning for Pre-trained Language Model Compression
-based on Matrix Product Operators", section 3 and appendix).
+based on Matrix Product Operators").
 """
 
 from __future__ import annotations
