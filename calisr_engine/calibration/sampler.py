@@ -51,8 +51,8 @@ class Sampler:
             if self.keep_in is not None:
                 measured = {target: pair() for target, pair in pairs.items()}
                 for target, (lft, fft) in measured.items():
-                    kept[f"{target}::lft"] = lft.cpu().contiguous()
-                    kept[f"{target}::fft"] = fft.cpu().contiguous()
+                    kept[f"{name}|{target}::lft"] = lft.cpu().contiguous()
+                    kept[f"{name}|{target}::fft"] = fft.cpu().contiguous()
                 pairs = {target: (lambda p=pair: p) for target, pair in measured.items()}
             result[name] = self.comparison.compare(pairs, self.rule)
         if self.keep_in is not None:

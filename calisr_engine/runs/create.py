@@ -1,0 +1,35 @@
+"""Making a run directory from resolved settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.events.log import EventWriter
+from calisr_engine.events.types import RunCreated
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.store import new_run_dir
+
+
+def create_run(resolved: ResolvedConfig, output_dir: Path | None = None) -> Path:
+    """Make the directory of a new run, with its settings and the first line of its log.
+
+    Raises:
+        ConfigError: the output folder cannot be written.
+        LockedError: a run of that name exists.
+    """
+    config = resolved.config
+    root = output_dir or config.output.dir
+    run_dir = new_run_dir(root, config)
+    paths = RunPaths(run_dir)
+    paths.config.write_text(resolved.to_toml(), encoding="utf-8")
+    with EventWriter(paths.events, attempt=0) as writer:
+        writer.write(
+            0,
+            RunCreated(
+                run_id=run_dir.name,
+                config=config.model_dump(mode="json"),
+                synthetic_data=config.task.name == "demo",
+            ),
+        )
+    return run_dir

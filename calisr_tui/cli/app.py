@@ -1,0 +1,85 @@
+"""The root command: global options, error messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError
+from calisr_tui.cli import inspect_runs, listings, training
+
+app = typer.Typer(
+    name="calisr",
+    help="Guided fine-tuning of text encoders: full fine-tuning first, the light method when the "
+    "stable rank says so.",
+    epilog="Without a command the terminal app opens. Try: calisr demo",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+training.add_to(app)
+inspect_runs.add_to(app)
+listings.add_to(app)
+
+_DEBUG = {"on": False}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from calisr_engine import __version__
+
+        typer.echo(f"calisr {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", help="Folder with run directories (terminal app).")
+    ] = Path("runs"),
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Folder of GLUE files (terminal app).")
+    ] = None,
+) -> None:
+    """Open the terminal app when no command is given."""
+    _DEBUG["on"] = debug or bool(os.environ.get("CALISR_DEBUG"))
+    if context.invoked_subcommand is None:
+        from calisr_tui.app import run_app
+
+        raise typer.Exit(run_app(output_dir=output_dir, data_dir=data_dir))
+
+
+def run_command_line(arguments: list[str]) -> int:
+    """Run one command; returns its exit status. A user's mistake never shows a traceback."""
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CalisrError as error:
+        if _DEBUG["on"]:
+            raise
+        print(f"calisr: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`calisr runs | head`); that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

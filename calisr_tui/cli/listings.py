@@ -1,0 +1,153 @@
+"""Commands that list what there is: presets, methods, tasks, models, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from calisr_tui.cli.options import Json, OutputDir, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("presets", epilog="Examples: calisr presets · calisr presets demo")(presets)
+    app.command("methods", epilog="Examples: calisr methods · calisr methods lora")(methods)
+    app.command("tasks", epilog="Example: calisr tasks --json")(tasks)
+    app.command("models", epilog="Example: calisr models")(models)
+    app.command("doctor", epilog="Example: calisr doctor")(doctor)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Show this preset's settings.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the presets, or show one."""
+    from calisr_engine import presets as shipped
+    from calisr_engine.config.load import load
+
+    if name is not None:
+        resolved = load(name)
+        if as_json:
+            print_json(resolved.config.model_dump(mode="json"))
+        else:
+            print(resolved.to_toml())
+        return
+    found = [shipped.describe(each) for each in shipped.names()]
+    if as_json:
+        print_json([vars(each) if hasattr(each, "__dict__") else each for each in found])
+        return
+    _table("Presets (calisr run NAME)", ["name", "what"], [[d.name, d.title] for d in found])
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this method's settings.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the fine-tuning methods, or show one with its settings."""
+    from calisr_engine.config.methods import ALL_SETTINGS
+    from calisr_engine.errors import NotFoundError
+
+    by_name = {each.model_fields["name"].default: each for each in ALL_SETTINGS}
+    if name is not None and name not in by_name:
+        import difflib
+
+        near = difflib.get_close_matches(name, by_name, n=1)
+        raise NotFoundError(
+            f"there is no method {name!r}",
+            f"did you mean {near[0]}?" if near else f"methods: {', '.join(by_name)}",
+        )
+    chosen = {name: by_name[name]} if name else by_name
+    if as_json:
+        print_json([_describe_method(each) for each in chosen.values()])
+        return
+    if name is None:
+        rows = [
+            [key, each.title, "no" if each.calibration_refused else "D, S, S3", each.summary]
+            for key, each in by_name.items()
+        ]
+        _table("Methods", ["name", "title", "calibration", "what it does"], rows)
+        return
+    described = _describe_method(by_name[name])
+    print(f"{described['title']} ({name})\n{described['summary']}")
+    if described["calibration_refused"]:
+        print(f"Not calibrated: {described['calibration_refused']}.")
+    rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
+    _table("\nSettings, in [method]", ["key", "default", "what"], rows)
+
+
+def _describe_method(settings: Any) -> dict[str, Any]:
+    return {
+        "name": settings.model_fields["name"].default,
+        "title": settings.title,
+        "summary": settings.summary,
+        "calibration_refused": settings.calibration_refused,
+        "settings": [
+            {"key": key, "default": field.default, "help": field.description}
+            for key, field in settings.model_fields.items()
+            if key != "name"
+        ],
+    }
+
+
+def tasks(as_json: Json = False) -> None:
+    """List the tasks."""
+    from calisr_engine.tasks import glue
+
+    found = [glue.find(name) for name in glue.names()]
+    if as_json:
+        rows = [{"name": t.name, "kind": t.kind, "metrics": list(t.metrics)} for t in found]
+        demo = {"name": "demo", "kind": "classification", "metrics": ["matthews", "accuracy"]}
+        print_json([demo | {"synthetic": True}, *rows])
+        return
+    table = [["demo", "classification", "matthews, accuracy", "built in, synthetic, offline"]]
+    table += [[t.name, t.kind, ", ".join(t.metrics), "GLUE"] for t in found]
+    _table("Tasks", ["name", "kind", "metrics", "source"], table)
+
+
+def models(as_json: Json = False) -> None:
+    """List the catalogue of models; any hub name or folder of these architectures works too."""
+    from calisr_engine.models import catalog
+
+    found = [catalog.find(name) for name in catalog.names()]
+    if as_json:
+        print_json([vars(entry) if hasattr(entry, "__dict__") else entry for entry in found])
+        return
+    rows = [
+        [e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source] for e in found
+    ]
+    _table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
+
+
+def doctor(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:
+    """Check what this machine offers, and say what is missing."""
+    from calisr_engine.doctor import examine
+
+    facts = examine(output_dir)
+    if as_json:
+        print_json(facts)
+        return 1 if facts["problems"] else 0
+    for key in ("python", "platform", "demo_model", "hub"):
+        print(f"{key.replace('_', ' '):14} {facts[key]}")
+    for device in facts["devices"]:
+        rest = ", ".join(f"{k} {v}" for k, v in device.items() if k != "name")
+        print(f"{'device':14} {device['name']} {rest}")
+    print(f"{'packages':14} " + ", ".join(f"{k} {v}" for k, v in facts["packages"].items()))
+    print(f"{'output':14} {facts['output_dir']['path']}")
+    for problem in facts["problems"]:
+        print(f"problem: {problem}")
+    if not facts["problems"]:
+        print("all is well; try: calisr demo")
+    return 1 if facts["problems"] else 0

@@ -1,0 +1,243 @@
+"""Commands that train or follow a run: run, demo, resume, watch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
+from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, print_json, say
+
+if TYPE_CHECKING:
+    from calisr_engine.config.load import ResolvedConfig
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Change one setting: calibration.delta=0.55."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder with the official GLUE files, one folder a task."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("run", epilog="Examples: calisr run demo · calisr run my.toml -s training.seed=7")(
+        run
+    )
+    app.command("demo", epilog="Example: calisr demo --output-dir /tmp/runs")(demo)
+    app.command("resume", epilog="Example: calisr resume demo-bert-lora")(resume)
+    app.command("watch", epilog="Example: calisr watch runs/my-run")(watch)
+
+
+def run(
+    name_or_file: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME_OR_FILE]", help="A preset's name or a TOML file."),
+    ] = None,
+    sets: Sets = None,
+    model: Annotated[str | None, typer.Option(help="Short for --set model.name=...")] = None,
+    task: Annotated[str | None, typer.Option(help="Short for --set task.name=...")] = None,
+    method: Annotated[str | None, typer.Option(help="Short for --set method.name=...")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="off, D, S or S3; short for --set calibration.variant=...")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Short for --set calibration.delta=...")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for --set training.seed=...")] = None,
+    data_dir: DataDir = None,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", help="Folder in which run directories are made.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show settings, counts and steps; train nothing.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Train in a process of its own and return at once.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train one run and show its progress."""
+    overrides: dict[str, Any] = {
+        "model.name": model,
+        "task.name": task,
+        "method.name": method,
+        "calibration.variant": calibration,
+        "calibration.delta": delta,
+        "training.seed": seed,
+        "task.data_dir": data_dir,
+        "output.dir": output_dir,
+    }
+    resolved = _load(name_or_file, sets or [], overrides)
+    if dry_run:
+        return _dry_run(resolved, as_json)
+    from calisr_engine.runs.create import create_run
+
+    run_dir = create_run(resolved)
+    if detach:
+        return _detach(run_dir, as_json)
+    return _train(run_dir, as_json, quiet)
+
+
+def demo(
+    sets: Sets = None,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", help="Folder in which run directories are made.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """CaliSr-S with LoRA on a tiny BERT and a built-in task: offline, about a minute."""
+    from calisr_engine.runs.create import create_run
+
+    resolved = _load("demo", sets or [], {"output.dir": output_dir})
+    run_dir = create_run(resolved)
+    status = _train(run_dir, as_json, quiet)
+    if status == 0 and not as_json:
+        from calisr_tui.cli.epilogue import what_just_happened
+
+        print(what_just_happened(run_dir))
+    return status
+
+
+def resume(
+    name: RunArgument,
+    output_dir: OutputDir = Path("runs"),
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Train in a process of its own and return at once.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Go on with a run that was stopped or killed, from its newest good checkpoint."""
+    from calisr_engine.runs import load_view
+
+    run_dir = find_run(name, output_dir)
+    if load_view(run_dir).state == "completed":
+        raise ConfigError(
+            f"{run_dir.name} is complete; there is nothing to go on with",
+            f"see it with: calisr show {run_dir}",
+        )
+    if detach:
+        return _detach(run_dir, as_json)
+    return _train(run_dir, as_json, quiet)
+
+
+def watch(
+    name: RunArgument,
+    output_dir: OutputDir = Path("runs"),
+    tui: Annotated[bool, typer.Option("--tui", help="Watch in the terminal app.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each event as one JSON line.")
+    ] = False,
+) -> int:
+    """Follow a run of any process until it ends. Ctrl-C leaves the run alone."""
+    run_dir = find_run(name, output_dir)
+    if tui:
+        from calisr_tui.app import run_app
+
+        return run_app(run_dir=run_dir, output_dir=output_dir)
+    from calisr_tui.cli.live_text import follow
+
+    return follow(run_dir, as_json=as_json)
+
+
+def _load(
+    name_or_file: str | None, sets: list[str], overrides: dict[str, Any]
+) -> ResolvedConfig:
+    from calisr_engine.config.load import load
+
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return load(name_or_file, sets, given)
+
+
+def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
+    from calisr_engine.plan import plan_run
+
+    plan = plan_run(resolved.config)
+    if as_json:
+        print_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
+        return 0
+    print(resolved.to_toml())
+    for key, value in plan.items():
+        print(f"# {key.replace('_', ' ')}: {value}")
+    return 0
+
+
+def _detach(run_dir: Path, as_json: bool) -> int:
+    with (run_dir / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "calisr_engine.worker", str(run_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    if as_json:
+        print_json({"run_dir": str(run_dir), "pid": process.pid})
+    else:
+        print(run_dir)
+        say(f"training in process {process.pid}; follow it with: calisr watch {run_dir}")
+    return 0
+
+
+def _train(run_dir: Path, as_json: bool, quiet: bool) -> int:
+    """Train in this process; the main thread shows what the log says."""
+    from calisr_engine.engine_thread import EngineThread
+    from calisr_engine.runs import load_view
+    from calisr_tui.cli.live_text import LiveText
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    say(f"run directory: {run_dir}")
+    engine = EngineThread(run_dir)
+    interrupts = 0
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupts
+        if number == signal.SIGINT:
+            interrupts += 1
+            if interrupts > 1:
+                say(f"stopped without saving; go on with: calisr resume {run_dir}")
+                os._exit(EXIT_INTERRUPTED)
+            say("stopping after this step and saving (Ctrl-C again stops at once) ...")
+        engine.stop_and_save()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    with LiveText(run_dir, quiet=quiet) as live:
+        engine.start()
+        while engine.running:
+            live.update()
+            time.sleep(0.1)
+        live.update(final=True)
+    if engine.error is not None:
+        raise engine.error
+    view = load_view(run_dir)
+    if as_json:
+        print_json(view.to_dict())
+    else:
+        print(run_dir)
+    status = engine.status if engine.status is not None else 1
+    if status == EXIT_STOPPED:
+        say(f"stopped at step {view.step}; go on with: calisr resume {run_dir}")
+        return EXIT_INTERRUPTED if interrupts else EXIT_STOPPED
+    if status != 0 and view.failure is not None:
+        error = CalisrError(view.failure.message, view.failure.hint)
+        error.exit_code = status
+        raise error
+    return status
