@@ -1,0 +1,163 @@
+"""Where the six components are in each supported architecture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from calisr_engine.config.schema import COMPONENTS, Component
+from calisr_engine.errors import ConfigError
+
+_BERT = {
+    "query": r"\.encoder\.layer\.(\d+)\.attention\.self\.query",
+    "key": r"\.encoder\.layer\.(\d+)\.attention\.self\.key",
+    "value": r"\.encoder\.layer\.(\d+)\.attention\.self\.value",
+    "attention_output": r"\.encoder\.layer\.(\d+)\.attention\.output\.dense",
+    "intermediate": r"\.encoder\.layer\.(\d+)\.intermediate\.dense",
+    "output": r"\.encoder\.layer\.(\d+)\.output\.dense",
+}
+_DISTILBERT = {
+    "query": r"\.transformer\.layer\.(\d+)\.attention\.q_lin",
+    "key": r"\.transformer\.layer\.(\d+)\.attention\.k_lin",
+    "value": r"\.transformer\.layer\.(\d+)\.attention\.v_lin",
+    "attention_output": r"\.transformer\.layer\.(\d+)\.attention\.out_lin",
+    "intermediate": r"\.transformer\.layer\.(\d+)\.ffn\.lin1",
+    "output": r"\.transformer\.layer\.(\d+)\.ffn\.lin2",
+}
+_DEBERTA_V2 = _BERT | {
+    name: rf"\.encoder\.layer\.(\d+)\.attention\.self\.{name}_proj"
+    for name in ("query", "key", "value")
+}
+_MPNET = _BERT | {
+    "query": r"\.encoder\.layer\.(\d+)\.attention\.attn\.q",
+    "key": r"\.encoder\.layer\.(\d+)\.attention\.attn\.k",
+    "value": r"\.encoder\.layer\.(\d+)\.attention\.attn\.v",
+    "attention_output": r"\.encoder\.layer\.(\d+)\.attention\.attn\.o",
+}
+_ALBERT_LAYER = r"\.encoder\.albert_layer_groups\.(\d+)\.albert_layers\.\d+\."
+_ALBERT = {
+    "query": _ALBERT_LAYER + r"attention\.query",
+    "key": _ALBERT_LAYER + r"attention\.key",
+    "value": _ALBERT_LAYER + r"attention\.value",
+    "attention_output": _ALBERT_LAYER + r"attention\.dense",
+    "intermediate": _ALBERT_LAYER + "ffn",
+    "output": _ALBERT_LAYER + "ffn_output",
+}
+
+ARCHITECTURES: dict[str, dict[str, str]] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "electra": _BERT,
+    "distilbert": _DISTILBERT,
+    "deberta-v2": _DEBERTA_V2,
+    "mpnet": _MPNET,
+    "albert": _ALBERT,
+}
+"""transformers' `model_type` -> component -> pattern of the module's name; group 1 is the layer."""
+
+SHARED_LAYERS = frozenset({"albert"})
+"""Architectures whose layers share one set of weights: their six targets stand for all layers."""
+
+GROUPS: dict[str, dict[str, tuple[Component, ...]]] = {
+    "D": {"model": COMPONENTS},
+    "S": {component: (component,) for component in COMPONENTS},
+    "S3": {
+        "att": ("query", "key", "value", "attention_output"),
+        "ffn1": ("intermediate",),
+        "ffn2": ("output",),
+    },
+}
+"""Calibration variant -> group name -> components."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One target matrix: the weight of a linear layer of one of the six components.
+
+    Attributes:
+        name: dotted module path in the model, as found before any method attached itself.
+        component: which of the six kinds.
+        layer: number of the encoder layer, from 0.
+        module: the linear layer itself (a method may wrap it, it stays the same object).
+    """
+
+    name: str
+    component: Component
+    layer: int
+    module: nn.Linear
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The matrix, shape (out, in)."""
+        return self.module.weight
+
+
+def find_targets(model: nn.Module) -> list[Target]:
+    """All targets of `model`, layer by layer, in the order of COMPONENTS.
+
+    Raises:
+        ConfigError: the architecture is not supported, or not built as expected.
+    """
+    kind = str(getattr(model.config, "model_type", "unknown"))  # type: ignore[union-attr]
+    if kind not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name: the architecture {kind!r} is not supported",
+            f"supported: {', '.join(sorted(ARCHITECTURES))}",
+        )
+    patterns = {c: re.compile("^[^.]*" + p + "$") for c, p in ARCHITECTURES[kind].items()}
+    found: list[Target] = []
+    for name, module in model.named_modules():
+        for component in COMPONENTS:
+            match = patterns[component].match(name)
+            if match and isinstance(module, nn.Linear):
+                found.append(Target(name, component, int(match[1]), module))
+    found.sort(key=lambda target: (target.layer, COMPONENTS.index(target.component)))
+    layers = len({target.layer for target in found})
+    if layers == 0 or len(found) != layers * len(COMPONENTS):
+        raise ConfigError(
+            f"model.name: this {kind} model is not built as expected: {len(found)} target matrices "
+            f"in {layers} layers, instead of six in each",
+            "use a standard checkpoint of this architecture",
+        )
+    return found
+
+
+def groups(targets: list[Target], variant: str) -> dict[str, list[Target]]:
+    """Targets by the group that shares one counter and one switch; empty groups are left out."""
+    result = {
+        name: [t for t in targets if t.component in components]
+        for name, components in GROUPS[variant].items()
+    }
+    return {name: members for name, members in result.items() if members}
+
+
+def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of all embedding tables (word, position, token type, relative position)."""
+    return [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+
+
+def head_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters of the classification head, as transformers defines it for the architecture."""
+    heads = [
+        module
+        for name, module in model.named_children()
+        if name in ("classifier", "pre_classifier")
+    ]
+    return [parameter for head in heads for parameter in head.parameters()]
+
+
+def pooler_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters of the pooler, where the architecture has one."""
+    return [p for name, p in model.named_parameters() if "pooler." in name]
+
+
+_NORM = re.compile(r"(^|[._])(layer_?norm)", re.IGNORECASE)
+
+
+def is_no_decay(name: str) -> bool:
+    """Whether a parameter of this name takes no weight decay: biases and LayerNorm."""
+    return name.endswith("bias") or bool(_NORM.search(name))
