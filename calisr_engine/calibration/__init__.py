@@ -1,0 +1,1 @@
+"""Calibration: stable ranks, the certified comparison of a sample, and the switching score."""

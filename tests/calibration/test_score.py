@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+
+from calisr_engine.calibration.score import (
+    ScoreBoard,
+    needed_hits,
+    sample_steps,
+    sample_steps_every,
+    should_switch,
+)
+
+
+@pytest.mark.parametrize(
+    ("hits", "samples", "delta", "expected"),
+    [
+        (3, 5, 0.6, False),  # in doubles 0.6 is less than 3/5
+        (4, 5, 0.6, True),
+        (3, 10, 0.3, False),
+        (7, 10, 0.7, False),
+        (9, 20, 0.45, False),
+        (1, 2, 0.5, False),
+        (0, 5, 0.0, False),
+        (1, 5, 0.0, True),
+        (5, 5, 1.0, False),
+        (0, 0, 0.0, False),
+        (1, 10**6, 1e-06, False),
+        (Fraction(31, 10), 5, 0.62, False),
+        (Fraction(31, 10) + Fraction(1, 10**30), 5, 0.62, True),
+    ],
+)
+def test_switch_is_exact(
+    hits: int | Fraction, samples: int, delta: float, expected: bool
+) -> None:
+    assert should_switch(hits, samples, delta) is expected
+
+
+def test_every_decimal_delta_is_a_tie_with_itself() -> None:
+    for hundredths in range(101):
+        assert not should_switch(hundredths, 100, hundredths / 100)
+        assert hundredths == 100 or should_switch(hundredths + 1, 100, hundredths / 100)
+
+
+def test_needed_hits_shows_how_coarse_delta_is() -> None:
+    assert {needed_hits(3, d / 100) for d in range(40, 61)} == {2}
+    assert [needed_hits(5, d) for d in (0.4, 0.45, 0.5, 0.55, 0.6)] == [3, 3, 3, 3, 4]
+    assert needed_hits(5, 1.0) is None
+
+
+def test_sample_steps_are_even_and_end_the_window() -> None:
+    assert sample_steps(100, 5) == (20, 40, 60, 80, 100)
+    assert sample_steps(10, 3) == (3, 6, 10)
+    assert sample_steps(3, 5) == (1, 2, 3)
+    assert sample_steps(7, 1) == (7,)
+    for window in range(1, 60):
+        for samples in range(1, 9):
+            steps = sample_steps(window, samples)
+            gaps = [b - a for a, b in zip((0, *steps), steps, strict=False)]
+            assert len(steps) == min(window, samples)
+            assert steps[-1] == window
+            assert max(gaps) - min(gaps) <= 1
+    with pytest.raises(ValueError, match="at least one"):
+        sample_steps(0, 5)
+
+
+def test_every_steps_counts_over_windows() -> None:
+    assert sample_steps_every(10, 4) == (4, 8)
+    assert sample_steps_every(10, 4, before=10) == (2, 6, 10)
+    assert sample_steps_every(3, 5) == ()
+    joined = [t + 7 * w for w in range(6) for t in sample_steps_every(7, 3, before=7 * w)]
+    assert joined == list(range(3, 43, 3))
+
+
+def test_window_decides_restarts_and_says_why() -> None:
+    board = ScoreBoard.start(("value", "query", "key"), 0.5)
+    for hit in (1, 1, 0, 1, 1):
+        board = board.record("value", 1.0, 2.0, hit=hit)
+    for hit in (1, 0):
+        board = board.record("query", hit=bool(hit))
+    before = board
+    board, decisions = board.close_window()
+    assert decisions["value"].switch
+    assert decisions["value"].reason == "value switched: 4 of 5 samples, 0.80 > 0.50"
+    assert not decisions["query"].switch
+    assert (
+        decisions["query"].reason
+        == "query stays in full fine-tuning: 1 of 2 samples, 0.50 = 0.50"
+    )
+    assert decisions["key"].srs is None
+    assert not decisions["key"].switch
+    assert "no samples in this window, nothing decided" in decisions["key"].reason
+    assert board.counters["value"].samples == 0
+    assert before.counters["value"].samples == 5  # states are never changed in place
+
+
+def test_switched_groups_never_come_back() -> None:
+    board = ScoreBoard.start(("a", "b"), 0.5).record("a", hit=1).switched("a")
+    assert board.waiting() == ("b",)
+    with pytest.raises(ValueError, match="has switched"):
+        board.record("a", hit=1)
+    board, decisions = board.close_window()
+    assert set(decisions) == {"b"}
+    assert board.counters["a"].switched
+
+
+def test_cumulative_goes_on_counting() -> None:
+    board = ScoreBoard.start(("a",), 0.5, cumulative=True)
+    board, first = board.record("a", hit=0).close_window()
+    board, second = board.record("a", hit=1).record("a", hit=1).close_window()
+    assert not first["a"].switch
+    assert second["a"].srs == Fraction(2, 3)
+    assert second["a"].switch
+
+
+def test_votes_add_up_exactly() -> None:
+    board = ScoreBoard.start(("a",), 0.3)
+    for _ in range(10):
+        board = board.record("a", hit=Fraction(3, 10))
+    _, decisions = board.close_window()
+    assert decisions["a"].srs == Fraction(3, 10)  # ten times 0.3 in doubles is not 3
+    assert not decisions["a"].switch
+    for bad in (0.5, 2, -1):
+        with pytest.raises(ValueError, match="a hit is"):
+            board.record("a", hit=bad)  # type: ignore[arg-type]
+
+
+def test_json_round_trip_goes_on_equally() -> None:
+    board = ScoreBoard.start(("a", "b"), 0.45, cumulative=True)
+    board = board.record("a", 1.5, 2.5, hit=Fraction(1, 3)).switched("b")
+    again = ScoreBoard.from_dict(json.loads(json.dumps(board.to_dict())))
+    assert again == board
+    assert again.record("a", hit=1).close_window() == board.record("a", hit=1).close_window()
+
+
+def test_score_needs_no_torch() -> None:
+    code = "import sys, calisr_engine.calibration.score; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
