@@ -1,0 +1,201 @@
+"""Writing and reading events.jsonl: one JSON object a line, one write a line, history kept.
+
+Floats that are not finite become null: the log stays standard JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from calisr_engine.errors import RunFailedError
+from calisr_engine.events.types import FORMAT_VERSION, Event
+
+SYNCED = frozenset(
+    {
+        "run_created",
+        "run_started",
+        "srs_evaluated",
+        "group_switched",
+        "evaluated",
+        "checkpoint_saved",
+        "paused",
+        "resumed",
+        "stopped",
+        "failed",
+        "completed",
+    }
+)
+"""Types after which the log is synced to disk."""
+
+
+class EventWriter:
+    """Appends events to a log; repairs an unterminated last line when it opens.
+
+    Safe to use from several threads of one process.
+    """
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self.path = path
+        self.attempt = attempt
+        self.last_step = 0
+        self._lock = threading.Lock()
+        self._seq = _repair(path)
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunFailedError(f"the event log cannot be written: {path}: {error}") from error
+
+    def write(self, step: int, event: Event) -> None:
+        """Append one event.
+
+        Raises:
+            RunFailedError: the disk is full or the file cannot be written.
+        """
+        fields = _plain(dataclasses.asdict(event))
+        with self._lock:
+            record = {
+                "v": FORMAT_VERSION,
+                "seq": self._seq,
+                "attempt": self.attempt,
+                "time": round(time.time(), 3),
+                "step": step,
+                "type": event.type,
+                **fields,
+            }
+            line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            try:
+                written = os.write(self._descriptor, line)
+                if written != len(line):
+                    raise OSError(28, "only part of a line could be written")
+                if event.type in SYNCED:
+                    os.fsync(self._descriptor)
+            except OSError as error:
+                raise RunFailedError(
+                    f"the event log cannot be written: {self.path}: {error}",
+                    "free space there, then `calisr resume` the run",
+                ) from error
+            self._seq += 1
+            self.last_step = step
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> EventWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class EventReader:
+    """Reads what is new in a log since the last `poll`.
+
+    Attributes:
+        garbage: lines that were no event records.
+        vanished: whether the file was missing at the last poll.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.garbage = 0
+        self.vanished = False
+        self._offset = 0
+        self._inode: int | None = None
+
+    def poll(self) -> tuple[list[dict[str, Any]], bool]:
+        """(new records, whether the log was replaced so that reading began anew)."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                replaced = self._inode is not None and (
+                    status.st_ino != self._inode or status.st_size < self._offset
+                )
+                if replaced:
+                    self._offset, self.garbage = 0, 0
+                self._inode = status.st_ino
+                self.vanished = False
+                if status.st_size == self._offset:
+                    return [], replaced
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            self.vanished = True
+            return [], False
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        records = []
+        for line in data[:end].splitlines():
+            record = parse(line)
+            if record is None:
+                self.garbage += 1
+            else:
+                records.append(record)
+        return records, replaced
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """One line as a record, or None where it is not one."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+        return None
+    if not all(isinstance(record.get(key), int) for key in ("seq", "attempt", "step")):
+        return None
+    return record
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """All whole records of a log, in order; garbage is skipped."""
+    records, _ = EventReader(path).poll()
+    return iter(records)
+
+
+def last_attempt(path: Path) -> int:
+    """The highest attempt in a log; 0 where no process has trained yet."""
+    return max((record["attempt"] for record in read_records(path)), default=0)
+
+
+def _repair(path: Path) -> int:
+    """Cut off an unterminated last line; returns the next sequence number."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise RunFailedError(f"the event log cannot be read: {path}: {error}") from error
+    end = data.rfind(b"\n") + 1
+    if end != len(data):
+        with path.open("r+b") as file:
+            file.truncate(end)
+    for line in reversed(data[:end].splitlines()):
+        record = parse(line)
+        if record is not None:
+            return int(record["seq"]) + 1
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only; floats that are not finite become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
