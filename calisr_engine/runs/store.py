@@ -1,0 +1,217 @@
+"""Finding, listing, making and deleting run directories."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFoundError
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+
+INDEX = ".calisr-index.json"
+INDEX_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the history."""
+
+    run_id: str
+    path: str
+    state: str
+    model: str
+    task: str
+    method: str
+    variant: str
+    delta: float | None
+    seed: int | None
+    metric: str
+    best: float | None
+    last: float | None
+    step: int
+    total_steps: int
+    share: float | None
+    created: float | None
+    updated: float | None
+    switched: dict[str, int] | None
+
+
+def new_run_dir(root: Path, config: RunConfig) -> Path:
+    """Make the directory of a new run: the name asked for, or one made from the settings.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        LockedError: a run of the name asked for exists.
+    """
+    name = config.output.name
+    stem = name or "-".join(
+        part.replace("/", "_").replace(" ", "_")
+        for part in (
+            config.task.name,
+            Path(config.model.name).name,
+            config.method.name,
+            config.calibration.variant,
+            f"s{config.training.seed}",
+            time.strftime("%y%m%d-%H%M%S"),
+        )
+    )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1000):
+            folder = root / (stem if attempt == 0 else f"{stem}-{attempt + 1}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if name is None:
+                    continue
+                raise LockedError(
+                    f"output.name: a run named {name} is already in {root}",
+                    f"go on with it (calisr resume {folder}), delete it, or choose another name",
+                ) from None
+            return folder
+    except OSError as error:
+        raise ConfigError(
+            f"output.dir: {root} cannot be written: {error.strerror or error}",
+            "choose another folder with --output-dir",
+        ) from error
+    raise ConfigError(f"output.dir: too many runs named {stem} in {root}", "clean up the folder")
+
+
+def find(name: str, root: Path) -> Path:
+    """The run directory that `name` stands for: a path, an id, or the unique start of an id.
+
+    Raises:
+        NotFoundError: there is none, or more than one begins so.
+    """
+    direct = Path(name)
+    if (direct / "events.jsonl").is_file():
+        return direct
+    if (root / name / "events.jsonl").is_file():
+        return root / name
+    ids = run_ids(root)
+    starting = [each for each in ids if each.startswith(name)]
+    if len(starting) == 1:
+        return root / starting[0]
+    if len(starting) > 1:
+        shown = ", ".join(starting[:5])
+        raise NotFoundError(f"{name!r} begins {len(starting)} runs: {shown}", "give more of the id")
+    near = difflib.get_close_matches(name, ids, n=1, cutoff=0.4)
+    raise NotFoundError(
+        f"there is no run {name!r} in {root}",
+        f"did you mean {near[0]}?" if near else f"`calisr runs --output-dir {root}` lists the runs",
+    )
+
+
+def run_ids(root: Path) -> list[str]:
+    """Names of all run directories in `root`, sorted."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                e.name for e in entries if os.path.isfile(os.path.join(e.path, "events.jsonl"))
+            )
+    except OSError:
+        return []
+
+
+def list_runs(root: Path) -> list[RunSummary]:
+    """All runs in `root`, newest first.
+
+    An index file beside them spares reading unchanged logs; it is rebuilt where it is missing,
+    damaged or out of date.
+    """
+    index = _read_index(root)
+    fresh: dict[str, Any] = {}
+    summaries = []
+    changed = False
+    for run_id in run_ids(root):
+        log = root / run_id / "events.jsonl"
+        try:
+            status = log.stat()
+        except OSError:
+            continue
+        key = [status.st_mtime_ns, status.st_size]
+        entry = index.get(run_id)
+        summary = None
+        if entry is not None and entry.get("key") == key:
+            with contextlib.suppress(TypeError):
+                summary = RunSummary(**entry["summary"])
+        if summary is None:
+            summary = summarise(root / run_id)
+            changed = True
+        fresh[run_id] = {"key": key, "summary": asdict(summary)}
+        if summary.state in ("running", "paused", "interrupted"):
+            live = is_locked(RunPaths(root / run_id))
+            state = summary.state if live and summary.state != "interrupted" else "interrupted"
+            if live and summary.state == "interrupted":
+                state = "running"
+            summary = RunSummary(**(asdict(summary) | {"state": state}))
+        summaries.append(RunSummary(**(asdict(summary) | {"path": str(root / run_id)})))
+    if changed or fresh.keys() != index.keys():
+        _write_index(root, fresh)
+    return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
+
+
+def summarise(run_dir: Path) -> RunSummary:
+    """The history line of one run, from its whole log."""
+    from calisr_engine.runs import load_view
+
+    view = load_view(run_dir)
+    return RunSummary(
+        run_id=run_dir.name,
+        path=str(run_dir),
+        state=view.state,
+        model=view.model,
+        task=view.task,
+        method=view.method,
+        variant=view.variant,
+        delta=view.delta,
+        seed=view.seed,
+        metric=view.metric,
+        best=view.best,
+        last=view.last,
+        step=view.step,
+        total_steps=view.total_steps,
+        share=view.share,
+        created=view.created,
+        updated=view.updated,
+        switched=view.switched,
+    )
+
+
+def delete(run_dir: Path) -> None:
+    """Delete a run directory.
+
+    Raises:
+        LockedError: a process trains in it.
+        CalisrError: it cannot be removed.
+    """
+    if is_locked(RunPaths(run_dir)):
+        raise LockedError(f"{run_dir.name} is being trained; stop it first")
+    try:
+        shutil.rmtree(run_dir)
+    except OSError as error:
+        raise CalisrError(f"{run_dir} could not be deleted: {error}") from error
+
+
+def _read_index(root: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((root / INDEX).read_text())
+        return dict(content["runs"]) if content["version"] == INDEX_VERSION else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_index(root: Path, runs: dict[str, Any]) -> None:
+    part = root / f"{INDEX}.{os.getpid()}"
+    with contextlib.suppress(OSError):  # a read-only folder is listed without an index
+        part.write_text(json.dumps({"version": INDEX_VERSION, "runs": runs}))
+        part.replace(root / INDEX)
