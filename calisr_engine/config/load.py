@@ -1,0 +1,273 @@
+"""From presets, files and options to one checked `RunConfig` that knows where each value came from.
+
+load("demo", sets=["training.epochs=2"]).config
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from calisr_engine import presets
+from calisr_engine.config import toml_text
+from calisr_engine.config.describe import by_key
+from calisr_engine.config.layering import Layer, Merged, file_layers, merge
+from calisr_engine.config.names import nearest
+from calisr_engine.config.options import option_layer
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.toml_file import show, toml_names
+from calisr_engine.errors import ConfigError, NotFoundError
+
+HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """The settings of a run and their history.
+
+    Attributes:
+        config: the settings.
+        origins: where each came from, by dotted key ("default", "preset demo", "my.toml:12",
+            "--set", "--data-dir").
+        base: the preset or file that was loaded, as it was named; "" for none.
+        warnings: settings that are without effect, one sentence each.
+    """
+
+    config: RunConfig
+    origins: dict[str, str]
+    base: str = ""
+    warnings: tuple[str, ...] = ()
+    _start: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_toml(self) -> str:
+        """Every setting with its origin as a comment; loads to the same config."""
+        return toml_text.resolved_toml(self.config, self.origins)
+
+    def minimal_toml(self, title: str = "") -> str:
+        """Only what differs from the defaults, as one saves a preset."""
+        return toml_text.minimal_toml(self.config, title)
+
+    def command_line(self) -> str:
+        """The `calisr run` line of this config, from the same preset or file."""
+        return toml_text.command_words(self.config, self.base, self._start)
+
+
+def load(
+    name_or_file: str | Path | None,
+    sets: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    given_by: str = "",
+) -> ResolvedConfig:
+    """The settings of a run: defaults < presets that the file extends < file < sets < overrides.
+
+    Relative paths of data files in a config file are relative to that file's folder, those in
+    options and `output.dir` to the current directory. `none` empties a setting that may be empty.
+
+    Args:
+        name_or_file: a preset's name, a TOML file, or None for the defaults.
+        sets: "section.key=value" texts of `--set`.
+        overrides: values by dotted key or by section; the highest layer.
+        given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
+
+    Raises:
+        ConfigError: with one line in `problems` for each mistake.
+        NotFoundError: there is no such preset or file.
+    """
+    overrides = overrides or {}
+    base = "" if name_or_file is None else str(name_or_file)
+    layers: list[Layer] = []
+    unreadable: list[str] = []
+    if name_or_file is not None:
+        layers, unreadable = file_layers(*_locate(name_or_file))
+    options, malformed = option_layer(sets, overrides, given_by)
+    merged = merge([*layers, options], incomplete=bool(unreadable))
+    config = None if unreadable else _validate(merged)
+    problems = [*unreadable, *merged.problems, *malformed]
+    if config is None or problems:
+        raise _error(base, problems)
+    return ResolvedConfig(
+        config=config,
+        origins={key: merged.origins[key] for key in toml_text.flat(config)},
+        base=base,
+        warnings=tuple(_warnings(merged)),
+        _start=_start(layers, config),
+    )
+
+
+def from_resolved(path: str | Path) -> RunConfig:
+    """The settings of an existing run, from the `config.toml` in its directory.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or not a config any more.
+    """
+    path = Path(path)
+    if not os.path.exists(path):
+        raise ConfigError(
+            f"{show(path)}: there is no such file",
+            "a run directory has a config.toml; `calisr runs` lists the runs",
+        )
+    return load(path).config
+
+
+def command_line(config: RunConfig, base: str | None = None) -> str:
+    """The exact `calisr run` line of a config, for copying.
+
+    Args:
+        base: preset or file that the line shall start from; None spells every change out.
+
+    Raises:
+        ConfigError, NotFoundError: `base` cannot be loaded.
+    """
+    if base is None:
+        return toml_text.command_words(config)
+    layers, unreadable = file_layers(*_locate(base))
+    if unreadable:
+        raise _error(base, unreadable)
+    return toml_text.command_words(config, base, _start(layers, config))
+
+
+def minimal_toml(config: RunConfig, title: str = "") -> str:
+    """Only what differs from the defaults, as one saves a preset.
+
+    Args:
+        title: first line, as a comment, which `calisr presets` shows.
+    """
+    return toml_text.minimal_toml(config, title)
+
+
+def _locate(name_or_file: str | Path) -> tuple[Path, str]:
+    """The file to read and the origin of its values ("" for file and line)."""
+    text = str(name_or_file)
+    path = Path(os.path.expanduser(text))
+    is_path = isinstance(name_or_file, Path) or text.endswith(".toml")
+    if not text:
+        raise NotFoundError("the name is empty", "give a preset's name or a TOML file")
+    if is_path or text.startswith((".", "/", "~")):
+        if not os.path.lexists(path):
+            raise NotFoundError(f"there is no config file {show(path)}", _near_file(path))
+        return path, ""
+    try:
+        return presets.find(text), f"preset {text}"
+    except NotFoundError:
+        if os.path.exists(path):
+            return path, ""
+        raise
+
+
+def _near_file(path: Path) -> str:
+    near = nearest(path.name, toml_names(path.parent))
+    if near:
+        return f"did you mean {show(path.parent / near)}?"
+    return "give a TOML file or a preset's name; `calisr presets` lists the presets"
+
+
+def _start(layers: list[Layer], config: RunConfig) -> dict[str, Any]:
+    """What the files alone set, seen with the method of the final config."""
+    method = merge(layers).values["method.name"]
+    chosen = Layer()
+    if method != config.method.name:
+        chosen = option_layer([f"method.name={config.method.name}"], {})[0]
+    return {**merge([*layers, chosen]).values, "method.name": method}
+
+
+def _validate(merged: Merged) -> RunConfig | None:
+    """Build the config; rules over several settings end up in `merged.problems`, all of them.
+
+    A rule that fails hides those of the sections around it, so the settings that it speaks of go
+    back to their defaults and the rest is tried again.
+    """
+    values = dict(merged.values)
+    defaults = by_key(values["method.name"])
+    doubted = {key.rpartition(".")[2] for key in merged.wrong}
+    for _ in range(len(values)):
+        try:
+            return RunConfig.model_validate(_nested(values))
+        except ValidationError as error:
+            changed = False
+            for each in error.errors(include_url=False, include_context=False):
+                message = each["msg"].removeprefix("Value error, ")
+                keys = _spoken_of([str(part) for part in each["loc"]], message, values, merged)
+                if not any(_mentions(message, name) for name in doubted):
+                    merged.problems.append(_rule(message, keys, merged))
+                for key in keys:
+                    changed |= values[key] != defaults[key].default
+                    values[key] = defaults[key].default
+            if not changed:
+                return None
+    return None
+
+
+def _spoken_of(
+    location: list[str], message: str, values: Mapping[str, Any], merged: Merged
+) -> list[str]:
+    """The settings that a failed rule is about, the highest layer's first."""
+    parts = [location[0], *location[2:]] if location[:1] == ["method"] else location
+    exact = ".".join(parts[:2])
+    if exact in values:
+        return [exact]
+    given = [key for key in values if key in merged.places]
+    if parts:
+        given = [key for key in given if key.startswith(f"{parts[0]}.")]
+    spoken = [
+        key
+        for key in given
+        if _mentions(message, key) or (parts and _mentions(message, key.rpartition(".")[2]))
+    ]
+    return spoken or given[:1]
+
+
+def _rule(message: str, keys: list[str], merged: Merged) -> str:
+    spoken = [key for key in keys if _mentions(message, key)] or keys
+    place = merged.places.get(spoken[0], "") if spoken else ""
+    if not place and spoken:
+        message = f"{spoken[0]}: {message}"
+    named = any(_mentions(message, name) for key in spoken for name in (key, _name(key)))
+    if place and not named and not any(key in place for key in spoken):
+        return f"{place}: {spoken[0].partition('.')[0]}: {message}"
+    return f"{place}: {message}" if place else message
+
+
+def _name(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _mentions(message: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", message) is not None
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        if section:
+            nested.setdefault(section, {})[name] = value
+        else:
+            nested[name] = value
+    return nested
+
+
+def _error(base: str, problems: Sequence[str]) -> ConfigError:
+    unique = list(dict.fromkeys(problems))
+    count = f"{len(unique)} mistakes" if len(unique) > 1 else "one mistake"
+    where = f" in the settings of {show(Path(base))}" if base else " in the settings"
+    return ConfigError(f"{count}{where}", HINT, problems=unique)
+
+
+def _warnings(merged: Merged) -> list[str]:
+    """Settings given by hand that do nothing in this run."""
+    own = [key for key in merged.places if not merged.origins[key].startswith("preset ")]
+    found = []
+    if merged.values["calibration.variant"] == "off":
+        idle = [key for key in own if key.startswith("calibration.") and _name(key) != "variant"]
+        found += [f'{key} has no effect while calibration.variant = "off"' for key in idle]
+    if merged.values["method.name"] == "fft" and "training.lft_learning_rate" in own:
+        found.append("training.lft_learning_rate has no effect with method fft")
+    if merged.values["model.random_weights"]:
+        found.append("model.random_weights is on: scores of this run mean nothing")
+    return [f"{each} ({merged.origins.get(each.split(' ')[0], '')})" for each in found]

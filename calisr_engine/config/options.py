@@ -1,0 +1,85 @@
+"""Settings given on the command line: `--set KEY=VALUE` and options of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tomli
+
+from calisr_engine.config.check import EMPTY_WORDS
+from calisr_engine.config.describe import METHODS, by_key
+from calisr_engine.config.layering import Layer, dotted
+from calisr_engine.config.toml_file import printable
+
+OPTIONS: dict[str, str] = {
+    "task.data_dir": "--data-dir",
+    "output.dir": "--output-dir",
+    "model.name": "--model",
+    "task.name": "--task",
+    "method.name": "--method",
+    "calibration.variant": "--calibration",
+    "calibration.delta": "--delta",
+    "training.seed": "--seed",
+}
+"""Settings that have an option of their own on the command line."""
+
+
+def option_layer(
+    sets: Sequence[str], overrides: Mapping[str, Any], given_by: str = ""
+) -> tuple[Layer, list[str]]:
+    """The layer of the command line: `--set KEY=VALUE` texts, then options of their own.
+
+    Args:
+        sets: "section.key=value". The value is read as TOML, and as plain text where it is none.
+        overrides: values by dotted key, or by section and key.
+        given_by: origin of `overrides`; "" takes the option that sets the key.
+
+    Returns:
+        The layer, and the problems of texts that set nothing.
+    """
+    layer = Layer()
+    problems: list[str] = []
+    for text in sets:
+        key, equals, raw = text.partition("=")
+        key, place = key.strip(), f"--set {printable(text)}"
+        if not equals or not key:
+            problems.append(
+                f"{place}: expected section.key=value, such as --set calibration.delta=0.55"
+            )
+            continue
+        if key == "extends":
+            problems.append(f"{place}: extends works in files only; name the preset itself instead")
+            continue
+        layer.put(key, parse_value(key, raw.strip()), "--set", place)
+    for key, value in dotted(overrides).items():
+        origin = given_by or OPTIONS.get(key, "option")
+        layer.put(key, value, origin, f"{origin} {key}" if origin == "option" else origin)
+    return layer, problems
+
+
+def parse_value(key: str, raw: str) -> Any:
+    """What the text after `=` of a `--set` means for that key.
+
+    TOML values are taken as such. Text needs no quotes, lists of words no brackets
+    (`query,value`), numbers no leading zero, and `none` empties a setting that may be empty.
+    """
+    info = next((by_key(name)[key] for name in METHODS if key in by_key(name)), None)
+    try:
+        parsed = tomli.loads(f"x = {raw}")
+        value = parsed["x"] if list(parsed) == ["x"] else raw
+    except (ValueError, RecursionError):
+        value = raw
+    if info is None or (value is raw and info.kind not in ("float", "list")):
+        return value
+    if info.kind in ("text", "path", "choice") and not isinstance(value, str):
+        return raw
+    if info.kind == "float" and isinstance(value, str):
+        try:
+            return float(raw)
+        except ValueError:
+            return value
+    if info.kind == "list" and isinstance(value, str) and raw.lower() not in EMPTY_WORDS:
+        words = [each.strip(" \"'") for each in value.strip("[] ").split(",")]
+        return [each for each in words if each]
+    return value

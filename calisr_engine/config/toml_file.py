@@ -1,0 +1,171 @@
+"""One TOML file: read it whatever is wrong with it, and know on which line each key stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from calisr_engine.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+"""A config file is a few kilobytes; more is some other file given by mistake."""
+
+_PART = r"(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')"
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER = re.compile(rf"^\s*\[\[?\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(rf"^\s*({_DOTTED})\s*=")
+_BARE_VALUE = re.compile(r"^\s*[\w.\"'-]+\s*=\s*([A-Za-z][\w./:+-]*)\s*(?:#.*)?$")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed file.
+
+    Attributes:
+        shown: the path as errors show it.
+        data: the tables.
+        lines: line of each dotted key and of each section header, from 1.
+    """
+
+    shown: str
+    data: dict[str, Any]
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+def read(path: Path) -> Document:
+    """Read and parse one file; a byte-order mark and an empty file are fine.
+
+    Raises:
+        ConfigError: one problem line that says what is wrong with the file and how to mend it.
+    """
+    shown = show(path)
+    text = _text(path, shown)
+    try:
+        data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise _problem(_bad_toml(shown, text, error)) from None
+    except RecursionError:
+        raise _problem(f"{shown}: is nested too deeply; a config has sections and keys") from None
+    except ValueError as error:  # such as a number of more digits than Python reads
+        raise _problem(f"{shown}: is not valid TOML: {error}; shorten that value") from None
+    return Document(shown, data, key_lines(text))
+
+
+def show(path: Path) -> str:
+    """A path as errors and origins show it: one line, relative where that is shorter."""
+    text = str(path)
+    if path.is_absolute():
+        try:
+            relative = os.path.relpath(text)
+        except (ValueError, OSError):
+            relative = text
+        text = relative if not relative.startswith("..") else text
+    return printable(text)
+
+
+def toml_names(folder: Path) -> list[str]:
+    """The TOML files of a folder, for suggestions; none where it cannot be listed."""
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(".toml"))
+    except (OSError, ValueError):
+        return []
+
+
+def printable(text: str) -> str:
+    """Text without control characters or lone surrogates, safe in a message and a comment."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def key_lines(text: str) -> dict[str, int]:
+    """Line of each key and section header of a TOML text, as far as a scan by line can tell."""
+    found: dict[str, int] = {}
+    section = ""
+    fence = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if fence:
+            fence = "" if line.count(fence) % 2 else fence
+            continue
+        header, key = _HEADER.match(line), _KEY.match(line)
+        if header and not key:
+            section = _plain(header[1])
+            found.setdefault(section, number)
+        elif key:
+            name = _plain(key[1])
+            found.setdefault(f"{section}.{name}" if section else name, number)
+        for mark in ('"""', "'''"):
+            if line.count(mark) % 2:
+                fence = mark
+    return found
+
+
+def _plain(dotted: str) -> str:
+    return ".".join(part.strip("\"'") for part in re.findall(_PART, dotted))
+
+
+def _text(path: Path, shown: str) -> str:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _problem(_directory(path, shown))
+        if not stat.S_ISREG(mode):
+            raise _problem(f"{shown}: is not an ordinary file; give a TOML file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _problem(f"{shown}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _problem(
+            f"{shown}: cannot be read: {reason}; check the path and its rights"
+        ) from None
+    if len(raw) > MAX_BYTES:
+        raise _problem(f"{shown}: is larger than 1 MB, so it is no config file; give a TOML file")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _problem(f"{shown}: is UTF-16 text; save it as UTF-8")
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        byte = raw[error.start]
+        raise _problem(
+            f"{shown}:{line}: is not UTF-8 text (byte 0x{byte:02x}); save the file as UTF-8"
+        ) from None
+
+
+def _directory(path: Path, shown: str) -> str:
+    inner = path / "config.toml"
+    if inner.is_file():
+        return (
+            f"{shown}: is a directory, not a config file; to go on with that run: "
+            f"calisr resume {shown}; to start anew with its settings: "
+            f"calisr run {shown}/config.toml"
+        )
+    return f"{shown}: is a directory; give a TOML file inside it"
+
+
+def _bad_toml(shown: str, text: str, error: tomli.TOMLDecodeError) -> str:
+    lines = text.split("\n")
+    line = lines[error.lineno - 1] if error.lineno <= len(lines) else ""
+    where = f"{shown}:{error.lineno}: column {error.colno}: is not valid TOML"
+    bare = _BARE_VALUE.match(line)
+    if bare and error.msg == "Invalid value":
+        word = bare[1]
+        mend = word.lower() if word.lower() in {"true", "false"} else f'"{word}"'
+        return f"{where}: {word} is no TOML value; write {mend}"
+    if error.msg == "Invalid value" and line.rstrip().endswith("="):
+        return f"{where}: a value is missing after ="
+    if error.msg == "Cannot overwrite a value":
+        return f"{where}: this key is set twice; remove one"
+    if error.msg.startswith("Cannot declare"):
+        return f"{where}: this section appears twice; merge the two"
+    return f"{where}: {error.msg[:1].lower()}{error.msg[1:]}; found {printable(line.strip())!r}"
+
+
+def _problem(line: str) -> ConfigError:
+    return ConfigError(line.partition(";")[0], problems=[line])

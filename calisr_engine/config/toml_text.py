@@ -1,0 +1,120 @@
+"""Settings as text: resolved TOML with origins, the least TOML, and the `calisr run` line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
+from calisr_engine.config.methods import FullFineTuning
+from calisr_engine.config.options import OPTIONS, parse_value
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.toml_file import printable
+
+_OPTIONS_IN_COMMANDS = ("task.data_dir", "output.dir")
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Every setting by dotted key, in the order of the file."""
+    values: dict[str, Any] = {}
+    for info in all_fields(config.method.name):
+        section, _, name = info.key.rpartition(".")
+        values[info.key] = getattr(getattr(config, section) if section else config, name)
+    return values
+
+
+def toml_value(value: Any) -> str:
+    """One value as TOML on one line; `"none"` for None."""
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_value(each) for each in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return tomli_w.dumps({"x": str(value)}).removeprefix("x = ").rstrip("\n")
+
+
+def resolved_toml(config: RunConfig, origins: Mapping[str, str]) -> str:
+    """Every setting, each with where it came from; loads to the same config.
+
+    Settings that are empty by default and left so appear as comments, as TOML has no null.
+    """
+    defaults = by_key(config.method.name)
+    lines = ["# The settings of one run, each with where it came from."]
+    section = ""
+    for key, value in flat(config).items():
+        here, _, name = key.rpartition(".")
+        if here != section:
+            section = here
+            lines += ["", f"[{section}]"]
+        if value is None and defaults[key].default is None:
+            text = f"# {name} is none"
+        else:
+            text = f"{name} = {toml_value(value)}"
+        lines.append(f"{text:<42} # {printable(origins.get(key, 'default'))}")
+    return "\n".join(lines) + "\n"
+
+
+def minimal_toml(config: RunConfig, title: str = "") -> str:
+    """Only what differs from the defaults (of the chosen method): a preset, or a look at a run.
+
+    Args:
+        title: first line, as a comment, which `calisr presets` shows.
+    """
+    lines = [f"# {printable(title)}"] if title else []
+    changed = _differences(config, _defaults(config))
+    if "notes" in changed:
+        lines.append(f"notes = {toml_value(changed.pop('notes'))}")
+    for section in SECTION_NAMES:
+        own = {key: value for key, value in changed.items() if key.startswith(f"{section}.")}
+        if own:
+            lines += [""] if lines else []
+            lines.append(f"[{section}]")
+            lines += [f"{key.partition('.')[2]} = {toml_value(own[key])}" for key in own]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def command_words(config: RunConfig, base: str = "", start: Mapping[str, Any] | None = None) -> str:
+    """The `calisr run` line that makes this config.
+
+    Args:
+        base: preset or file to start from; "" for none.
+        start: what `base` sets, by dotted key; None takes the defaults.
+    """
+    words = ["calisr", "run", *([base] if base else [])]
+    changed = _differences(config, _defaults(config) if start is None else start)
+    for key in _OPTIONS_IN_COMMANDS:
+        if changed.get(key) is not None:
+            words += [OPTIONS[key], str(changed.pop(key))]
+    for key, value in changed.items():
+        words += ["--set", f"{key}={_set_value(key, value)}"]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _defaults(config: RunConfig) -> dict[str, Any]:
+    """What a run has without files, but for the settings of its method."""
+    defaults = {info.key: info.default for info in all_fields(config.method.name)}
+    return {**defaults, "method.name": FullFineTuning.model_fields["name"].default}
+
+
+def _differences(config: RunConfig, start: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in flat(config).items() if key not in start or start[key] != value
+    }
+
+
+def _set_value(key: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, str | Path):
+        text = str(value)
+        return text if parse_value(key, text.strip()) == text else toml_value(text)
+    return toml_value(value)
