@@ -49,8 +49,13 @@ class AuditReport:
     disagreements: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
+    @property
+    def clean(self) -> bool:
+        """Whether everything was there and agreed."""
+        return not self.disagreements and not self.missing
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"clean": self.clean}
 
 
 def stable_rank_by_svd(weight: Tensor) -> float:

@@ -1,0 +1,156 @@
+"""Commands that look at runs: runs, show, compare, audit, export, delete, replay."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, print_json, say
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("runs", epilog="Example: calisr runs --json")(runs)
+    app.command("show", epilog="Example: calisr show demo-demo-bert")(show)
+    app.command("compare", epilog="Example: calisr compare RUN_A RUN_B")(compare)
+    app.command("audit", epilog="Example: calisr audit runs/my-run")(audit)
+    app.command("export", epilog="Example: calisr export runs/my-run ./my-model")(export)
+    app.command("replay", epilog="Example: calisr replay --example")(replay)
+
+
+def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
+    """List the runs, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from calisr_engine.runs import store
+
+    found = store.list_runs(output_dir)
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    if not found:
+        say(f"no runs in {output_dir}; start one with: calisr demo")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state", "step", "metric", "best", "last", "trainable", "switched"):
+        table.add_column(column, overflow="fold")
+    for each in found:
+        table.add_row(
+            each.run_id,
+            each.state,
+            f"{each.step}/{each.total_steps}",
+            each.metric,
+            "" if each.best is None else f"{each.best:.4f}",
+            "" if each.last is None else f"{each.last:.4f}",
+            "" if each.share is None else f"{each.share:.1%}",
+            ", ".join(f"{g} {s}" for g, s in (each.switched or {}).items()),
+        )
+    Console().print(table)
+
+
+def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
+    """Show one run: summary, switch timeline, trainable share and loss."""
+    from calisr_engine.runs import load_view
+
+    run_dir = find_run(name, output_dir)
+    view = load_view(run_dir)
+    if as_json:
+        print_json(view.to_dict())
+        return
+    from calisr_tui.cli.show_text import describe
+
+    print(describe(view, run_dir))
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.")],
+    output_dir: OutputDir = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Compare runs: results, differing settings, mean and spread over seeds."""
+    from calisr_engine.runs import load_view
+    from calisr_engine.runs.compare import differences, over_seeds
+
+    if not 2 <= len(names) <= 8:
+        raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
+    views = {run.name: load_view(run) for run in (find_run(n, output_dir) for n in names)}
+    differing = differences(views)
+    seeds = over_seeds(views)
+    if as_json:
+        print_json(
+            {
+                "runs": {name: {"best": v.best, "last": v.last} for name, v in views.items()},
+                "differences": differing,
+                "over_seeds": [asdict(each) for each in seeds],
+            }
+        )
+        return
+    from calisr_tui.cli.show_text import comparison
+
+    comparison(views, differing, seeds)
+
+
+def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:
+    """Recompute every stable rank, hit and decision of a run with a full float64 SVD."""
+    from calisr_engine.audit import audit as recompute
+
+    run_dir = find_run(name, output_dir)
+    say(f"recomputing {run_dir.name} ...")
+    report = recompute(run_dir)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print(
+            f"{report.samples} samples, {report.groups} group comparisons over {report.matrices} "
+            f"matrix pairs, {report.decisions} decisions recomputed"
+        )
+        print(
+            f"the run took the exact value for {report.fallbacks} of {report.matrices} matrix pairs"
+        )
+        print(f"largest relative error of a logged stable rank: {report.largest_error:.1e}")
+        if report.undecidable:
+            print(f"{report.undecidable} comparisons are closer than float64 can tell")
+        for line in [*report.disagreements, *(f"missing: {m}" for m in report.missing)]:
+            print(line)
+        print("no disagreement" if report.clean else "DISAGREEMENT: see the lines above")
+    return 0 if report.clean else 1
+
+
+def export(
+    name: RunArgument,
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="Only the light part (plain LoRA runs).")
+    ] = False,
+    output_dir: OutputDir = Path("runs"),
+) -> None:
+    """Write a run's best model as a plain transformers folder."""
+    from calisr_engine.export_run import export_run
+
+    run_dir = find_run(name, output_dir)
+    export_run(run_dir, folder, adapter_only=adapter_only)
+    print(folder)
+
+
+def replay(
+    name: Annotated[str | None, typer.Argument(metavar="RUN", help="A finished run.")] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="The recorded run that ships with the package.")
+    ] = False,
+    output_dir: OutputDir = Path("runs"),
+) -> int:
+    """Replay a run in the terminal app."""
+    from calisr_tui.app import run_app
+
+    if example:
+        folder = Path(__file__).parent.parent / "example"
+        if not (folder / "events.jsonl").is_file():
+            raise NotFoundError("the recorded run is missing from this installation")
+        return run_app(replay=folder, output_dir=output_dir)
+    if name is None:
+        raise ConfigError("replay needs a run, or --example", "`calisr runs` lists the runs")
+    return run_app(replay=find_run(name, output_dir), output_dir=output_dir)

@@ -1,0 +1,181 @@
+"""A run's log as live text: a bar with ETA, the SRS table, a line for each decision.
+
+On a terminal the bar and the table stay at the bottom and are redrawn; elsewhere lines are printed
+as things happen. All of it is narration, on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.events.log import EventReader
+from calisr_engine.events.view import Message, RunView
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+
+PLAIN_PROGRESS_SECONDS = 10.0
+TOLD = {
+    "run_started",
+    "srs_evaluated",
+    "group_switched",
+    "evaluated",
+    "warning",
+    "paused",
+    "resumed",
+    "stopped",
+    "failed",
+    "completed",
+}
+
+
+class LiveText:
+    """Shows a run while it goes on; call `update` now and then."""
+
+    def __init__(self, run_dir: Path, quiet: bool = False) -> None:
+        self.view = RunView()
+        self.records: list[dict[str, Any]] = []
+        self._reader = EventReader(RunPaths(run_dir).events)
+        self._console = Console(stderr=True, quiet=quiet)
+        self._live: Live | None = None
+        self._told = 0
+        self._seen: Message | None = None
+        self._last_plain = 0.0
+
+    def __enter__(self) -> LiveText:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, final: bool = False) -> list[dict[str, Any]]:
+        """Read what is new, print its lines, redraw. Returns the new records."""
+        records, replaced = self._reader.poll()
+        if replaced:
+            self.view = RunView()
+        for record in records:
+            before = self.view.messages[-1] if self.view.messages else None
+            self.view.apply(record)
+            after = self.view.messages[-1] if self.view.messages else None
+            if record["type"] in TOLD and after is not before:
+                self._tell(record)
+        if self._live is not None:
+            if records or final:
+                self._live.update(render(self.view), refresh=True)
+        elif final or time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
+            self._last_plain = time.monotonic()
+            if records and self.view.loss.last is not None:
+                self._console.print(_status(self.view), highlight=False, soft_wrap=True)
+        return records
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        seq = record["seq"]
+        lines = [m for m in self.view.messages[-40:] if m.kind == record["type"]]
+        count = len(record["groups"]) if record["type"] == "srs_evaluated" else 1
+        for line in lines[-count:]:
+            style = {"group_switched": "bold", "failed": "bold red", "warning": "yellow"}
+            self._console.print(
+                Text(f"step {line.step:>6}  {line.text}", style=style.get(line.kind, "")),
+                soft_wrap=True,
+            )
+        self._told = seq
+
+
+def render(view: RunView) -> RenderableType:
+    """Status line, bar and SRS table."""
+    parts: list[RenderableType] = [
+        Text(_status(view), no_wrap=True, overflow="ellipsis"),
+        ProgressBar(total=max(1, view.total_steps), completed=view.step, width=60),
+    ]
+    if view.groups and view.variant != "off":
+        parts.append(srs_table(view))
+    return Group(*parts)
+
+
+def srs_table(view: RunView) -> Table:
+    """One row a group: phase, stable ranks of the newest sample, counter, score."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("group", "phase", "SR light", "SR full", "hits", "score"):
+        table.add_column(column, justify="left" if column in ("group", "phase") else "right")
+    for group in view.groups.values():
+        latest = group.latest
+        phase = (
+            f"light since step {group.switch.step}"
+            if group.switch is not None
+            else "full fine-tuning"
+        )
+        score = "" if group.srs is None else f"{group.srs:.2f} of {view.delta:g}"
+        table.add_row(
+            group.name,
+            phase,
+            f"{latest.sr_lft:.4f}" if latest else "",
+            f"{latest.sr_fft:.4f}" if latest else "",
+            f"{group.hits:g}/{group.samples}" if group.phase == "fft" else "",
+            score if group.phase == "fft" else "",
+        )
+    return table
+
+
+def _status(view: RunView) -> str:
+    parts = [f"step {view.step}/{view.total_steps}", f"epoch {view.epoch:.2f}/{view.epochs}"]
+    if view.loss.last is not None:
+        parts.append(f"loss {view.loss.last:.4f}")
+    if view.last is not None:
+        parts.append(f"{view.metric} {view.last:.4f} (best {view.best:.4f})")
+    if view.share is not None:
+        parts.append(f"trainable {view.share:.2%}")
+    if view.examples_per_second:
+        parts.append(f"{view.examples_per_second:.0f} examples/s")
+    if view.eta_seconds is not None:
+        parts.append(f"ETA {format_seconds(view.eta_seconds)}")
+    return " · ".join(parts)
+
+
+def format_seconds(seconds: float) -> str:
+    """Hours, minutes and seconds in short form: 1h02m, 3m05s, 12s."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def follow(run_dir: Path, as_json: bool = False) -> int:
+    """Follow a run of any process until it ends or nobody trains it any more."""
+    live = LiveText(run_dir, quiet=as_json)
+    with live:
+        while True:
+            trained = is_locked(RunPaths(run_dir))
+            for record in live.update():
+                if as_json:
+                    print(json.dumps(record), flush=True)
+            state = live.view.state
+            if state in ("completed", "failed", "stopped") and not trained:
+                break
+            if state in ("running", "paused") and not trained:
+                print(
+                    f"no process trains this run any more; go on with: calisr resume {run_dir}",
+                    file=sys.stderr,
+                )
+                return EXIT_STOPPED
+            time.sleep(0.25)
+    return {"completed": 0, "stopped": EXIT_STOPPED}.get(live.view.state, 1)

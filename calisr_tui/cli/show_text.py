@@ -1,0 +1,138 @@
+"""`calisr show` and `calisr compare` as text: timeline, charts, tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calisr_engine.events.view import RunView, Series
+from calisr_tui.cli.live_text import format_seconds
+
+if TYPE_CHECKING:
+    from calisr_engine.runs.compare import SeedGroup
+
+FULL, LIGHT, SWITCH = "█", "░", "◆"
+
+
+def describe(view: RunView, run_dir: Path) -> str:
+    """The whole text of `calisr show`."""
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    blocks = [_facts(view, run_dir)]
+    if view.groups and view.total_steps:
+        blocks.append(timeline(view, width))
+    if len(view.trainable_share) > 1:
+        share = Series([*view.trainable_share.x], [100 * y for y in view.trainable_share.y])
+        share.add(view.step, share.y[-1])
+        blocks.append(chart("trainable parameters, % of the dense model", share, width, 10))
+    if len(view.loss) > 1:
+        blocks.append(chart("training loss", view.loss, width, 12))
+    return "\n\n".join(blocks)
+
+
+def _facts(view: RunView, run_dir: Path) -> str:
+    rows = [
+        ("run", f"{run_dir.name} ({view.state})"),
+        ("model", view.model_summary or view.model),
+        ("task", view.task + (" (synthetic data)" if view.synthetic_data else "")),
+        ("method", f"{view.method}, calibration {view.variant}"),
+    ]
+    if view.variant != "off":
+        rows.append(("delta", f"{view.delta:g}"))
+    rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))
+    if view.best is not None and view.last is not None:
+        rows.append(
+            (
+                view.metric,
+                f"best {view.best:.4f} at step {view.best_step}, last {view.last:.4f}",
+            )
+        )
+    if view.total:
+        rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {view.share:.2%}"))
+    if view.duration is not None:
+        rows.append(("time", format_seconds(view.duration)))
+    if view.failure is not None:
+        rows.append(("failed", view.failure.message))
+        if view.failure.hint:
+            rows.append(("hint", view.failure.hint))
+    for switch in view.switches:
+        rows.append(("switch", f"step {switch.step}: {switch.group} - {switch.why}"))
+    for warning in view.warnings:
+        rows.append(("warning", warning.text))
+    return "\n".join(f"{key:10} {value}" for key, value in rows)
+
+
+def timeline(view: RunView, width: int) -> str:
+    """A lane a group: full fine-tuning, the switch, the light method, over the run's steps."""
+    label = max(len(name) for name in view.groups) + 2
+    lane = max(10, width - label - 12)
+    lines = [f"switch timeline: {FULL} full fine-tuning, {SWITCH} switch, {LIGHT} light method"]
+    done = round(lane * view.step / view.total_steps)
+    for group in view.groups.values():
+        if group.switch is None:
+            bar, note = FULL * done, ""
+        else:
+            at = min(lane - 1, round(lane * group.switch.step / view.total_steps))
+            bar = FULL * at + SWITCH + LIGHT * max(0, done - at - 1)
+            note = f" {group.switch.step}"
+        lines.append(f"{group.name:<{label}}{bar:<{lane}}{note}")
+    lines.append(" " * label + f"0{view.total_steps:>{lane - 1}}")
+    return "\n".join(lines)
+
+
+def chart(title: str, series: Series, width: int, height: int) -> str:
+    """A line chart by plotext; colour only on a terminal that wants it."""
+    import plotext
+
+    figure = plotext.figure()
+    figure.clear()
+    figure.size(width, height)
+    step = max(1, len(series) // (2 * width))
+    figure.draw(figure.line(series.x[::step], series.y[::step]))
+    figure.title(title)
+    text = str(figure.build())
+    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
+        text = str(plotext.uncolorize(text))
+    return text.rstrip("\n")
+
+
+def comparison(
+    views: Mapping[str, RunView],
+    differing: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[SeedGroup],
+) -> None:
+    """Print results, differing settings and spreads as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state", "metric", "best", "last", "trainable"):
+        table.add_column(column, overflow="fold")
+    for name, view in views.items():
+        table.add_row(
+            name,
+            view.state,
+            view.metric,
+            "" if view.best is None else f"{view.best:.4f}",
+            "" if view.last is None else f"{view.last:.4f}",
+            "" if view.share is None else f"{view.share:.2%}",
+        )
+    console.print(table)
+    if differing:
+        settings = Table(title="settings that differ", title_justify="left", box=None)
+        settings.add_column("setting")
+        for name in views:
+            settings.add_column(name, overflow="fold")
+        for key, values in differing.items():
+            settings.add_row(key, *(str(values.get(name)) for name in views))
+        console.print(settings)
+    for group in seeds:
+        if len(group.runs) > 1:
+            console.print(
+                f"{group.label}: best {group.metric} {group.mean:.4f} ± {group.deviation:.4f} "
+                f"over {len(group.runs)} seeds"
+            )
