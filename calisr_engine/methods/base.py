@@ -34,6 +34,9 @@ from calisr_engine.models.components import Target
 
 Phase = Literal["fft", "lft"]
 
+OWN = "calisr_"
+"""How names of parameters begin that a method registers on a model's modules."""
+
 
 @dataclass(frozen=True)
 class StateMove:
@@ -207,8 +210,14 @@ class Attachment:
         """Weights under the plain transformers names, fp32, contiguous, without method parameters.
 
         None where the method changed the architecture, so that no plain model holds the result.
+        This one leaves out what a method registered beside the dense weights: names in which some
+        part begins with `calisr_`.
         """
-        raise NotImplementedError
+        return {
+            name: value
+            for name, value in self.model.state_dict().items()
+            if not any(part.startswith(OWN) for part in name.split("."))
+        }
 
 
 class Method(ABC):

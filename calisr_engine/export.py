@@ -1,0 +1,154 @@
+"""Writing a trained model as a plain transformers folder with a model card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from calisr_engine.errors import ConfigError, RunFailedError
+
+WHY_NO_ADAPTER = (
+    "the base weights were trained too, so an adapter on the original base would be another, wrong "
+    "model"
+)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the model card says of a run."""
+
+    base_model: str
+    task: str
+    synthetic: bool
+    method: str
+    variant: str
+    delta: float
+    switched: Mapping[str, int | None]
+    metric: str
+    best: float | None
+    best_step: int | None
+    last: float | None
+    seed: int
+    label_names: Sequence[str] | None = None
+
+
+def export_merged(
+    weights: Mapping[str, Tensor],
+    model: nn.Module,
+    tokenizer: Any,
+    folder: Path,
+    card: CardFacts,
+) -> None:
+    """Write `folder` whole or not at all: config, weights, tokenizer, model card.
+
+    `AutoModelForSequenceClassification.from_pretrained(folder)` opens it. `weights` are dense fp32
+    tensors under transformers' own names.
+
+    Raises:
+        RunFailedError: the disk is full or the folder cannot be written.
+    """
+    part = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        config = deepcopy(model.config)
+        config.architectures = [type(model).__name__]
+        config.save_pretrained(part)
+        plain = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+        save_file(plain, part / "model.safetensors", metadata={"format": "pt"})
+        tokenizer.save_pretrained(part)
+        (part / "README.md").write_text(model_card(card), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise RunFailedError(
+            f"the model could not be exported to {folder}: {error}",
+            "free space there, then export again with `calisr export`",
+        ) from error
+
+
+def model_card(card: CardFacts) -> str:
+    """The README.md of an exported model."""
+    import torch
+    import transformers
+
+    import calisr_engine
+
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-classification",
+        "tags: [calisr, stable-rank]",
+        "---",
+        f"# {card.base_model} on {card.task}",
+        "",
+        f"Fine-tuned from `{card.base_model}` with {card.method}"
+        + (
+            f", calibrated by stable rank (CaliSr-{card.variant}, delta {card.delta:g})."
+            if card.variant != "off"
+            else "."
+        ),
+        "",
+    ]
+    if card.synthetic:
+        lines += [
+            "**The training data are synthetic** (sentences made by a small grammar). The model is "
+            "for trying things out.",
+            "",
+        ]
+    lines += ["| | |", "|---|---|"]
+    if card.best is not None:
+        lines.append(f"| {card.metric}, validation, best | {card.best:.4f} (step {card.best_step}) |")
+    if card.last is not None:
+        lines.append(f"| {card.metric}, validation, last | {card.last:.4f} |")
+    lines.append(f"| seed | {card.seed} |")
+    for group, step in card.switched.items():
+        what = "stayed in full fine-tuning" if step is None else f"light method since step {step}"
+        lines.append(f"| {group} | {what} |")
+    if card.label_names:
+        lines.append(f"| labels | {', '.join(card.label_names)} |")
+    lines += [
+        f"| made with | calisr {calisr_engine.__version__}, torch {torch.__version__}, "
+        f"transformers {transformers.__version__} |",
+        "",
+        "The weights are merged: nothing but transformers is needed.",
+        "",
+        "```python",
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+        "",
+        'model = AutoModelForSequenceClassification.from_pretrained("THIS_FOLDER")',
+        'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")',
+        "```",
+        "",
+        "The licence of the base model and of the data apply.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def refuse_adapter_only(method: str, base_was_trained: bool) -> None:
+    """Say why a run cannot be exported as an adapter alone.
+
+    Raises:
+        ConfigError: always, unless the method is LoRA and its base was never trained.
+    """
+    if method != "lora":
+        raise ConfigError(
+            f"--adapter-only: {method} has no adapter file of its own",
+            "export the merged model: leave --adapter-only out",
+        )
+    if base_was_trained:
+        raise ConfigError(
+            f"--adapter-only: {WHY_NO_ADAPTER}",
+            "export the merged model: leave --adapter-only out",
+        )
