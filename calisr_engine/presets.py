@@ -167,10 +167,7 @@ def save(name: str, toml: str, overwrite: bool = False) -> Path:
             file.flush()
             os.fsync(file.fileno())
         _must_load(new, name)
-        if overwrite:
-            os.replace(new, target)
-        else:
-            os.link(new, target)  # unlike a rename, never replaces what came in the meantime
+        _put_in_place(new, target, overwrite)
     except FileExistsError:
         raise _taken(name) from None
     except OSError as error:
@@ -178,6 +175,20 @@ def save(name: str, toml: str, overwrite: bool = False) -> Path:
     finally:
         new.unlink(missing_ok=True)
     return target
+
+
+def _put_in_place(new: Path, target: Path, overwrite: bool) -> None:
+    if not overwrite:
+        try:
+            os.link(new, target)  # unlike a rename, never replaces what came in the meantime
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if target.exists():
+                raise FileExistsError(target) from None
+        else:
+            return
+    os.replace(new, target)
 
 
 def _must_load(path: Path, name: str) -> None:

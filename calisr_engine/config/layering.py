@@ -213,8 +213,9 @@ def _base(name: str, folder: Path) -> tuple[Path, str]:
         try:
             return presets.find(name), f"preset {name}"
         except NotFoundError as error:
-            if os.path.isfile(folder / name):
-                return folder / name, ""
+            for path in (folder / name, folder / f"{name}.toml"):
+                if os.path.isfile(path):
+                    return path, ""
             raise ConfigError(f"{error.message}; {error.hint}") from None
     path = folder / os.path.expanduser(name)
     if not os.path.exists(path):

@@ -157,6 +157,10 @@ def _locate(name_or_file: str | Path) -> tuple[Path, str]:
     except NotFoundError:
         if os.path.exists(path):
             return path, ""
+        if os.path.isfile(f"{path}.toml"):
+            raise NotFoundError(
+                f"there is no preset {text!r}", f"did you mean {text}.toml?"
+            ) from None
         raise
 
 
@@ -179,58 +183,57 @@ def _start(layers: list[Layer], config: RunConfig) -> dict[str, Any]:
 def _validate(merged: Merged) -> RunConfig | None:
     """Build the config; rules over several settings end up in `merged.problems`, all of them.
 
-    A rule that fails hides those of the sections around it, so the settings that it speaks of go
-    back to their defaults and the rest is tried again.
+    A rule that fails hides those after it, so the settings that it misses are made up, those that
+    it forbids go back to their defaults, and the rest is tried again.
     """
-    values = dict(merged.values)
-    defaults = by_key(values["method.name"])
-    doubted = {key.rpartition(".")[2] for key in merged.wrong}
+    method = merged.values["method.name"]
+    if "method.name" in merged.wrong:
+        method = "lora"  # stands in for the unknown one: rules that any method may break are told
+    infos = by_key(method)
+    values = {key: merged.values.get(key, info.default) for key, info in infos.items()}
+    values["method.name"] = method
+    doubted = {_name(key) for key in merged.wrong}
     for _ in range(len(values)):
         try:
             return RunConfig.model_validate(_nested(values))
         except ValidationError as error:
-            changed = False
+            before = dict(values)
             for each in error.errors(include_url=False, include_context=False):
                 message = each["msg"].removeprefix("Value error, ")
-                keys = _spoken_of([str(part) for part in each["loc"]], message, values, merged)
+                if each["type"] != "value_error":
+                    message = f"{'.'.join(str(part) for part in each['loc'])}: {message}"
+                section = ".".join(str(part) for part in each["loc"][:1])
+                given, missing = _spoken_of(section, message, values, merged)
                 if not any(_mentions(message, name) for name in doubted):
-                    merged.problems.append(_rule(message, keys, merged))
-                for key in keys:
-                    changed |= values[key] != defaults[key].default
-                    values[key] = defaults[key].default
-            if not changed:
+                    merged.problems.append(_rule(section, message, given, merged))
+                for key in missing:
+                    values[key] = infos[key].choices[0] if infos[key].choices else "x"
+                for key in [] if missing else given:
+                    values[key] = infos[key].default
+            if values == before:
                 return None
     return None
 
 
 def _spoken_of(
-    location: list[str], message: str, values: Mapping[str, Any], merged: Merged
-) -> list[str]:
-    """The settings that a failed rule is about, the highest layer's first."""
-    parts = [location[0], *location[2:]] if location[:1] == ["method"] else location
-    exact = ".".join(parts[:2])
-    if exact in values:
-        return [exact]
-    given = [key for key in values if key in merged.places]
-    if parts:
-        given = [key for key in given if key.startswith(f"{parts[0]}.")]
-    spoken = [
-        key
-        for key in given
-        if _mentions(message, key) or (parts and _mentions(message, key.rpartition(".")[2]))
-    ]
-    return spoken or given[:1]
+    section: str, message: str, values: Mapping[str, Any], merged: Merged
+) -> tuple[list[str], list[str]]:
+    """The settings that a failed rule names: those given, best place first, and those missing.
+
+    Args:
+        section: where the rule stands; "" for rules over several sections, which name dotted keys.
+    """
+    within = [key for key in values if not section or key.startswith(f"{section}.")]
+    named = [key for key in within if _mentions(message, _name(key) if section else key)]
+    given = [key for key in named if key in merged.places]
+    given.sort(key=lambda key: not message.startswith(key))
+    missing = [key for key in named if key not in merged.places and values[key] is None]
+    return given or [key for key in within if key in merged.places][:1], missing
 
 
-def _rule(message: str, keys: list[str], merged: Merged) -> str:
-    spoken = [key for key in keys if _mentions(message, key)] or keys
-    place = merged.places.get(spoken[0], "") if spoken else ""
-    if not place and spoken:
-        message = f"{spoken[0]}: {message}"
-    named = any(_mentions(message, name) for key in spoken for name in (key, _name(key)))
-    if place and not named and not any(key in place for key in spoken):
-        return f"{place}: {spoken[0].partition('.')[0]}: {message}"
-    return f"{place}: {message}" if place else message
+def _rule(section: str, message: str, given: list[str], merged: Merged) -> str:
+    text = f"[{section}]: {message}" if section else message
+    return f"{merged.places[given[0]]}: {text}" if given else text
 
 
 def _name(key: str) -> str:

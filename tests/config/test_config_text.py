@@ -1,0 +1,123 @@
+"""Written settings load to the same run: resolved file, least file, command line."""
+
+from __future__ import annotations
+
+import random
+import shlex
+from pathlib import Path
+
+import pytest
+import tomli
+
+from calisr_engine import presets
+from calisr_engine.config.describe import METHODS, FieldInfo, all_fields
+from calisr_engine.config.load import command_line, from_resolved, load, minimal_toml
+from calisr_engine.config.schema import RunConfig
+
+ODD_TEXTS = ['a "quoted" name', "tab\tnew\nline # no comment", "ünïcode ☃", "[x]\ny = 1", " 5 "]
+
+
+def odd_value(info: FieldInfo, random_: random.Random) -> object:
+    """A legal value that is hard to write down."""
+    if info.optional and random_.random() < 0.3:
+        return None
+    if info.kind == "int":
+        high = info.maximum if info.maximum is not None else 10**12
+        return random_.randint(int(info.minimum or 0), int(high))
+    if info.kind == "float":
+        low = info.minimum if info.minimum is not None else -1e30
+        return random_.uniform(low + 1e-9, min(info.maximum or 1e-7, 1e-7))
+    if info.kind == "flag":
+        return random_.random() < 0.5
+    if info.kind == "choice":
+        return random_.choice(info.choices)
+    if info.kind == "list":
+        return tuple(random_.sample(info.choices, random_.randint(1, len(info.choices))))
+    if info.pattern:
+        return "cuda:3" if info.name == "device" else "2024-01-01"
+    text = random_.choice(ODD_TEXTS)
+    return f"/data/{text}" if info.kind == "path" else text
+
+
+def odd_config(seed: int) -> RunConfig:
+    random_ = random.Random(seed)
+    method = random_.choice(list(METHODS))
+    values = {info.key: odd_value(info, random_) for info in all_fields(method)}
+    values |= {"method.name": method, "calibration.variant": "off", "schedule.switch_at": None}
+    values |= {"task.train_file": None, "task.validation_file": None}
+    values["calibration.every_steps"] = None
+    return load(None, overrides=values).config
+
+
+def again(line: str) -> RunConfig:
+    """The config of a `calisr run` line, as the command reads it."""
+    words = shlex.split(line)
+    assert words[:2] == ["calisr", "run"]
+    rest = words[2:]
+    base = rest.pop(0) if rest and not rest[0].startswith("--") else None
+    sets, options = [], {}
+    for option, value in zip(rest[::2], rest[1::2], strict=True):
+        if option == "--set":
+            sets.append(value)
+        else:
+            options[{"--data-dir": "task.data_dir", "--output-dir": "output.dir"}[option]] = value
+    return load(base, sets, options).config
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_odd_settings_survive_every_spelling(seed: int, tmp_path: Path) -> None:
+    config = odd_config(seed)
+    resolved = load(None, overrides=config.model_dump())
+    assert resolved.config == config
+    for number, text in enumerate((resolved.to_toml(), minimal_toml(config, "a\ntitle"))):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        assert from_resolved(path) == config
+    assert again(command_line(config)) == config
+    assert again(command_line(config, "demo")) == config
+    assert again(command_line(config, "paper/table2/child-tuning-d-calisr-s-rte")) == config
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_resolved_presets_load_again(name: str, tmp_path: Path) -> None:
+    resolved = load(name, ["training.seed=9"], {"task.data_dir": "glue"})
+    path = tmp_path / "config.toml"
+    path.write_text(resolved.to_toml())
+    assert from_resolved(path) == resolved.config
+    assert again(resolved.command_line()) == resolved.config
+
+
+def test_resolved_file_tells_origins_and_empty_settings(tmp_path: Path) -> None:
+    source = tmp_path / "my.toml"
+    source.write_text('extends = "demo"\n[training]\nepochs = 2\n')
+    text = load(source, ["training.max_steps=none"]).to_toml()
+    lines = [line.split() for line in text.splitlines()]
+    assert ["epochs", "=", "2", "#", f"{source}:3"] in lines
+    assert ["name", "=", '"lora"', "#", "preset", "demo"] in lines
+    assert ["#", "max_steps", "is", "none", "#", "--set"] in lines
+    assert all(len(line) < 120 for line in text.splitlines() if str(tmp_path) not in line)
+
+
+def test_minimal_file_holds_differences_only() -> None:
+    assert load(None).minimal_toml() == ""
+    text = load("demo", ["training.seed=42", "training.epochs=3"]).minimal_toml("mine")
+    assert text.startswith("# mine\n")
+    assert tomli.loads(text) == {
+        "method": {"name": "lora"},
+        "calibration": {"variant": "S", "samples_per_epoch": 5},
+        "training": {"learning_rate": 5e-4},
+    }
+
+
+def test_command_line_says_what_a_user_would_type(tmp_path: Path) -> None:
+    assert command_line(load(None).config) == "calisr run"
+    assert load("demo").command_line() == "calisr run demo"
+    line = load("demo", ["training.seed=7"], {"output.dir": "my runs"}).command_line()
+    assert line == "calisr run demo --output-dir 'my runs' --set training.seed=7"
+    assert load("demo", ["method.name=mpop"]).command_line() == (
+        "calisr run demo --set method.name=mpop"
+    )
+    path = tmp_path / "my.toml"
+    path.write_text('[method]\nname = "lora"\n[training]\nmax_steps = 3\n')
+    line = load(path, ["training.max_steps=none"]).command_line()
+    assert line == f"calisr run {path} --set training.max_steps=none"

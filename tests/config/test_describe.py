@@ -1,0 +1,87 @@
+"""Every setting has words for people, and they say what the models accept."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from calisr_engine.config.check import clean
+from calisr_engine.config.describe import (
+    METHODS,
+    SECTIONS,
+    FieldInfo,
+    all_fields,
+    by_key,
+    fields,
+    section_help,
+)
+from calisr_engine.config.schema import RunConfig
+
+EVERY = sorted({info for name in METHODS for info in all_fields(name)}, key=lambda i: i.key)
+MODELS: list[type[BaseModel]] = [RunConfig, *SECTIONS.values(), *METHODS.values()]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_is_described(model: type[BaseModel]) -> None:
+    found = fields(model)
+    assert found
+    for info in found:
+        assert info.help[-1:] in (".", ")"), f"{info.key} has no help sentence"
+        assert info.expects
+        assert "^" not in info.expects, f"{info.key} shows a regular expression"
+    if model is not RunConfig:
+        assert {info.name for info in found} == set(model.model_fields)
+
+
+def test_words_of_some_fields() -> None:
+    known = by_key("lora")
+    assert known["training.epochs"].expects == "a whole number from 1 to 1000"
+    assert known["training.max_steps"].expects == "a whole number of at least 1, or none"
+    assert known["training.warmup_ratio"].expects == "a number of at least 0 and below 1"
+    assert known["training.learning_rate"].expects == "a number above 0"
+    assert known["calibration.variant"].expects == "one of off, D, S, S3"
+    assert known["method.name"].choices == tuple(METHODS)
+    assert known["method.components"].kind == "list"
+    assert known["output.dir"].kind == "path"
+
+
+def test_defaults_are_those_of_a_run() -> None:
+    config = RunConfig.model_validate({})
+    for info in all_fields("fft"):
+        section, _, name = info.key.rpartition(".")
+        assert getattr(getattr(config, section) if section else config, name) == info.default
+
+
+def test_sections_have_help_and_strangers_are_refused() -> None:
+    for name in (*SECTIONS, "method"):
+        assert section_help(name).endswith(".")
+    with pytest.raises(KeyError):
+        fields(BaseModel)
+
+
+@pytest.mark.parametrize("info", EVERY, ids=lambda info: info.key)
+def test_bounds_are_those_of_the_models(info: FieldInfo) -> None:
+    """What our words refuse the model refuses, and what they accept it accepts."""
+    section, _, name = info.key.rpartition(".")
+    method = next(each for each in METHODS if info in all_fields(each))
+    models = {**SECTIONS, "method": METHODS[method], "": RunConfig}
+    for value in (-1e9, -1, 0, 1e-12, 0.5, 1, 1.5, 2, 7, 8, 500, 1001, 2**31, "", "x", "cuda:1"):
+        typed = value if info.kind != "float" or isinstance(value, str) else float(value)
+        if info.kind in ("choice", "list", "flag") or info.key == "method.name":
+            continue
+        if isinstance(typed, str) != (info.kind in ("text", "path")):
+            continue
+        if info.kind == "int" and not isinstance(typed, int):
+            continue
+        try:
+            clean(info, typed)
+            ours = True
+        except ValueError:
+            ours = False
+        try:
+            models[section].model_validate({name: typed})
+            theirs = True
+        except ValidationError as error:
+            theirs = any(each["type"] == "value_error" for each in error.errors())
+        if info.kind != "path" or typed:
+            assert ours == theirs, f"{info.key} = {typed!r}"
