@@ -1,0 +1,248 @@
+"""Tokenising once, the order of batches, and padding a batch to its longest row.
+
+The orders are pure functions of the lengths, the seed and the epoch, so a run that stopped at batch
+k of epoch e goes on with exactly the batches that it would have had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calisr_engine.tasks import token_cache
+from calisr_engine.tasks.examples import Examples
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MEGA_BATCHES = 50
+"""Batches in each pool of rows that is sorted by length."""
+
+CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Token ids of all rows, end to end.
+
+    Attributes:
+        ids: int32, shape (tokens of all rows,).
+        offsets: int64, shape (rows + 1,); row i is ids[offsets[i]:offsets[i + 1]].
+        types: uint8, like ids; None where the tokenizer gives no token types.
+        labels: int64 or float32, shape (rows,); None without labels.
+        cut: rows that were longer than the longest input.
+    """
+
+    ids: Tensor
+    offsets: Tensor
+    types: Tensor | None
+    labels: Tensor | None
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> list[int]:
+        """Tokens in each row."""
+        return (self.offsets[1:] - self.offsets[:-1]).tolist()
+
+
+def tokenize(
+    examples: Examples,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cache_dir: Path | None = None,
+) -> Tokenized:
+    """Token ids of every row, cut to `max_length` (or to what the tokenizer's model can take).
+
+    Kept in a cache by content, tokenizer and length. A cache that is damaged or cannot be written
+    is passed over: it can cost time, never a run.
+
+    Args:
+        cache_dir: where to keep it; None takes `token_cache.default_dir()`.
+    """
+    longest = effective_max_length(tokenizer, max_length)
+    key = hashlib.sha256(
+        json.dumps(
+            [examples.text_fingerprint(), tokenizer_fingerprint(tokenizer), longest]
+        ).encode()
+    ).hexdigest()
+    folder = token_cache.default_dir() if cache_dir is None else cache_dir
+    tensors = token_cache.load(folder, key, len(examples))
+    if tensors is None:
+        tensors = _tokenize(examples, tokenizer, longest)
+        token_cache.store(folder, key, tensors)
+    labels: Tensor | None = None
+    if examples.label is not None:
+        real = any(isinstance(label, float) for label in examples.label)
+        labels = torch.tensor(examples.label, dtype=torch.float32 if real else torch.int64)
+    return Tokenized(
+        ids=tensors["ids"],
+        offsets=tensors["offsets"],
+        types=tensors.get("types"),
+        labels=labels,
+        cut=int(tensors["cut"]),
+    )
+
+
+def _tokenize(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, longest: int
+) -> dict[str, Tensor]:
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    lengths: list[int] = []
+    cut = 0
+    for start in range(0, len(examples), CHUNK):
+        part = slice(start, start + CHUNK)
+        pair = None if examples.text_pair is None else list(examples.text_pair[part])
+        # One token more than fits, so that cut rows can be counted; then cut as the tokenizer does.
+        coded: Any = tokenizer(
+            list(examples.text[part]),
+            pair,
+            truncation="longest_first",
+            max_length=longest,
+            padding=False,
+            return_attention_mask=False,
+            return_overflowing_tokens=False,
+            verbose=False,
+        )
+        rows = coded["input_ids"]
+        lengths += [len(row) for row in rows]
+        cut += sum(len(row) >= longest for row in rows)
+        ids.append(_flat(rows, np.int32))
+        if "token_type_ids" in coded:
+            types.append(_flat(coded["token_type_ids"], np.uint8))
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    tensors = {
+        "ids": torch.from_numpy(np.concatenate(ids)),
+        "offsets": torch.from_numpy(offsets),
+        "cut": torch.tensor(cut),
+    }
+    if types:
+        tensors["types"] = torch.from_numpy(np.concatenate(types))
+    return tensors
+
+
+def _flat(rows: Sequence[Sequence[int]], dtype: Any) -> np.ndarray:
+    return np.fromiter((value for row in rows for value in row), dtype=dtype)
+
+
+def effective_max_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """`max_length`, or less where the tokenizer says that its model takes less."""
+    own = getattr(tokenizer, "model_max_length", None)
+    return min(max_length, int(own)) if own and own < 10**6 else max_length
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """sha256 of what decides the token ids: vocabulary, rules, special tokens, which columns."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        rules = json.loads(backend.to_str())
+        # Both are set by each call anew.
+        rules.pop("truncation", None)
+        rules.pop("padding", None)
+    else:
+        import transformers
+
+        rules = [
+            transformers.__version__,
+            sorted(tokenizer.get_vocab().items()),
+            {k: repr(v) for k, v in sorted(tokenizer.init_kwargs.items())},
+        ]
+    facts = [
+        type(tokenizer).__name__,
+        rules,
+        tokenizer.truncation_side,
+        list(tokenizer.model_input_names),
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def epoch_batches(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """Row numbers of each training batch of an epoch.
+
+    Rows are shuffled, cut into pools of up to `MEGA_BATCHES` batches, sorted by length within each
+    pool, cut into batches, and the batches shuffled. So rows of like length meet, and little is
+    padded. Every row comes once; one batch is smaller where the rows do not divide evenly.
+
+    The same arguments give the same batches on every machine: the numbers come from MT19937 as in
+    numpy's RandomState, whose stream is frozen.
+    """
+    if batch_size < 1:
+        raise ValueError(f"a batch of {batch_size} rows")
+    draw = np.random.RandomState(_seed_words(seed, epoch))
+    size = np.asarray(lengths, dtype=np.int64)
+    order = draw.permutation(len(size))
+    # At least four pools, or small data sets would be sorted as a whole.
+    pool = batch_size * max(1, min(MEGA_BATCHES, len(size) // (4 * batch_size)))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool]
+        rows = rows[np.argsort(-size[rows], kind="stable")]
+        batches += [rows[at : at + batch_size].tolist() for at in range(0, len(rows), batch_size)]
+    return [batches[position] for position in draw.permutation(len(batches))]
+
+
+def _seed_words(seed: int, epoch: int) -> np.ndarray:
+    digest = hashlib.sha256(f"calisr epoch {seed} {epoch}".encode()).digest()
+    return np.frombuffer(digest, dtype="<u4")
+
+
+def evaluation_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Row numbers of each evaluation batch, longest rows first (so memory runs out at once or not).
+
+    The row numbers restore the order: `result[rows] = outputs`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"a batch of {batch_size} rows")
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def collate(
+    data: Tokenized,
+    rows: Sequence[int],
+    pad_token_id: int,
+    pad_type_id: int = 0,
+    padding_side: str = "right",
+    multiple_of: int = 1,
+) -> dict[str, Tensor]:
+    """One batch, padded to its longest row.
+
+    Args:
+        multiple_of: round the width up to a multiple of this (8 helps tensor cores).
+
+    Returns:
+        `input_ids` and `attention_mask`, int64, shape (rows, width); `token_type_ids`, the same,
+        where the tokenizer gives them; `labels`, int64 or float32, shape (rows,), where known.
+    """
+    index = torch.as_tensor(rows, dtype=torch.int64)
+    starts = data.offsets[index]
+    lengths = data.offsets[index + 1] - starts
+    width = int(lengths.max())
+    width = -(-width // multiple_of) * multiple_of
+    column = torch.arange(width).unsqueeze(0)
+    if padding_side == "left":
+        column = column - (width - lengths).unsqueeze(1)
+    inside = (column >= 0) & (column < lengths.unsqueeze(1))
+    source = (starts.unsqueeze(1) + column).masked_fill_(~inside, 0)
+    batch = {
+        "input_ids": data.ids[source].long().masked_fill_(~inside, pad_token_id),
+        "attention_mask": inside.long(),
+    }
+    if data.types is not None:
+        batch["token_type_ids"] = data.types[source].long().masked_fill_(~inside, pad_type_id)
+    if data.labels is not None:
+        batch["labels"] = data.labels[index]
+    return batch

@@ -1,0 +1,253 @@
+"""The table of GLUE tasks: columns, labels, metrics and official sizes (Wang et al., 2019).
+
+Imports nothing heavy, so that the command line can list tasks at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from calisr_engine.errors import NotFoundError
+
+Kind = Literal["classification", "regression"]
+
+HUB_ID = "nyu-mll/glue"
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """One task of the benchmark.
+
+    Attributes:
+        name: how settings name it, which is also its configuration on the hub.
+        title: how papers write it.
+        label_names: class names, in the order of the class numbers; empty for regression.
+        file_labels: how the official files write those classes, in the same order.
+        metrics: the metric that papers report, then the usual second one.
+        hub_columns: names of the text, or of both texts, on the hub.
+        file_columns: the same in the official files.
+        file_label: name of the label column in the official files.
+        folder: name of the folder of the official files.
+        validation, test: set -> (official file, split on the hub).
+        sizes: official number of rows of "train" and of each validation and test set, the test
+            sets as "test" or "test/NAME".
+        bare_header: names of the columns where train and dev have no header row.
+    """
+
+    name: str
+    title: str
+    summary: str
+    kind: Kind
+    label_names: tuple[str, ...]
+    file_labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    hub_columns: tuple[str, ...]
+    file_columns: tuple[str, ...]
+    folder: str
+    sizes: Mapping[str, int]
+    file_label: str = "label"
+    validation: Mapping[str, tuple[str, str]] = field(
+        default_factory=lambda: {"validation": ("dev.tsv", "validation")}
+    )
+    test: Mapping[str, tuple[str, str]] = field(
+        default_factory=lambda: {"test": ("test.tsv", "test")}
+    )
+    bare_header: tuple[str, ...] = ()
+    hub_id: str = HUB_ID
+
+    @property
+    def is_pair(self) -> bool:
+        return len(self.hub_columns) == 2
+
+
+def _sizes(train: int, validation: int, test: int) -> dict[str, int]:
+    return {"train": train, "validation": validation, "test": test}
+
+
+_ZERO_ONE = ("0", "1")
+_SENTENCES = ("sentence1", "sentence2")
+_TWO_WAY = ("entailment", "not_entailment")
+_THREE_WAY = ("entailment", "neutral", "contradiction")
+
+_TASKS: tuple[GlueTask, ...] = (
+    GlueTask(
+        name="cola",
+        title="CoLA",
+        summary="Is this English sentence acceptable?",
+        kind="classification",
+        label_names=("unacceptable", "acceptable"),
+        file_labels=_ZERO_ONE,
+        metrics=("matthews", "accuracy"),
+        hub_columns=("sentence",),
+        file_columns=("sentence",),
+        folder="CoLA",
+        sizes=_sizes(8551, 1043, 1063),
+        bare_header=("source", "label", "mark", "sentence"),
+    ),
+    GlueTask(
+        name="sst2",
+        title="SST-2",
+        summary="Is this piece of a film review positive?",
+        kind="classification",
+        label_names=("negative", "positive"),
+        file_labels=_ZERO_ONE,
+        metrics=("accuracy", "f1"),
+        hub_columns=("sentence",),
+        file_columns=("sentence",),
+        folder="SST-2",
+        sizes=_sizes(67349, 872, 1821),
+    ),
+    GlueTask(
+        name="mrpc",
+        title="MRPC",
+        summary="Do these two news sentences say the same?",
+        kind="classification",
+        label_names=("not_equivalent", "equivalent"),
+        file_labels=_ZERO_ONE,
+        metrics=("f1", "accuracy"),
+        hub_columns=_SENTENCES,
+        file_columns=("#1 String", "#2 String"),
+        file_label="Quality",
+        folder="MRPC",
+        sizes=_sizes(3668, 408, 1725),
+    ),
+    GlueTask(
+        name="qqp",
+        title="QQP",
+        summary="Do these two Quora questions ask the same?",
+        kind="classification",
+        label_names=("not_duplicate", "duplicate"),
+        file_labels=_ZERO_ONE,
+        metrics=("f1", "accuracy"),
+        hub_columns=("question1", "question2"),
+        file_columns=("question1", "question2"),
+        file_label="is_duplicate",
+        folder="QQP",
+        sizes=_sizes(363846, 40430, 390965),
+    ),
+    GlueTask(
+        name="stsb",
+        title="STS-B",
+        summary="How alike are these two sentences, from 0 to 5?",
+        kind="regression",
+        label_names=(),
+        file_labels=(),
+        metrics=("spearman", "pearson"),
+        hub_columns=_SENTENCES,
+        file_columns=_SENTENCES,
+        file_label="score",
+        folder="STS-B",
+        sizes=_sizes(5749, 1500, 1379),
+    ),
+    GlueTask(
+        name="mnli",
+        title="MNLI",
+        summary="Does the first sentence entail or contradict the second, or neither?",
+        kind="classification",
+        label_names=_THREE_WAY,
+        file_labels=_THREE_WAY,
+        metrics=("accuracy", "macro_f1"),
+        hub_columns=("premise", "hypothesis"),
+        file_columns=_SENTENCES,
+        file_label="gold_label",
+        folder="MNLI",
+        validation={
+            "matched": ("dev_matched.tsv", "validation_matched"),
+            "mismatched": ("dev_mismatched.tsv", "validation_mismatched"),
+        },
+        test={
+            "matched": ("test_matched.tsv", "test_matched"),
+            "mismatched": ("test_mismatched.tsv", "test_mismatched"),
+            "ax": ("../AX/AX.tsv", "ax:test"),
+        },
+        sizes={
+            "train": 392702,
+            "matched": 9815,
+            "mismatched": 9832,
+            "test/matched": 9796,
+            "test/mismatched": 9847,
+            "test/ax": 1104,
+        },
+    ),
+    GlueTask(
+        name="qnli",
+        title="QNLI",
+        summary="Does this sentence answer the question?",
+        kind="classification",
+        label_names=_TWO_WAY,
+        file_labels=_TWO_WAY,
+        metrics=("accuracy", "macro_f1"),
+        hub_columns=("question", "sentence"),
+        file_columns=("question", "sentence"),
+        folder="QNLI",
+        sizes=_sizes(104743, 5463, 5463),
+    ),
+    GlueTask(
+        name="rte",
+        title="RTE",
+        summary="Does the first text entail the second?",
+        kind="classification",
+        label_names=_TWO_WAY,
+        file_labels=_TWO_WAY,
+        metrics=("accuracy", "macro_f1"),
+        hub_columns=_SENTENCES,
+        file_columns=_SENTENCES,
+        folder="RTE",
+        sizes=_sizes(2490, 277, 3000),
+    ),
+    GlueTask(
+        name="wnli",
+        title="WNLI",
+        summary="Does the sentence still hold with its pronoun replaced?",
+        kind="classification",
+        label_names=("not_entailment", "entailment"),
+        file_labels=_ZERO_ONE,
+        metrics=("accuracy", "macro_f1"),
+        hub_columns=_SENTENCES,
+        file_columns=_SENTENCES,
+        folder="WNLI",
+        sizes=_sizes(635, 71, 146),
+    ),
+)
+
+_BY_NAME = {task.name: task for task in _TASKS}
+_OTHER_NAMES = {"sts": "stsb", "sst": "sst2", "mnlim": "mnli", "mnlimm": "mnli"}
+
+
+def plain(name: str) -> str:
+    """A name without case, dashes and spaces: "SST-2" is "sst2"."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def names() -> list[str]:
+    """Names of all GLUE tasks."""
+    return list(_BY_NAME)
+
+
+def is_task(name: str) -> bool:
+    """Is this one of the GLUE tasks, however it is written?"""
+    return (_OTHER_NAMES.get(plain(name)) or plain(name)) in _BY_NAME
+
+
+def find(name: str) -> GlueTask:
+    """The task of that name, whatever its case and dashes ("SST-2", "sst_2", "sst2").
+
+    Raises:
+        NotFoundError: there is none; the hint has the nearest name.
+    """
+    word = plain(name)
+    word = _OTHER_NAMES.get(word, word)
+    if word in _BY_NAME:
+        return _BY_NAME[word]
+    known = ["demo", *names()]
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise NotFoundError(
+        f"there is no task {name!r}",
+        f"{meant}tasks: {', '.join(known)}; "
+        "own data needs task.train_file and task.validation_file",
+    )

@@ -1,0 +1,32 @@
+"""What every source of data hands over, before it is cut down and fingerprinted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from calisr_engine.tasks.examples import Examples
+
+
+@dataclass(frozen=True)
+class Source:
+    """One task's rows and facts, as read.
+
+    Attributes:
+        label_names: class names by class number; empty for regression.
+        metrics: the task's own metrics, the one that picks the best model first.
+        validation, test: sets by name.
+        synthetic: generated rather than collected.
+        notes: what the user should know about this data.
+    """
+
+    name: str
+    kind: Literal["classification", "regression"]
+    label_names: tuple[str, ...]
+    metrics: tuple[str, ...]
+    train: Examples
+    validation: Mapping[str, Examples]
+    test: Mapping[str, Examples] = field(default_factory=dict)
+    synthetic: bool = False
+    notes: tuple[str, ...] = ()
