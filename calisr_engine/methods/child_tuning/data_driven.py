@@ -40,14 +40,15 @@ class ChildForm(TargetForm):
     def __init__(
         self,
         target: Target,
-        mask: Tensor,
+        mask: Tensor | None,
         share: float,
         reference: bool,
         rules: dict[nn.Parameter, ParameterRule],
         lft_learning_rate: float | None,
     ) -> None:
         super().__init__(target)
-        self.mask = mask
+        self._known = mask is not None
+        self.mask = torch.zeros_like(target.weight, dtype=torch.bool) if mask is None else mask
         self._share = share
         self._reference = reference
         self._rules = rules
@@ -65,7 +66,9 @@ class ChildForm(TargetForm):
     def trainable_count(self, phase: str) -> int:
         if phase == "fft":
             return self.weight.numel()
-        return int(self.mask.sum()) if self.mask.any() else round(self._share * self.mask.numel())
+        if not self._known:
+            return round(self._share * self.mask.numel())
+        return int(self.mask.sum())
 
     def pull(self) -> None:
         if self.phase == "fft" or self.weight.grad is None:
@@ -113,6 +116,7 @@ class ChildForm(TargetForm):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.mask = state["mask"].to(self.weight.device)
+        self._known = True
 
 
 def fisher_information(
@@ -160,9 +164,8 @@ class ChildTuningDMethod(Method):
         context: AttachContext,
     ) -> Attachment:
         attachment = Attachment(model, forms={})
-        if context.resuming:
-            masks = {t.name: torch.zeros_like(t.weight, dtype=torch.bool) for t in targets}
-        else:
+        masks: dict[str, Tensor] = {}
+        if not context.resuming:
             information = fisher_information(model, targets, settings.fisher_examples, context)
             threshold = fisher_threshold(information, settings.p)
             masks = {name: values >= threshold for name, values in information.items()}
@@ -178,7 +181,7 @@ class ChildTuningDMethod(Method):
         for target in targets:
             attachment.forms[target.name] = ChildForm(
                 target,
-                masks[target.name],
+                masks.get(target.name),
                 settings.p,
                 settings.reference,
                 attachment.rules,

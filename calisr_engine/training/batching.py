@@ -1,0 +1,94 @@
+"""A run's tokenised data as batches on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.tasks.batches import (
+    Tokenized,
+    collate,
+    epoch_batches,
+    evaluation_batches,
+    tokenize,
+)
+from calisr_engine.tasks.data import TaskData
+
+
+class TaskBatches:
+    """Training, validation and test batches of one run.
+
+    Attributes:
+        per_epoch: micro-batches in one pass over the training data.
+        train_count, validation_count: examples.
+    """
+
+    def __init__(self, data: TaskData, tokenizer: Any, config: RunConfig) -> None:
+        self._tokenizer = tokenizer
+        self._seed = config.training.seed
+        self._batch_size = config.training.batch_size
+        self._eval_batch_size = config.training.eval_batch_size
+        self._longest = config.task.max_length
+        self._data = data
+        self._train = tokenize(data.train, tokenizer, self._longest)
+        self._lengths = self._train.lengths()
+        self._splits = {
+            ("validation", name): tokenize(examples, tokenizer, self._longest)
+            for name, examples in data.validation.items()
+        }
+        self._epoch: tuple[int, list[list[int]]] | None = None
+        self.per_epoch = -(-len(self._train) // self._batch_size)
+        self.train_count = len(self._train)
+        self.validation_count = sum(len(rows) for rows in self._splits.values())
+
+    def validation_names(self) -> list[str]:
+        return list(self._data.validation)
+
+    def test_names(self) -> list[str]:
+        return list(self._data.test)
+
+    def train(self, epoch: int, index: int, device: torch.device) -> dict[str, Tensor]:
+        """Micro-batch `index` of `epoch` (both from 0)."""
+        return self._collate(self._train, self._order(epoch)[index], device)
+
+    def _order(self, epoch: int) -> list[list[int]]:
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
+            assert len(order) == self.per_epoch, "the number of batches must not depend on epochs"
+            self._epoch = (epoch, order)
+        return self._epoch[1]
+
+    def fixed_order(self, device: torch.device, limit: int | None) -> Iterator[dict[str, Tensor]]:
+        """Training batches of the first `limit` examples or of all, in the order of the data."""
+        count = min(limit or self.train_count, self.train_count)
+        for start in range(0, count, self._batch_size):
+            rows = list(range(start, min(start + self._batch_size, count)))
+            yield self._collate(self._train, rows, device)
+
+    def evaluation(
+        self, split: str, name: str
+    ) -> tuple[Iterator[tuple[list[int], dict[str, Tensor]]], int]:
+        """(batches of (row numbers, tensors) on the CPU, number of rows) of one set."""
+        key = (split, name)
+        if key not in self._splits:
+            self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self._longest)
+        rows = self._splits[key]
+        order = evaluation_batches(rows.lengths(), self._eval_batch_size)
+        return ((part, self._collate(rows, part, torch.device("cpu"))) for part in order), len(rows)
+
+    def _collate(
+        self, data: Tokenized, rows: list[int], device: torch.device
+    ) -> dict[str, Tensor]:
+        tokenizer = self._tokenizer
+        batch = collate(
+            data,
+            rows,
+            tokenizer.pad_token_id,
+            getattr(tokenizer, "pad_token_type_id", 0),
+            tokenizer.padding_side,
+        )
+        return {key: value.to(device, non_blocking=True) for key, value in batch.items()}

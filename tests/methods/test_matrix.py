@@ -1,0 +1,225 @@
+"""What holds for every calibratable method on every architecture."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
+
+CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
+SAME_FORWARD = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "bitfit"]
+
+every_method = pytest.mark.parametrize("method", CALIBRATABLE)
+every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+
+
+@pytest.mark.parametrize("method", [*SAME_FORWARD, "fft"])
+@every_architecture
+def test_attaching_keeps_the_forward_pass(method: str, architecture: str) -> None:
+    before = evaluate(make_model(architecture))
+    torch.testing.assert_close(Run(method, architecture).logits(), before, rtol=1e-4, atol=1e-5)
+
+
+@every_method
+def test_attaching_draws_nothing_from_the_global_random_state(method: str) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    Run(method)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@every_method
+@every_architecture
+def test_training_lowers_the_loss_in_both_phases(method: str, architecture: str) -> None:
+    run = Run(method, architecture)
+    first = run.step(0)
+    for _ in range(8):
+        run.step(0)
+    middle = run.step(0)
+    assert middle < first
+    run.switch_all()
+    for _ in range(12):
+        last = run.step(0)
+    assert last < middle + 0.02
+
+
+@every_method
+@every_architecture
+def test_frozen_means_frozen_to_the_bit(method: str, architecture: str) -> None:
+    """With momentum and decay in the optimizer, what a switch froze does not move at all."""
+    run = Run(method, architecture)
+    for seed in range(3):
+        run.step(seed)
+    run.switch_all()
+    assert run.optimizer is not None
+    stepped = set(run.optimizer.parameters())
+    # A working copy needs a gradient to pass on, though the optimizer never steps it.
+    working = {p for p in run.model.parameters() if p.requires_grad} - stepped
+    assert working <= {f.weight for f in run.attachment.forms.values()}
+    still = {
+        name: p.detach().clone()
+        for name, p in run.model.named_parameters()
+        if p not in stepped and p not in working
+    }
+    outside = {
+        name: (form.weight.detach().clone(), form.mask.clone())
+        for name, form in run.attachment.forms.items()
+        if method == "child_tuning_d"
+    }
+    for seed in range(5):
+        run.step(seed)
+    for name, parameter in run.model.named_parameters():
+        if name in still:
+            assert torch.equal(parameter, still[name]), name
+    for name, (weight, mask) in outside.items():
+        now = run.attachment.forms[name].weight.detach()
+        assert torch.equal(now[~mask], weight[~mask])
+        assert not mask.any() or not torch.equal(now[mask], weight[mask])
+    assert len(still) >= 3 or method.startswith("child")
+    for parameter in set(run.model.parameters()) - stepped - working:
+        assert parameter.grad is None
+        assert parameter not in run.optimizer.torch.state
+
+
+@every_method
+@every_architecture
+def test_the_pair_is_what_stepping_in_stages_gives(method: str, architecture: str) -> None:
+    """W_LFT after the core alone, W_FFT after the rest: two optimizer calls against one."""
+    joint, staged = Run(method, architecture), Run(method, architecture)
+    for seed in range(3):
+        joint.step(seed)
+        staged.step(seed)
+    batch = make_batch(9)
+    joint.gradients(batch)
+    for form in joint.attachment.forms.values():
+        form.remember()
+    joint.apply()
+    pairs = {name: form.pair() for name, form in joint.attachment.forms.items()}
+
+    staged.gradients(batch)
+    assert staged.optimizer is not None
+    forms = staged.attachment.forms
+    halves = method.startswith("child")  # core and extra share one parameter
+    core = {p for f in forms.values() for p in f.core()} if not halves else set()
+    later = {p: p.grad for p in staged.optimizer.parameters() if p not in core}
+    old = {name: form.weight.detach().clone() for name, form in forms.items()}
+    for parameter in later:
+        parameter.grad = None
+    staged.optimizer.step()
+    lft = {name: form.effective() for name, form in forms.items()}
+    for parameter in core:
+        parameter.grad = None
+    for parameter, gradient in later.items():
+        parameter.grad = gradient
+    staged.optimizer.step()
+    for form in forms.values():
+        form.push()
+    for name, form in forms.items():
+        if halves:
+            mask = form.mask() if callable(form.mask) else form.mask
+            lft[name] = torch.where(mask, form.weight.detach(), old[name]).double()
+        assert torch.equal(pairs[name][0], lft[name]), name
+        assert torch.equal(pairs[name][1], form.effective()), name
+    one, two = joint.model.state_dict(), staged.model.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@every_method
+def test_measuring_changes_nothing(method: str) -> None:
+    measured, plain = Run(method), Run(method)
+    for seed in range(4):
+        measured.gradients(make_batch(seed))
+        for form in measured.attachment.forms.values():
+            form.remember()
+        measured.apply()
+        for form in measured.attachment.forms.values():
+            form.pair()
+        plain.step(seed)
+    one, two = measured.model.state_dict(), plain.model.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@every_method
+@every_architecture
+def test_resume_across_the_switch_is_exact(method: str, architecture: str) -> None:
+    through = Run(method, architecture)
+    for seed in range(3):
+        through.step(seed)
+    for group in ("query", "output"):
+        through.phases.switch(group, 3, "test", through.optimizer)
+    through.step(3)
+    assert through.optimizer is not None
+    model = {k: v.clone() for k, v in through.model.state_dict().items()}
+    moments = {k: v.clone() for k, v in through.optimizer.tensors().items()}
+    states = {
+        name: {k: v.clone() for k, v in form.state().items()}
+        for name, form in through.attachment.forms.items()
+    }
+
+    again = Run(method, architecture, resuming=True, model_seed=7, optimizer=False)
+    for name, state in states.items():
+        again.attachment.forms[name].load_state(state)
+    for change in through.phases.changes:
+        again.phases.switch(change.group, change.step, change.why, None)
+    again.build_optimizer()
+    with torch.no_grad():
+        present = again.model.state_dict()
+        assert present.keys() == model.keys()
+        for name, value in model.items():
+            present[name].copy_(value)
+    assert again.optimizer is not None
+    again.optimizer.load_tensors(moments)
+    again.step_number = through.step_number
+    for run in (through, again):
+        run.step(4)
+        run.switch_all()
+        run.step(5)
+        run.step(6)
+    one, two = through.model.state_dict(), again.model.state_dict()
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert through.phases.trainable() == again.phases.trainable()
+
+
+@every_method
+@every_architecture
+def test_the_merged_model_opens_in_plain_transformers(method: str, architecture: str) -> None:
+    run = Run(method, architecture)
+    for seed in range(2):
+        run.step(seed)
+    run.switch_all()
+    for seed in range(2):
+        run.step(seed)
+    plain = make_model(architecture, seed=9)
+    merged = run.attachment.merged_state_dict()
+    assert merged is not None
+    plain.load_state_dict(merged, strict=True)
+    torch.testing.assert_close(evaluate(plain), run.logits(), rtol=1e-4, atol=1e-5)
+
+
+@every_method
+@every_architecture
+def test_the_counts_are_those_of_what_the_optimizer_steps(method: str, architecture: str) -> None:
+    run = Run(method, architecture)
+
+    def stepped() -> int:
+        return sum(p.numel() for p in run.phases.stepped().values())
+
+    assert run.phases.trainable() == stepped()
+    expected = run.phases.trainable_when_complete()
+    run.switch_all()
+    assert run.phases.trainable() == expected
+    if method != "child_tuning_f":  # its share is drawn anew, so the whole matrix is stepped
+        assert stepped() == expected
+    assert run.optimizer is not None
+    assert set(run.phases.stepped().values()) == set(run.optimizer.parameters())
+
+
+@every_method
+def test_a_group_cannot_switch_twice(method: str) -> None:
+    run = Run(method)
+    run.step(0)
+    run.phases.switch("query", 1, "test", run.optimizer)
+    with pytest.raises(ValueError, match="already switched"):
+        run.phases.switch("query", 2, "test", run.optimizer)

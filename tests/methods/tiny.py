@@ -1,0 +1,173 @@
+"""Tiny random models of each architecture, and the smallest training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from calisr_engine.config.schema import TrainingSettings
+from calisr_engine.methods import registry
+from calisr_engine.methods.base import AttachContext, Attachment
+from calisr_engine.models.components import Target, find_targets, groups
+from calisr_engine.training.optim import StepOptimizer
+from calisr_engine.training.switch import Phases
+
+_BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "vocab_size": 99,
+    "max_position_embeddings": 40,
+}
+_DISTIL = {
+    "dim": 32,
+    "n_layers": 2,
+    "n_heads": 4,
+    "hidden_dim": 48,
+    "vocab_size": 99,
+    "max_position_embeddings": 40,
+}
+ARCHITECTURES = {
+    "Bert": _BERT,
+    "Roberta": _BERT,
+    "Electra": _BERT | {"embedding_size": 16},
+    "DistilBert": _DISTIL,
+    "DebertaV2": _BERT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+}
+
+
+def make_model(architecture: str, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    sizes = dict(ARCHITECTURES[architecture])
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        sizes[key] = dropout
+    if architecture == "DistilBert":
+        sizes |= dict.fromkeys(
+            ("dropout", "attention_dropout", "seq_classif_dropout"), dropout
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = getattr(transformers, f"{architecture}Config")(**sizes)
+        model = getattr(transformers, f"{architecture}ForSequenceClassification")(config)
+        for parameter in model.parameters():  # weights as spread as trained ones, biases not zero
+            if parameter.dim() == 1:
+                parameter.data.add_(0.05 * torch.randn(parameter.shape))
+            else:
+                parameter.data.mul_(4.0)
+    return model
+
+
+def make_batch(seed: int, rows: int = 6) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, 99, (rows, 9), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[0, 6:] = 0
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "labels": torch.randint(0, 2, (rows,), generator=generator),
+    }
+
+
+def context(seed: int = 3, resuming: bool = False, lr: float = 1e-2) -> AttachContext:
+    return AttachContext(
+        seed=seed,
+        calibrated=True,
+        learning_rate=lr,
+        lft_learning_rate=None,
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        total_steps=20,
+        gradient_batches=lambda limit: [make_batch(100), make_batch(101)],
+        forward_loss=lambda model, batch: model(**batch).loss,
+        resuming=resuming,
+    )
+
+
+class Run:
+    """A model, a method attached to it, and steps by hand."""
+
+    def __init__(
+        self,
+        method: str,
+        architecture: str = "Bert",
+        variant: str = "S",
+        resuming: bool = False,
+        model_seed: int = 0,
+        optimizer: bool = True,
+        **settings: Any,
+    ) -> None:
+        found = registry.get(method)
+        self.model = make_model(architecture, model_seed)
+        self.targets: list[Target] = find_targets(self.model)
+        self.settings = found.settings_type(**settings)
+        names = self.settings.components or found.default_components(self.settings, True)
+        covered = [t for t in self.targets if t.component in names]
+        self.attachment: Attachment = found.attach(
+            self.model, covered, self.settings, context(resuming=resuming)
+        )
+        grouped = groups([t for t in covered if t.name in self.attachment.forms], variant)
+        forms = {n: [self.attachment.forms[t.name] for t in ts] for n, ts in grouped.items()}
+        self.phases = Phases(self.model, self.attachment, self.targets, forms, self.settings)
+        self.phases.begin()
+        self.optimizer: StepOptimizer | None = None
+        if optimizer:
+            self.build_optimizer()
+        self.step_number = 0
+
+    def build_optimizer(self) -> StepOptimizer:
+        self.optimizer = StepOptimizer(
+            self.phases.stepped(),
+            TrainingSettings(learning_rate=1e-2, weight_decay=0.1),
+            self.attachment.rules,
+            fused=True,
+        )
+        return self.optimizer
+
+    def gradients(self, batch: Mapping[str, Tensor]) -> float:
+        self.step_number += 1
+        for form in self.attachment.forms.values():
+            form.begin_step(self.step_number)
+        self.model.train()
+        loss = self.model(**batch).loss
+        loss.backward()
+        if self.attachment.penalty is not None:
+            self.attachment.penalty().backward()
+        for form in self.attachment.forms.values():
+            form.pull()
+        return float(loss.detach())
+
+    def apply(self) -> None:
+        assert self.optimizer is not None
+        self.optimizer.step()
+        for form in self.attachment.forms.values():
+            form.push()
+        if self.attachment.after_step is not None:
+            self.attachment.after_step(self.step_number)
+        self.optimizer.zero_grad()
+
+    def step(self, seed: int) -> float:
+        loss = self.gradients(make_batch(seed))
+        self.apply()
+        return loss
+
+    def switch_all(self) -> None:
+        for group in self.phases.in_fft():
+            self.phases.switch(group, self.step_number, "test", self.optimizer)
+
+    def logits(self, seed: int = 55) -> Tensor:
+        return evaluate(self.model, seed)
+
+
+def evaluate(model: nn.Module, seed: int = 55) -> Tensor:
+    batch = {k: v for k, v in make_batch(seed).items() if k != "labels"}
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        result = model(**batch).logits
+    model.train(was_training)
+    return result
