@@ -38,14 +38,14 @@ class Tokenized:
         offsets: int64, shape (rows + 1,); row i is ids[offsets[i]:offsets[i + 1]].
         types: uint8, like ids; None where the tokenizer gives no token types.
         labels: int64 or float32, shape (rows,); None without labels.
-        cut: rows that were longer than the longest input.
+        full: rows that fill the longest input, most of which were cut to fit.
     """
 
     ids: Tensor
     offsets: Tensor
     types: Tensor | None
     labels: Tensor | None
-    cut: int = 0
+    full: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -89,7 +89,7 @@ def tokenize(
         offsets=tensors["offsets"],
         types=tensors.get("types"),
         labels=labels,
-        cut=int(tensors["cut"]),
+        full=int(tensors["full"]),
     )
 
 
@@ -99,11 +99,10 @@ def _tokenize(
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     lengths: list[int] = []
-    cut = 0
+    full = 0
     for start in range(0, len(examples), CHUNK):
         part = slice(start, start + CHUNK)
         pair = None if examples.text_pair is None else list(examples.text_pair[part])
-        # One token more than fits, so that cut rows can be counted; then cut as the tokenizer does.
         coded: Any = tokenizer(
             list(examples.text[part]),
             pair,
@@ -116,7 +115,7 @@ def _tokenize(
         )
         rows = coded["input_ids"]
         lengths += [len(row) for row in rows]
-        cut += sum(len(row) >= longest for row in rows)
+        full += sum(len(row) >= longest for row in rows)
         ids.append(_flat(rows, np.int32))
         if "token_type_ids" in coded:
             types.append(_flat(coded["token_type_ids"], np.uint8))
@@ -125,7 +124,7 @@ def _tokenize(
     tensors = {
         "ids": torch.from_numpy(np.concatenate(ids)),
         "offsets": torch.from_numpy(offsets),
-        "cut": torch.tensor(cut),
+        "full": torch.tensor(full),
     }
     if types:
         tensors["types"] = torch.from_numpy(np.concatenate(types))

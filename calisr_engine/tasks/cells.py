@@ -155,8 +155,7 @@ def targets(table: Table, column: str) -> tuple[float, ...]:
             if isinstance(cell, str) and _is_number(cell.replace(",", ".")):
                 hint = "write decimals with a point"
             raise DataError(
-                f"{table.at(row)}, column {column!r}: {str(cell)[:80]!r} is not a number "
-                "to learn",
+                f"{table.at(row)}, column {column!r}: {str(cell)[:80]!r} is not a number to learn",
                 hint,
             )
         result.append(value)
@@ -165,9 +164,7 @@ def targets(table: Table, column: str) -> tuple[float, ...]:
 
 def _no_label(table: Table, column: str, row: int, cell: Any) -> DataError:
     what = "the label is empty" if cell is None or cell == "" else "the label is NaN"
-    return DataError(
-        f"{table.at(row)}, column {column!r}: {what}", "fill it in, or remove the row"
-    )
+    return DataError(f"{table.at(row)}, column {column!r}: {what}", "fill it in, or remove the row")
 
 
 def _is_missing(cell: Any) -> bool:

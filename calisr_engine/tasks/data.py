@@ -132,8 +132,9 @@ def load_task(settings: TaskSettings) -> TaskData:
         *((name, source.validation[name], validation[name]) for name in validation),
     ]:
         if len(after) < len(before):
-            notes.append(f"{len(after):,} of {len(before):,} {word} rows are used, as the settings "
-                         "say")
+            notes.append(
+                f"{len(after):,} of {len(before):,} {word} rows are used, as the settings say"
+            )
     if source.kind == "classification" and len(set(train.label or ())) < 2:
         raise DataError(
             f"the {len(train):,} training rows that task.max_train_examples leaves are all of one "

@@ -30,7 +30,7 @@ def read(task: GlueTask, data_dir: Path) -> Source:
     folder = find_folder(task, data_dir)
     notes: list[str] = []
     train = _labelled(task, folder / "train.tsv", "train", notes)
-    validation = {}
+    validation: dict[str, Examples] = {}
     for name, (file, _) in task.validation.items():
         path = folder / file
         if validation and not path.exists():
@@ -72,8 +72,13 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
     wanted = {plain(task.name), plain(task.title), plain(task.folder)}
     try:
         inside = sorted(each for each in data_dir.iterdir() if each.is_dir())
-        deeper = [e for each in inside if plain(each.name) in ("glue", "gluedata")
-                  for e in sorted(each.iterdir()) if e.is_dir()]
+        deeper = [
+            e
+            for each in inside
+            if plain(each.name) in ("glue", "gluedata")
+            for e in sorted(each.iterdir())
+            if e.is_dir()
+        ]
     except OSError as error:
         raise DataError(
             f"{data_dir}: it cannot be read: {error.strerror}", "check its permissions"

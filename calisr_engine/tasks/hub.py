@@ -107,6 +107,4 @@ def _examples(task: GlueTask, split: Any, labelled: bool) -> Examples:
     labels = tuple(split["label"]) if labelled else None
     if labels is not None and task.kind == "regression":
         labels = tuple(float(label) for label in labels)
-    return Examples(
-        columns[0], columns[1] if task.is_pair else None, labels, tuple(split["idx"])
-    )
+    return Examples(columns[0], columns[1] if task.is_pair else None, labels, tuple(split["idx"]))

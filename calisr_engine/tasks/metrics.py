@@ -131,7 +131,7 @@ def compute(
     return result
 
 
-def notes(predictions: Sequence[Any], labels: Sequence[Any]) -> list[str]:
+def notes(predictions: np.ndarray | Sequence[Any], labels: Sequence[Any]) -> list[str]:
     """Why some metrics of these predictions say nothing; empty as a rule."""
     import numpy as np
 
@@ -155,8 +155,8 @@ def _functions() -> dict[str, Callable[[Any, Any], Any]]:
         "f1": lambda p, t: sk.f1_score(t, p, pos_label=1, average="binary", zero_division=0.0),
         "macro_f1": lambda p, t: sk.f1_score(t, p, average="macro", zero_division=0.0),
         "matthews": lambda p, t: sk.matthews_corrcoef(t, p),
-        "pearson": lambda p, t: stats.pearsonr(p.astype(float), t.astype(float)).statistic
-        if len(t) > 1
-        else 0.0,
+        "pearson": lambda p, t: (
+            stats.pearsonr(p.astype(float), t.astype(float)).statistic if len(t) > 1 else 0.0
+        ),
         "spearman": lambda p, t: stats.spearmanr(p, t).statistic if len(t) > 1 else 0.0,
     }

@@ -20,7 +20,11 @@ def read(settings: TaskSettings) -> Source:
         DataError: a file, a column or a cell cannot be used; the message says which.
     """
     text, label = settings.text_column, settings.label_column
-    assert settings.train_file and settings.validation_file and text and label and settings.kind
+    assert settings.train_file is not None
+    assert settings.validation_file is not None
+    assert text is not None
+    assert label is not None
+    assert settings.kind is not None
     notes: list[str] = []
     train = read_table(settings.train_file)
     validation = read_table(settings.validation_file)
@@ -72,7 +76,7 @@ def _examples(
     labels: tuple[int, ...] | tuple[float, ...] | None,
     notes: list[str],
 ) -> Examples:
-    assert settings.text_column
+    assert settings.text_column is not None
     text = cells.texts(table, settings.text_column)
     pair = None
     if settings.text_pair_column is not None:

@@ -39,7 +39,7 @@ def load(folder: Path, key: str, rows: int) -> dict[str, Tensor] | None:
     if facts.get("version") != VERSION or facts.get("sha256") != _checksum(tensors):
         return None
     offsets = tensors.get("offsets")
-    if offsets is None or len(offsets) != rows + 1 or not {"ids", "cut"} <= set(tensors):
+    if offsets is None or len(offsets) != rows + 1 or not {"ids", "full"} <= set(tensors):
         return None
     return tensors
 

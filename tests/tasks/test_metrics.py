@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from calisr_engine.errors import ConfigError, RunFailedError
+from calisr_engine.tasks import metrics
+
+
+def test_values_by_hand() -> None:
+    # tp 2, fp 1, fn 1, tn 2
+    predicted, true = [1, 1, 1, 0, 0, 0], [1, 1, 0, 1, 0, 0]
+    found = metrics.compute(["accuracy", "f1", "macro_f1", "matthews"], predicted, true)
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["f1"] == pytest.approx(2 / 3)
+    assert found["macro_f1"] == pytest.approx(2 / 3)
+    assert found["matthews"] == pytest.approx((2 * 2 - 1 * 1) / math.sqrt(3 * 3 * 3 * 3))
+
+
+def test_correlations() -> None:
+    found = metrics.compute(["pearson", "spearman"], [1.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    assert found["spearman"] == pytest.approx(1.0)
+    assert found["pearson"] == pytest.approx(np.corrcoef([1, 4, 9], [1, 2, 3])[0, 1])
+
+
+@pytest.mark.parametrize("name", ["matthews", "f1", "macro_f1", "pearson", "spearman"])
+def test_constant_predictions_have_a_value(name: str) -> None:
+    found = metrics.compute([name], [0, 0, 0, 0], [0, 1, 0, 1])
+    assert math.isfinite(found[name])
+    if name != "macro_f1":
+        assert found[name] == 0.0
+    assert any("all predictions are equal" in note for note in metrics.notes([0, 0], [0, 1]))
+    assert metrics.notes([0, 1], [0, 1]) == []
+
+
+def test_single_rows_have_a_value() -> None:
+    names = list(metrics.METRICS)
+    assert all(math.isfinite(v) for v in metrics.compute(names, [1], [1]).values())
+
+
+def test_predictions_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(RunFailedError, match="not finite"):
+        metrics.compute(["pearson"], [math.nan, 1.0], [1.0, 2.0])
+
+
+def test_rows_must_match() -> None:
+    with pytest.raises(ValueError, match="predictions for"):
+        metrics.compute(["accuracy"], [1, 0], [1])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "classes", "expected"),
+    [
+        ("acuracy", "classification", 2, "no metric 'acuracy'"),
+        ("pearson", "classification", 2, "does not fit data with 2 classes"),
+        ("f1", "classification", 3, "does not fit data with 3 classes"),
+        ("accuracy", "regression", 0, "does not fit data with regression"),
+    ],
+)
+def test_metrics_that_do_not_fit(name: str, kind: str, classes: int, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected) as caught:
+        metrics.check(name, kind, classes)
+    assert "metrics that fit: " in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_names_that_fit() -> None:
+    assert metrics.valid_names("regression", 0) == ["pearson", "spearman"]
+    assert "f1" not in metrics.valid_names("classification", 3)
+    for name in metrics.valid_names("classification", 2):
+        metrics.check(name, "classification", 2)
