@@ -5,10 +5,11 @@ weight, which is all that is needed) with a certificate
 
     A^T A <= mu I + Q^T S Q       (Loewner order; Q k x n, S >= 0 diagonal)
 
-which is checked, not assumed: a Cholesky factorisation of M = mu I + Q^T S Q - A^T A that runs to its
-end in float64 proves that M + E is positive definite for some ||E|| <= (n + 1) u tr(M) / (1 - (n + 1) u)
-(Higham, Accuracy and Stability, thm. 10.3), and mu is then raised by that and by the rounding of M itself.
-So Q and S may come from any approximation; only sharpness depends on them.
+which is checked, not assumed: a Cholesky factorisation of M = mu I + Q^T S Q - A^T A that runs to
+its end in float64 (unit roundoff u) proves that M + E is positive definite for some
+||E|| <= (n + 1) u tr(M) / (1 - (n + 1) u) (Higham, Accuracy and Stability, thm. 10.3). mu is then
+raised by that and by the rounding of M itself. So Q and S may come from any approximation; only
+sharpness depends on them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import torch
 from torch import Tensor
 
 from calisr_engine.calibration.bounds import UNIT
-from calisr_engine.calibration.stable_rank import tall
+from calisr_engine.calibration.stable_rank import row_pieces, tall
 from calisr_engine.calibration.subspace import orthonormal_rows
 
-_MARGINS = (1e-3, 1e-2, 5e-2)
+_MARGINS = (1e-3, 5e-3, 2e-2, 1e-1)
 """How far above its estimate mu is tried, relative to it."""
+
+_RESIDUAL = 1e-3
+"""Relative residual at which a direction is known well enough."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,12 @@ def make_anchor(weight: Tensor, directions: int, start: Tensor | None = None) ->
     trace = float(gram.diagonal().sum())
     k = max(1, min(directions, n // 4))
     first = fixed_vector(n, weight.device) if start is None else start
-    values, vectors = ritz_pairs(gram, first, min(4 * k + 8, n // 2))
+    values, vectors = ritz_pairs(gram, first, k + 1, min(8 * k + 64, n // 2))
     q, s = vectors[:k], (values[:k] - values[k]).clamp_min(0)
     deflated = gram - (q.mT * s) @ q
-    estimate, _ = ritz_pairs(deflated, fixed_vector(n, weight.device), min(36, n // 2))
+    # Another start: of a cluster, the first one's Krylov space holds one direction only.
+    other = fixed_vector(n, weight.device, stride=0.41421356237309515)
+    estimate, _ = ritz_pairs(deflated, other, 1, min(48, n // 2))
 
     rounding = 4 * (m * UNIT * trace + (n + k + 8) * UNIT * n * (trace + float(s.sum())))
     mu = trace + rounding
@@ -95,31 +101,38 @@ def make_anchor(weight: Tensor, directions: int, start: Tensor | None = None) ->
     )
 
 
-def ritz_pairs(matrix: Tensor, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Ritz values (steps,), largest first, and vectors (steps, n) of a symmetric matrix (n, n)."""
+def ritz_pairs(matrix: Tensor, start: Tensor, wanted: int, steps: int) -> tuple[Tensor, Tensor]:
+    """Ritz values, largest first, and vectors (rows) of a symmetric matrix (n, n).
+
+    Lanczos with full orthogonalisation, until the first `wanted` pairs have residuals below
+    `_RESIDUAL` times the largest value, or `steps` vectors.
+    """
     rows = orthonormal_rows(start[None, None], start.new_empty(1, 0, start.numel()))[0]
     images = torch.mv(matrix, rows[0])[None]
-    for _ in range(steps - 1):
-        new = orthonormal_rows(images[-1:][None], rows[None])[0]
-        rows = torch.cat([rows, new])
-        images = torch.cat([images, torch.mv(matrix, new[0])[None]])
-    h = rows @ images.mT
-    values, vectors = torch.linalg.eigh((h + h.mT) / 2)
-    return values.flip(0), vectors.flip(1).mT @ rows
+    while True:
+        for _ in range(12):
+            new = orthonormal_rows(images[-1:][None], rows[None])[0]
+            rows = torch.cat([rows, new])
+            images = torch.cat([images, torch.mv(matrix, new[0])[None]])
+        h = rows @ images.mT
+        values, g = torch.linalg.eigh((h + h.mT) / 2)
+        values, g = values.flip(0), g.flip(1).mT
+        # In a Krylov space only the newest vector's image leaves the space.
+        leaves = torch.linalg.vector_norm(images[-1] - (images[-1] @ rows.mT) @ rows)
+        residuals = leaves * g[:wanted, -1].abs()
+        known = len(rows) > wanted and bool((residuals <= _RESIDUAL * values[0]).all())
+        if known or len(rows) >= max(steps, wanted):
+            return values, g @ rows
 
 
-def fixed_vector(n: int, device: torch.device) -> Tensor:
+def fixed_vector(n: int, device: torch.device, stride: float = 0.6180339887498949) -> Tensor:
     """A start vector without symmetry and without a random generator, float64 (n,)."""
     steps = torch.arange(1, n + 1, dtype=torch.float64, device=device)
-    return torch.frac(steps * 0.6180339887498949) - 0.47
+    return torch.frac(steps * stride) - 0.47
 
 
 def drift(weight: Tensor, copy: Tensor) -> Tensor:
-    """A bound on ||W - A||_F, shape (b,) for W (b, m, n) float64 and A (b, m, n) float32."""
-    if weight.device.type == "cpu":  # in pieces that fit the cache
-        rows = max(1, 65536 // weight.shape[-1])
-        pieces = zip(weight.split(rows, dim=1), copy.split(rows, dim=1), strict=True)
-        norms = torch.cat([torch.linalg.vector_norm(w - a, dim=-1) for w, a in pieces], dim=1)
-    else:
-        norms = torch.linalg.vector_norm(weight - copy, dim=-1)
+    """A bound on ||W - A||_F, shape (b,), for W and A (b, m, n) in float64 or float32."""
+    pieces = zip(row_pieces(weight), row_pieces(copy), strict=True)
+    norms = torch.cat([torch.linalg.vector_norm(w - a, dim=-1) for w, a in pieces], dim=-1)
     return torch.linalg.vector_norm(norms, dim=-1) * (1 + 1e-9)

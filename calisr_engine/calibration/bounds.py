@@ -1,7 +1,7 @@
 """Rigorous bounds on the largest eigenvalue of W^T W from a small subspace.
 
-Write G = W^T W (n x n, W tall m x n), ||.|| for the spectral norm and lambda_1 >= lambda_2 >= ... for
-eigenvalues. Let the rows of V (j x n) be orthonormal and G V known.
+Write G = W^T W (n x n, W tall m x n), ||.|| for the spectral norm and lambda_1 for the largest
+eigenvalue of G. Let the rows of V (j x n) be orthonormal and their images under G known.
 
 1. Rayleigh-Ritz. With Ritz pairs (theta_i, z_i) of G on span V, lambda_1 >= theta = theta_1. In the
    orthonormal basis [z_1, the rest of the space] G is [[theta, s^T], [s, C]] where ||s|| = r is the
@@ -15,20 +15,21 @@ eigenvalues. Let the rows of V (j x n) be orthonormal and G V known.
    R_2 holds the residuals of z_2..z_j and D is G on V_perp. By the same monotonicity, for D <= c I,
    c2 is the largest eigenvalue of [[Theta_2, F], [F^T, c I]], F F^T = R_2 R_2^T, a matrix of order
    2 (j - 1).
-3. The complement. An anchor is a matrix A near W with a certificate A^T A <= mu I + Q^T S Q (rows of
-   Q are k directions, S >= 0 diagonal; see anchor.py). For unit v in V_perp, with V_perp's
+3. The complement. An anchor is a matrix A near W with a certificate A^T A <= mu I + Q^T S Q (the
+   rows of Q are k directions, S >= 0 diagonal; see anchor.py). For unit v in V_perp, with V_perp's
    projector P = I - V^T V, ||A v||^2 <= mu + lambda_max(S^1/2 Q P Q^T S^1/2) =: mu + tau. Hence
    (Weyl for singular values) ||W v|| <= ||A v|| + ||W - A||_F and c = (sqrt(mu + tau) + d)^2 with
    d = ||W - A||_F. Where span V holds Q, tau is 0: only the spectrum below the k directions counts.
-   With z_1 in place of V the same argument bounds C at once; the smaller of both is c2.
+   Parts 2 and 3 hold as well for the first p Ritz vectors in place of all j (p = 1: the argument
+   bounds C at once), whose residuals may be far smaller than those of the last; the smallest is c2.
 
-Rounding, u = 2^-53. A float64 matrix-vector product errs by at most n u ||W||_F in norm whatever the
-order of summation (Higham, Accuracy and Stability, ch. 3), so with ||g||_1 the 1-norm of the
-coefficients of z_1 in V, W z_1 errs by e = (n + 2 j) u ||g||_1 ||W||_F, theta by 2 e sqrt(theta), and the
+Rounding, u = 2^-53. A float64 matrix-vector product errs by at most n u ||W||_F in norm, whatever
+the order of summation (Higham, Accuracy and Stability, ch. 3). With ||g||_1 the 1-norm of z_1's
+coefficients in V, W z_1 errs by e = (n + 2 j) u ||g||_1 ||W||_F, theta by 2 e sqrt(theta), and the
 residual by about 2 (m + n + 2 j) u ||g||_1 ||W||_F^2. c2 needs few digits; it is raised by
-64 j (delta + (m + n) u) ||W||_F^2, which covers its rounding and a departure delta of V V^T from the
-identity. `low` and `high` also leave room (64 sqrt(n) u) for the rounding of the exact fp64 methods,
-so that a decision which the bounds allow is also the one those methods give.
+64 j (delta + (m + n) u) ||W||_F^2, which covers its rounding and a departure delta of V V^T from
+the identity. `low` and `high` also leave room (64 sqrt(n) u) for the rounding of the exact fp64
+methods, so that a decision which the bounds allow is also the one those methods give.
 """
 
 from __future__ import annotations
@@ -116,17 +117,17 @@ def top_bounds(
     theta = small.ritz[:, 0]
     slack = 64 * j * (small.defect + (m + n) * UNIT) * squared_norm
 
-    c = _complement(small.captured, strengths, floor, drift, slack)
     rest = _complement(small.captured[:, :1], strengths, floor, drift, slack)
-    if j > 1:
-        rest = torch.minimum(rest, _second(small, c) + slack)
+    k = strengths.shape[-1]
+    for p in sorted({j} | {p for p in (4, k // 2, k) if 1 < p < j and j > k}):
+        if p > 1:
+            c = _complement(small.captured[:, :p], strengths, floor, drift, slack)
+            rest = torch.minimum(rest, _second(small, p, c) + slack)
     deflated = (floor.sqrt() + drift).square()
 
     product_error = (n + 2 * j) * UNIT * small.coefficients * squared_norm.sqrt()
     relative = 2.2 * product_error / theta.sqrt() + (64 * n**0.5 + 16) * UNIT
-    residual = (
-        small.residual + 2.2 * (m + n + 2 * j) * UNIT * small.coefficients * squared_norm
-    )
+    residual = small.residual + 2.2 * (m + n + 2 * j) * UNIT * small.coefficients * squared_norm
     low = theta * (1 - relative)
     high = _two_by_two(theta * (1 + relative), rest, residual) * (1 + 4 * UNIT)
     high = torch.where(small.defect <= _ORTHONORMAL, high, torch.inf)
@@ -150,11 +151,11 @@ def _complement(
     return ((floor + tau.clamp_min(0) + slack).sqrt() + drift).square() * (1 + 64 * UNIT)
 
 
-def _second(small: SmallProblem, c: Tensor) -> Tensor:
-    """c2 of part 2."""
-    values, vectors = torch.linalg.eigh(small.residual_gram[:, 1:, 1:])
+def _second(small: SmallProblem, p: int, c: Tensor) -> Tensor:
+    """c2 of part 2, from the first p Ritz vectors."""
+    values, vectors = torch.linalg.eigh(small.residual_gram[:, 1:p, 1:p])
     factor = vectors * values.clamp_min(0).sqrt()[:, None, :]
-    others = torch.diag_embed(small.ritz[:, 1:])
+    others = torch.diag_embed(small.ritz[:, 1:p])
     complement = torch.diag_embed(c[:, None].expand_as(values))
     top = torch.cat([others, factor], dim=-1)
     bottom = torch.cat([factor.mT, complement], dim=-1)

@@ -24,12 +24,12 @@ from calisr_engine.calibration.comparison import (
     Rule,
     StableRankBounds,
     check_rule,
-    checked_pair,
+    double_pair,
     group_comparison,
     still_open,
 )
 from calisr_engine.calibration.measure import Measured, measure
-from calisr_engine.calibration.stable_rank import stable_rank
+from calisr_engine.calibration.stable_rank import row_pieces, stable_rank
 
 __all__ = ["CertifiedComparison", "GroupComparison"]
 
@@ -47,9 +47,7 @@ class CertifiedComparison:
         batched: measure equal shapes together; None means on accelerators, not on CPUs.
     """
 
-    def __init__(
-        self, directions: int = 16, small: int = 64, batched: bool | None = None
-    ) -> None:
+    def __init__(self, directions: int = 16, small: int = 64, batched: bool | None = None) -> None:
         self.directions = directions
         self.small = small
         self.batched = batched
@@ -83,7 +81,7 @@ class CertifiedComparison:
         while names := still_open(matrices, rule):
             for name in names if rule == "vote" else names[:1]:
                 kept = again[name]
-                pair = checked_pair(name, kept() if callable(kept) else kept)
+                pair = double_pair(name, kept() if callable(kept) else kept)
                 matrices[name] = _exactly(pair, matrices[name])
         return group_comparison(matrices, rule)
 
@@ -112,7 +110,7 @@ class CertifiedComparison:
         """The pairs, one at a time or collected by shape up to a limit of memory."""
         waiting: dict[tuple[torch.Size, torch.device], dict[str, Pair]] = {}
         for name, given in pairs.items():
-            pair = checked_pair(name, given() if callable(given) else given)
+            pair = double_pair(name, given() if callable(given) else given)
             device = pair[0].device
             if not (device.type != "cpu" if self.batched is None else self.batched):
                 yield {name: pair}
@@ -128,7 +126,8 @@ class CertifiedComparison:
             return {name: replace(_exactly(pair), fallback=False) for name, pair in batch.items()}
         device = next(iter(batch.values()))[0].device
         known = {n: self._anchors[n].to(device) for n in batch if n in self._anchors}
-        measured = measure(batch, known, self.directions)
+        with torch.autocast(device.type, enabled=False):
+            measured = measure(batch, known, self.directions)
         result = {}
         for name, found in measured.items():
             if found.anchor is not None:
@@ -159,5 +158,8 @@ def _compact(pair: Pair) -> Pair:
 
 
 def _narrow(weight: Tensor) -> Tensor:
-    narrow = weight.to(torch.float32)
-    return narrow if torch.equal(narrow.to(torch.float64), weight) else weight
+    narrow = torch.empty_like(weight, dtype=torch.float32)
+    for wide, piece in zip(row_pieces(weight), row_pieces(narrow), strict=True):
+        if not torch.equal(piece.copy_(wide), wide):
+            return weight
+    return narrow

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from calisr_engine.calibration.stable_rank import checked_double, scaled, tall
+from calisr_engine.calibration.stable_rank import check_finite, scaled, tall, to_double
 
 Rule = Literal["sum", "log_sum", "vote"]
 
@@ -152,22 +152,24 @@ def exact_comparison(pairs: Pairs, rule: Rule = "sum") -> GroupComparison:
     """
     matrices = {}
     for name, pair in pairs.items():
-        lft, fft = checked_pair(name, pair() if callable(pair) else pair)
-        ranks = [StableRankBounds.exactly(_by_singular_values(w)) for w in (lft, fft)]
-        matrices[name] = MatrixComparison(*ranks)
+        both = double_pair(name, pair() if callable(pair) else pair)
+        lft, fft = (
+            StableRankBounds.exactly(_by_singular_values(check_finite(w, name))) for w in both
+        )
+        matrices[name] = MatrixComparison(lft, fft)
     return group_comparison(matrices, rule)
 
 
-def checked_pair(name: str, pair: Pair) -> Pair:
+def double_pair(name: str, pair: Pair) -> Pair:
     """Both matrices in float64.
 
     Raises:
-        ValueError: not two matrices of one shape, or an entry that is not finite.
+        ValueError: not two matrices of one shape.
     """
     lft, fft = pair
     if lft.shape != fft.shape or lft.dim() != 2 or lft.numel() == 0:
         raise ValueError(f"{name}: {tuple(lft.shape)} and {tuple(fft.shape)} cannot be compared")
-    return checked_double(lft, name), checked_double(fft, name)
+    return to_double(lft), to_double(fft)
 
 
 def check_rule(rule: str, names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from calisr_engine.calibration.anchor import Anchor, drift, make_anchor
 from calisr_engine.calibration.bounds import UNIT, TopBounds, top_bounds
 from calisr_engine.calibration.comparison import Pair, StableRankBounds
-from calisr_engine.calibration.stable_rank import squared_frobenius, tall
+from calisr_engine.calibration.stable_rank import check_finite, squared_frobenius, tall
 from calisr_engine.calibration.subspace import Subspace, warm_start
 
 _TIGHT = 4e-11
@@ -21,8 +21,17 @@ _ORDINARY = (1e-20, 1e20)
 """Range of ||W||_F^2 in which squares in float32 neither vanish nor overflow."""
 
 _ROUNDS = 9
+_BLOCK = 8
+
+# Relative separations of the top Ritz value from the bound on the rest of the spectrum.
 _SCARCE_GAP = 1e-2
+"""Below it the anchor's directions are worth their cost."""
+_NO_GAP = 1e-4
+"""Below it (with the directions in) more vectors beside the top one are needed."""
 _LOST_GAP = 1e-3
+"""What an anchor must still be able to give, lest it is made anew."""
+_HOPELESS_GAP = 1e-5
+"""What a new anchor must be able to give, lest the exact method is taken at once."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +55,21 @@ def measure(
         directions: singular directions of a new anchor.
     """
     result: dict[str, Measured] = {}
-    usable = [name for name, pair in batch.items() if all(_ordinary(w) for w in pair)]
-    for name in batch:
-        if name not in usable:
+    norms: dict[str, Tensor] = {}
+    for name, pair in batch.items():
+        squared = torch.stack([squared_frobenius(weight) for weight in pair]).cpu()
+        if not bool(torch.isfinite(squared).all()):
+            for weight in pair:
+                check_finite(weight, name)
+        if bool(((squared > _ORDINARY[0]) & (squared < _ORDINARY[1])).all()):
+            norms[name] = squared
+        else:
             result[name] = Measured(None, None, known.get(name), False)
-    fits = [n for n in usable if n in known and known[n].copy.shape == batch[n][1].shape]
-    lost = [n for n in usable if n not in fits]
+    fits = [n for n in norms if n in known and known[n].copy.shape == batch[n][1].shape]
+    fits = [n for n in fits if known[n].directions.shape == known[fits[0]].directions.shape]
+    lost = [n for n in norms if n not in fits]
     if fits:
-        first = _bound({n: batch[n] for n in fits}, known, fresh=False)
+        first = _bound({n: batch[n] for n in fits}, norms, known, fresh=False)
         for name, found in first.items():
             if found.lft is None or found.fft is None:
                 lost.append(name)
@@ -64,33 +80,33 @@ def measure(
             n: make_anchor(batch[n][1], directions, known[n].start if n in fits else None)
             for n in lost
         }
-        result.update(_bound({n: batch[n] for n in lost}, anchors, fresh=True))
+        result.update(_bound({n: batch[n] for n in lost}, norms, anchors, fresh=True))
     return result
 
 
-def _ordinary(weight: Tensor) -> bool:
-    return _ORDINARY[0] < float(torch.linalg.vector_norm(weight)) ** 2 < _ORDINARY[1]
-
-
 def _bound(
-    batch: Mapping[str, Pair], anchors: Mapping[str, Anchor], fresh: bool
+    batch: Mapping[str, Pair],
+    norms: Mapping[str, Tensor],
+    anchors: Mapping[str, Anchor],
+    fresh: bool,
 ) -> dict[str, Measured]:
     """Bounds with these anchors; None where they are not tight in the end."""
     names = list(batch)
     used = [anchors[name] for name in names]
     same = [torch.equal(*batch[name]) for name in names]
-    fft = _stack([batch[name][1] for name in names])
-    copies = _stack([anchor.copy for anchor in used])
+    lft, fft = (_stack([batch[name][i] for name in names]) for i in (0, 1))
+    distance = drift(fft, _stack([anchor.copy for anchor in used]))
     start = warm_start(tall(fft), torch.stack([anchor.start for anchor in used]))
     q = torch.stack([anchor.directions for anchor in used])
     strengths = torch.stack([anchor.strengths for anchor in used]).cpu()
+    squared = torch.stack([norms[name] for name in names])
 
-    full, top = _tighten(fft, copies, q, strengths, start, fresh)
+    full, top = _tighten(fft, squared[:, 1], distance.cpu(), q, strengths, start, fresh)
     if all(same):
         core = full
     else:
-        lft = _stack([batch[name][0] for name in names])
-        core, _ = _tighten(lft, copies, q, strengths, top, fresh)
+        distance = distance + drift(lft, fft)
+        core, _ = _tighten(lft, squared[:, 0], distance.cpu(), q, strengths, top, fresh)
     result = {}
     for i, name in enumerate(names):
         ranks = full[i], full[i] if same[i] else core[i]
@@ -100,34 +116,38 @@ def _bound(
 
 
 def _tighten(
-    weight: Tensor, copies: Tensor, q: Tensor, strengths: Tensor, start: Tensor, fresh: bool
+    weight: Tensor,
+    squared: Tensor,
+    distance: Tensor,
+    q: Tensor,
+    strengths: Tensor,
+    start: Tensor,
+    fresh: bool,
 ) -> tuple[list[StableRankBounds | None], Tensor]:
     """Grow a subspace until the bounds are tight or the anchor is seen to be of no more use."""
     narrow = tall(weight)
     shape = (narrow.shape[1], narrow.shape[2])
-    squared = squared_frobenius(weight)
-    distance = drift(weight, copies).cpu()
     subspace = Subspace(narrow)
     subspace.add(start[:, None])
     low, high = torch.zeros_like(distance), torch.full_like(distance, torch.inf)
     top, deflated = start, False
     for turn in range(_ROUNDS):
-        small, vector, residual = subspace.small_problem(q)
-        bounds = top_bounds(
-            small, shape, squared.cpu(), strengths[:, :-1], strengths[:, -1], distance
-        )
+        small, vector, residuals = subspace.small_problem(q)
+        bounds = top_bounds(small, shape, squared, strengths[:, :-1], strengths[:, -1], distance)
         better = bounds.high - bounds.low < high - low
         low, high = torch.where(better, bounds.low, low), torch.where(better, bounds.high, high)
         top = torch.where(better[:, None].to(vector.device), vector, top)
-        tight = high - low <= low * _tight_enough(bounds, squared.cpu(), shape)
-        lost = torch.full_like(tight, False) if fresh else bounds.reachable_gap < _LOST_GAP
+        tight = high - low <= low * _tight_enough(bounds, squared, shape)
+        lost = bounds.reachable_gap < (_HOPELESS_GAP if fresh else _LOST_GAP)
         if bool((tight | lost).all()) or turn == _ROUNDS - 1:
             break
         scarce = (bounds.gap < _SCARCE_GAP) & (bounds.reachable_gap > 3 * bounds.gap) & ~tight
         if bool(scarce.any()) and not deflated:
             subspace.add(q)
             deflated = True
-        subspace.grow(residual, 2)
+        elif bool((scarce & (bounds.gap < _NO_GAP)).any()):
+            subspace.add(residuals[:, 1 : 1 + _BLOCK])  # tell the next ones apart from the rest
+        subspace.grow(residuals[:, 0], 4 if deflated else 2)
     return [
         _stable_rank_bounds(float(s), float(a), float(b), shape) if ok else None
         for s, a, b, ok in zip(squared, low, high, tight, strict=True)

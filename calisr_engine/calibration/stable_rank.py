@@ -27,27 +27,32 @@ def stable_rank(weight: Tensor) -> Tensor:
     if weight.dim() not in (2, 3) or weight.numel() == 0:
         raise ValueError(f"expected a matrix or a batch of matrices, got {tuple(weight.shape)}")
     with torch.no_grad():
-        matrices = scaled(checked_double(weight).reshape(-1, *weight.shape[-2:]))
+        matrices = scaled(check_finite(to_double(weight)).reshape(-1, *weight.shape[-2:]))
         squared = squared_frobenius(matrices)
-        top = top_gram_eigenvalue(matrices)
+        vectors = min(weight.shape[-2:]) == 1  # of stable rank 1, to the bit
+        top = squared if vectors else top_gram_eigenvalue(matrices)
         rank = torch.where(squared > 0, squared / top.clamp_min(0.5), torch.zeros_like(squared))
     return rank.reshape(weight.shape[:-2])
 
 
-def checked_double(weight: Tensor, name: str = "") -> Tensor:
-    """The same numbers in float64, detached (moved to the CPU from a device without float64).
+def to_double(weight: Tensor) -> Tensor:
+    """The same numbers in float64, detached (moved to the CPU from a device without float64)."""
+    weight = weight.detach()
+    if weight.device.type == "mps":
+        weight = weight.cpu()
+    return weight.to(torch.float64)
+
+
+def check_finite(weight: Tensor, name: str = "") -> Tensor:
+    """The weight itself.
 
     Raises:
         ValueError: an entry is infinite or not a number.
     """
-    weight = weight.detach()
-    if weight.device.type == "mps":
-        weight = weight.cpu()
-    double = weight.to(torch.float64)
-    if not torch.isfinite(double).all():
+    if not torch.isfinite(weight).all():
         what = f"{name}: " if name else ""
         raise ValueError(f"{what}the weight has entries that are infinite or not a number")
-    return double
+    return weight
 
 
 def tall(weight: Tensor) -> Tensor:
@@ -64,6 +69,13 @@ def scaled(weight: Tensor) -> Tensor:
     exponent = torch.where(largest > 0, torch.frexp(largest).exponent - 1, 0)
     half = torch.div(exponent, 2, rounding_mode="floor")  # 2^-exponent alone may overflow
     return torch.ldexp(torch.ldexp(weight, -half), half - exponent)
+
+
+def row_pieces(weight: Tensor) -> tuple[Tensor, ...]:
+    """Views of consecutive rows: pieces that fit a CPU's cache; all rows at once elsewhere."""
+    if weight.device.type != "cpu":
+        return (weight,)
+    return weight.split(max(1, 65536 // weight.shape[-1]), dim=-2)
 
 
 def squared_frobenius(weight: Tensor) -> Tensor:

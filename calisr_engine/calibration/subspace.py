@@ -51,7 +51,7 @@ class Subspace:
         return theta, vector, (g @ self.z)[:, 0] - theta[:, None] * vector
 
     def small_problem(self, directions: Tensor) -> tuple[SmallProblem, Tensor, Tensor]:
-        """What `top_bounds` needs, beside the top Ritz vector (b, n) and its residual vector.
+        """What `top_bounds` needs, beside the top Ritz vector (b, n) and all residuals (b, j, n).
 
         Args:
             directions: (b, k, n) the anchor's Q.
@@ -82,7 +82,8 @@ class Subspace:
             coefficients=g[:, 0].abs().sum(-1),
             defect=(identity - torch.eye(j, dtype=h.dtype)).abs().amax(dim=(-2, -1)),
         )
-        return small, top, residual
+        residuals[:, 0] = residual
+        return small, top, residuals
 
 
 def multiply(rows: Tensor, matrix: Tensor) -> Tensor:

@@ -34,9 +34,7 @@ from calisr_engine.calibration.score import (
         (Fraction(31, 10) + Fraction(1, 10**30), 5, 0.62, True),
     ],
 )
-def test_switch_is_exact(
-    hits: int | Fraction, samples: int, delta: float, expected: bool
-) -> None:
+def test_switch_is_exact(hits: int | Fraction, samples: int, delta: float, expected: bool) -> None:
     assert should_switch(hits, samples, delta) is expected
 
 
@@ -88,8 +86,7 @@ def test_window_decides_restarts_and_says_why() -> None:
     assert decisions["value"].reason == "value switched: 4 of 5 samples, 0.80 > 0.50"
     assert not decisions["query"].switch
     assert (
-        decisions["query"].reason
-        == "query stays in full fine-tuning: 1 of 2 samples, 0.50 = 0.50"
+        decisions["query"].reason == "query stays in full fine-tuning: 1 of 2 samples, 0.50 = 0.50"
     )
     assert decisions["key"].srs is None
     assert not decisions["key"].switch
