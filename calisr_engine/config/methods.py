@@ -188,6 +188,12 @@ class DiffPruning(MethodBase):
         1.25e-7, ge=0, description="Weight of the expected-L0 penalty (Guo et al., 2021)."
     )
     alpha_init: float = Field(5.0, description="Start of the gates' log-odds.")
+    gate_lr: float = Field(
+        0.1,
+        gt=0,
+        description="Learning rate of the gates' log-odds. They start at 5 and must get below 0 to "
+        "close, which the rate of the weights would take far too many steps to do.",
+    )
     fixed_mask_share: float = Field(
         0.3, ge=0, lt=1, description="Share of steps, at the end, that tunes the pruned mask."
     )
