@@ -52,7 +52,7 @@ def test_transformers_does_not_open_it_as_if_it_were_plain(method: str, tmp_path
     run = trained(method)
     save_with_method(run.model, None, tmp_path / "out", run.settings)
     assert "calisr_prefix" not in (tmp_path / "out" / "config.json").read_text()
-    with pytest.raises(OSError, match="model.safetensors"):
+    with pytest.raises(OSError, match=r"model\.safetensors"):
         AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
 
 
