@@ -106,7 +106,7 @@ def _bound(
         core = full
     else:
         distance = distance + drift(lft, fft)
-        core, _ = _tighten(lft, squared[:, 0], distance.cpu(), q, strengths, top, fresh)
+        core, _ = _tighten(lft, squared[:, 0], distance.cpu(), q, strengths, top, fresh, steps=2)
     result = {}
     for i, name in enumerate(names):
         ranks = full[i], full[i] if same[i] else core[i]
@@ -123,12 +123,23 @@ def _tighten(
     strengths: Tensor,
     start: Tensor,
     fresh: bool,
+    steps: int = 0,
 ) -> tuple[list[StableRankBounds | None], Tensor]:
-    """Grow a subspace until the bounds are tight or the anchor is seen to be of no more use."""
+    """Grow a subspace until the bounds are tight or the anchor is seen to be of no more use.
+
+    Args:
+        weight: (b, m, n), squared: (b,) ||W||_F^2, distance: (b,) bounds on ||W - A||_F.
+        q, strengths: (b, k, n) and (b, k + 1), the anchors' certificates.
+        start: (b, n) a vector near the top singular vector.
+        fresh: whether the anchors were made from these very weights.
+        steps: Krylov steps to take before bounds are tried at all.
+    """
     narrow = tall(weight)
     shape = (narrow.shape[1], narrow.shape[2])
     subspace = Subspace(narrow)
     subspace.add(start[:, None])
+    if steps:
+        subspace.grow(subspace.z[:, 0], steps)
     low, high = torch.zeros_like(distance), torch.full_like(distance, torch.inf)
     top, deflated = start, False
     for turn in range(_ROUNDS):

@@ -100,7 +100,7 @@ def orthonormal_rows(rows: Tensor, against: Tensor) -> Tensor:
     check orthonormality, so this costs sharpness and never truth.
     """
     tiny = torch.finfo(rows.dtype).tiny
-    for _ in range(3):
+    for _ in range(2 if rows.shape[1] == 1 else 3):
         if rows.shape[1] == 1:
             rows = rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(tiny)
         else:
