@@ -1,0 +1,451 @@
+"""The terminal app: its screens, its one timer, the run that it trains, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_tui import keymap, themes
+from calisr_tui.feed import ReplayFeed, RunFeed
+from calisr_tui.screens.dialogs import Answer, Question, Reading
+from calisr_tui.screens.live import LiveScreen
+from calisr_tui.screens.replay import ReplayScreen
+from calisr_tui.training import Training
+
+TICK = 0.25
+"""Seconds between two looks at the log."""
+
+EXAMPLE = Path(__file__).parent / "example"
+"""The recorded run that ships with the package."""
+
+PRELOAD_AFTER = 1.0
+"""Seconds after the first paint at which the engine's libraries begin to load."""
+
+
+def _screen(name: str) -> Callable[[], Screen[Any]]:
+    """Make a screen when it is first seen, so that the first paint waits for one only."""
+
+    def make() -> Screen[Any]:
+        if name == "setup":
+            from calisr_tui.screens.setup import SetupScreen
+
+            return SetupScreen()
+        if name == "runs":
+            from calisr_tui.screens.runs import RunsScreen
+
+            return RunsScreen()
+        if name == "compare":
+            from calisr_tui.screens.compare import CompareScreen
+
+            return CompareScreen()
+        return ReplayScreen() if name == "replay" else LiveScreen()
+
+    return make
+
+
+class CalisrApp(App[int]):
+    """Setup, live, runs, compare and replay, over a folder of run directories.
+
+    Args:
+        start: the first screen; setup where nothing else is asked for.
+        run_dir: a run to watch.
+        replay: a run to replay.
+        output_dir: the folder of the run directories.
+        data_dir: folder of GLUE files for new runs.
+        preload: load the engine's libraries in the background while the user chooses.
+        config: folder of the user's keys and theme; None for the usual one.
+        clock: seconds, for the replay.
+    """
+
+    TITLE = "calisr"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, Any]] = {
+        name: _screen(name) for name in ("setup", "live", "runs", "compare", "replay")
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help"),
+        Binding("f2", "jump('setup')", "Setup", show=False, id="app.setup"),
+        Binding("f3", "jump('live')", "Live", show=False, id="app.live"),
+        Binding("f4", "jump('runs')", "Runs", show=False, id="app.runs"),
+        Binding("f5", "jump('compare')", "Compare", show=False, id="app.compare"),
+        Binding("f6", "jump('replay')", "Replay", show=False, id="app.replay"),
+        Binding("q", "ask_quit", "Quit", id="app.quit"),
+        Binding("ctrl+c,ctrl+q", "ask_quit", "Quit", show=False, priority=True, id="app.quit_now"),
+        Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
+        Binding("P", "picture", "Screenshot", show=False, id="app.screenshot"),
+    ]
+
+    def __init__(
+        self,
+        start: str | None = None,
+        run_dir: Path | None = None,
+        replay: Path | None = None,
+        output_dir: Path = Path("runs"),
+        data_dir: Path | None = None,
+        *,
+        preload: bool = True,
+        config: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.output_dir, self.data_dir = output_dir, data_dir
+        self.training = Training()
+        self.chosen_runs: list[Path] = []
+        self.messages_after: list[str] = []
+        self._run_dir, self._replay = run_dir, replay
+        self._first = start or ("replay" if replay else "live" if run_dir else "setup")
+        self._preload, self._clock, self._last_tick = preload, clock, clock()
+        self._config = config if config is not None else keymap.config_dir()
+        self._leaving = False
+        self._told_error: object = None
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = self._saved_theme()
+
+    # Beginning --------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        used, problems = keymap.read_keymap(self._config / "keymap.toml", self.binding_ids())
+        if used:
+            self.set_keymap(used)
+        for problem in problems:
+            self.notify(problem, severity="warning", timeout=8)
+        if self._replay is not None:
+            self.open_replay(self._replay)
+        elif self._run_dir is not None:
+            self.open_run(self._run_dir)
+        else:
+            self.action_jump(self._first)
+        self.set_interval(TICK, self._tick)
+        if self._preload and self._run_dir is None and self._replay is None:
+            self.set_timer(PRELOAD_AFTER, self._load_engine)
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._terminal_closed)
+            loop.add_signal_handler(signal.SIGTERM, partial(self._leave, "save"))
+
+    def _load_engine(self) -> None:
+        from calisr_engine.engine_thread import preload
+
+        preload()
+
+    def binding_ids(self) -> dict[str, str]:
+        """Id of every binding -> what it does."""
+        from calisr_tui.screens.help import all_bindings
+
+        return {each.id: each.description for each in all_bindings() if each.id}
+
+    # The one timer ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._clock()
+        elapsed, self._last_tick = max(0.0, now - self._last_tick), now
+        for screen in reversed(self.screen_stack):
+            on_tick = getattr(screen, "on_tick", None)
+            if on_tick is not None:
+                on_tick(elapsed)
+                break
+        engine = self.training.engine
+        if engine is not None and engine.error is not None and engine.error is not self._told_error:
+            self._told_error = engine.error
+            self.show_error("The run could not go on", engine.error)
+        if self._leaving and not self.training.running:
+            self._end()
+
+    @property
+    def showing_dialog(self) -> bool:
+        return isinstance(self.screen, ModalScreen)
+
+    # Screens ------------------------------------------------------------------------------------------
+
+    def action_jump(self, name: str) -> None:
+        """Go to a screen."""
+        if self.showing_dialog and self.current_mode == name:
+            return
+        if name == "replay":
+            replay = self._mode_screen("replay")
+            if not isinstance(replay, ReplayScreen) or replay.feed is None:
+                self.open_replay(EXAMPLE)
+                return
+        if name == "live":
+            live = self._mode_screen("live")
+            if not isinstance(live, LiveScreen) or live.feed is None:
+                self.notify("no run is open: start one (F2) or choose one (F4)", timeout=4)
+                if self.current_mode not in ("setup", "runs"):
+                    self.switch_mode("runs")
+                return
+        self.switch_mode(name)
+
+    def _mode_screen(self, mode: str) -> Screen[Any] | None:
+        stack = self._screen_stacks.get(mode) or []
+        return stack[0] if stack else None
+
+    def open_run(self, run_dir: Path) -> None:
+        """Show a run on the live screen."""
+        feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
+        self._open("live", lambda screen: screen.open(feed))
+
+    def open_replay(self, run_dir: Path) -> None:
+        """Replay a recorded run."""
+        feed = ReplayFeed(run_dir)
+        self._open("replay", lambda screen: screen.open_replay(feed))
+
+    def _open(self, mode: str, then: Callable[[Any], None]) -> None:
+        async def go() -> None:
+            await self.switch_mode(mode)
+            then(self._mode_screen(mode))
+
+        self.call_later(go)
+
+    def action_help(self) -> None:
+        from calisr_tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def show_settings(self, run_dir: Path) -> None:
+        """The config.toml of a run."""
+        path = run_dir / "config.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{path}: {error.strerror}", severity="error")
+            return
+        self.push_screen(Reading(str(path), text, copy=text, wide=True))
+
+    def show_error(self, title: str, error: CalisrError) -> None:
+        text = "\n".join(
+            [error.message, *(f"• {each}" for each in getattr(error, "problems", ()))]
+            + ([f"\n{error.hint}"] if error.hint else [])
+        )
+        self.push_screen(Reading(title, text, copy=text))
+
+    # Training -----------------------------------------------------------------------------------------
+
+    def start_training(self, run_dir: Path, detached: bool = False) -> None:
+        """Begin or go on with a run, and show it."""
+        if not detached and self.training.running:
+            self.notify(
+                "a run trains in this app already: stop it, or start this one detached",
+                severity="warning",
+            )
+            return
+        try:
+            if detached:
+                self.training.start_detached(run_dir)
+            else:
+                self.training.start(run_dir)
+        except OSError as error:
+            self.notify(f"the run could not be started: {error}", severity="error")
+            return
+        self.open_run(run_dir)
+
+    # Ending -------------------------------------------------------------------------------------------
+
+    def action_ask_quit(self) -> None:
+        """End; ask first where a run of this app would be touched."""
+        if self._leaving:
+            self._end()
+            return
+        detached = self.training.detached_running()
+        if not self.training.running and not detached:
+            self._end()
+            return
+        if any(isinstance(each, Question) and each.id == "quit" for each in self.screen_stack):
+            return
+        own = self.training.running
+        keep = "" if not own else "only a detached run goes on without this app"
+        text = (
+            "A run trains in this app."
+            if own
+            else f"{len(detached)} detached run(s) of this app go on training."
+        )
+        if own and detached:
+            text += f" {len(detached)} detached run(s) go on by themselves."
+        answers = [
+            Answer("save", "Stop and save", variant="primary"),
+            Answer("stop", "Stop", variant="error"),
+            Answer("keep", "Keep training", keep),
+            Answer("cancel", "Cancel"),
+        ]
+        if not own:
+            answers = [answers[2], answers[0], answers[1], answers[3]]
+        question = Question("Quit while training?", text, answers)
+        question.id = "quit"
+        self.push_screen(question, self._leave)
+
+    def _leave(self, answer: str | None) -> None:
+        from calisr_engine.runs import control
+
+        if answer in (None, "cancel"):
+            return
+        if answer in ("save", "stop"):
+            engine = self.training.engine
+            if engine is not None and engine.running:
+                if answer == "save":
+                    engine.stop_and_save()
+                else:
+                    engine.stop()
+                self._leaving = True
+                self.messages_after.append(f"stopped; go on with: calisr resume {engine.run_dir}")
+            else:
+                kind = "stop_and_save" if answer == "save" else "stop"
+                for run_dir in self.training.detached_running():
+                    with contextlib.suppress(CalisrError):
+                        control.request(run_dir, kind)
+                    self.messages_after.append(f"asked to stop: {run_dir}")
+        else:
+            for run_dir in self.training.detached_running():
+                self.messages_after.append(f"goes on: calisr watch {run_dir}")
+        if self._leaving:
+            self.notify("stopping after this step … (q again leaves at once)", timeout=60)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        engine = self.training.engine
+        status = engine.status if engine is not None else 0
+        self.exit(EXIT_STOPPED if status == EXIT_STOPPED else 0)
+
+    def _terminal_closed(self) -> None:
+        """SIGHUP: nobody is there to ask, so the run of this app is stopped and saved."""
+        engine = self.training.engine
+        if engine is not None and engine.running:
+            engine.stop_and_save()
+            engine.join(300)
+        os._exit(128 + signal.SIGHUP)
+
+    # Look -------------------------------------------------------------------------------------------
+
+    def action_next_theme(self) -> None:
+        names = themes.NAMES
+        at = names.index(self.theme) if self.theme in names else -1
+        self.use_theme(names[(at + 1) % len(names)])
+
+    def use_theme(self, name: str) -> None:
+        """Change the theme and remember it."""
+        self.theme = name
+        self.notify(f"theme {name}", timeout=1.5)
+        with contextlib.suppress(OSError):
+            self._config.mkdir(parents=True, exist_ok=True)
+            (self._config / "theme").write_text(name + "\n")
+
+    def watch_theme(self, name: str) -> None:
+        for screen in self.screen_stack if self._screen_stacks.get(self._current_mode) else []:
+            redraw = getattr(screen, "redraw", None)
+            if redraw is not None:
+                self.call_later(redraw)
+
+    def _saved_theme(self) -> str:
+        name = os.environ.get("CALISR_THEME", "")
+        if not name:
+            with contextlib.suppress(OSError):
+                name = (self._config / "theme").read_text().strip()
+        return name if name in themes.NAMES else themes.NAMES[0]
+
+    def action_picture(self) -> None:
+        """Save the screen as an SVG picture in the current folder."""
+        try:
+            path = self.save_screenshot(path=os.getcwd())
+        except OSError as error:
+            self.notify(f"the picture could not be saved: {error}", severity="error")
+        else:
+            self.notify(f"saved {path}")
+
+    # Command palette --------------------------------------------------------------------------------
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Commands as "group: verb"."""
+        for name, text in (
+            ("setup", "choose model, task, method and start a run"),
+            ("live", "the run that is open"),
+            ("runs", "all runs of the output folder"),
+            ("compare", "runs side by side"),
+            ("replay", "a recorded run"),
+        ):
+            yield SystemCommand(f"go: {name}", text, partial(self.action_jump, name))
+        yield SystemCommand(
+            "replay: example", "the recorded run of the package", partial(self.open_replay, EXAMPLE)
+        )
+        if isinstance(screen, LiveScreen):
+            for title, text, action in screen_commands(screen):
+                yield SystemCommand(title, text, partial(screen.run_action, action))
+        elif hasattr(screen, "commands"):
+            for title, text, action in screen.commands():
+                yield SystemCommand(title, text, partial(screen.run_action, action))
+        for name in themes.NAMES:
+            yield SystemCommand(f"theme: {name}", "colours", partial(self.use_theme, name))
+        yield SystemCommand("app: help", "keys and words", self.action_help)
+        yield SystemCommand("app: screenshot", "save the screen as SVG", self.action_picture)
+        yield SystemCommand("app: quit", "end the app", self.action_ask_quit)
+
+
+def screen_commands(screen: LiveScreen) -> list[tuple[str, str, str]]:
+    """Palette commands of the live and replay screens: title, help, action."""
+    view = [
+        ("view: freeze", "stop the display, not the run", "freeze"),
+        ("view: full-screen pane", "the chosen pane alone", "full"),
+        ("view: smooth", "next smoothing of the loss", "smooth"),
+        ("view: log scale", "logarithmic loss and share", "log_scale"),
+        ("view: cursor", "values at a step", "cursor"),
+        ("view: next group", "another group's stable ranks", "next_group"),
+        ("group: explain", "what the counter means and why it came out so", "explain"),
+        ("run: copy folder", "copy the run directory", "copy"),
+        ("run: settings", "the run's config.toml", "settings"),
+        ("run: traceback", "of a failed run", "traceback"),
+    ]
+    if isinstance(screen, ReplayScreen):
+        return [
+            ("replay: play or pause", "", "play"),
+            ("replay: to the next switch", "", "next_switch"),
+            ("replay: to start", "", "start"),
+            ("replay: to end", "", "finish"),
+            *view,
+        ]
+    return [
+        ("run: pause or go on", "", "pause"),
+        ("run: stop and save", "a checkpoint, then stop", "stop_and_save"),
+        ("run: stop", "without a checkpoint", "stop"),
+        ("run: evaluate now", "", "evaluate"),
+        ("run: checkpoint now", "", "checkpoint"),
+        ("run: resume", "from its newest checkpoint", "resume_run"),
+        ("group: switch by hand", "to the light method", "switch"),
+        *view,
+    ]
+
+
+def run_app(
+    start: str | None = None,
+    run_dir: Path | None = None,
+    replay: Path | None = None,
+    output_dir: Path = Path("runs"),
+    data_dir: Path | None = None,
+) -> int:
+    """Open the terminal app; returns its exit status (75 where it stopped its own run)."""
+    from calisr_tui.terminal import own_terminal
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
+        raise CalisrError(
+            "the terminal app needs a terminal",
+            "use calisr run, watch, runs or show where there is none",
+        )
+    app = CalisrApp(start, run_dir, replay, output_dir, data_dir)
+    with own_terminal():
+        status = app.run()
+    for message in app.messages_after:
+        print(message, file=sys.stderr)
+    return status or 0

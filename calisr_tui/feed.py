@@ -1,0 +1,212 @@
+"""Where a screen gets its run from: the log of a run as it grows, or a recorded log replayed."""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import re
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from calisr_engine.events.log import EventReader, parse
+from calisr_engine.events.view import RunView
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+
+SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0)
+LONGEST_GAP = 2.0
+"""Seconds of a recorded silence that a replay keeps; a night between two attempts is cut."""
+
+SNAPSHOTS = 24
+_ENVELOPE = re.compile(rb'"time":([0-9.eE+]+),"step":(\d+)')
+
+
+class Feed(Protocol):
+    """What the live screen reads.
+
+    Attributes:
+        view: the run as folded so far.
+        version: grows when the view was replaced by an older one, so that drawings begin anew.
+        trained: whether some process trains the run now.
+    """
+
+    run_dir: Path
+    view: RunView
+    version: int
+    trained: bool
+
+    def poll(self) -> bool:
+        """Take in what is new; says whether anything changed."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the source of this feed ("" if nothing is)."""
+        ...
+
+
+class RunFeed:
+    """The log of a run of any process, read as it grows.
+
+    Args:
+        own: says whether this process trains the run itself; the lock is then not asked.
+    """
+
+    def __init__(self, run_dir: Path, own: Callable[[], bool] = lambda: False) -> None:
+        self.run_dir = run_dir
+        self.view = RunView()
+        self.version = 0
+        self.trained = False
+        self._paths = RunPaths(run_dir)
+        self._reader = EventReader(self._paths.events)
+        self._own = own
+        self._polls = 0
+        self._garbage = -1
+
+    def poll(self) -> bool:
+        records, replaced = self._reader.poll()
+        if replaced:
+            self.view = RunView()
+            self.version += 1
+        self.view.apply_all(records)
+        changed = bool(records) or replaced or self._garbage != self.garbage
+        self._garbage = self.garbage
+        if self._polls % 8 == 0 or records:
+            changed |= self._look_for_process()
+        self._polls += 1
+        return changed
+
+    def _look_for_process(self) -> bool:
+        before = (self.trained, self.view.state)
+        own = self._own()
+        asked = own or self.view.state in ("running", "paused", "interrupted")
+        self.trained = own or (asked and is_locked(self._paths))
+        if self.view.state in ("running", "paused") and not self.trained:
+            self.view.state = "interrupted"
+        elif self.view.state == "interrupted" and self.trained:
+            self.view.state = "running"
+        return before != (self.trained, self.view.state)
+
+    @property
+    def garbage(self) -> int:
+        """Lines of the log that could not be used."""
+        return self._reader.garbage + self.view.garbage
+
+    @property
+    def problem(self) -> str:
+        if self._reader.vanished:
+            return f"the log of this run is gone: {self._paths.events}"
+        if self.garbage:
+            return f"{self.garbage} lines of the log could not be read and were left out"
+        return ""
+
+
+class ReplayFeed:
+    """A recorded log, played at any speed and moved to any moment.
+
+    The lines stay raw and are parsed as they are reached. Going back starts from one of a few
+    copies of the view made on the way, so nothing is read from disk again.
+
+    Attributes:
+        position: seconds played, silences cut to LONGEST_GAP.
+        duration: seconds of the whole recording.
+        done: records folded so far.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.view = RunView()
+        self.version = 0
+        self.trained = False
+        self.garbage = 0
+        self.position = 0.0
+        self.done = 0
+        self._lines: list[bytes] = []
+        self._at = array("d")
+        self._steps = array("q")
+        self._missing = not self._load()
+        self.duration = self._at[-1] if self._at else 0.0
+        every = max(200, len(self._lines) // SNAPSHOTS)
+        self._every = every
+        self._snapshots: dict[int, RunView] = {0: RunView()}
+
+    def _load(self) -> bool:
+        try:
+            data = RunPaths(self.run_dir).events.read_bytes()
+        except OSError:
+            return False
+        clock, before = 0.0, None
+        for line in data[: data.rfind(b"\n") + 1].splitlines():
+            found = _ENVELOPE.search(line, 0, 200)
+            if found is None:
+                if line.strip():
+                    self.garbage += 1
+                continue
+            now = float(found[1])
+            if before is not None:
+                clock += min(LONGEST_GAP, max(0.0, now - before))
+            before = now
+            self._lines.append(line)
+            self._at.append(clock)
+            self._steps.append(int(found[2]))
+        return True
+
+    @property
+    def problem(self) -> str:
+        if self._missing:
+            return f"there is no log to replay: {RunPaths(self.run_dir).events}"
+        if self.garbage:
+            return f"{self.garbage} lines of the log could not be read and were left out"
+        return ""
+
+    @property
+    def ended(self) -> bool:
+        return self.done >= len(self._lines)
+
+    @property
+    def usual_speed(self) -> float:
+        """The speed at which the whole recording takes about 40 seconds."""
+        wanted = self.duration / 40
+        return next((s for s in SPEEDS if s >= wanted), SPEEDS[-1])
+
+    def poll(self) -> bool:
+        return False
+
+    def advance(self, elapsed: float) -> bool:
+        """Play `elapsed` seconds of the recording; says whether the view changed."""
+        self.position = min(self.duration, self.position + elapsed)
+        return self._fold_to(bisect.bisect_right(self._at, self.position))
+
+    def seek(self, position: float) -> bool:
+        """Go to a moment of the recording, forward or back."""
+        self.position = max(0.0, min(self.duration, position))
+        target = bisect.bisect_right(self._at, self.position)
+        if target < self.done:
+            start = max(index for index in self._snapshots if index <= target)
+            self.view = copy.deepcopy(self._snapshots[start])
+            self.done = start
+            self.version += 1
+            self._fold_to(target)
+            return True
+        return self._fold_to(target)
+
+    def moment_of_step(self, step: int) -> float:
+        """When a step was reached first."""
+        found = (at for at, reached in zip(self._at, self._steps, strict=True) if reached >= step)
+        return next(found, self.duration)
+
+    def _fold_to(self, target: int) -> bool:
+        if target <= self.done:
+            return False
+        for index in range(self.done, target):
+            record = parse(self._lines[index])
+            if record is None:
+                self.garbage += 1
+            else:
+                self.view.apply(record)
+            if (index + 1) % self._every == 0 and index + 1 not in self._snapshots:
+                self._snapshots[index + 1] = copy.deepcopy(self.view)
+        self.done = target
+        return True

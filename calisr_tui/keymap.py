@@ -1,0 +1,51 @@
+"""Keys of the user's own: a TOML file that names bindings by their id.
+
+    [keys]
+    "live.pause" = "P"
+    "app.runs" = "f4,ctrl+r"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+EXAMPLE = """\
+# Keys of the calisr terminal app. Ids are listed on the help page (F1).
+# Several keys are separated by commas. Remove the # of a line to use it.
+[keys]
+# "live.pause" = "P"
+# "app.runs" = "f4,R"
+"""
+
+
+def config_dir() -> Path:
+    """Where the app keeps the user's keys and theme."""
+    from platformdirs import user_config_dir
+
+    return Path(user_config_dir("calisr"))
+
+
+def read_keymap(path: Path, known: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """(id -> keys, what could not be used and why). A missing file is an empty one."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return {}, [f"{path} was not used: {error}"]
+    keys = content.get("keys", {})
+    if not isinstance(keys, dict):
+        return {}, [f"{path}: [keys] must be a table"]
+    names = set(known)
+    used: dict[str, str] = {}
+    problems = []
+    for name, value in keys.items():
+        if name not in names:
+            problems.append(f"{path.name}: there is no key called {name!r}; F1 lists them")
+        elif not isinstance(value, str) or not value.strip():
+            problems.append(f'{path.name}: {name} needs keys as text, such as "P" or "f4,R"')
+        else:
+            used[name] = value
+    return used, problems

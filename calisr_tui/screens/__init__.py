@@ -1,0 +1,1 @@
+"""The screens: setup, live, runs, compare, replay, help, and small dialogs."""

@@ -1,0 +1,3 @@
+"""placeholder"""
+from textual.screen import Screen
+class CompareScreen(Screen): BINDINGS=[]

@@ -1,0 +1,193 @@
+"""Small dialogs: a question, a text to read, a line to type, a choice from a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a question: its key word, its button, why it cannot be given ("" if it can)."""
+
+    name: str
+    label: str
+    refused: str = ""
+    variant: Any = "default"
+
+
+class Question(ModalScreen[str | None]):
+    """A question with two to four answers; Escape gives None."""
+
+    BINDINGS: list[BindingType] = [
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
+        Binding("left,up", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
+        Binding("right,down", "app.focus_next", "Next", show=False, id="dialog.next"),
+    ]
+
+    def __init__(self, title: str, text: str, answers: Sequence[Answer]) -> None:
+        super().__init__()
+        self._title, self._text, self._answers = title, text, answers
+
+    def compose(self) -> ComposeResult:
+        refused = [f"{a.label}: {a.refused}" for a in self._answers if a.refused]
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            yield Static(Text(self._text), classes="dialog-text")
+            for line in refused:
+                yield Static(Text(line), classes="dialog-note")
+            with Horizontal(classes="dialog-buttons"):
+                for answer in self._answers:
+                    yield Button(
+                        answer.label,
+                        id=f"answer-{answer.name}",
+                        disabled=bool(answer.refused),
+                        variant=answer.variant,
+                        compact=True,
+                    )
+
+    def on_mount(self) -> None:
+        first = next((a for a in self._answers if not a.refused), None)
+        if first is not None:
+            self.query_one(f"#answer-{first.name}").focus()
+
+    @on(Button.Pressed)
+    def answered(self, event: Button.Pressed) -> None:
+        self.dismiss((event.button.id or "").removeprefix("answer-"))
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class Reading(ModalScreen[None]):
+    """A text to read; `copy` is what the copy key takes."""
+
+    BINDINGS: list[BindingType] = [
+        Binding("escape,enter,q", "close", "Close", id="reading.close"),
+        Binding("y", "copy", "Copy", id="reading.copy"),
+    ]
+
+    def __init__(self, title: str, text: str | Text, copy: str = "", wide: bool = False) -> None:
+        super().__init__()
+        self._title, self._text, self._copy, self._wide = title, text, copy, wide
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog wide" if self._wide else "dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "Enter close" + (" · y copy" if self._copy else "")
+            with VerticalScroll(classes="dialog-scroll"):
+                text = self._text if isinstance(self._text, Text) else Text(self._text)
+                yield Static(text, classes="dialog-text")
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_copy(self) -> None:
+        if self._copy:
+            self.app.copy_to_clipboard(self._copy)
+            self.app.notify("copied")
+
+
+class Typing(ModalScreen[str | None]):
+    """One line to type; Escape gives None."""
+
+    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="typing.cancel")]
+
+    def __init__(self, title: str, text: str, value: str = "", placeholder: str = "") -> None:
+        super().__init__()
+        self._title, self._text, self._value, self._placeholder = title, text, value, placeholder
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "Enter take it · Esc cancel"
+            yield Static(Text(self._text), classes="dialog-text")
+            yield Input(self._value, placeholder=self._placeholder, compact=True)
+
+    @on(Input.Submitted)
+    def typed(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip() or None)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line of a list: what it stands for, its title and a dim second line."""
+
+    name: str
+    title: str
+    note: str = ""
+
+
+class Picking(ModalScreen[str | None]):
+    """A list to choose from, with a line to search; Escape gives None."""
+
+    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="picking.cancel")]
+
+    def __init__(self, title: str, choices: Sequence[Choice]) -> None:
+        super().__init__()
+        self._title, self._choices = title, choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog tall") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "↑↓ Enter choose · Esc cancel"
+            if len(self._choices) > 8:
+                yield Input(placeholder="type to search", compact=True)
+            yield OptionList(*self._options(""))
+            yield Label("", classes="dialog-note")
+
+    def on_mount(self) -> None:
+        (self.query(Input) or self.query(OptionList)).first().focus()
+
+    def _options(self, wanted: str) -> list[Option]:
+        found = []
+        for choice in self._choices:
+            words = f"{choice.title} {choice.name} {choice.note}".lower()
+            if all(word in words for word in wanted.lower().split()):
+                text = Text(choice.title, no_wrap=True, overflow="ellipsis")
+                if choice.note:
+                    text.append(f"  {choice.note}", "dim")
+                found.append(Option(text, id=choice.name))
+        return found
+
+    @on(Input.Changed)
+    def search(self, event: Input.Changed) -> None:
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(self._options(event.value))
+        options.highlighted = 0 if options.option_count else None
+
+    @on(Input.Submitted)
+    def take_first(self) -> None:
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            self.dismiss(options.get_option_at_index(options.highlighted).id)
+
+    def on_key(self, event: events.Key) -> None:
+        options = self.query_one(OptionList)
+        if event.key in ("down", "up") and not options.has_focus:
+            event.stop()
+            if event.key == "down":
+                options.action_cursor_down()
+            else:
+                options.action_cursor_up()
+
+    @on(OptionList.OptionSelected)
+    def picked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,161 @@
+"""Help: the method in a few words, and every key with its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from calisr_tui import keymap
+from calisr_tui.themes import colours
+
+WORDS = (
+    (
+        "CaliSr",
+        "Fine-tuning begins full (FFT: every weight) and goes over to a light method (LFT, such "
+        "as LoRA) when the stable rank says that the light part does as well.",
+    ),
+    (
+        "stable rank",
+        "‖W‖F² / ‖W‖₂² of a weight matrix: between 1 and its rank, low where few directions "
+        "carry it. A step that lowers it more is the one that generalises better.",
+    ),
+    (
+        "hit",
+        "At a sample the step is taken in two parts. A hit is counted when the light part alone "
+        "gives a lower stable rank (SR light) than the full step (SR full).",
+    ),
+    (
+        "SRS",
+        "Stable rank score: hits / samples of a decision window, usually an epoch. Above δ the "
+        "group switches to the light method and never comes back.",
+    ),
+    (
+        "D, S, S3",
+        "CaliSr-D has one counter for the whole model, S one for each of the six components, S3 "
+        "one each for the two feed-forward matrices and attention.",
+    ),
+    (
+        "δ",
+        "With 3 samples every δ from 0.4 to 0.6 needs 2 hits; with 5 samples all but 0.6 need 3.",
+    ),
+)
+
+
+def all_bindings() -> Iterator[Binding]:
+    """Every binding of the app and its screens that has an id, once each."""
+    from calisr_tui.app import CalisrApp
+    from calisr_tui.screens import compare, dialogs, live, replay, runs, setup
+    from calisr_tui.widgets.srs_table import SrsTable
+    from calisr_tui.widgets.timeline import Timeline
+
+    seen: set[str] = set()
+    for owner in (
+        CalisrApp,
+        setup.SetupScreen,
+        live.LiveScreen,
+        SrsTable,
+        Timeline,
+        replay.ReplayScreen,
+        runs.RunsScreen,
+        compare.CompareScreen,
+        HelpScreen,
+        dialogs.Question,
+        dialogs.Reading,
+        dialogs.Typing,
+        dialogs.Picking,
+    ):
+        for binding in owner.BINDINGS:
+            if isinstance(binding, Binding) and binding.id and binding.id not in seen:
+                seen.add(binding.id)
+                yield binding
+
+
+class HelpScreen(Screen[None]):
+    """Words and keys on one page."""
+
+    BINDINGS: list[BindingType] = [
+        Binding("escape,f1,q", "close", "Close", key_display="Esc", id="help.close"),
+        Binding("y", "copy_keymap", "Copy keymap file", id="help.copy"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static(" Help", classes="head")
+        with VerticalScroll(id="help-body"):
+            yield Static(id="help-words")
+            yield Static(id="help-keys")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        styles = colours(self.app.theme)
+        self.query_one("#help-words", Static).update(self._words(styles))
+        self.query_one("#help-keys", Static).update(self._keys(styles))
+        self.query_one("#help-body").focus()
+
+    def _words(self, styles: dict[str, str]) -> Table:
+        table = Table(box=None, show_header=False, padding=(0, 2, 1, 0), pad_edge=False)
+        table.add_column(style=f"bold {styles['fft']}", no_wrap=True)
+        table.add_column()
+        for word, text in WORDS:
+            table.add_row(word, text)
+        signs = Text.assemble(
+            ("█", styles["fft"]), " full  ", ("░", styles["lft"]), " light  ◆ switch  ┊ decision  ",
+            ("●", styles["good"]), " hit  ", ("○", styles["bad"]), " no hit  · to come  ┃ δ",
+        )
+        table.add_row("signs", signs)
+        return table
+
+    def _keys(self, styles: dict[str, str]) -> Table:
+        own = getattr(self.app, "_keymap", {})
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, title_justify="left")
+        table.add_column("key", style="bold", no_wrap=True)
+        table.add_column("does")
+        table.add_column("id", style=styles["dim"], no_wrap=True)
+        group = ""
+        for binding in all_bindings():
+            name = str(binding.id)
+            if name.split(".")[0] != group:
+                group = name.split(".")[0]
+                table.add_row("", "", "")
+                table.add_row(Text(group, f"bold {styles['fft']}"), "", "")
+            keys = own.get(name, binding.key)
+            shown = " ".join(_shown(key) for key in keys.split(","))
+            table.add_row(shown, binding.description, name)
+        table.add_row("", "", "")
+        table.add_row("ctrl+p", "Command palette: everything by name", "")
+        path = keymap.config_dir() / "keymap.toml"
+        table.caption = f"Keys of your own: {path}, by id (y copies a start)."
+        table.caption_justify = "left"
+        return table
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_copy_keymap(self) -> None:
+        self.app.copy_to_clipboard(keymap.EXAMPLE)
+        self.app.notify("copied a keymap file to start from", timeout=2)
+
+
+def _shown(key: str) -> str:
+    names: dict[str, Any] = {
+        "question_mark": "?",
+        "plus": "+",
+        "minus": "-",
+        "equals_sign": "=",
+        "left": "←",
+        "right": "→",
+        "up": "↑",
+        "down": "↓",
+        "slash": "/",
+        "escape": "Esc",
+        "space": "Space",
+        "enter": "Enter",
+    }
+    return str(names.get(key, key.upper() if key[:1] == "f" and key[1:].isdigit() else key))

@@ -1,0 +1,195 @@
+"""A recorded run, played at any speed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from calisr_tui import words
+from calisr_tui.feed import SPEEDS, ReplayFeed
+from calisr_tui.screens.live import LiveScreen
+from calisr_tui.themes import colours
+
+
+class SeekBar(Widget):
+    """Where the replay is, its speed, and the switches as marks; a click goes there."""
+
+    DEFAULT_CSS = "SeekBar { height: 1; }"
+
+    class Sought(Message):
+        """A place in [0, 1] was clicked."""
+
+        def __init__(self, place: float) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self) -> None:
+        super().__init__(id="seek")
+        self._shown: tuple[Any, ...] = (0.0, 0.0, False, 1.0, ())
+
+    def show(
+        self, position: float, duration: float, playing: bool, speed: float, marks: tuple[float, ...]
+    ) -> None:
+        new = (round(position, 1), duration, playing, speed, marks)
+        if new != self._shown:
+            self._shown = new
+            self.refresh()
+
+    def _parts(self) -> tuple[str, str, int]:
+        position, duration, playing, speed, _ = self._shown
+        head = f" {'▶' if playing else '‖'} {speed:g}× "
+        tail = f" {words.seconds(position)} / {words.seconds(duration)} "
+        return head, tail, max(4, self.size.width - len(head) - len(tail))
+
+    def render(self) -> Text:
+        position, duration, playing, _, marks = self._shown
+        styles = colours(self.app.theme)
+        head, tail, cells = self._parts()
+        here = round((position / duration if duration else 0.0) * (cells - 1))
+        places = {round(mark * (cells - 1)) for mark in marks}
+        text = Text(no_wrap=True, overflow="crop")
+        text.append(head, f"bold {styles['good' if playing else 'warn']}")
+        for cell in range(cells):
+            if cell == here:
+                text.append("●", f"bold {styles['strong']}")
+            elif cell in places:
+                text.append("◆", styles["lft"])
+            else:
+                text.append("━" if cell < here else "─", styles["fft" if cell < here else "axis"])
+        text.append(tail, styles["dim"])
+        return text
+
+    def on_click(self, event: events.Click) -> None:
+        head, _, cells = self._parts()
+        self.post_message(self.Sought(max(0.0, min(1.0, (event.x - len(head)) / (cells - 1)))))
+
+
+class ReplayScreen(LiveScreen):
+    """The live screen on a recorded log, with a seek bar."""
+
+    jump_name: ClassVar[str] = "replay"
+    BINDINGS: list[BindingType] = [
+        Binding("space,p", "play", "Play/pause", key_display="space", id="replay.play"),
+        Binding("left", "step_back", "Back", key_display="←", id="replay.back"),
+        Binding("right", "step_on", "Forward", key_display="→", id="replay.forward"),
+        Binding("plus,equals_sign", "faster", "Faster", key_display="+", id="replay.faster"),
+        Binding("minus", "slower", "Slower", key_display="-", id="replay.slower"),
+        Binding("home", "start", "To start", show=False, id="replay.start"),
+        Binding("end", "finish", "To end", show=False, id="replay.end"),
+        Binding("n", "next_switch", "Next switch", id="replay.next_switch"),
+        Binding("s,x,e,k,w,z,r", "not_here", "Not in a replay", show=False, id="replay.not_here"),
+        Binding("c", "cursor", "Cursor", show=False, id="replay.cursor"),
+    ]
+
+    def __init__(self, feed: ReplayFeed | None = None) -> None:
+        super().__init__(feed)
+        self.playing = True
+        self.speed = feed.usual_speed if feed is not None else 1.0
+        self._marks: tuple[float, ...] | None = None
+
+    def compose_bottom(self) -> ComposeResult:
+        yield SeekBar()
+
+    def open_replay(self, feed: ReplayFeed) -> None:
+        self.playing, self.speed, self._marks = True, feed.usual_speed, None
+        self.open(feed)
+
+    @property
+    def recording(self) -> ReplayFeed | None:
+        return self.feed if isinstance(self.feed, ReplayFeed) else None
+
+    def on_tick(self, elapsed: float) -> None:
+        feed = self.recording
+        if feed is None:
+            return
+        moved = False
+        if self.playing and not self.app.showing_dialog:
+            moved = feed.advance(elapsed * self.speed)
+            if feed.ended:
+                self.playing = False
+        if moved:
+            self._dirty = True
+        super().on_tick(elapsed)
+        self._show_bar()
+
+    def _show_bar(self) -> None:
+        feed = self.recording
+        if feed is None or not self.is_mounted:
+            return
+        if self._marks is None or len(self._marks) != len(self.view.switches):
+            duration = feed.duration or 1.0
+            self._marks = tuple(feed.moment_of_step(s.step) / duration for s in self.view.switches)
+        self.query_one(SeekBar).show(
+            feed.position, feed.duration, self.playing, self.speed, self._marks
+        )
+
+    def notes(self) -> list[str]:
+        return ["REPLAY", *super().notes()]
+
+    def seek(self, position: float) -> None:
+        """Go to a moment of the recording, in its seconds."""
+        if self.recording is not None:
+            self.recording.seek(position)
+            self._dirty = True
+            self.on_tick(0.0)
+
+    def action_play(self) -> None:
+        feed = self.recording
+        if feed is not None and not self.playing and feed.ended:
+            self.seek(0.0)
+        self.playing = not self.playing
+        self._show_bar()
+
+    def _stride(self) -> float:
+        return max(1.0, self.recording.duration / 50) if self.recording is not None else 1.0
+
+    def action_step_back(self) -> None:
+        if self.cursor is not None:
+            self.action_move_cursor(-1)
+        elif self.recording is not None:
+            self.seek(self.recording.position - self._stride())
+
+    def action_step_on(self) -> None:
+        if self.cursor is not None:
+            self.action_move_cursor(1)
+        elif self.recording is not None:
+            self.seek(self.recording.position + self._stride())
+
+    def action_start(self) -> None:
+        self.seek(0.0)
+
+    def action_finish(self) -> None:
+        if self.recording is not None:
+            self.seek(self.recording.duration)
+
+    def action_faster(self) -> None:
+        self.speed = next((s for s in SPEEDS if s > self.speed), SPEEDS[-1])
+        self._show_bar()
+
+    def action_slower(self) -> None:
+        self.speed = next((s for s in reversed(SPEEDS) if s < self.speed), SPEEDS[0])
+        self._show_bar()
+
+    def action_next_switch(self) -> None:
+        feed = self.recording
+        if feed is None:
+            return
+        known = len(self.view.switches)
+        while not feed.ended and len(self.view.switches) == known:
+            feed.advance(max(0.05, feed.duration / 2000))
+        self._dirty = True
+        self.playing = False
+        self.on_tick(0.0)
+
+    def action_not_here(self) -> None:
+        self.app.notify("this is a recording: it can be looked at, not steered", timeout=2)
+
+    def on_seek_bar_sought(self, event: SeekBar.Sought) -> None:
+        if self.recording is not None:
+            self.seek(event.place * self.recording.duration)

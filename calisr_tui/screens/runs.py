@@ -1,0 +1,3 @@
+"""placeholder"""
+from textual.screen import Screen
+class RunsScreen(Screen): BINDINGS=[]

@@ -1,0 +1,74 @@
+"""What happened, in words, newest at the bottom."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rich.text import Text
+from textual.widgets import RichLog
+
+from calisr_engine.events.view import Message, RunView
+from calisr_tui.themes import colours
+
+SHOWN = 1000
+_REASON = re.compile(r" \(calibration: [^)]*\)")
+_ROLES = {
+    "group_switched": ("◆", "lft"),
+    "srs_evaluated": ("┊", "strong"),
+    "evaluated": ("●", "metric"),
+    "warning": ("!", "warn"),
+    "failed": ("✗", "bad"),
+    "completed": ("✓", "good"),
+    "stopped": ("■", "warn"),
+    "paused": ("‖", "warn"),
+    "checkpoint_saved": ("↓", "dim"),
+}
+
+
+def line(message: Message, styles: dict[str, str]) -> Text:
+    """One line of the log."""
+    glyph, role = _ROLES.get(message.kind, ("·", "dim"))
+    text = Text()
+    text.append(f"{message.step:>6} ", styles["dim"])
+    text.append(f"{glyph} ", styles[role])
+    strong = message.kind in ("group_switched", "failed", "warning")
+    text.append(_without_repetition(message), styles[role] if strong else "")
+    return text
+
+
+def _without_repetition(message: Message) -> str:
+    """A calibrated switch follows its decision, so its line leaves the reason to that one."""
+    if message.kind != "group_switched":
+        return message.text
+    return _REASON.sub("", message.text)
+
+
+class LogPane(RichLog):
+    """The run's messages; only new ones are written."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(wrap=True, markup=False, highlight=False, min_width=20, **kwargs)
+        self.border_title = "What happened"
+        self._first: Message | None = None
+        self._last: Message | None = None
+        self._width = 0
+
+    def show(self, view: RunView, anew: bool = False) -> None:
+        """Write what is new; begin anew after a jump, a resume or a new width."""
+        if self.size.width == 0:
+            return
+        messages = view.messages[-SHOWN:]
+        width = self.scrollable_content_region.width
+        at = -1
+        if not anew and self._last is not None and width == self._width:
+            at = next(
+                (i for i in range(len(messages) - 1, -1, -1) if messages[i] is self._last), -1
+            )
+        if at < 0:
+            self.clear()
+        self._width = width
+        styles = colours(self.app.theme)
+        for message in messages[at + 1 :]:
+            self.write(line(message, styles), width=width)
+        self._last = messages[-1] if messages else None

@@ -1,0 +1,245 @@
+"""The stable rank score of each group: phase, stable ranks, counter, bar with the delta mark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from calisr_engine.events.view import GroupView, RunView
+from calisr_tui.themes import colours
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row shows.
+
+    Attributes:
+        pips: one sign a sample of the window, hits filled; None where there would be too many.
+        score: hits / samples of this window, or of the one that decided.
+    """
+
+    name: str
+    phase: str
+    sr_lft: float | None
+    sr_fft: float | None
+    hits: float
+    samples: int
+    pips: str | None
+    score: float | None
+    switched_at: int | None
+    fresh: bool
+
+
+def rows(view: RunView, seen: dict[str, int] | None = None) -> list[Row]:
+    """The table of a run; `seen` is how many samples each group had when last drawn."""
+    return [_row(view, group, seen) for group in view.groups.values()]
+
+
+def _row(view: RunView, group: GroupView, seen: dict[str, int] | None) -> Row:
+    latest = group.latest
+    hits, samples, score = group.hits, group.samples, group.srs
+    window = list(group.history[-samples:]) if samples else []
+    if group.switch is not None or (not samples and group.decisions):
+        decision = group.decisions[-1] if group.decisions else None
+        if decision is not None:
+            hits, samples, score = decision.hits, decision.samples, decision.srs
+            past = [s for s in group.history if s.step <= decision.step]
+            window = past[-samples:] if samples else []
+    planned = view.setting("calibration", "samples_per_epoch") or samples
+    pips = None
+    if (
+        0 < max(planned, samples) <= 8
+        and len(window) == samples
+        and all(s.hit in (0, 1) for s in window)
+    ):
+        pips = "".join("●" if s.hit else "○" for s in window).ljust(max(planned, samples), "·")
+    fresh = seen is not None and len(group.history) > seen.get(group.name, 0)
+    return Row(
+        name=group.name,
+        phase=group.phase,
+        sr_lft=latest.sr_lft if latest else None,
+        sr_fft=latest.sr_fft if latest else None,
+        hits=hits,
+        samples=samples,
+        pips=pips,
+        score=score,
+        switched_at=group.switch.step if group.switch is not None else None,
+        fresh=fresh,
+    )
+
+
+def bar(score: float | None, delta: float, width: int) -> tuple[str, int]:
+    """(bar of the score in `width` cells, cell of the delta mark)."""
+    mark = min(width - 1, round(delta * (width - 1)))
+    filled = round((score or 0.0) * width)
+    cells = ["━" if i < filled else "╌" for i in range(width)]
+    cells[mark] = "┃"
+    return "".join(cells), mark
+
+
+class SrsTable(Widget, can_focus=True):
+    """A row a group; the chosen one is explained on Enter and drawn in the stable rank chart."""
+
+    DEFAULT_CSS = "SrsTable { height: auto; }"
+    BINDINGS: list[BindingType] = [
+        Binding("up", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("down", "move(1)", "Down", show=False, id="table.down"),
+        Binding("enter", "explain", "Explain", show=False, id="table.explain"),
+    ]
+    row = reactive(0)
+
+    class Chosen(Message):
+        """A row was chosen; `explain` where the user asked what it means."""
+
+        def __init__(self, group: str, explain: bool) -> None:
+            super().__init__()
+            self.group = group
+            self.explain = explain
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.border_title = "Stable rank score"
+        self._rows: list[Row] = []
+        self._delta = 0.5
+        self._variant = "off"
+        self._flash: dict[str, int] = {}
+
+    def show(self, view: RunView, seen: dict[str, int] | None = None) -> None:
+        """Take over the newest view; redraws only on a change."""
+        new = rows(view, seen)
+        for name in list(self._flash):
+            self._flash[name] -= 1
+            if self._flash[name] <= 0:
+                del self._flash[name]
+                self.refresh()
+        for each in new:
+            if each.fresh:
+                self._flash[each.name] = 4
+        if new == self._rows and (view.delta, view.variant) == (self._delta, self._variant):
+            return
+        grown = len(new) != len(self._rows)
+        self._rows, self._variant = new, view.variant
+        self._delta = view.delta if view.delta is not None else 0.5
+        self.border_title = (
+            f"Stable rank score · δ {self._delta:g}" if view.variant != "off" else "Groups"
+        )
+        self.row = min(self.row, max(0, len(new) - 1))
+        self.refresh(layout=grown)
+
+    @property
+    def group(self) -> str | None:
+        """Name of the chosen row's group."""
+        return self._rows[self.row].name if self._rows else None
+
+    def choose(self, group: str) -> None:
+        for index, each in enumerate(self._rows):
+            if each.name == group:
+                self.row = index
+
+    def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
+        return max(2, len(self._rows) + 1)
+
+    def render(self) -> Text:
+        styles = colours(self.app.theme)
+        width = self.content_size.width
+        if not self._rows:
+            return Text(
+                "No group can switch in this run: it stays in one phase."
+                if self._variant == "off"
+                else "Waiting for the first line of the run …",
+                style=styles["dim"],
+            )
+        return table_text(
+            self._rows, self._delta, width, self.row if self.has_focus else None, self.row,
+            self._flash, styles,
+        )
+
+    def watch_row(self) -> None:
+        if self._rows:
+            self.post_message(self.Chosen(self._rows[self.row].name, explain=False))
+
+    def action_move(self, by: int) -> None:
+        if self._rows:
+            self.row = max(0, min(len(self._rows) - 1, self.row + by))
+
+    def action_explain(self) -> None:
+        if self._rows:
+            self.post_message(self.Chosen(self._rows[self.row].name, explain=True))
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.get_content_offset(self)
+        if index is None or not 0 < index.y <= len(self._rows):
+            return
+        if self.row == index.y - 1:
+            self.action_explain()
+        else:
+            self.row = index.y - 1
+
+
+def table_text(
+    table: list[Row],
+    delta: float,
+    width: int,
+    cursor: int | None,
+    chosen: int,
+    flash: dict[str, int],
+    styles: dict[str, str],
+) -> Text:
+    """The whole table as text of `width` cells a line."""
+    wide_pips = max((len(r.pips) for r in table if r.pips), default=0)
+    counter = max(wide_pips + 1 if wide_pips else 0, 0) + 6
+    name = min(16, max(5, *(len(r.name) for r in table)))
+    fixed = 2 + name + 1 + 4 + 1 + 9 + 1 + 9 + 1 + counter + 1 + 5
+    bar_width = max(6, width - fixed - 1)
+    text = Text(no_wrap=True, overflow="crop")
+    head = (
+        f"  {'group':<{name}} {'now':<4} {'SR light':>9} {'SR full':>9} "
+        f"{'hits':<{counter}} {'score':>5} "
+    )
+    text.append(head[: width], styles["dim"])
+    for index, row in enumerate(table):
+        text.append("\n")
+        line = Text(no_wrap=True)
+        line.append("▸ " if index == chosen else "  ", styles["strong"])
+        line.append(f"{row.name:<{name}} ", "bold" if row.name in flash else "")
+        role = "fft" if row.phase == "fft" else "lft"
+        line.append(f"{'FFT' if role == 'fft' else 'LFT':<4} ", f"bold {styles[role]}")
+        for value in (row.sr_lft, row.sr_fft):
+            line.append(f"{_rank(value):>9} ", styles["dim"] if role == "lft" else "")
+        if row.pips:
+            for sign in row.pips.ljust(wide_pips):
+                line.append(sign, styles["good" if sign == "●" else "bad" if sign == "○" else "dim"])
+            line.append(" ")
+        elif wide_pips:
+            line.append(" " * (wide_pips + 1))
+        hits = f"{row.hits:g}/{row.samples}" if row.samples else "–"
+        line.append(f"{hits:<6} ")
+        line.append(f"{row.score:5.2f} " if row.score is not None else "    – ")
+        drawn, mark = bar(row.score, delta, bar_width)
+        above = row.score is not None and row.score > delta
+        for cell, sign in enumerate(drawn):
+            if cell == mark:
+                line.append(sign, f"bold {styles['strong']}")
+            else:
+                line.append(sign, styles["dim" if sign == "╌" else "good" if above else "fft"])
+        line.truncate(width)
+        if row.name in flash:
+            line.stylize("bold")
+        if index == cursor:
+            line.pad_right(max(0, width - len(line)))
+            line.stylize("reverse")
+        text.append_text(line)
+    return text
+
+
+def _rank(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.5f}" if value < 1000 else f"{value:.4g}"

@@ -1,0 +1,235 @@
+"""The switch timeline: a lane a group, full fine-tuning first, then the light method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from calisr_engine.events.view import RunView
+from calisr_tui.themes import colours
+from calisr_tui.widgets.chart import tick_label, ticks
+
+FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One group's lane; `switched_at` is None while it is in full fine-tuning."""
+
+    name: str
+    phase: str
+    switched_at: int | None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that the timeline draws."""
+
+    lanes: tuple[Lane, ...] = ()
+    step: int = 0
+    total: int = 0
+    decisions: tuple[int, ...] = ()
+    evaluations: tuple[int, ...] = ()
+
+
+def picture(view: RunView) -> Picture:
+    """The timeline of a run; a run whose groups cannot switch has one lane."""
+    lanes = tuple(
+        Lane(g.name, g.phase, g.switch.step if g.switch is not None else None)
+        for g in view.groups.values()
+    )
+    if not lanes and view.total_steps:
+        phase = "fft" if view.method == "fft" else "lft"
+        lanes = (Lane("model", phase, None),)
+    return Picture(
+        lanes=lanes,
+        step=view.step,
+        total=max(view.total_steps, view.step),
+        decisions=tuple(view.decision_steps),
+        evaluations=tuple(e.step for e in view.evaluations),
+    )
+
+
+def cell_of(step: float, total: int, width: int) -> int:
+    """The cell, 0 to width - 1, that stands for a step."""
+    if total <= 0:
+        return 0
+    return max(0, min(width - 1, round(step / total * (width - 1))))
+
+
+class Timeline(Widget, can_focus=True):
+    """Lanes with the switch of each group, the windows' ends and the present moment."""
+
+    DEFAULT_CSS = "Timeline { height: auto; }"
+    BINDINGS: list[BindingType] = [
+        Binding("up", "move(-1)", "Up", show=False, id="timeline.up"),
+        Binding("down", "move(1)", "Down", show=False, id="timeline.down"),
+        Binding("enter", "explain", "Explain", show=False, id="timeline.explain"),
+    ]
+    lane = reactive(0)
+
+    class Chosen(Message):
+        """A lane was chosen; `explain` where the user asked what it means."""
+
+        def __init__(self, group: str, explain: bool) -> None:
+            super().__init__()
+            self.group = group
+            self.explain = explain
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.border_title = "Switch timeline"
+        self._picture = Picture()
+
+    def show(self, view: RunView) -> None:
+        new = picture(view)
+        if new == self._picture:
+            return
+        grown = len(new.lanes) != len(self._picture.lanes)
+        self._picture = new
+        self.lane = min(self.lane, max(0, len(new.lanes) - 1))
+        self.border_subtitle = self._legend()
+        self.refresh(layout=grown)
+
+    def choose(self, group: str) -> None:
+        for index, lane in enumerate(self._picture.lanes):
+            if lane.name == group:
+                self.lane = index
+
+    def _legend(self) -> str:
+        styles = colours(self.app.theme)
+        return (
+            f"[{styles['fft']}]{FULL}[/] full  [{styles['lft']}]{LIGHT}[/] light  {SWITCH} switch  "
+            f"{DECISION} decision  {NOW} now"
+        )
+
+    def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
+        return max(3, len(self._picture.lanes) + 2)
+
+    def render(self) -> Text:
+        styles = colours(self.app.theme)
+        size = self.content_size
+        chosen = self.lane if self.has_focus else None
+        return timeline_text(self._picture, size.width, size.height, chosen, styles)
+
+    def action_move(self, by: int) -> None:
+        if self._picture.lanes:
+            self.lane = max(0, min(len(self._picture.lanes) - 1, self.lane + by))
+            self.post_message(self.Chosen(self._picture.lanes[self.lane].name, explain=False))
+
+    def action_explain(self) -> None:
+        if self._picture.lanes:
+            self.post_message(self.Chosen(self._picture.lanes[self.lane].name, explain=True))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        each = max(1, _lane_height(self._picture, self.content_size.height))
+        index = (offset.y - 1) // each
+        if 0 <= index < len(self._picture.lanes):
+            self.lane = index
+            self.action_explain()
+
+
+def _lane_height(shown: Picture, height: int) -> int:
+    lanes = max(1, len(shown.lanes))
+    return 2 if height - 2 >= 2 * lanes else 1
+
+
+def timeline_text(
+    shown: Picture, width: int, height: int, chosen: int | None, styles: dict[str, str]
+) -> Text:
+    """The timeline as text: the present moment, the lanes, the axis."""
+    if not shown.lanes or not shown.total:
+        return Text("Waiting for the first step …", style=styles["dim"])
+    name = min(16, max(len(lane.name) for lane in shown.lanes)) + 2
+    cells = max(10, width - name - 1)
+    now = cell_of(shown.step, shown.total, cells)
+    windows = {cell_of(step, shown.total, cells) for step in shown.decisions}
+    each = _lane_height(shown, height)
+
+    text = Text(no_wrap=True, overflow="crop")
+    ended = shown.step >= shown.total
+    label = f"end {shown.step}" if ended else f"step {shown.step}"
+    head = [" "] * cells
+    head[now] = NOW
+    start = now - len(label) - 1 if now + len(label) + 2 > cells else now + 2
+    for offset, sign in enumerate(label):
+        if 0 <= start + offset < cells:
+            head[start + offset] = sign
+    text.append(" " * name)
+    text.append("".join(head), f"bold {styles['strong']}")
+    for index, lane in enumerate(shown.lanes):
+        text.append("\n")
+        line = _lane(lane, index == chosen, name, cells, now, windows, shown, styles)
+        text.append_text(line)
+        if each == 2 and index < len(shown.lanes) - 1:
+            text.append("\n" + " " * name)
+            for cell in range(cells):
+                text.append(DECISION if cell in windows else " ", styles["axis"])
+    text.append("\n")
+    text.append_text(_axis(shown, name, cells, windows, styles))
+    return text
+
+
+def _lane(
+    lane: Lane,
+    chosen: bool,
+    name: int,
+    cells: int,
+    now: int,
+    windows: set[int],
+    shown: Picture,
+    styles: dict[str, str],
+) -> Text:
+    line = Text(no_wrap=True)
+    line.append(f"{'▸' if chosen else ' '}{lane.name:<{name - 1}}", "bold" if chosen else "")
+    switch = None if lane.switched_at is None else cell_of(lane.switched_at, shown.total, cells)
+    ended = shown.step >= shown.total
+    label = "" if lane.switched_at is None else f" {lane.switched_at} "
+    label_at = -1
+    if switch is not None:
+        fits = switch + 1 + len(label) <= cells
+        label_at = switch + 1 if fits else switch - len(label)
+    for cell in range(cells):
+        if switch is not None and cell == switch:
+            line.append(SWITCH, f"bold {styles['strong']}")
+        elif label_at <= cell < label_at + len(label) and label_at >= 0:
+            line.append(label[cell - label_at], f"bold {styles['strong']}")
+        elif cell > now or (cell == now and not ended and shown.step == 0):
+            line.append(DECISION if cell in windows else AHEAD, styles["axis"])
+        else:
+            light = lane.phase == "lft" and (switch is None or cell > switch)
+            role = "lft" if light else "fft"
+            line.append(LIGHT if light else FULL, styles[role])
+    return line
+
+
+def _axis(
+    shown: Picture, name: int, cells: int, windows: set[int], styles: dict[str, str]
+) -> Text:
+    row = [" "] * (cells + 8)
+    places = ticks(0, shown.total, max(2, cells // 10))
+    step = places[1] - places[0] if len(places) > 1 else 1
+    free = 0
+    for place in places:
+        label = tick_label(place, step)
+        start = cell_of(place, shown.total, cells)
+        start = min(start, cells - len(label))
+        if start < free:
+            continue
+        for offset, sign in enumerate(label):
+            row[start + offset] = sign
+        free = start + len(label) + 1
+    line = Text(no_wrap=True)
+    line.append(f"{'step':>{name - 1}} ", styles["dim"])
+    line.append("".join(row)[:cells], styles["dim"])
+    return line

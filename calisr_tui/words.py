@@ -1,0 +1,152 @@
+"""Numbers and events in words: what the screen says of a counter, a switch, a run."""
+
+from __future__ import annotations
+
+import time
+
+from calisr_engine.events.view import GroupView, RunView, Switch
+
+STATES = {
+    "created": ("○", "CREATED", "dim"),
+    "running": ("▶", "RUNNING", "good"),
+    "paused": ("‖", "PAUSED", "warn"),
+    "stopped": ("■", "STOPPED", "warn"),
+    "interrupted": ("◌", "INTERRUPTED", "warn"),
+    "failed": ("✗", "FAILED", "bad"),
+    "completed": ("✓", "DONE", "good"),
+}
+"""State -> glyph, word, role of its colour."""
+
+
+def seconds(value: float | None) -> str:
+    """1h02m, 3m05s or 12s; a dash where there is none."""
+    if value is None:
+        return "–"
+    whole = max(0, round(value))
+    if whole >= 86400:
+        return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def count(value: int | None) -> str:
+    """4,386,178 as 4.39 M."""
+    if value is None:
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            shown = value / size
+            return f"{shown:.0f} {unit}" if shown >= 100 else f"{shown:.3g} {unit}"
+    return str(value)
+
+
+def size(value: float | None) -> str:
+    """Bytes as 1.2 GB."""
+    if value is None:
+        return "–"
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def share(value: float | None) -> str:
+    """A share in [0, 1] as percent with as many digits as say something."""
+    if value is None:
+        return "–"
+    percent = 100 * value
+    return f"{percent:.1f}%" if percent >= 10 else f"{percent:.2f}%"
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def moment(value: float | None) -> str:
+    """Unix seconds as local date and time."""
+    return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
+
+
+def calibration(variant: str, delta: float | None) -> str:
+    """CaliSr-S δ 0.5, or no calibration."""
+    if variant == "off":
+        return "no calibration"
+    return f"CaliSr-{variant} δ {delta:g}" if delta is not None else f"CaliSr-{variant}"
+
+
+def eighths(fraction: float, width: int) -> str:
+    """A bar of `width` cells filled to `fraction`, in eighths of a cell."""
+    filled = round(max(0.0, min(1.0, fraction)) * width * 8)
+    whole, part = divmod(filled, 8)
+    bar = "█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")
+    return bar.ljust(width)
+
+
+def relative_difference(sr_fft: float, difference: float) -> float | None:
+    """(SR_LFT - SR_FFT) / SR_FFT."""
+    return difference / sr_fft if sr_fft else None
+
+
+def explain_counter(view: RunView, group: GroupView) -> str:
+    """Two sentences on a group's counter, with its numbers."""
+    if group.switch is not None:
+        return explain_switch(view, group.switch)
+    delta = view.delta if view.delta is not None else 0.5
+    method = view.method.upper() if view.method == "lora" else view.method
+    latest = group.latest
+    if view.variant == "off":
+        return (
+            f"{group.name} is in full fine-tuning and nothing is measured, because calibration is "
+            "off. It changes only where a schedule or your own hand switches it."
+        )
+    if latest is None:
+        return (
+            f"{group.name} is in full fine-tuning and was not sampled yet. At each sample the step "
+            f"is taken in two parts, and a hit is counted when the part that {method} would go on "
+            "training alone gives a lower stable rank than the full step."
+        )
+    relative = relative_difference(latest.sr_fft, latest.difference)
+    outcome = "a hit" if latest.hit >= 1 else "no hit" if latest.hit <= 0 else f"{latest.hit:.2f}"
+    sign = "below" if latest.difference < 0 else "above" if latest.difference > 0 else "equal to"
+    first = (
+        f"At step {latest.step} the light part of the step alone gave a stable rank of "
+        f"{latest.sr_lft:.6g}, {sign} the {latest.sr_fft:.6g} of the full step"
+        + (f" (relative difference {relative:.1e})" if relative else "")
+        + f": {outcome}."
+    )
+    if not group.samples:
+        last = group.decisions[-1] if group.decisions else None
+        why = f"The last window said: {last.why}" if last else "A new window begins"
+        return f"{first} {why}; the counter starts anew."
+    srs = group.hits / group.samples
+    second = (
+        f"This window has {group.hits:g} hits in {group.samples} samples, a score of {srs:.2f}; "
+        f"{group.name} goes over to {method} at the window's end if the score is above "
+        f"δ = {delta:g}."
+    )
+    return f"{first} {second}"
+
+
+def explain_switch(view: RunView, switch: Switch) -> str:
+    """Two sentences on a switch, with its numbers."""
+    group = view.groups.get(switch.group)
+    decision = next(
+        (d for d in reversed(group.decisions) if d.switch) if group is not None else iter(()), None
+    )
+    if decision is not None and decision.srs is not None:
+        first = (
+            f"{switch.group} left full fine-tuning at step {switch.step}: in {decision.hits:g} of "
+            f"{decision.samples} samples the light part alone lowered the stable rank more, and "
+            f"{decision.srs:.2f} is above δ = {decision.delta:g}."
+        )
+    else:
+        first = f"{switch.group} left full fine-tuning at step {switch.step}: {switch.why}."
+    freed = f" and freed {size(switch.freed_bytes)} of optimizer state" if switch.freed_bytes else ""
+    total = view.total or 1
+    second = (
+        f"That took the trainable parameters from {switch.trainable_before:,} to "
+        f"{switch.trainable:,} ({share(switch.trainable / total)} of the model){freed}; it never "
+        "goes back."
+    )
+    return f"{first} {second}"
