@@ -35,6 +35,7 @@ ROLES = (
 """What has a colour of its own in charts, tables and the timeline."""
 
 _DARK = {
+    "row": "on #26334d",
     "fft": "#f2a65a",
     "lft": "#45d0b5",
     "loss": "#82b1ff",
@@ -60,6 +61,7 @@ _DARK = {
     "run8": "#a5c261",
 }
 _LIGHT = {
+    "row": "on #dbe4f7",
     "fft": "#b45309",
     "lft": "#0f766e",
     "loss": "#1d4ed8",
@@ -85,6 +87,7 @@ _LIGHT = {
     "run8": "#4d7c0f",
 }
 _ANSI = {
+    "row": "reverse",
     "fft": "yellow",
     "lft": "cyan",
     "loss": "blue",
@@ -138,7 +141,7 @@ COLOURS: dict[str, dict[str, str]] = {
     "ansi-light": _ANSI,
     "calisr-colour-blind": _SAFE,
 }
-"""Theme -> role -> rich style."""
+"""Theme -> role -> rich style; `row` marks the chosen row."""
 
 NAMES = ("calisr-dark", "calisr-light", "calisr-colour-blind", "ansi-dark", "ansi-light")
 """The themes in the order in which the theme key goes through them."""

@@ -25,7 +25,7 @@ WORDS = (
     (
         "stable rank",
         "‖W‖F² / ‖W‖₂² of a weight matrix: between 1 and its rank, low where few directions "
-        "carry it. A step that lowers it more is the one that generalises better.",
+        "carry it. The paper takes the lower one as the sign of the step that generalises better.",
     ),
     (
         "hit",

@@ -54,12 +54,12 @@ class LiveScreen(Screen[None]):
         Binding("k", "checkpoint", "Checkpoint", show=False, id="live.checkpoint"),
         Binding("w", "switch", "Switch", id="live.switch"),
         Binding("z,space", "freeze", "Freeze", key_display="z", id="live.freeze"),
-        Binding("f", "full", "Full pane", id="live.full"),
-        Binding("c", "cursor", "Cursor", id="live.cursor"),
+        Binding("f", "full", "Full", id="live.full"),
+        Binding("c", "cursor", "Cursor", show=False, id="live.cursor"),
         Binding("m", "smooth", "Smooth", show=False, id="live.smooth"),
         Binding("l", "log_scale", "Log scale", show=False, id="live.log_scale"),
         Binding("g", "next_group", "Next group", show=False, id="live.next_group"),
-        Binding("i", "explain", "Explain", show=False, id="live.explain"),
+        Binding("i", "explain", "Explain", id="live.explain"),
         Binding("t", "traceback", "Traceback", show=False, id="live.traceback"),
         Binding("r", "resume_run", "Resume run", show=False, id="live.resume_run"),
         Binding("y", "copy", "Copy run", show=False, id="live.copy"),
@@ -87,6 +87,7 @@ class LiveScreen(Screen[None]):
         self._version = -1
         self._dirty = True
         self._told_failure = False
+        self._ready = False
 
     # What is on the screen -----------------------------------------------------------------------
 
@@ -113,6 +114,7 @@ class LiveScreen(Screen[None]):
         yield from ()
 
     def on_mount(self) -> None:
+        self._ready = True
         self._arrange()
         self.query_one(SrsTable).focus()
         self.on_tick(0.0)
@@ -123,7 +125,7 @@ class LiveScreen(Screen[None]):
         self.frozen = False
         self.cursor, self.group, self._seen = None, None, None
         self._version, self._dirty, self._told_failure = -1, True, False
-        if self.is_mounted:
+        if self._ready:
             self.on_tick(0.0)
 
     @property
@@ -146,6 +148,8 @@ class LiveScreen(Screen[None]):
 
     def _arrange(self) -> None:
         """Decide which panes are seen."""
+        if not self._ready:
+            return
         if self.full:
             seen = {self.pane}
         elif self.compact:
@@ -155,6 +159,7 @@ class LiveScreen(Screen[None]):
             seen = set(PANES)
         self.set_class(self.compact, "compact")
         self.set_class(self.full, "full")
+        self.set_class(self.pane in ("timeline", "log"), "tall-left")
         for name in PANES:
             self.query_one(f"#{name}").display = name in seen
         self.query_one("#pair").display = bool(seen & {"share", "device"})
@@ -174,7 +179,7 @@ class LiveScreen(Screen[None]):
 
     def on_tick(self, elapsed: float) -> None:
         """Called by the app's timer: take in what is new, redraw what changed."""
-        if self.feed is None:
+        if self.feed is None or not self._ready:
             return
         changed = self.feed.poll()
         self._notice_failure()
@@ -185,7 +190,7 @@ class LiveScreen(Screen[None]):
 
     def redraw(self) -> None:
         """Give each pane the newest view; each draws only what is new to it."""
-        if self.feed is None or not self.is_mounted:
+        if self.feed is None or not self._ready:
             return
         self._dirty = False
         view = self.view

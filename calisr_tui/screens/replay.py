@@ -75,16 +75,16 @@ class ReplayScreen(LiveScreen):
 
     jump_name: ClassVar[str] = "replay"
     BINDINGS: list[BindingType] = [
-        Binding("space,p", "play", "Play/pause", key_display="space", id="replay.play"),
+        Binding("space,p", "play", "Play", key_display="space", id="replay.play"),
         Binding("left", "step_back", "Back", key_display="←", id="replay.back"),
-        Binding("right", "step_on", "Forward", key_display="→", id="replay.forward"),
+        Binding("right", "step_on", "On", key_display="→", id="replay.forward"),
         Binding("plus,equals_sign", "faster", "Faster", key_display="+", id="replay.faster"),
-        Binding("minus", "slower", "Slower", key_display="-", id="replay.slower"),
+        Binding("minus", "slower", "Slower", show=False, id="replay.slower"),
         Binding("home", "start", "To start", show=False, id="replay.start"),
         Binding("end", "finish", "To end", show=False, id="replay.end"),
-        Binding("n", "next_switch", "Next switch", id="replay.next_switch"),
+        Binding("n", "next_switch", "Switch", id="replay.next_switch"),
         Binding("s,x,e,k,w,z,r", "not_here", "Not in a replay", show=False, id="replay.not_here"),
-        Binding("c", "cursor", "Cursor", show=False, id="replay.cursor"),
+        Binding("i", "explain", "Explain", show=False, id="live.explain"),
     ]
 
     def __init__(self, feed: ReplayFeed | None = None) -> None:
@@ -106,7 +106,7 @@ class ReplayScreen(LiveScreen):
 
     def on_tick(self, elapsed: float) -> None:
         feed = self.recording
-        if feed is None:
+        if feed is None or not self._ready:
             return
         moved = False
         if self.playing and not self.app.showing_dialog:
@@ -120,7 +120,7 @@ class ReplayScreen(LiveScreen):
 
     def _show_bar(self) -> None:
         feed = self.recording
-        if feed is None or not self.is_mounted:
+        if feed is None or not self._ready:
             return
         if self._marks is None or len(self._marks) != len(self.view.switches):
             duration = feed.duration or 1.0

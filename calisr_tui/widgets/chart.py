@@ -94,17 +94,18 @@ def smooth(y: Sequence[float], factor: float) -> list[float]:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values between two limits, at most `most` of them."""
+    """Round values between two limits, about `most` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low or most < 1:
         return [low]
-    raw = (high - low) / most
-    scale = 10.0 ** math.floor(math.log10(raw))
-    step = next(s * scale for s in (1, 2, 2.5, 5, 10, 20) if s * scale >= raw)
-    first = math.ceil(low / step - 1e-9)
-    found = [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-    if len(found) < 2:
-        return [low, high]
-    return found
+    for wanted in range(most, most + 5):
+        raw = (high - low) / wanted
+        scale = 10.0 ** math.floor(math.log10(raw))
+        step = next(s * scale for s in (1, 2, 2.5, 5, 10, 20) if s * scale >= raw)
+        first = math.ceil(low / step - 1e-9)
+        found = [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+        if len(found) > 1:
+            return found
+    return [low, high]
 
 
 def tick_label(value: float, step: float, unit: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 from textual.widgets import RichLog
 
@@ -26,15 +27,20 @@ _ROLES = {
 }
 
 
-def line(message: Message, styles: dict[str, str]) -> Text:
-    """One line of the log."""
+def line(message: Message, styles: dict[str, str]) -> Table:
+    """One line of the log: step, sign, words; long words go on below themselves."""
     glyph, role = _ROLES.get(message.kind, ("·", "dim"))
-    text = Text()
-    text.append(f"{message.step:>6} ", styles["dim"])
-    text.append(f"{glyph} ", styles[role])
     strong = message.kind in ("group_switched", "failed", "warning")
-    text.append(_without_repetition(message), styles[role] if strong else "")
-    return text
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=5, justify="right", no_wrap=True)
+    table.add_column(width=1, no_wrap=True)
+    table.add_column()
+    table.add_row(
+        Text(str(message.step), styles["dim"]),
+        Text(glyph, styles[role]),
+        Text(_without_repetition(message), styles[role] if strong else ""),
+    )
+    return table
 
 
 def _without_repetition(message: Message) -> str:

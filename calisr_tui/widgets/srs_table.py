@@ -16,6 +16,9 @@ from calisr_engine.events.view import GroupView, RunView
 from calisr_tui.themes import colours
 
 
+_SIGNS = {"●": "good", "○": "bad"}
+
+
 @dataclass(frozen=True)
 class Row:
     """What one row shows.
@@ -193,35 +196,35 @@ def table_text(
     styles: dict[str, str],
 ) -> Text:
     """The whole table as text of `width` cells a line."""
-    wide_pips = max((len(r.pips) for r in table if r.pips), default=0)
-    counter = max(wide_pips + 1 if wide_pips else 0, 0) + 6
+    pips = max((len(r.pips) for r in table if r.pips), default=0)
     name = min(16, max(5, *(len(r.name) for r in table)))
-    fixed = 2 + name + 1 + 4 + 1 + 9 + 1 + 9 + 1 + counter + 1 + 5
-    bar_width = max(6, width - fixed - 1)
+    fixed = 2 + name + 1 + 3 + 1 + 8 + 1 + 8 + 1 + (pips + 1 if pips else 6) + 4 + 1
+    counted = not pips or width - fixed - 6 >= 9
+    if pips and counted:
+        fixed += 6
+    bar_width = max(4, width - fixed)
+    hits_head = f"{'hits':<{pips + 1 if pips else 6}}" + (" " * 6 if pips and counted else "")
+    head = f"  {'group':<{name}} now {'SR light':>8} {'SR full':>8} {hits_head}{'SRS':>4} "
+    mark = bar(None, delta, bar_width)[1]
+    head += " " * mark + "δ"
     text = Text(no_wrap=True, overflow="crop")
-    head = (
-        f"  {'group':<{name}} {'now':<4} {'SR light':>9} {'SR full':>9} "
-        f"{'hits':<{counter}} {'score':>5} "
-    )
-    text.append(head[: width], styles["dim"])
+    text.append(head[:width], styles["dim"])
     for index, row in enumerate(table):
-        text.append("\n")
         line = Text(no_wrap=True)
         line.append("▸ " if index == chosen else "  ", styles["strong"])
-        line.append(f"{row.name:<{name}} ", "bold" if row.name in flash else "")
+        line.append(f"{row.name[:name]:<{name}} ", "bold" if row.name in flash else "")
         role = "fft" if row.phase == "fft" else "lft"
-        line.append(f"{'FFT' if role == 'fft' else 'LFT':<4} ", f"bold {styles[role]}")
+        line.append(f"{'FFT' if role == 'fft' else 'LFT'} ", f"bold {styles[role]}")
         for value in (row.sr_lft, row.sr_fft):
-            line.append(f"{_rank(value):>9} ", styles["dim"] if role == "lft" else "")
-        if row.pips:
-            for sign in row.pips.ljust(wide_pips):
-                line.append(sign, styles["good" if sign == "●" else "bad" if sign == "○" else "dim"])
-            line.append(" ")
-        elif wide_pips:
-            line.append(" " * (wide_pips + 1))
+            line.append(f"{_rank(value):>8} ", styles["dim"] if role == "lft" else "")
         hits = f"{row.hits:g}/{row.samples}" if row.samples else "–"
-        line.append(f"{hits:<6} ")
-        line.append(f"{row.score:5.2f} " if row.score is not None else "    – ")
+        if pips:
+            for sign in (row.pips or "·" * pips).ljust(pips):
+                line.append(sign, styles[_SIGNS.get(sign, "dim")])
+            line.append(" ")
+        if counted:
+            line.append(f"{hits:<6}")
+        line.append(f"{row.score:4.2f} " if row.score is not None else "   – ")
         drawn, mark = bar(row.score, delta, bar_width)
         above = row.score is not None and row.score > delta
         for cell, sign in enumerate(drawn):
@@ -229,12 +232,12 @@ def table_text(
                 line.append(sign, f"bold {styles['strong']}")
             else:
                 line.append(sign, styles["dim" if sign == "╌" else "good" if above else "fft"])
-        line.truncate(width)
+        line.truncate(width, pad=True)
         if row.name in flash:
             line.stylize("bold")
         if index == cursor:
-            line.pad_right(max(0, width - len(line)))
-            line.stylize("reverse")
+            line.stylize(styles["row"])
+        text.append("\n")
         text.append_text(line)
     return text
 
@@ -242,4 +245,4 @@ def table_text(
 def _rank(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.5f}" if value < 1000 else f"{value:.4g}"
+    return f"{value:.5f}" if value < 100 else f"{value:.4f}" if value < 1000 else f"{value:.5g}"

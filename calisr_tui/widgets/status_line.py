@@ -16,19 +16,17 @@ def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, s
     first = Text(no_wrap=True, overflow="ellipsis")
     first.append(f" {glyph} {word} ", f"bold reverse {styles[role]}")
     method = "full fine-tuning" if view.method == "fft" else view.method
-    facts = [
-        view.task,
-        view.model,
-        method,
-        words.calibration(view.variant, view.delta),
-        f"seed {view.seed}",
-    ]
+    facts = [view.task, view.model, method, words.calibration(view.variant, view.delta)]
+    facts.append(f"seed {view.seed}")
     if view.device:
         facts.append(f"{view.device} {view.precision}".strip())
     for note in notes:
         first.append(f" {note} ", f"bold {styles['warn']}")
-    first.append("  ")
+    first.append(" ")
+    while len(facts) > 1 and len(first) + len(" · ".join(facts)) > width:
+        facts.pop()
     first.append(" · ".join(facts))
+    first.truncate(width, overflow="ellipsis")
     if len(first) + len(view.run_id) + 3 <= width:
         first.append(" " * (width - len(first) - len(view.run_id) - 1))
         first.append(view.run_id, styles["dim"])
