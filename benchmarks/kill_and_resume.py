@@ -67,7 +67,8 @@ def facts(run_dir: Path) -> dict[str, Any]:
         if r["type"] in ("stable_rank_sampled", "srs_evaluated", "group_switched", "evaluated")
     ]
     weights = {
-        k: v for p in sorted(run_dir.glob("checkpoints/step-*/model.safetensors"))[-1:]
+        k: v
+        for p in sorted(run_dir.glob("checkpoints/step-*/model.safetensors"))[-1:]
         for k, v in load_file(p).items()
     }
     summary = {k: v for k, v in kept[-1]["summary"].items() if not any(t in k for t in TIMED)}

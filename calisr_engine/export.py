@@ -108,7 +108,9 @@ def model_card(card: CardFacts) -> str:
         ]
     lines += ["| | |", "|---|---|"]
     if card.best is not None:
-        lines.append(f"| {card.metric}, validation, best | {card.best:.4f} (step {card.best_step}) |")
+        lines.append(
+            f"| {card.metric}, validation, best | {card.best:.4f} (step {card.best_step}) |"
+        )
     if card.last is not None:
         lines.append(f"| {card.metric}, validation, last | {card.last:.4f} |")
     lines.append(f"| seed | {card.seed} |")

@@ -133,9 +133,7 @@ def _mpo(method: Mpop, entry: ModelEntry, chosen: tuple[str, ...]) -> tuple[int,
         if factors is None:
             return 0, 0
         modes = [i * j for i, j in zip(*factors, strict=True)]
-        bonds = [
-            min(math.prod(modes[:k]), math.prod(modes[k:])) for k in range(len(modes) + 1)
-        ]
+        bonds = [min(math.prod(modes[:k]), math.prod(modes[k:])) for k in range(len(modes) + 1)]
         if method.bond is not None:
             bonds = [min(b, method.bond) for b in bonds]
         sizes = [bonds[k] * mode * bonds[k + 1] for k, mode in enumerate(modes)]
@@ -169,8 +167,13 @@ def estimate(config: RunConfig) -> Estimate | None:
         steps = min(steps, training.max_steps)
     length = config.task.max_length
     # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits.
-    activations = 2.0 * entry.layers * length * training.batch_size * entry.hidden * (
-        34 + 5 * entry.heads * length / entry.hidden
+    activations = (
+        2.0
+        * entry.layers
+        * length
+        * training.batch_size
+        * entry.hidden
+        * (34 + 5 * entry.heads * length / entry.hidden)
     )
     memory = 4.0 * max(counted.total, counted.fft) + 12.0 * counted.fft + activations
     dense = counted.total - entry.vocabulary * entry.hidden

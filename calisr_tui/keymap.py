@@ -1,8 +1,8 @@
 """Keys of the user's own: a TOML file that names bindings by their id.
 
-    [keys]
-    "live.pause" = "P"
-    "app.runs" = "f4,ctrl+r"
+[keys]
+"live.pause" = "P"
+"app.runs" = "f4,ctrl+r"
 """
 
 from __future__ import annotations

@@ -160,7 +160,11 @@ THEMES = (
         surface="#151b26",
         panel="#1d2533",
         dark=True,
-        variables={"border": "#33415c", "border-blurred": "#2a3549", "footer-key-foreground": "#f2a65a"},
+        variables={
+            "border": "#33415c",
+            "border-blurred": "#2a3549",
+            "footer-key-foreground": "#f2a65a",
+        },
     ),
     Theme(
         name="calisr-light",
@@ -175,7 +179,11 @@ THEMES = (
         surface="#f3f3ef",
         panel="#e7e8e3",
         dark=False,
-        variables={"border": "#b9bdb5", "border-blurred": "#cfd2cb", "footer-key-foreground": "#b45309"},
+        variables={
+            "border": "#b9bdb5",
+            "border-blurred": "#cfd2cb",
+            "footer-key-foreground": "#b45309",
+        },
     ),
     Theme(
         name="calisr-colour-blind",
@@ -190,7 +198,11 @@ THEMES = (
         surface="#171a20",
         panel="#20242c",
         dark=True,
-        variables={"border": "#3a4150", "border-blurred": "#2d333f", "footer-key-foreground": "#e69f00"},
+        variables={
+            "border": "#3a4150",
+            "border-blurred": "#2d333f",
+            "footer-key-foreground": "#e69f00",
+        },
     ),
 )
 

@@ -142,7 +142,9 @@ def explain_switch(view: RunView, switch: Switch) -> str:
         )
     else:
         first = f"{switch.group} left full fine-tuning at step {switch.step}: {switch.why}."
-    freed = f" and freed {size(switch.freed_bytes)} of optimizer state" if switch.freed_bytes else ""
+    freed = (
+        f" and freed {size(switch.freed_bytes)} of optimizer state" if switch.freed_bytes else ""
+    )
     total = view.total or 1
     second = (
         f"That took the trainable parameters from {switch.trainable_before:,} to "

@@ -518,9 +518,7 @@ def _stopped(view: RunView, record: Record) -> None:
 
 def _failed(view: RunView, record: Record) -> None:
     view.state = "failed"
-    view.failure = Failure(
-        record["message"], record.get("hint", ""), record.get("traceback", "")
-    )
+    view.failure = Failure(record["message"], record.get("hint", ""), record.get("traceback", ""))
     _say(view, record, f"failed: {record['message']}")
 
 

@@ -97,9 +97,7 @@ def load_with_method(folder: Path | str) -> nn.Module:
     folder = Path(folder)
     settings = read_settings(folder)
     try:
-        config = AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         weights = load_file(folder / WEIGHTS)
     except Exception as error:
         raise UnavailableError(

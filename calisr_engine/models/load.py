@@ -130,7 +130,7 @@ def _check_folder(folder: Path, need_weights: bool) -> None:
 
 
 def _load_config(settings: ModelSettings, source: str) -> Any:
-    from transformers import AutoConfig, CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     entry = catalog.find(settings.name)
     if settings.random_weights and entry is not None and not Path(source).is_dir():

@@ -80,9 +80,7 @@ class TaskBatches:
         order = evaluation_batches(rows.lengths(), self._eval_batch_size)
         return ((part, self._collate(rows, part, torch.device("cpu"))) for part in order), len(rows)
 
-    def _collate(
-        self, data: Tokenized, rows: list[int], device: torch.device
-    ) -> dict[str, Tensor]:
+    def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:
         tokenizer = self._tokenizer
         batch = collate(
             data,

@@ -45,9 +45,7 @@ def choose_precision(device: torch.device, wanted: str) -> str:
     if wanted == "auto":
         return "bf16" if has_bf16 else "fp32"
     if wanted == "bf16" and device.type == "cuda" and not has_bf16:
-        raise ConfigError(
-            "training.precision: this GPU has no bf16", "use training.precision=fp32"
-        )
+        raise ConfigError("training.precision: this GPU has no bf16", "use training.precision=fp32")
     return wanted
 
 
@@ -67,9 +65,7 @@ def make_accelerator(device: torch.device, wanted: str) -> tuple[Any, str]:
     return accelerator, precision
 
 
-def autocast_for(
-    device: torch.device, precision: str
-) -> Callable[[], AbstractContextManager[Any]]:
+def autocast_for(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
     """A maker of autocast contexts for the forward pass (nothing for fp32)."""
     if precision == "bf16":
         return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

@@ -46,7 +46,9 @@ class Counters:
     without_gain: int = 0
     trainable_steps: int = 0
     """Sum over steps of the trainable parameters (for the mean trainable share)."""
-    seconds: dict[str, float] = field(default_factory=lambda: {"fft": 0.0, "mixed": 0.0, "lft": 0.0})
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"fft": 0.0, "mixed": 0.0, "lft": 0.0}
+    )
     steps: dict[str, int] = field(default_factory=lambda: {"fft": 0, "mixed": 0, "lft": 0})
     sample_seconds: float = 0.0
     samples: int = 0
@@ -200,7 +202,7 @@ class TrainingLoop:
             )
 
     def _phase(self) -> str:
-        """"fft", "lft", or "mixed" while some groups have switched."""
+        """ "fft", "lft", or "mixed" while some groups have switched."""
         waiting = len(self.s.phases.in_fft())
         if waiting == 0:
             return "lft" if self.s.attachment.has_light_phase else "fft"

@@ -281,9 +281,7 @@ def prepare(
     if config.calibration.variant != "off":
         keep = paths.root / "samples" if config.calibration.keep_samples else None
         sampler = Sampler(config.calibration.score, keep)
-    board = ScoreBoard.start(
-        tuple(groups), config.calibration.delta, config.calibration.cumulative
-    )
+    board = ScoreBoard.start(tuple(groups), config.calibration.delta, config.calibration.cumulative)
     switch_step = _switch_step(config, plan, attachment)
 
     if checkpoint is not None:
@@ -354,9 +352,7 @@ def _switch_step(config: RunConfig, plan: StepPlan, attachment: Attachment) -> i
     return None if share >= 1.0 else round(share * plan.total_steps)
 
 
-def _load_forms(
-    attachment: Attachment, tensors: Mapping[str, Tensor], only: str | None
-) -> None:
+def _load_forms(attachment: Attachment, tensors: Mapping[str, Tensor], only: str | None) -> None:
     """Give each form its masks and the like (before a switch that needs them)."""
     by_form: dict[str, dict[str, Tensor]] = {}
     for full, value in tensors.items():

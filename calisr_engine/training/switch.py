@@ -66,9 +66,7 @@ class Phases:
             if frees_embeddings:
                 self._with_last += embedding_parameters(model)
         self._with_last = list(dict.fromkeys(self._with_last))
-        self._own = {
-            p for form in attachment.forms.values() for p in [*form.core(), *form.extra()]
-        }
+        self._own = {p for form in attachment.forms.values() for p in [*form.core(), *form.extra()]}
         # Working copies carry gradients for a form but are never stepped themselves.
         self._working = {form.weight for form in attachment.forms.values()} - self._own
         for parameter in attachment.never_trained:
@@ -94,9 +92,7 @@ class Phases:
         gone = set(self._with_last) if self.lft_complete else set()
         result: dict[str, nn.Parameter] = {}
         for name, parameter in self.model.named_parameters():
-            if parameter in forms:
-                result[name] = parameter
-            elif not (
+            if parameter in forms or not (
                 parameter in self._own
                 or parameter in self._working
                 or parameter in never
@@ -157,9 +153,9 @@ class Phases:
             frozen += self._with_last
         freed = 0
         self._own |= {p for form in self.groups[group] for p in [*form.core(), *form.extra()]}
-        self._working = {
-            form.weight for form in self.attachment.forms.values()
-        } - {p for form in self.attachment.forms.values() for p in form.trainable()}
+        self._working = {form.weight for form in self.attachment.forms.values()} - {
+            p for form in self.attachment.forms.values() for p in form.trainable()
+        }
         for parameter in frozen:
             if parameter not in self._working:
                 parameter.requires_grad_(False)

@@ -125,9 +125,7 @@ def models(as_json: Json = False) -> None:
     if as_json:
         print_json([vars(entry) if hasattr(entry, "__dict__") else entry for entry in found])
         return
-    rows = [
-        [e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source] for e in found
-    ]
+    rows = [[e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source] for e in found]
     _table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
 
 

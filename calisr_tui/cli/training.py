@@ -155,9 +155,7 @@ def watch(
     return follow(run_dir, as_json=as_json)
 
 
-def _load(
-    name_or_file: str | None, sets: list[str], overrides: dict[str, Any]
-) -> ResolvedConfig:
+def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) -> ResolvedConfig:
     from calisr_engine.config.load import load
 
     given = {key: value for key, value in overrides.items() if value is not None}

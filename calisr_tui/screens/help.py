@@ -106,8 +106,14 @@ class HelpScreen(Screen[None]):
         for word, text in WORDS:
             table.add_row(word, text)
         signs = Text.assemble(
-            ("█", styles["fft"]), " full  ", ("░", styles["lft"]), " light  ◆ switch  ┊ decision  ",
-            ("●", styles["good"]), " hit  ", ("○", styles["bad"]), " no hit  · to come  ┃ δ",
+            ("█", styles["fft"]),
+            " full  ",
+            ("░", styles["lft"]),
+            " light  ◆ switch  ┊ decision  ",
+            ("●", styles["good"]),
+            " hit  ",
+            ("○", styles["bad"]),
+            " no hit  · to come  ┃ δ",
         )
         table.add_row("signs", signs)
         return table

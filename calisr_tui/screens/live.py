@@ -68,7 +68,9 @@ class LiveScreen(Screen[None]):
         Binding("right", "move_cursor(1)", "Cursor right", show=False, id="live.cursor_right"),
         Binding("escape", "leave", "Back", show=False, id="live.leave"),
         *(
-            Binding(str(n + 1), f"pane('{name}')", f"Pane {name}", show=False, id=f"live.pane_{name}")
+            Binding(
+                str(n + 1), f"pane('{name}')", f"Pane {name}", show=False, id=f"live.pane_{name}"
+            )
             for n, name in enumerate(PANES)
         ),
     ]
@@ -168,8 +170,9 @@ class LiveScreen(Screen[None]):
         strip = self.query_one("#strip", Static)
         strip.display = self.compact and not self.full
         shown = "  ".join(
-            f"[reverse] {n + 1} {PANE_WORDS[name]} [/]" if name == self.pane else
-            f"[bold]{n + 1}[/] {PANE_WORDS[name]}"
+            f"[reverse] {n + 1} {PANE_WORDS[name]} [/]"
+            if name == self.pane
+            else f"[bold]{n + 1}[/] {PANE_WORDS[name]}"
             for n, name in enumerate(PANES)
             if name != "table"
         )
@@ -210,7 +213,9 @@ class LiveScreen(Screen[None]):
 
     def _draw_charts(self, view: RunView) -> None:
         factor = plots.SMOOTHING[self.smoothing]
-        charts = {name: self.query_one(f"#{name}", Chart) for name in ("loss", "share", "rank", "device")}
+        charts = {
+            name: self.query_one(f"#{name}", Chart) for name in ("loss", "share", "rank", "device")
+        }
         if charts["loss"].display:
             metric = view.metric or "metric"
             scale = " · log" if self.log_scale else ""
@@ -227,7 +232,8 @@ class LiveScreen(Screen[None]):
             )
         if charts["device"].display:
             charts["device"].show(
-                plots.device_load(view), title=f"Device · {view.device}" if view.device else "Device"
+                plots.device_load(view),
+                title=f"Device · {view.device}" if view.device else "Device",
             )
 
     def _show_status(self) -> None:
@@ -429,9 +435,11 @@ class LiveScreen(Screen[None]):
                 "will say that it was done by hand.",
                 [Answer("no", "Leave it"), Answer("yes", "Switch", variant="warning")],
             ),
-            lambda answer: self._request("switch", f"switching {group}", group=group)
-            if answer == "yes"
-            else None,
+            lambda answer: (
+                self._request("switch", f"switching {group}", group=group)
+                if answer == "yes"
+                else None
+            ),
         )
 
     def action_resume_run(self) -> None:

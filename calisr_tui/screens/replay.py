@@ -34,7 +34,12 @@ class SeekBar(Widget):
         self._shown: tuple[Any, ...] = (0.0, 0.0, False, 1.0, ())
 
     def show(
-        self, position: float, duration: float, playing: bool, speed: float, marks: tuple[float, ...]
+        self,
+        position: float,
+        duration: float,
+        playing: bool,
+        speed: float,
+        marks: tuple[float, ...],
     ) -> None:
         new = (round(position, 1), duration, playing, speed, marks)
         if new != self._shown:

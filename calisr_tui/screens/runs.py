@@ -46,8 +46,15 @@ def matches(run: RunSummary, wanted: str) -> bool:
     text = " ".join(
         str(each)
         for each in (
-            run.run_id, run.state, run.task, run.model, run.method, run.variant,
-            f"δ{run.delta}", f"seed{run.seed}", run.metric,
+            run.run_id,
+            run.state,
+            run.task,
+            run.model,
+            run.method,
+            run.variant,
+            f"δ{run.delta}",
+            f"seed{run.seed}",
+            run.metric,
         )
     ).lower()
     return all(word in text for word in wanted.lower().split())
@@ -207,9 +214,7 @@ class RunsScreen(Screen[None]):
             else "no group switched"
         )
         best = f"{run.metric} best {words.figure(run.best)}, last {words.figure(run.last)}"
-        took = words.seconds(
-            run.updated - run.created if run.updated and run.created else None
-        )
+        took = words.seconds(run.updated - run.created if run.updated and run.created else None)
         detail.update(
             Text(
                 f"{run.task} · {run.model} · {run.method} · "

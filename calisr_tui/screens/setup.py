@@ -1,3 +1,7 @@
 """placeholder"""
+
 from textual.screen import Screen
-class SetupScreen(Screen): BINDINGS=[]
+
+
+class SetupScreen(Screen):
+    BINDINGS = []

@@ -221,7 +221,9 @@ def _paint(plot: Plot, width: int, height: int) -> str:
         figure.line(y, orientation="horizontal", pixel=pixel("axis"))
     for line in plot.lines:
         points = [
-            (x, y) for x, y in zip(line.x, line.y, strict=True) if not plot.log_y or y > 0 or line.right
+            (x, y)
+            for x, y in zip(line.x, line.y, strict=True)
+            if not plot.log_y or y > 0 or line.right
         ]
         if not points:
             continue

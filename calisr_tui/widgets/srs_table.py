@@ -15,7 +15,6 @@ from textual.widget import Widget
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui.themes import colours
 
-
 _SIGNS = {"●": "good", "○": "bad"}
 
 
@@ -160,8 +159,13 @@ class SrsTable(Widget, can_focus=True):
                 style=styles["dim"],
             )
         return table_text(
-            self._rows, self._delta, width, self.row if self.has_focus else None, self.row,
-            self._flash, styles,
+            self._rows,
+            self._delta,
+            width,
+            self.row if self.has_focus else None,
+            self.row,
+            self._flash,
+            styles,
         )
 
     def watch_row(self) -> None:

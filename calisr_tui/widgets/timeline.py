@@ -213,9 +213,7 @@ def _lane(
     return line
 
 
-def _axis(
-    shown: Picture, name: int, cells: int, windows: set[int], styles: dict[str, str]
-) -> Text:
+def _axis(shown: Picture, name: int, cells: int, windows: set[int], styles: dict[str, str]) -> Text:
     row = [" "] * (cells + 8)
     places = ticks(0, shown.total, max(2, cells // 10))
     step = places[1] - places[0] if len(places) > 1 else 1

@@ -34,7 +34,8 @@ def test_two_a_layer_counted_by_the_formula(architecture: str) -> None:
     kept = [
         p
         for n, p in dense.named_parameters()
-        if n not in targets and not ("embeddings." in n and p.dim() == 2)
+        if n not in targets
+        and not ("embeddings." in n and p.dim() == 2)
         and "rel_embeddings.weight" not in n
     ]
     assert run.phases.trainable() == 4 * bottleneck_count(32, 7) + sum(p.numel() for p in kept)

@@ -46,9 +46,7 @@ def make_model(architecture: str, seed: int = 0, dropout: float = 0.0) -> nn.Mod
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         sizes[key] = dropout
     if architecture == "DistilBert":
-        sizes |= dict.fromkeys(
-            ("dropout", "attention_dropout", "seq_classif_dropout"), dropout
-        )
+        sizes |= dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = getattr(transformers, f"{architecture}Config")(**sizes)

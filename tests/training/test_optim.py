@@ -28,9 +28,7 @@ def backward(m: nn.Module, seed: int) -> None:
 def test_biases_have_no_decay_and_rules_win() -> None:
     m = model()
     o = optimizer(m, {m[0].weight: ParameterRule(learning_rate=0.5, weight_decay=0.0)})
-    kinds = {
-        p: (g["peak"], g["weight_decay"]) for g in o.torch.param_groups for p in g["params"]
-    }
+    kinds = {p: (g["peak"], g["weight_decay"]) for g in o.torch.param_groups for p in g["params"]}
     assert kinds[m[0].weight] == (0.5, 0.0)
     assert kinds[m[1].weight] == (2e-5, 0.01)
     assert kinds[m[1].bias] == (2e-5, 0.0)

@@ -147,8 +147,7 @@ def fisher_information(
             batches += 1
     model.train(was_training)
     return {
-        target.name: total / max(1, batches)
-        for target, total in zip(targets, totals, strict=True)
+        target.name: total / max(1, batches) for target, total in zip(targets, totals, strict=True)
     }
 
 

@@ -53,9 +53,7 @@ class RandomChildForm(TargetForm):
     def mask(self) -> Tensor:
         """The mask of the present step, bool, shape (out, in)."""
         if self._mask is None:
-            generator = seeded_generator(
-                self._seed, "child_tuning_f", self.target.name, self._step
-            )
+            generator = seeded_generator(self._seed, "child_tuning_f", self.target.name, self._step)
             drawn = torch.rand(self.weight.shape, generator=generator) < self._p
             self._mask = drawn.to(self.weight.device)
         return self._mask

@@ -81,7 +81,9 @@ class LoraMethod(Method):
 
     def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
         """Query and value for the plain baseline (as published), all six where calibrated."""
-        return super().default_components(settings, calibrated) if calibrated else ("query", "value")
+        return (
+            super().default_components(settings, calibrated) if calibrated else ("query", "value")
+        )
 
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Lora, context: AttachContext
