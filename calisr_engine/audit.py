@@ -156,8 +156,8 @@ def _audit_sample(
             for index, key in enumerate(("sr_lft", "sr_fft")):
                 values = [pair[index] for pair in pairs]
                 own = sum(map(math.log, values)) if rule == "log_sum" else math.fsum(values)
-                error = abs(own - said[key]) / max(abs(own), 1e-300)
-                report.largest_error = max(report.largest_error, error)
+                off = abs(own - said[key]) / max(abs(own), 1e-300)
+                report.largest_error = max(report.largest_error, off)
 
 
 def _hit(pairs: list[tuple[float, float]], rule: str) -> tuple[Fraction, bool]:

@@ -59,7 +59,7 @@ def export_merged(
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        config = deepcopy(model.config)
+        config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.save_pretrained(part)
         plain = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}

@@ -116,7 +116,7 @@ class CalisrApp(App[int]):
             self.register_theme(theme)
         self.theme = self._saved_theme()
 
-    # Beginning --------------------------------------------------------------------------------------
+    # Beginning -----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
         used, problems = keymap.read_keymap(self._config / "keymap.toml", self.binding_ids())
@@ -149,7 +149,7 @@ class CalisrApp(App[int]):
 
         return {each.id: each.description for each in all_bindings() if each.id}
 
-    # The one timer ------------------------------------------------------------------------------------
+    # The one timer -------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         now = self._clock()
@@ -170,7 +170,7 @@ class CalisrApp(App[int]):
     def showing_dialog(self) -> bool:
         return isinstance(self.screen, ModalScreen)
 
-    # Screens ------------------------------------------------------------------------------------------
+    # Screens -------------------------------------------------------------------------------------
 
     def action_jump(self, name: str) -> None:
         """Go to a screen."""
@@ -234,7 +234,7 @@ class CalisrApp(App[int]):
         )
         self.push_screen(Reading(title, text, copy=text))
 
-    # Training -----------------------------------------------------------------------------------------
+    # Training ------------------------------------------------------------------------------------
 
     def start_training(self, run_dir: Path, detached: bool = False) -> None:
         """Begin or go on with a run, and show it."""
@@ -254,7 +254,7 @@ class CalisrApp(App[int]):
             return
         self.open_run(run_dir)
 
-    # Ending -------------------------------------------------------------------------------------------
+    # Ending --------------------------------------------------------------------------------------
 
     def action_ask_quit(self) -> None:
         """End; ask first where a run of this app would be touched."""
@@ -329,7 +329,7 @@ class CalisrApp(App[int]):
             engine.join(300)
         os._exit(128 + signal.SIGHUP)
 
-    # Look -------------------------------------------------------------------------------------------
+    # Look ----------------------------------------------------------------------------------------
 
     def action_next_theme(self) -> None:
         names = themes.NAMES
@@ -366,7 +366,7 @@ class CalisrApp(App[int]):
         else:
             self.notify(f"saved {path}")
 
-    # Command palette --------------------------------------------------------------------------------
+    # Command palette -----------------------------------------------------------------------------
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Commands as "group: verb"."""

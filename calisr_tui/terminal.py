@@ -1,4 +1,4 @@
-"""Keep the screen ours: what libraries print goes to a file, the app alone writes to the terminal."""
+"""Keep the screen ours: what libraries print goes to a file, only the app writes to it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Training:
         self.detached: dict[Path, subprocess.Popen[bytes]] = {}
 
     def start(self, run_dir: Path) -> None:
-        """Train in the background of this process; the lock of the run directory is the engine's."""
+        """Train in the background of this process; the engine holds the run's lock."""
         from calisr_engine.engine_thread import EngineThread
 
         self.engine = EngineThread(run_dir)

@@ -7,6 +7,7 @@ state changes, so a run that measures equals one that does not, to the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ class Sampler:
                 for target, (lft, fft) in measured.items():
                     kept[f"{name}|{target}::lft"] = lft.cpu().contiguous()
                     kept[f"{name}|{target}::fft"] = fft.cpu().contiguous()
-                pairs = {target: (lambda p=pair: p) for target, pair in measured.items()}
+                pairs = {target: partial(_same, pair) for target, pair in measured.items()}
             result[name] = self.comparison.compare(pairs, self.rule)
         if self.keep_in is not None:
             self.keep_in.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,10 @@ class Sampler:
     def forget(self, forms: Sequence[TargetForm]) -> None:
         """Free what was kept for targets that have switched."""
         self.comparison.forget([form.target.name for form in forms])
+
+
+def _same(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return pair
 
 
 def _own_memory(tensor: Tensor) -> Tensor:

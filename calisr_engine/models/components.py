@@ -93,7 +93,9 @@ class Target:
     @property
     def weight(self) -> nn.Parameter:
         """The matrix, shape (out, in)."""
-        return self.module.weight
+        weight = self.module.weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
 
 
 def find_targets(model: nn.Module) -> list[Target]:
@@ -102,7 +104,7 @@ def find_targets(model: nn.Module) -> list[Target]:
     Raises:
         ConfigError: the architecture is not supported, or not built as expected.
     """
-    kind = str(getattr(model.config, "model_type", "unknown"))  # type: ignore[union-attr]
+    kind = str(getattr(model.config, "model_type", "unknown"))
     if kind not in ARCHITECTURES:
         raise ConfigError(
             f"model.name: the architecture {kind!r} is not supported",
@@ -137,7 +139,8 @@ def groups(targets: list[Target], variant: str) -> dict[str, list[Target]]:
 
 def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Weights of all embedding tables (word, position, token type, relative position)."""
-    return [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    return [p for table in tables for p in table.parameters()]
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:

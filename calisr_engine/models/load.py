@@ -134,7 +134,8 @@ def _load_config(settings: ModelSettings, source: str) -> Any:
 
     entry = catalog.find(settings.name)
     if settings.random_weights and entry is not None and not Path(source).is_dir():
-        return CONFIG_MAPPING[entry.model_type](
+        config_class: Any = CONFIG_MAPPING[entry.model_type]
+        return config_class(
             hidden_size=entry.hidden,
             num_hidden_layers=entry.layers,
             num_attention_heads=entry.heads,

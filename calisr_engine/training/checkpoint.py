@@ -92,7 +92,7 @@ def load(path: Path) -> Checkpoint:
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and a line for each that was skipped."""
-    skipped = []
+    skipped: list[str] = []
     for path in reversed(steps(folder)):
         try:
             return load(path), skipped

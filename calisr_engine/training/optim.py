@@ -121,6 +121,7 @@ class StepOptimizer:
         """The state as `{parameter name}::{key}` -> tensor."""
         result = {}
         for parameter, state in self.torch.state.items():
+            assert isinstance(parameter, nn.Parameter)
             for key, value in state.items():
                 if isinstance(value, Tensor):
                     result[f"{self._names[parameter]}{SEPARATOR}{key}"] = value

@@ -59,7 +59,7 @@ def curve(view: RunView, measure: str) -> tuple[tuple[float, ...], tuple[float, 
 def overlay(views: dict[str, RunView], measure: str) -> Plot:
     """One line and one glyph a run."""
     lines = []
-    for index, (name, view) in enumerate(views.items()):
+    for index, view in enumerate(views.values()):
         x, y = curve(view, measure)
         role, glyph = f"run{index % 8 + 1}", GLYPHS[index % 8]
         marker = "steps" if measure == "trainable share" else "line"

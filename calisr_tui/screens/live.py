@@ -178,7 +178,7 @@ class LiveScreen(Screen[None]):
         )
         strip.update(shown)
 
-    # Drawing --------------------------------------------------------------------------------------
+    # Drawing -------------------------------------------------------------------------------------
 
     def on_tick(self, elapsed: float) -> None:
         """Called by the app's timer: take in what is new, redraw what changed."""
@@ -270,7 +270,7 @@ class LiveScreen(Screen[None]):
             lambda answer: self.action_traceback() if answer == "traceback" else None,
         )
 
-    # Panes, groups, cursor ------------------------------------------------------------------------
+    # Panes, groups, cursor -----------------------------------------------------------------------
 
     def action_pane(self, name: str) -> None:
         self.pane = name
@@ -364,7 +364,7 @@ class LiveScreen(Screen[None]):
             return
         self.app.push_screen(Reading(group.name, words.explain_counter(self.view, group)))
 
-    # Requests to the run ---------------------------------------------------------------------------
+    # Requests to the run -------------------------------------------------------------------------
 
     def _request(self, kind: str, said: str, **args: Any) -> None:
         """Ask the training process for something, if there is one."""
@@ -453,7 +453,7 @@ class LiveScreen(Screen[None]):
             self._told_failure = False
             self.app.start_training(self.feed.run_dir)
 
-    # Reading and copying ---------------------------------------------------------------------------
+    # Reading and copying -------------------------------------------------------------------------
 
     def action_traceback(self) -> None:
         failure = self.view.failure

@@ -125,7 +125,7 @@ class RunsScreen(Screen[None]):
     def redraw(self) -> None:
         self._fill()
 
-    # Reading and showing ----------------------------------------------------------------------------
+    # Reading and showing -------------------------------------------------------------------------
 
     def action_reload(self) -> None:
         self._since = 0.0
@@ -163,7 +163,8 @@ class RunsScreen(Screen[None]):
             table.move_cursor(row=self._keys.index(chosen.run_id), animate=False)
         marked = f" · {len(self.marked)} marked" if self.marked else ""
         self.query_one("#runs-head", Static).update(
-            f"Runs in {self.app.output_dir} · {len(runs)} of {len(self.runs)} · by {self.sort}{marked}"
+            f"Runs in {self.app.output_dir} · {len(runs)} of {len(self.runs)} · "
+            f"by {self.sort}{marked}"
         )
         self._detail()
 
@@ -224,7 +225,7 @@ class RunsScreen(Screen[None]):
             )
         )
 
-    # Filter and sort ----------------------------------------------------------------------------------
+    # Filter and sort -----------------------------------------------------------------------------
 
     def action_filter(self) -> None:
         self.query_one("#filter").focus()
@@ -245,7 +246,7 @@ class RunsScreen(Screen[None]):
         self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
         self._fill()
 
-    # What can be done with a run -------------------------------------------------------------------
+    # What can be done with a run -----------------------------------------------------------------
 
     def _path(self) -> Path | None:
         run = self.chosen

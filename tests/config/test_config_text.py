@@ -105,7 +105,7 @@ def test_minimal_file_holds_differences_only() -> None:
     assert tomli.loads(text) == {
         "method": {"name": "lora"},
         "calibration": {"variant": "S", "samples_per_epoch": 5},
-        "training": {"learning_rate": 5e-4},
+        "training": {"learning_rate": 5e-4, "threads": 1},
     }
 
 

@@ -76,7 +76,7 @@ def test_frozen_means_frozen_to_the_bit(method: str, architecture: str) -> None:
         now = run.attachment.forms[name].weight.detach()
         assert torch.equal(now[~mask], weight[~mask])
         assert not mask.any() or not torch.equal(now[mask], weight[mask])
-    assert len(still) >= 3 or method.startswith("child")
+    assert still or method.startswith("child")
     for parameter in set(run.model.parameters()) - stepped - working:
         assert parameter.grad is None
         assert parameter not in run.optimizer.torch.state

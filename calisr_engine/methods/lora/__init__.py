@@ -96,7 +96,7 @@ class LoraMethod(Method):
         with torch.random.fork_rng(devices=[]):
             config = LoraConfig(
                 r=settings.rank,
-                lora_alpha=settings.alpha,
+                lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft takes fractions too
                 lora_dropout=settings.dropout,
                 target_modules=[target.name for target in targets],
                 init_lora_weights=True,
