@@ -214,3 +214,8 @@ def meaning(config: RunConfig) -> str:
         f"{method.title} from the first step on {where}: it {summary}. Nothing is measured and "
         "nothing switches."
     )
+
+
+def millions(count: int) -> str:
+    """A count of parameters, short ("4.4 M")."""
+    return f"{count / 1e6:.1f} M"
