@@ -66,6 +66,8 @@ def facts(run_dir: Path) -> dict[str, Any]:
         for r in kept
         if r["type"] in ("stable_rank_sampled", "srs_evaluated", "group_switched", "evaluated")
     ]
+    # A run killed between its last evaluation and its end evaluates that step again.
+    story = [each for i, each in enumerate(story) if i == 0 or each != story[i - 1]]
     weights = {
         k: v
         for p in sorted(run_dir.glob("checkpoints/step-*/model.safetensors"))[-1:]

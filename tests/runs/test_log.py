@@ -1,0 +1,42 @@
+"""The event log, the lock and the store of run directories."""
+
+from pathlib import Path
+
+import pytest
+
+from calisr_engine.config.load import load
+from calisr_engine.errors import LockedError
+from calisr_engine.events.log import EventReader, EventWriter
+from calisr_engine.events.types import Warned
+from calisr_engine.runs import load_view
+from calisr_engine.runs.create import create_run
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
+
+
+def test_a_new_run_has_settings_and_a_first_line(tmp_path: Path) -> None:
+    run_dir = create_run(load("demo", ["output.name=first"], {"output.dir": tmp_path}))
+    assert (run_dir / "config.toml").is_file()
+    assert load_view(run_dir).to_dict()["run_id"] == "first"
+    with pytest.raises(LockedError):
+        create_run(load("demo", ["output.name=first"], {"output.dir": tmp_path}))
+
+
+def test_an_unfinished_last_line_is_ignored_and_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with EventWriter(path, attempt=1) as writer:
+        writer.write(1, Warned(message="one"))
+    with path.open("ab") as file:
+        file.write(b'{"v":1,"seq":1,"att')
+    records, _ = EventReader(path).poll()
+    assert len(records) == 1
+    with EventWriter(path, attempt=2) as writer:
+        writer.write(2, Warned(message="two"))
+    records, _ = EventReader(path).poll()
+    assert [record["step"] for record in records] == [1, 2]
+
+
+def test_one_process_holds_a_run(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    with RunLock(paths), pytest.raises(LockedError), RunLock(paths):
+        pass
