@@ -1,0 +1,201 @@
+"""Every method, plain and calibrated, on real GLUE tasks with a small model: one table.
+
+    python benchmarks/glue_table.py --data-dir GLUE --work runs-table --out table.md
+
+Run directories stay in `--work`, so that a second call goes on where the first one ended. Each run
+is a process of its own, pinned to one thread; its peak resident memory is the system's own figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from machine import describe, heading
+
+from calisr_engine.config.load import load
+from calisr_engine.runs import load_view
+from calisr_engine.runs.create import create_run
+
+TASKS = ("SST-2", "MRPC", "STS-B", "CoLA", "RTE")
+FIRST = ("fft", "lora", "mpop", "child_tuning_d")
+METHODS = (
+    *FIRST,
+    "child_tuning_f",
+    "mask_bert",
+    "bitfit",
+    "adapter",
+    "prefix",
+    "diff_pruning",
+)
+UNCALIBRATED = ("fft", "adapter", "prefix", "diff_pruning")
+
+# Learning rates: one for everything that is fully fine-tuned, and one for each method's own
+# parameters. Chosen once by hand for models this small, before the table was made; not searched.
+FULL_RATE = 3e-4
+OWN: dict[str, list[str]] = {
+    "lora": ["training.lft_learning_rate=2e-3"],
+    "mpop": ["method.mpo_lr=3e-4"],
+    "mask_bert": ["method.mask_lr=2e-3"],
+    "adapter": ["training.lft_learning_rate=2e-3"],
+    "prefix": ["training.lft_learning_rate=1e-2"],
+}
+PLAIN: dict[str, list[str]] = {"bitfit": ["training.learning_rate=2e-3"]}
+
+
+def settings(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> list[str]:
+    task, method, variant, seed = cell
+    sets = [
+        f"model.name={arguments.model}",
+        f"task.name={task}",
+        f"task.data_dir={arguments.data_dir}",
+        f"task.max_train_examples={arguments.examples}",
+        f"task.max_length={arguments.max_length}",
+        f"method.name={method}",
+        f"calibration.variant={variant}",
+        "calibration.delta=0.5",
+        "calibration.samples_per_epoch=5",
+        f"training.seed={seed}",
+        f"training.epochs={arguments.epochs}",
+        f"training.learning_rate={arguments.rate}",
+        "training.threads=1",
+        "training.device=cpu",
+        "output.export=false",
+        "output.checkpoint_every_steps=100000",
+    ]
+    sets += OWN.get(method, [])
+    return sets + (PLAIN.get(method, []) if variant == "off" else [])
+
+
+def run(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The summary of a finished run of these settings, trained now if there is none yet."""
+    name = "-".join(map(str, cell))
+    folder = arguments.work / name
+    memory = folder / "peak_memory"
+    if not memory.is_file():
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        resolved = load(
+            None, [*settings(cell, arguments), f"output.name={name}"], {"output.dir": arguments.work}
+        )
+        create_run(resolved)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "calisr_engine.worker", str(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log.txt").open("wb"),
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            failure = load_view(folder).failure
+            return {"failed": failure.message if failure else f"status {status}"}
+        memory.write_text(str(usage.ru_maxrss * 1024))
+    view = load_view(folder)
+    return {**(view.summary or {}), "peak": int(memory.read_text())}
+
+
+def cells(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
+    return [
+        (task, method, variant)
+        for task in arguments.tasks.split(",")
+        for method in arguments.methods.split(",")
+        for variant in arguments.variants.split(",")
+        if variant == "off" or method not in UNCALIBRATED
+    ]
+
+
+def row(cell: tuple[str, str, str], found: list[dict[str, Any]]) -> str:
+    task, method, variant = cell
+    good = [f for f in found if "failed" not in f]
+    label = method if variant == "off" else f"{method} + CaliSr-{variant}"
+    if not good:
+        return f"| {task} | {label} | failed: {found[0]['failed']} | | | | | |"
+
+    def number(key: str, digits: int = 4) -> str:
+        values = [f[key] for f in good if f.get(key) is not None]
+        if not values:
+            return "–"
+        text = f"{statistics.mean(values):.{digits}f}"
+        return text + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+    first = good[0]
+    before = 1.0 if variant != "off" else None
+    share = first["trainable"] / first["total"]
+    shares = f"{share:.2%}" if before is None else f"{before:.0%} → {share:.2%}"
+    steps = first.get("switched") or {}
+    when = (
+        "–"
+        if variant == "off"
+        else ", ".join(f"{g} {s if s is not None else 'never'}" for g, s in steps.items())
+        or "never"
+    )
+    fft, lft = number("seconds_per_step_fft", 3), number("seconds_per_step_lft", 3)
+    peak = max(f["peak"] for f in good) / 2**20
+    return (
+        f"| {task} | {label} | {number('best')} | {number('last')} | {shares} | {when} | "
+        f"{fft} / {lft} | {peak:.0f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="demo-bert")
+    parser.add_argument("--data-dir", type=Path, default=os.environ.get("CALISR_GLUE_DIR"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--methods", default=",".join(FIRST))
+    parser.add_argument("--variants", default="off,D,S")
+    parser.add_argument("--seeds", default="42")
+    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=FULL_RATE)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--table-only", action="store_true", help="Only write what is there.")
+    arguments = parser.parse_args()
+    if arguments.data_dir is None:
+        parser.error("give --data-dir or set CALISR_GLUE_DIR")
+    arguments.data_dir = Path(arguments.data_dir).resolve()
+    arguments.work = arguments.work.resolve()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    seeds = [int(s) for s in arguments.seeds.split(",")]
+    results: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for seed in seeds:
+        for cell in cells(arguments):
+            ready = (arguments.work / "-".join(map(str, (*cell, seed))) / "peak_memory").is_file()
+            if arguments.table_only and not ready:
+                continue
+            results.setdefault(cell, []).append(run((*cell, seed), arguments))
+            print(row(cell, results[cell]), flush=True)
+            write(arguments, seeds, results)
+
+
+def write(
+    arguments: argparse.Namespace,
+    seeds: list[int],
+    results: dict[tuple[str, str, str], list[dict[str, Any]]],
+) -> None:
+    order = [cell for cell in cells(arguments) if cell in results]
+    model = Path(arguments.model).name if "/" in arguments.model else arguments.model
+    text = (
+        heading(f"GLUE with {model}", describe(1, seeds))
+        + f"\nAt most {arguments.examples} training examples, {arguments.epochs} epochs, batch 32, "
+        f"inputs up to {arguments.max_length} tokens, full validation sets, delta 0.5, n = 5. "
+        f"Learning rate {arguments.rate:g} in full fine-tuning; the methods' own rates stand in "
+        "the script. Other work ran on the machine, so seconds are rough.\n\n"
+        "Best and last: the task's metric (mean ± standard deviation where there are several "
+        "seeds). Share: trainable parameters, before → after the switches. Seconds a step: "
+        "before / after. Peak: largest resident memory of the process, MiB.\n\n"
+        "| task | method | best | last | share | switch steps (first seed) | s/step | peak |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+        + "\n".join(row(cell, results[cell]) for cell in order)
+        + "\n"
+    )
+    arguments.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
