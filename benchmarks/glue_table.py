@@ -80,7 +80,9 @@ def run(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> dict[
     if not memory.is_file():
         subprocess.run(["rm", "-rf", str(folder)], check=True)
         resolved = load(
-            None, [*settings(cell, arguments), f"output.name={name}"], {"output.dir": arguments.work}
+            None,
+            [*settings(cell, arguments), f"output.name={name}"],
+            {"output.dir": arguments.work},
         )
         create_run(resolved)
         process = subprocess.Popen(

@@ -21,6 +21,26 @@ WHY_NO_ADAPTER = (
 )
 
 
+PLAIN_USE = (
+    "The weights are merged: nothing but transformers is needed.",
+    "",
+    "```python",
+    "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+    "",
+    'model = AutoModelForSequenceClassification.from_pretrained("THIS_FOLDER")',
+)
+OWN_USE = (
+    "The method changed the architecture, so calisr is needed to open it.",
+    "",
+    "```python",
+    "from transformers import AutoTokenizer",
+    "",
+    "from calisr_engine.methods.reload import load_with_method",
+    "",
+    'model = load_with_method("THIS_FOLDER")',
+)
+
+
 @dataclass(frozen=True)
 class CardFacts:
     """What the model card says of a run."""
@@ -38,6 +58,7 @@ class CardFacts:
     last: float | None
     seed: int
     label_names: Sequence[str] | None = None
+    plain: bool = True
 
 
 def export_merged(
@@ -123,12 +144,7 @@ def model_card(card: CardFacts) -> str:
         f"| made with | calisr {calisr_engine.__version__}, torch {torch.__version__}, "
         f"transformers {transformers.__version__} |",
         "",
-        "The weights are merged: nothing but transformers is needed.",
-        "",
-        "```python",
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
-        "",
-        'model = AutoModelForSequenceClassification.from_pretrained("THIS_FOLDER")',
+        *(PLAIN_USE if card.plain else OWN_USE),
         'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")',
         "```",
         "",

@@ -80,6 +80,12 @@ class Mpop(MethodBase):
         "Splits each matrix into five tensors (MPO) and trains the four small ones."
     )
 
+    embeddings: Literal["freeze", "train", "mpo"] = Field(  # type: ignore[assignment]
+        "freeze",
+        description="Word and position embeddings once every group has switched: freeze, train, or "
+        "mpo (the word embeddings are five tensors too and keep training the four small ones; "
+        "costs the contraction of the whole table at every step).",
+    )
     bond: int | None = Field(
         None, ge=1, description="Cap on the bond dimension; none is exact (Liu et al., 2021)."
     )

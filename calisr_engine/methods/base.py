@@ -52,10 +52,14 @@ class StateMove:
 
 @dataclass(frozen=True)
 class Switched:
-    """What a switch changed: parameters that stop training, and optimizer state that moves on."""
+    """What a switch changed: parameters that stop training, optimizer state that moves on, and
+    parameters that begin to train with empty optimizer state."""
 
     frozen: tuple[nn.Parameter, ...] = ()
     moves: tuple[StateMove, ...] = ()
+    added: tuple[nn.Parameter, ...] = ()
+    left: tuple[nn.Parameter, ...] = ()
+    """Dense weights that are stepped no more but go on as working copies."""
 
 
 class TargetForm(ABC):
@@ -113,7 +117,11 @@ class TargetForm(ABC):
 
     @abstractmethod
     def switch(self) -> Switched:
-        """Leave FFT for LFT: freeze the extra for good. Called once."""
+        """Leave FFT for LFT: freeze the extra for good. Called once.
+
+        A dense weight named in `frozen` computes no gradient any more; one that goes on as the
+        working copy of other parameters must not be named there.
+        """
 
     def begin_step(self, step: int) -> None:  # noqa: B027
         """Called before the forward pass of optimizer step `step` (1-based)."""
@@ -134,7 +142,6 @@ class AttachContext:
 
     Attributes:
         seed: for the method's own draws; use `generator(name)`, never the global RNG.
-        from_scratch_step: 0 for plain light fine-tuning (the switch is at step 0).
         calibrated: whether a calibrated or scheduled run follows (some methods have wider default
             components then).
         learning_rate, lft_learning_rate, weight_decay, max_grad_norm: the run's settings.
@@ -142,6 +149,9 @@ class AttachContext:
         gradient_batches: yields training batches on the device, for a pass that gathers gradients
             (ChildTuning-D's Fisher pass); order is fixed, dropout is drawn apart from training.
         forward_loss: model and batch -> mean loss.
+        rate_factor: optimizer step (1-based) -> factor of the learning-rate schedule.
+        new_optimizer: parameter groups -> a fresh optimizer of the run's kind, for a trial step on
+            copies.
     """
 
     seed: int
@@ -153,12 +163,41 @@ class AttachContext:
     total_steps: int
     gradient_batches: Callable[[int | None], Iterable[Mapping[str, Tensor]]]
     forward_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
+    rate_factor: Callable[[int], float] = lambda step: 1.0
+    new_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = torch.optim.AdamW
     resuming: bool = False
     """A checkpoint will be loaded after attaching: skip costly passes whose result it holds."""
 
     def generator(self, name: str) -> torch.Generator:
         """A CPU generator seeded by the run's seed and `name` alone."""
         return seeded_generator(self.seed, name)
+
+
+def shadow_step(
+    context: AttachContext,
+    step: int,
+    values: list[Tensor],
+    gradients: list[Tensor],
+    rules: list[ParameterRule],
+) -> list[Tensor]:
+    """`values` after the first step of a fresh optimizer; nothing of the run changes.
+
+    Args:
+        step: optimizer step of the run, for the schedule.
+        values, gradients: equal shapes, one pair a parameter.
+        rules: learning rate and weight decay of each; None stands for the run's own.
+    """
+    copies = [nn.Parameter(value.detach().clone()) for value in values]
+    groups = []
+    for copy, gradient, rule in zip(copies, gradients, rules, strict=True):
+        copy.grad = gradient.detach().to(copy.dtype)
+        peak = context.learning_rate if rule.learning_rate is None else rule.learning_rate
+        decay = context.weight_decay if rule.weight_decay is None else rule.weight_decay
+        groups.append(
+            {"params": [copy], "lr": peak * context.rate_factor(step), "weight_decay": decay}
+        )
+    context.new_optimizer(groups).step()
+    return [copy.detach() for copy in copies]
 
 
 def seeded_generator(*parts: object) -> torch.Generator:
@@ -189,6 +228,7 @@ class Attachment:
         added: names of parameters that the method added outside the forms (adapters, prefixes).
         rules: parameter -> optimizer settings of its own.
         has_light_phase: False for full fine-tuning, where nothing ever freezes.
+        counts_from: evaluations before this step do not count as the run's best.
     """
 
     model: nn.Module
@@ -197,6 +237,9 @@ class Attachment:
     never_trained: list[nn.Parameter] = field(default_factory=list)
     rules: dict[nn.Parameter, ParameterRule] = field(default_factory=dict)
     has_light_phase: bool = True
+    counts_from: int = 0
+    before_switch: Callable[[list[TargetForm]], None] | None = None
+    """Called with a group's forms right before it switches (ChildTuning-D's new mask)."""
     penalty: Callable[[], Tensor] | None = None
     """Added to the loss once an optimizer step (diff pruning's expected L0)."""
     after_step: Callable[[int], None] | None = None

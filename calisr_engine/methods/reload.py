@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from calisr_engine.config.methods import Adapter, MethodBase, Prefix
 from calisr_engine.errors import ConfigError, RunFailedError, UnavailableError
+from calisr_engine.export import CardFacts, model_card
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext
 from calisr_engine.models.components import find_targets
@@ -43,10 +44,12 @@ def save_with_method(
     folder: Path | str,
     settings: MethodBase,
     weights: Mapping[str, Tensor] | None = None,
+    card: CardFacts | None = None,
 ) -> None:
     """Write `model`, to which a method of `settings` is attached, to `folder`, whole or not at all.
 
-    `weights` (default: the model's own) are all tensors of its state dict. `tokenizer` may be None.
+    `weights` (default: the model's own) are all tensors of its state dict. `tokenizer` may be None;
+    with `card` a README.md is written too.
 
     Raises:
         ConfigError: the method's result is a plain model, which `save_pretrained` can hold.
@@ -76,6 +79,8 @@ def save_with_method(
         (part / METHOD).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         if tokenizer is not None:
             tokenizer.save_pretrained(part)
+        if card is not None:
+            (part / "README.md").write_text(model_card(card), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
     except OSError as error:

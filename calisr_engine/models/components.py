@@ -82,7 +82,8 @@ class Target:
         name: dotted module path in the model, as found before any method attached itself.
         component: which of the six kinds.
         layer: number of the encoder layer, from 0.
-        module: the linear layer itself (a method may wrap it, it stays the same object).
+        module: the linear layer (or table of word embeddings) itself; a method may wrap it, it
+            stays the same object.
     """
 
     name: str
@@ -135,6 +136,13 @@ def groups(targets: list[Target], variant: str) -> dict[str, list[Target]]:
         for name, components in GROUPS[variant].items()
     }
     return {name: members for name, members in result.items() if members}
+
+
+def word_embeddings(model: nn.Module) -> Target:
+    """The table of word embeddings, shape (vocabulary, hidden), as a target of no layer."""
+    table = model.get_input_embeddings()  # type: ignore[operator]
+    name = next(name for name, module in model.named_modules() if module is table)
+    return Target(name, "query", -1, table)
 
 
 def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:

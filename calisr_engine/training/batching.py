@@ -23,6 +23,7 @@ class TaskBatches:
     """Training, validation and test batches of one run.
 
     Attributes:
+        notes: what the user should know of inputs that were cut.
         per_epoch: micro-batches in one pass over the training data.
         train_count, validation_count: examples.
     """
@@ -33,6 +34,14 @@ class TaskBatches:
         self._batch_size = config.training.batch_size
         self._eval_batch_size = config.training.eval_batch_size
         self._longest = config.task.max_length
+        self.notes: list[str] = []
+        room = int(getattr(tokenizer, "model_max_length", self._longest))
+        if room < self._longest:
+            self.notes.append(
+                f"the model takes at most {room} tokens, so task.max_length = "
+                f"{self._longest} is lowered to that"
+            )
+            self._longest = room
         self._data = data
         self._train = tokenize(data.train, tokenizer, self._longest)
         self._lengths = self._train.lengths()
@@ -43,6 +52,12 @@ class TaskBatches:
         self._epoch: tuple[int, list[list[int]]] | None = None
         self.per_epoch = -(-len(self._train) // self._batch_size)
         self.train_count = len(self._train)
+        if self._train.full:
+            share = self._train.full / self.train_count
+            self.notes.append(
+                f"{self._train.full} training examples ({share:.1%}) fill task.max_length = "
+                f"{self._longest} tokens; most of them were cut"
+            )
         self.validation_count = sum(len(rows) for rows in self._splits.values())
 
     def validation_names(self) -> list[str]:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from calisr_engine.events.types import Warned
 from calisr_engine.export import CardFacts, export_merged
+from calisr_engine.methods.reload import save_with_method
 from calisr_engine.training.session import Session
 
 if TYPE_CHECKING:
@@ -73,40 +74,35 @@ def export_best(
     best: float | None,
     last: float | None,
 ) -> str | None:
-    """Write the best model to `model/`; None (and a warning) where no plain model can hold it."""
-    if session.merged_tensors() is None:
-        session.emit(
-            best_step,
-            Warned(
-                message=f"{session.config.method.title} changes the architecture, so there is no "
-                "plain transformers model to export",
-                hint="its weights are in best/",
-            ),
-        )
-        return None
+    """Write the best model to `model/`: a plain transformers folder, or the method's own format
+    where the method changed the architecture."""
     config = session.config
-    export_merged(
-        session.best_tensors(best_step),
-        session.model,
-        session.loaded.tokenizer,
-        session.paths.model,
-        CardFacts(
-            base_model=config.model.name,
-            task=config.task.name,
-            synthetic=session.data.synthetic,
-            method=config.method.title,
-            variant=config.calibration.variant,
-            delta=config.calibration.delta,
-            switched={group: switched.get(group) for group in session.phases.groups},
-            metric=session.metric,
-            best=best,
-            best_step=best_step,
-            last=last,
-            seed=config.training.seed,
-            label_names=session.data.label_names,
-        ),
+    plain = session.merged_tensors() is not None
+    card = CardFacts(
+        base_model=config.model.name,
+        task=config.task.name,
+        synthetic=session.data.synthetic,
+        method=config.method.title,
+        variant=config.calibration.variant,
+        delta=config.calibration.delta,
+        switched={group: switched.get(group) for group in session.phases.groups},
+        metric=session.metric,
+        best=best,
+        best_step=best_step,
+        last=last,
+        seed=config.training.seed,
+        label_names=session.data.label_names,
+        plain=plain,
     )
-    return session.paths.model.name
+    weights = session.best_tensors(best_step)
+    folder = session.paths.model
+    if plain:
+        export_merged(weights, session.model, session.loaded.tokenizer, folder, card)
+    else:
+        save_with_method(
+            session.model, session.loaded.tokenizer, folder, config.method, weights, card
+        )
+    return folder.name
 
 
 def write_predictions(session: Session, best_step: int) -> None:

@@ -42,6 +42,8 @@ class Counters:
 
     best: float | None = None
     best_step: int = 0
+    best_counts: bool = True
+    """False while only a model that is not finished yet (diff pruning's) was evaluated."""
     last: float | None = None
     without_gain: int = 0
     trainable_steps: int = 0
@@ -88,6 +90,7 @@ class TrainingLoop:
         self._saved_at = session.start_step if session.resumed else -1
         self._probe = ResourceProbe(session.device)
         self._ended_early = False
+        self._told: set[str] = set()
 
     def run(self) -> int:
         plan = self.s.plan
@@ -150,6 +153,7 @@ class TrainingLoop:
             form.push()
         if s.attachment.after_step is not None:
             s.attachment.after_step(self.step)
+            s.trainable = s.phases.trainable()
         s.optimizer.zero_grad()
         if groups:
             mark = time.monotonic()
@@ -296,13 +300,20 @@ class TrainingLoop:
         began = time.monotonic()
         metrics, loss = s.evaluate()
         value = metrics[s.metric]
-        is_best = c.best is None or value > c.best
+        # A model that is not finished yet stands in until the first one that counts.
+        counts = self.step >= s.attachment.counts_from
+        is_best = c.best is None or (counts and (value > c.best or not c.best_counts))
         if is_best:
+            c.best_counts = counts
             c.best, c.best_step, c.without_gain = value, self.step, 0
             s.save_best(self.step)
         else:
             c.without_gain += 1
         c.last = value
+        for note in s.score_notes():
+            if note not in self._told:
+                self._told.add(note)
+                s.emit(self.step, ev.Warned(message=note))
         self._evaluated_at = self.step
         assert c.best is not None
         s.emit(

@@ -15,6 +15,20 @@ from calisr_engine.models.components import is_no_decay
 SEPARATOR = "::"
 
 
+def make_optimizer(
+    param_groups: list[dict[str, Any]], settings: TrainingSettings, fused: bool
+) -> torch.optim.Optimizer:
+    """AdamW, or SGD with momentum 0.9, as the settings say."""
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(param_groups, momentum=0.9)
+    return torch.optim.AdamW(
+        param_groups,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        fused=fused,
+    )
+
+
 class StepOptimizer:
     """AdamW (or SGD) keyed by parameter names, with a schedule that is a pure factor.
 
@@ -39,15 +53,7 @@ class StepOptimizer:
             {"params": parameters, "lr": lr, "peak": lr, "weight_decay": decay}
             for (lr, decay), parameters in groups.items()
         ]
-        if settings.optimizer == "sgd":
-            self.torch: torch.optim.Optimizer = torch.optim.SGD(param_groups, momentum=0.9)
-        else:
-            self.torch = torch.optim.AdamW(
-                param_groups,
-                betas=(settings.adam_beta1, settings.adam_beta2),
-                eps=settings.adam_epsilon,
-                fused=fused,
-            )
+        self.torch = make_optimizer(param_groups, settings, fused)
 
     def _kind(self, name: str, parameter: nn.Parameter) -> tuple[float, float]:
         """(peak learning rate, weight decay) of a parameter."""
@@ -59,7 +65,12 @@ class StepOptimizer:
         )
 
     def parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.torch.param_groups for p in group["params"]]
+        """All stepped parameters, by name.
+
+        The order decides how the global gradient norm rounds. torch's own order depends on when a
+        parameter came in, which differs between a run that went on and one that was resumed.
+        """
+        return sorted(self._names, key=self._names.__getitem__)
 
     def set_factor(self, factor: float) -> None:
         """Set every group's learning rate to its peak times `factor`."""

@@ -133,7 +133,7 @@ def _announce(session: Session) -> None:
             ev.Warned(message=f"a damaged checkpoint was skipped: {skipped}"),
         )
     if session.start_step == 0:
-        for note in [*session.data.notes]:
+        for note in [*session.data.notes, *session.batches.notes]:
             session.emit(0, ev.Warned(message=note))
 
 

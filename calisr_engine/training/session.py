@@ -38,7 +38,7 @@ from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.determinism import restore_rng, seed_everything
 from calisr_engine.training.device import autocast_for, choose_device, make_accelerator
 from calisr_engine.training.evaluate import Predictions, predict
-from calisr_engine.training.optim import StepOptimizer
+from calisr_engine.training.optim import StepOptimizer, make_optimizer
 from calisr_engine.training.schedule import StepPlan, learning_rate_factor
 from calisr_engine.training.switch import Phases
 
@@ -123,6 +123,14 @@ class Session:
             first = next(iter(self.batches.validation_names()))
             metrics[self.metric] = metrics[f"{first}/{self.metric}"]
         return metrics, first_loss
+
+    def score_notes(self) -> list[str]:
+        """Why some metrics of the newest evaluation say nothing; empty as a rule."""
+        return [
+            note
+            for name, logits in self.validation_logits.items()
+            for note in self.data.score_notes(name, logits)
+        ]
 
     def predict(self, split: str, name: str) -> Predictions:
         batches, count = self.batches.evaluation(split, name)
@@ -263,6 +271,10 @@ def prepare(
             total_steps=plan.total_steps,
             gradient_batches=gradient_batches,
             forward_loss=forward_loss,
+            rate_factor=lambda step: learning_rate_factor(
+                step - 1, plan.total_steps, training.warmup_ratio, training.schedule
+            ),
+            new_optimizer=lambda groups: make_optimizer(groups, training, fused=False),
             resuming=dry or checkpoint is not None,
         ),
     )

@@ -57,7 +57,7 @@ class Phases:
         self._names = {p: n for n, p in model.named_parameters(remove_duplicate=False)}
         uncovered = [t.weight for t in targets if t.name not in attachment.forms]
         self._with_last = list(attachment.frozen_at_last)
-        frees_embeddings = settings.embeddings == "freeze" and (
+        frees_embeddings = settings.embeddings != "train" and (
             settings.elsewhere == "frozen" or not uncovered
         )
         if attachment.has_light_phase:
@@ -69,6 +69,12 @@ class Phases:
         self._own = {p for form in attachment.forms.values() for p in [*form.core(), *form.extra()]}
         # Working copies carry gradients for a form but are never stepped themselves.
         self._working = {form.weight for form in attachment.forms.values()} - self._own
+        self._frozen: set[nn.Parameter] = set()
+        grouped = {form for forms in self.groups.values() for form in forms}
+        # Forms outside all groups (MPO embeddings) follow the last group.
+        self._followers = [f for f in attachment.forms.values() if f not in grouped]
+        following = {p for f in self._followers for p in [f.weight, *f.core(), *f.extra()]}
+        self._with_last = [p for p in self._with_last if p not in following]
         for parameter in attachment.never_trained:
             parameter.requires_grad_(False)
 
@@ -143,19 +149,31 @@ class Phases:
         before = self.trainable()
         frozen: list[nn.Parameter] = []
         moves: list[StateMove] = []
-        for form in self.groups[group]:
+        added: list[nn.Parameter] = []
+        left: list[nn.Parameter] = []
+        forms = list(self.groups[group])
+        if self.attachment.before_switch is not None and optimizer is not None:
+            self.attachment.before_switch(forms)
+        self.changes.append(PhaseChange(group, step, why))
+        if self.lft_complete:
+            forms += self._followers
+        for form in forms:
             result = form.switch()
             form.phase = "lft"
             frozen += result.frozen
             moves += result.moves
-        self.changes.append(PhaseChange(group, step, why))
+            added += result.added
+            left += result.left
+        self._frozen |= set(frozen)
         if self.lft_complete:
             frozen += self._with_last
         freed = 0
-        self._own |= {p for form in self.groups[group] for p in [*form.core(), *form.extra()]}
-        self._working = {form.weight for form in self.attachment.forms.values()} - {
-            p for form in self.attachment.forms.values() for p in form.trainable()
-        }
+        self._own |= {p for form in forms for p in [*form.core(), *form.extra()]}
+        self._working = (
+            {form.weight for form in self.attachment.forms.values()}
+            - {p for form in self.attachment.forms.values() for p in form.trainable()}
+            - self._frozen
+        )
         for parameter in frozen:
             if parameter not in self._working:
                 parameter.requires_grad_(False)
@@ -163,6 +181,8 @@ class Phases:
             self._names = {p: n for n, p in self.model.named_parameters(remove_duplicate=False)}
             for move in moves:
                 optimizer.move(move, self._names[move.target])
+            for parameter in added:
+                optimizer.add(self._names[parameter], parameter)
             sources = [move.source for move in moves]
-            freed = optimizer.drop([*frozen, *sources])
+            freed = optimizer.drop([*frozen, *sources, *left])
         return SwitchResult(before, self.trainable(), freed)

@@ -82,6 +82,8 @@ def run(
         "output.dir": output_dir,
     }
     resolved = _load(name_or_file, sets or [], overrides)
+    for warning in resolved.warnings:
+        say(f"note: {warning}")
     if dry_run:
         return _dry_run(resolved, as_json)
     from calisr_engine.runs.create import create_run

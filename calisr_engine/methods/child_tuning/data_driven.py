@@ -186,6 +186,19 @@ class ChildTuningDMethod(Method):
                 attachment.rules,
                 context.lft_learning_rate,
             )
+        if settings.refresh_at_switch:
+
+            def refresh(forms: list[TargetForm]) -> None:
+                """New masks from the present weights, among the matrices that switch now."""
+                children = [form for form in forms if isinstance(form, ChildForm)]
+                information = fisher_information(
+                    model, [form.target for form in children], settings.fisher_examples, context
+                )
+                threshold = fisher_threshold(information, settings.p)
+                for form in children:
+                    form.load_state({"mask": information[form.target.name] >= threshold})
+
+            attachment.before_switch = refresh
         return attachment
 
 

@@ -120,6 +120,7 @@ class DiffPruningMethod(Method):
                 f"diff pruning keeps {settings.target_share:.2%} of the differences after step "
                 f"{prune_step}; metrics from before it are those of a model that is not sparse"
             ],
+            counts_from=prune_step,
             prune_step=prune_step,
             target_share=settings.target_share,
             sparsity_penalty=settings.sparsity_penalty,

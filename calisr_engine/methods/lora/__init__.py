@@ -18,8 +18,10 @@ from calisr_engine.methods.base import (
     Attachment,
     Method,
     ParameterRule,
+    Phase,
     Switched,
     TargetForm,
+    shadow_step,
 )
 from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target, head_parameters
@@ -60,6 +62,63 @@ class LoraForm(TargetForm):
 
     def switch(self) -> Switched:
         return Switched(frozen=(self.weight,))
+
+
+class ShadowLoraForm(LoraForm):
+    """Plain full fine-tuning of W until the switch; the factors wait, and train from then on.
+
+    W_LFT of a sample is the old W plus the update of the waiting pair (B zero) after one trial step
+    with the gradient that it would have had. The pair itself does not move.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        a: nn.Parameter,
+        b: nn.Parameter,
+        scale: float,
+        context: AttachContext,
+    ) -> None:
+        super().__init__(target, a, b, scale)
+        self._context = context
+        self._step = 0
+        self._tried: Tensor | None = None
+
+    def begin_step(self, step: int) -> None:
+        self._step = step
+
+    def trainable(self) -> list[nn.Parameter]:
+        return [self.weight] if self.phase == "fft" else [self.a, self.b]
+
+    def trainable_count(self, phase: Phase) -> int:
+        return sum(p.numel() for p in ([self.weight] if phase == "fft" else [self.a, self.b]))
+
+    def remember(self) -> None:
+        super().remember()
+        gradient = self.weight.grad
+        assert gradient is not None
+        a, b = self.a.detach(), self.b.detach()
+        rule = ParameterRule(learning_rate=self._context.lft_learning_rate)
+        a, b = shadow_step(
+            self._context,
+            self._step,
+            [a, b],
+            [self.scale * (b.T @ gradient), self.scale * (gradient @ a.T)],
+            [rule, rule],
+        )
+        self._tried = self.scale * (b.double() @ a.double())
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        assert self._before is not None
+        assert self._tried is not None
+        result = self._before.double() + self._tried, self.weight.detach().double()
+        self._before = self._tried = None
+        return result
+
+    def switch(self) -> Switched:
+        for factor in (self.a, self.b):
+            factor.requires_grad_(True)
+        return Switched(frozen=(self.weight,), added=(self.a, self.b))
 
 
 class LoraAttachment(Attachment):
@@ -116,9 +175,15 @@ class LoraMethod(Method):
             with torch.no_grad():
                 a.copy_(start)
                 b.zero_()
-            a.requires_grad_(True)
-            b.requires_grad_(True)
-            forms[target.name] = LoraForm(target, a, b, settings.alpha / settings.rank)
+            shadow = settings.parametrisation == "shadow"
+            a.requires_grad_(not shadow)
+            b.requires_grad_(not shadow)
+            scale = settings.alpha / settings.rank
+            forms[target.name] = (
+                ShadowLoraForm(target, a, b, scale, context)
+                if shadow
+                else LoraForm(target, a, b, scale)
+            )
             if context.lft_learning_rate is not None:
                 for parameter in (a, b):
                     rules[parameter] = ParameterRule(learning_rate=context.lft_learning_rate)

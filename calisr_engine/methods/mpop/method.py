@@ -20,16 +20,30 @@ from calisr_engine.methods.base import (
     Attachment,
     Method,
     ParameterRule,
+    Phase,
     Switched,
     TargetForm,
+    shadow_step,
 )
-from calisr_engine.methods.mpop.shapes import central_index, factorise_matrix
+from calisr_engine.methods.mpop.shapes import bond_dimensions, central_index, factorise_matrix
 from calisr_engine.methods.mpop.tensors import contract, decompose
 from calisr_engine.methods.registry import register
-from calisr_engine.models.components import Target
+from calisr_engine.models.components import Target, word_embeddings
 
 DEFAULT_LR_RATIO = 0.14
 """2.8e-6 beside 2e-5, the learning rates of the reference runs."""
+
+
+def relative_distance(rebuilt: Tensor, weight: Tensor) -> float:
+    """||rebuilt - weight||_F / ||weight||_F, for float64 matrices."""
+    return float((rebuilt - weight).norm() / weight.norm().clamp_min(1e-300))
+
+
+def truncation(weight: Tensor, bond: int) -> float:
+    """Relative error that capping the bonds of `weight` makes."""
+    rows, columns = factorise_matrix(*weight.shape)
+    dense = weight.detach().double()
+    return relative_distance(contract(decompose(dense.cpu(), rows, columns, bond)), dense.cpu())
 
 
 class MpoForm(TargetForm):
@@ -49,8 +63,7 @@ class MpoForm(TargetForm):
         self._before: Tensor | None = None
         self.error = 0.0
         if bond is not None:
-            before = weight.double()
-            self.error = float((self.effective() - before).norm() / before.norm().clamp_min(1e-300))
+            self.error = relative_distance(self.effective(), weight.double())
         self.push()
         self._graph = None
 
@@ -102,6 +115,92 @@ class MpoForm(TargetForm):
         return Switched(frozen=(self.central,))
 
 
+class LateMpoForm(TargetForm):
+    """Dense full fine-tuning of W until the switch, which decomposes it.
+
+    W_LFT of a sample is the old W, decomposed, with the auxiliary tensors after one trial step of a
+    fresh optimizer. Costs a decomposition of every matrix at each sample.
+    """
+
+    def __init__(
+        self, target: Target, bond: int | None, rule: ParameterRule, context: AttachContext
+    ) -> None:
+        super().__init__(target)
+        self._bond, self._rule, self._context = bond, rule, context
+        self._rules: dict[nn.Parameter, ParameterRule] = {}
+        self._step = 0
+        self._mpo: MpoForm | None = None
+        self._tried: Tensor | None = None
+        rows, columns = factorise_matrix(*target.weight.shape)
+        bonds = bond_dimensions(rows, columns, bond)
+        sizes = [
+            left * i * j * right
+            for left, i, j, right in zip(bonds[:-1], rows, columns, bonds[1:], strict=True)
+        ]
+        self._auxiliary = sum(sizes) - sizes[central_index(len(sizes))]
+
+    def give_rules_to(self, rules: dict[nn.Parameter, ParameterRule]) -> None:
+        """Where the tensors' learning rate is to be noted once they exist."""
+        self._rules = rules
+
+    def begin_step(self, step: int) -> None:
+        self._step = step
+
+    def core(self) -> list[nn.Parameter]:
+        return [] if self._mpo is None else self._mpo.core()
+
+    def extra(self) -> list[nn.Parameter]:
+        return [self.weight] if self._mpo is None else self._mpo.extra()
+
+    def trainable_count(self, phase: Phase) -> int:
+        return self.weight.numel() if phase == "fft" else self._auxiliary
+
+    def pull(self) -> None:
+        if self._mpo is not None:
+            self._mpo.pull()
+
+    def push(self) -> None:
+        if self._mpo is not None:
+            self._mpo.push()
+
+    def remember(self) -> None:
+        gradient = self.weight.grad
+        assert gradient is not None
+        weight = self.weight.detach()
+        rows, columns = factorise_matrix(*weight.shape)
+        pieces = [
+            piece.to(weight.device, weight.dtype).requires_grad_(True)
+            for piece in decompose(weight.cpu(), rows, columns, self._bond)
+        ]
+        central = central_index(len(pieces))
+        auxiliary = [piece for i, piece in enumerate(pieces) if i != central]
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(contract(pieces), auxiliary, gradient)
+        stepped = shadow_step(
+            self._context, self._step, auxiliary, list(gradients), [self._rule] * len(auxiliary)
+        )
+        stepped.insert(central, pieces[central].detach())
+        self._tried = contract([piece.double() for piece in stepped])
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        assert self._tried is not None
+        result = self._tried, self.weight.detach().double()
+        self._tried = None
+        return result
+
+    def effective(self) -> Tensor:
+        return self.weight.detach().double() if self._mpo is None else self._mpo.effective()
+
+    def switch(self) -> Switched:
+        self._mpo = MpoForm(self.target, self._bond)
+        self._rules.update(dict.fromkeys(self._mpo.tensors, self._rule))
+        self._mpo.central.requires_grad_(False)
+        # The dense weight goes on as the working copy, but is stepped no more.
+        return Switched(
+            frozen=(self._mpo.central,), added=tuple(self._mpo.core()), left=(self.weight,)
+        )
+
+
 class MpopMethod(Method):
     name = "mpop"
     settings_type = Mpop
@@ -109,16 +208,27 @@ class MpopMethod(Method):
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Mpop, context: AttachContext
     ) -> Attachment:
-        forms = {target.name: MpoForm(target, settings.bond) for target in targets}
         rate = settings.mpo_lr or context.lft_learning_rate
         rule = ParameterRule(rate or DEFAULT_LR_RATIO * context.learning_rate, weight_decay=0.0)
-        attachment = Attachment(
-            model,
-            dict(forms),
-            rules={p: rule for form in forms.values() for p in form.tensors},
-        )
+        forms: dict[str, TargetForm] = {}
+        rules: dict[nn.Parameter, ParameterRule] = {}
+        for target in targets:
+            if settings.parametrisation == "at_switch":
+                late = LateMpoForm(target, settings.bond, rule, context)
+                late.give_rules_to(rules)
+                forms[target.name] = late
+            else:
+                forms[target.name] = MpoForm(target, settings.bond)
+        if settings.embeddings == "mpo":
+            words = word_embeddings(model)
+            forms[words.name] = MpoForm(words, settings.bond)
+        early = [form for form in forms.values() if isinstance(form, MpoForm)]
+        rules.update({p: rule for form in early for p in form.tensors})
+        attachment = Attachment(model, forms, rules=rules)
         if settings.bond is not None:
-            errors = [form.error for form in forms.values()]
+            errors = [form.error for form in early] or [
+                truncation(target.weight, settings.bond) for target in targets
+            ]
             attachment.notes.append(
                 f"MPO bond capped at {settings.bond}: relative reconstruction error "
                 f"{sum(errors) / len(errors):.3f} on average, {max(errors):.3f} at most"
