@@ -115,6 +115,7 @@ def main() -> None:
             killed = settings(method, root, f"{method}-killed")
             kills: dict[str, int] = {"time": 0, "checkpoint": 0, "switch": 0}
             done = 0
+            finished: list[Path] = []
             while done < arguments.kills:
                 kind = rng.choice(["time", "time", "checkpoint", "switch"])
                 process = worker(killed)
@@ -124,9 +125,10 @@ def main() -> None:
                 if process.poll() is not None:
                     assert process.returncode == 0, process.returncode
                     if done < arguments.kills:  # ended before the kill: begin a new run
+                        finished.append(killed)
                         compare = facts(killed)
                         all_equal &= equal(expected, compare)
-                        killed = settings(method, root, f"{method}-killed-{done}")
+                        killed = settings(method, root, f"{method}-killed-{len(finished)}")
                     continue
                 process.kill()
                 process.wait()

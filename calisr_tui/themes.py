@@ -7,33 +7,6 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-ROLES = (
-    "fft",
-    "lft",
-    "loss",
-    "raw",
-    "metric",
-    "share",
-    "load",
-    "axis",
-    "mark",
-    "cursor",
-    "good",
-    "bad",
-    "warn",
-    "dim",
-    "strong",
-    "run1",
-    "run2",
-    "run3",
-    "run4",
-    "run5",
-    "run6",
-    "run7",
-    "run8",
-)
-"""What has a colour of its own in charts, tables and the timeline."""
-
 _DARK = {
     "row": "on #26334d",
     "fft": "#f2a65a",

@@ -5,20 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.config.schema import TaskSettings
+from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.store import new_run_dir
+from calisr_engine.tasks import glue
 
 
 def create_run(resolved: ResolvedConfig, output_dir: Path | None = None) -> Path:
     """Make the directory of a new run, with its settings and the first line of its log.
 
     Raises:
-        ConfigError: the output folder cannot be written.
+        ConfigError: there is no such task, or the output folder cannot be written.
         LockedError: a run of that name exists.
     """
     config = resolved.config
+    _check_task(config.task)
     root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config)
     paths = RunPaths(run_dir)
@@ -33,3 +37,13 @@ def create_run(resolved: ResolvedConfig, output_dir: Path | None = None) -> Path
             ),
         )
     return run_dir
+
+
+def _check_task(task: TaskSettings) -> None:
+    """Refuse an unknown task before anything is made; own files may have any name."""
+    if task.train_file is not None or glue.plain(task.name) == "demo":
+        return
+    try:
+        glue.find(task.name)
+    except NotFoundError as error:
+        raise ConfigError(f"task.name: {error.message}", error.hint) from error

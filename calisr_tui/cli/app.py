@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError
@@ -27,6 +26,9 @@ inspect_runs.add_to(app)
 listings.add_to(app)
 
 _DEBUG = {"on": False}
+
+# typer carries a click of its own and exports only some of its exceptions.
+_UsageMistake: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def _print_version(wanted: bool) -> None:
@@ -65,9 +67,9 @@ def run_command_line(arguments: list[str]) -> int:
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
+    except typer.Abort:
         return EXIT_INTERRUPTED
-    except click.ClickException as error:
+    except _UsageMistake as error:
         error.show()
         return error.exit_code
     except CalisrError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +20,17 @@ def describe(view: RunView, run_dir: Path) -> str:
     """The whole text of `calisr show`."""
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
     blocks = [_facts(view, run_dir)]
+    marks = sorted({group.switch.step for group in view.groups.values() if group.switch})
     if view.groups and view.total_steps:
         blocks.append(timeline(view, width))
     if len(view.trainable_share) > 1:
         share = Series([*view.trainable_share.x], [100 * y for y in view.trainable_share.y])
         share.add(view.step, share.y[-1])
-        blocks.append(chart("trainable parameters, % of the dense model", share, width, 10))
+        blocks.append(
+            chart("trainable parameters, % of the dense model", "share", share, marks, width, 10)
+        )
     if len(view.loss) > 1:
-        blocks.append(chart("training loss", view.loss, width, 12))
+        blocks.append(chart("training loss", "loss", view.loss, marks, width, 12))
     return "\n\n".join(blocks)
 
 
@@ -83,20 +84,25 @@ def timeline(view: RunView, width: int) -> str:
     return "\n".join(lines)
 
 
-def chart(title: str, series: Series, width: int, height: int) -> str:
-    """A line chart by plotext; colour only on a terminal that wants it."""
-    import plotext
+STYLES = {"loss": "cyan", "share": "green", "axis": "dim", "dim": "dim", "mark": "yellow"}
 
-    figure = plotext.figure()
-    figure.clear()
-    figure.size(width, height)
-    step = max(1, len(series) // (2 * width))
-    figure.draw(figure.line(series.x[::step], series.y[::step]))
-    figure.title(title)
-    text = str(figure.build())
-    if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
-        text = str(plotext.uncolorize(text))
-    return text.rstrip("\n")
+
+def chart(
+    title: str, role: str, series: Series, marks: Sequence[int], width: int, rows: int
+) -> str:
+    """A line chart by plotext; colour only on a terminal that wants it."""
+    from rich.console import Console
+
+    from calisr_tui.drawing import Line, Plot, draw, thinned
+    from calisr_tui.roles import ROLES
+
+    line = thinned(Line(tuple(series.x), tuple(series.y), role), 2 * width)
+    plot = Plot((line,), marks=tuple(float(mark) for mark in marks))
+    text = draw(plot, width, rows, {name: STYLES.get(name, "") for name in ROLES})
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(text)
+    return f"{title}\n{captured.get().rstrip()}"
 
 
 def comparison(

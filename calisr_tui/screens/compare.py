@@ -18,9 +18,10 @@ from textual.widgets import Footer, Static
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
 from calisr_tui import words
+from calisr_tui.drawing import Line, Plot, smooth
 from calisr_tui.screens.dialogs import Choice, Picking
 from calisr_tui.themes import colours
-from calisr_tui.widgets.chart import Chart, Line, Plot, smooth
+from calisr_tui.widgets.chart import Chart
 
 if TYPE_CHECKING:
     from calisr_tui.app import CalisrApp

@@ -13,8 +13,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
+from calisr_tui.drawing import tick_label, ticks
 from calisr_tui.themes import colours
-from calisr_tui.widgets.chart import tick_label, ticks
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
 

@@ -1,0 +1,27 @@
+"""What has a colour of its own in charts, tables and the timeline."""
+
+ROLES = (
+    "fft",
+    "lft",
+    "loss",
+    "raw",
+    "metric",
+    "share",
+    "load",
+    "axis",
+    "mark",
+    "cursor",
+    "good",
+    "bad",
+    "warn",
+    "dim",
+    "strong",
+    "run1",
+    "run2",
+    "run3",
+    "run4",
+    "run5",
+    "run6",
+    "run7",
+    "run8",
+)
