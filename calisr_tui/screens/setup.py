@@ -78,7 +78,7 @@ class SetupScreen(Screen[None]):
             with VerticalScroll(id="side", classes="box") as side:
                 side.border_title = "This run"
                 yield Static(id="summary")
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
         self._resolve()
@@ -271,7 +271,9 @@ class SetupScreen(Screen[None]):
         counted, estimate = estimates.counts(config), estimates.estimate(config)
         if counted is not None:
             text.append("trainable in FFT  ", "dim")
-            text.append(f"{counted.fft:,} of {counted.total:,}\n")
+            more = counted.fft - counted.total
+            note = f" (the model and {more:,} of the method's own)" if more > 0 else ""
+            text.append(f"{counted.fft:,}{note}\n")
             if counted.lft is not None:
                 text.append("trainable in LFT  ", "dim")
                 text.append(f"{counted.lft:,} ({counted.lft / counted.total:.2%})\n")

@@ -1,0 +1,52 @@
+"""Run directories for the terminal app's tests, made from the recorded run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from calisr_tui.app import EXAMPLE, CalisrApp
+
+
+def copy_runs(root: Path, count: int = 2) -> list[Path]:
+    """`count` finished runs, alike but for name, seed and results."""
+    made = []
+    for number in range(count):
+        folder = root / f"run-{number + 1}"
+        shutil.copytree(EXAMPLE, folder)
+        lines = []
+        for line in (folder / "events.jsonl").read_text().splitlines():
+            record = json.loads(line)
+            record["time"] += 3600 * number
+            if record["type"] == "run_created":
+                record["run_id"] = folder.name
+                record["config"]["training"]["seed"] += number
+            if record["type"] == "evaluated":
+                for key in ("value", "best"):
+                    record[key] -= 0.01 * number
+            lines.append(json.dumps(record))
+        (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+        made.append(folder)
+    return made
+
+
+def make_app(tmp_path: Path, **more: object) -> CalisrApp:
+    more.setdefault("output_dir", Path("runs"))
+    return CalisrApp(config=tmp_path / "keys", preload=False, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `runs/` in it as the current directory, in UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    if hasattr(time, "tzset"):
+        time.tzset()
+    monkeypatch.chdir(tmp_path)
+    copy_runs(tmp_path / "runs")
+    os.environ.pop("NO_COLOR", None)
+    return tmp_path

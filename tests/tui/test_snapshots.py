@@ -1,0 +1,49 @@
+"""Every screen as it looks, in both sizes and two themes.
+
+After a wanted change: pytest tests/tui/test_snapshots.py --snapshot-update
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calisr_tui.app import EXAMPLE
+from tests.tui.example import make_app, workplace
+
+__all__ = ["workplace"]
+
+SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "setup-model": ({}, []),
+    "setup-method": ({}, ["enter", "enter"]),
+    "setup-calibration": ({}, ["enter", "enter", "enter"]),
+    "live": ({"run_dir": Path("runs/run-1")}, []),
+    "replay-end": ({"replay": EXAMPLE}, ["end"]),
+    "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),
+    "runs": ({}, ["f4"]),
+    "compare": ({}, ["f4", "space", "down", "space", "c"]),
+    "help": ({}, ["f1"]),
+}
+
+
+@pytest.mark.parametrize("theme", ["calisr-dark", "calisr-light"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("name", list(SCREENS))
+def test_screen(
+    name: str, size: tuple[int, int], theme: str, workplace: Path, snap_compare: Any
+) -> None:
+    options, keys = SCREENS[name]
+    app = make_app(workplace, **options)
+
+    async def press(pilot: Any) -> None:
+        app.theme = theme
+        await pilot.pause()
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.1)
+        app.clear_notifications()
+        await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=size, run_before=press)
