@@ -178,11 +178,16 @@ class LiveScreen(Screen[None]):
         )
         strip.update(shown)
 
+    @property
+    def _composed(self) -> bool:
+        """Whether the panes are there: a late timer may come while they are being removed."""
+        return self._ready and bool(self.query(StatusLine))
+
     # Drawing -------------------------------------------------------------------------------------
 
     def on_tick(self, elapsed: float) -> None:
         """Called by the app's timer: take in what is new, redraw what changed."""
-        if self.feed is None or not self._ready:
+        if self.feed is None or not self._composed:
             return
         changed = self.feed.poll()
         self._notice_failure()
@@ -193,7 +198,7 @@ class LiveScreen(Screen[None]):
 
     def redraw(self) -> None:
         """Give each pane the newest view; each draws only what is new to it."""
-        if self.feed is None or not self._ready:
+        if self.feed is None or not self._composed:
             return
         self._dirty = False
         view = self.view

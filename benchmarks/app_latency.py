@@ -1,0 +1,170 @@
+"""The terminal app while a real run trains in it: key to screen, speed of training, first paint.
+
+    python benchmarks/app_latency.py --out results/app-latency.md
+
+The app runs in a pseudo-terminal, driven by keys like by a person. Latency: the display is frozen
+(so that nothing but a key changes the screen), then a key moves to the next group, and the time
+until the first byte of the new screen is taken. Speed: seconds a step of the same run in the app
+and headless, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pty
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import describe, heading
+
+from calisr_engine.runs import load_view
+
+
+class Terminal:
+    """The app in a pseudo-terminal of 120 x 40."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.began = time.monotonic()
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", COLUMNS="120", LINES="40")
+            os.execvp(sys.executable, [sys.executable, "-m", "calisr_tui", *arguments])
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+
+    def read(self, seconds: float) -> bytes:
+        """What comes within `seconds`; stops at the first piece."""
+        ready, _, _ = select.select([self.fd], [], [], seconds)
+        if not ready:
+            return b""
+        try:
+            return os.read(self.fd, 1 << 16)
+        except OSError:
+            return b""
+
+    def settle(self, quiet: float, limit: float = 20.0) -> bytes:
+        """Read until nothing comes for `quiet` seconds."""
+        end, data = time.monotonic() + limit, b""
+        while time.monotonic() < end:
+            piece = self.read(quiet)
+            if not piece:
+                return data
+            data += piece
+        return data
+
+    def press(self, keys: str) -> None:
+        os.write(self.fd, keys.encode())
+
+    def drain_until(self, condition: Any, limit: float) -> bool:
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            self.read(0.05)
+            if condition():
+                return True
+        return False
+
+    def close(self) -> None:
+        self.press("q")
+        self.drain_until(lambda: os.waitpid(self.pid, os.WNOHANG)[0] != 0, 20)
+
+
+def first_paint(root: Path) -> float:
+    terminal = Terminal(["replay", "--example"])
+    data = b""
+    while b"query" not in data and time.monotonic() - terminal.began < 20:
+        data += terminal.read(0.5)
+    took = time.monotonic() - terminal.began
+    terminal.settle(0.5, 3)
+    terminal.close()
+    return took
+
+
+def in_app(root: Path, keys: int) -> tuple[list[float], float]:
+    """(latencies, seconds a step) of the demo, started by keys alone."""
+    terminal = Terminal(["--output-dir", str(root)])
+    terminal.settle(1.0)
+    for _ in range(5):
+        terminal.press("\r")
+        terminal.settle(0.4, 5)
+    terminal.drain_until(lambda: any(root.glob("*/events.jsonl")), 30)
+    run = next(root.iterdir())
+    terminal.drain_until(lambda: load_view(run).step > 20, 120)
+    latencies: list[float] = []
+    if keys:
+        terminal.press("z")
+        terminal.settle(0.3)
+        for _ in range(keys):
+            if load_view(run).state != "running":
+                break
+            terminal.settle(0.08, 5)
+            began = time.monotonic()
+            terminal.press("g")
+            if terminal.read(2.0):
+                latencies.append(time.monotonic() - began)
+        terminal.press("z")
+    terminal.drain_until(lambda: load_view(run).state not in ("running", "created"), 600)
+    terminal.close()
+    return latencies, seconds_per_step(run)
+
+
+def headless(root: Path) -> float:
+    subprocess.run(
+        [sys.executable, "-m", "calisr_tui", "demo", "--quiet", "--output-dir", str(root)],
+        check=True,
+        capture_output=True,
+    )
+    return seconds_per_step(next(root.iterdir()))
+
+
+def seconds_per_step(run: Path) -> float:
+    summary = load_view(run).summary
+    assert summary is not None, run
+    return float(summary["seconds"] / summary["steps"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=200)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        paints = [first_paint(root) for _ in range(5)]
+        latencies, _ = in_app(root / "latency", arguments.keys)
+        app, alone = [], []
+        for turn in range(arguments.turns):
+            alone.append(headless(root / f"headless-{turn}"))
+            app.append(in_app(root / f"app-{turn}", 0)[1])
+    latencies.sort()
+    slower = [a / b - 1 for a, b in zip(app, alone, strict=True)]
+    text = (
+        heading("The terminal app while a run trains in it", describe(1, [42]))
+        + "\nThe demo (packaged BERT, LoRA, CaliSr-S) on the CPU, one thread, terminal 120 x 40.\n\n"
+        f"- First paint of the recorded run, {len(paints)} starts: median "
+        f"{statistics.median(paints):.2f} s, longest {max(paints):.2f} s.\n"
+        f"- Key press to changed screen, {len(latencies)} keys while it trains: median "
+        f"{statistics.median(latencies) * 1000:.0f} ms, 99th percentile "
+        f"{latencies[min(len(latencies) - 1, int(0.99 * len(latencies)))] * 1000:.0f} ms, longest "
+        f"{latencies[-1] * 1000:.0f} ms.\n"
+        f"- Seconds a step in the app against headless, {len(slower)} turns: "
+        f"{', '.join(f'{s:+.1%}' for s in slower)}; median {statistics.median(slower):+.1%}.\n"
+    )
+    if arguments.out:
+        arguments.out.write_text(text)
+    print(text)
+    print(json.dumps({"app": app, "headless": alone}))
+
+
+if __name__ == "__main__":
+    main()
