@@ -150,7 +150,8 @@ def main() -> None:
     slower = [a / b - 1 for a, b in zip(app, alone, strict=True)]
     text = (
         heading("The terminal app while a run trains in it", describe(1, [42]))
-        + "\nThe demo (packaged BERT, LoRA, CaliSr-S) on the CPU, one thread, terminal 120 x 40.\n\n"
+        + "\nThe demo (packaged BERT, LoRA, CaliSr-S) on the CPU, one thread, terminal "
+        "120 x 40.\n\n"
         f"- First paint of the recorded run, {len(paints)} starts: median "
         f"{statistics.median(paints):.2f} s, longest {max(paints):.2f} s.\n"
         f"- Key press to changed screen, {len(latencies)} keys while it trains: median "
