@@ -222,13 +222,23 @@ def _names_in(folder: Path) -> list[str]:
         files = sorted(folder.rglob("*.toml"))
     except OSError:
         return []
-    found = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+    found = [
+        file.relative_to(folder).with_suffix("").as_posix() for file in files if not is_grid(file)
+    ]
     return [name for name in found if _NAME.fullmatch(name) and not _is_base(name)]
 
 
 def _is_base(name: str) -> bool:
     last = name.rpartition("/")[2]
     return last == "base" or last.startswith("base-")
+
+
+def is_grid(file: Path) -> bool:
+    """Whether a file describes many runs; `calisr grid` takes those."""
+    try:
+        return "\n[grid]" in f"\n{file.read_text(encoding='utf-8-sig')}"
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _comments(text: str) -> tuple[str, str]:

@@ -14,8 +14,12 @@ from calisr_engine.runs.store import new_run_dir
 from calisr_engine.tasks import glue
 
 
-def create_run(resolved: ResolvedConfig, output_dir: Path | None = None) -> Path:
+def create_run(
+    resolved: ResolvedConfig, output_dir: Path | None = None, name: str | None = None
+) -> Path:
     """Make the directory of a new run, with its settings and the first line of its log.
+
+    `output_dir` and `name` stand above what the settings say.
 
     Raises:
         ConfigError: there is no such task, or the output folder cannot be written.
@@ -24,7 +28,7 @@ def create_run(resolved: ResolvedConfig, output_dir: Path | None = None) -> Path
     config = resolved.config
     _check_task(config.task)
     root = output_dir or config.output.dir
-    run_dir = new_run_dir(root, config)
+    run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)
     paths.config.write_text(resolved.to_toml(), encoding="utf-8")
     with EventWriter(paths.events, attempt=0) as writer:

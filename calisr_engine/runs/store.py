@@ -45,14 +45,14 @@ class RunSummary:
     switched: dict[str, int] | None
 
 
-def new_run_dir(root: Path, config: RunConfig) -> Path:
+def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
     """Make the directory of a new run: the name asked for, or one made from the settings.
 
     Raises:
         ConfigError: the folder cannot be written.
         LockedError: a run of the name asked for exists.
     """
-    name = config.output.name
+    name = name or config.output.name
     stem = name or "-".join(
         part.replace("/", "_").replace(" ", "_")
         for part in (

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError
-from calisr_tui.cli import inspect_runs, listings, serve, training
+from calisr_tui.cli import grid, inspect_runs, listings, serve, training
 
 app = typer.Typer(
     name="calisr",
@@ -24,6 +24,7 @@ app = typer.Typer(
 training.add_to(app)
 inspect_runs.add_to(app)
 listings.add_to(app)
+grid.add_to(app)
 serve.add_to(app)
 
 _DEBUG = {"on": False}

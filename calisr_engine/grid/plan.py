@@ -1,0 +1,131 @@
+"""From a grid file to its runs: each with settings, and an id that is a function of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.config.load import ResolvedConfig, load
+from calisr_engine.errors import ConfigError
+from calisr_engine.grid.spec import GridFile, read_grid
+
+NOT_IDENTITY = ("output", "notes")
+"""Sections that do not change what a run computes."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        values: its value on each axis, by dotted key.
+        run_id: name of its run directory.
+        resolved: all its settings.
+    """
+
+    values: dict[str, Any]
+    run_id: str
+    resolved: ResolvedConfig
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """A grid and its runs in order.
+
+    Attributes:
+        folder: where the run directories are.
+        excluded: combinations left out by an `exclude` rule.
+    """
+
+    grid: GridFile
+    file: Path
+    folder: Path
+    cells: tuple[Cell, ...]
+    excluded: int = 0
+
+
+def plan_grid(
+    name_or_file: str | Path,
+    output_dir: Path = Path("runs"),
+    data_dir: Path | None = None,
+    sets: tuple[str, ...] = (),
+) -> GridPlan:
+    """All runs of a grid. `sets` are `key=value` settings for every run, above the file's own.
+
+    Raises:
+        NotFoundError: there is no such grid.
+        ConfigError: the file, or the settings of a run, are wrong.
+    """
+    grid, file = read_grid(name_or_file)
+    folder = output_dir / grid.grid.name
+    base = grid.grid.extends
+    if base is not None and (file.parent / base).is_file():
+        base = str(file.parent / base)
+    cells: list[Cell] = []
+    seen: dict[str, dict[str, Any]] = {}
+    excluded = 0
+    for values in combinations(grid):
+        settings = {**grid.settings, **values}
+        out = False
+        for rule in grid.when:
+            if all(settings.get(key) == wanted for key, wanted in rule.match.items()):
+                settings.update(rule.set)
+                out |= rule.exclude
+        if out:
+            excluded += 1
+            continue
+        if data_dir is not None:
+            settings["task.data_dir"] = data_dir
+        settings["output.dir"] = folder
+        try:
+            resolved = load(base, sets, settings, given_by=str(file))
+        except ConfigError as error:
+            raise ConfigError(
+                f"{file}: the run {_words(values)}: {error.message}", error.hint
+            ) from (error)
+        run_id = identity(values, resolved)
+        if run_id in seen:
+            raise ConfigError(
+                f"{file}: the runs {_words(seen[run_id])} and {_words(values)} are the same run",
+                "remove one of the values, or a `when` rule that makes them equal",
+            )
+        seen[run_id] = values
+        cells.append(Cell(values, run_id, resolved))
+    return GridPlan(grid, file, folder, tuple(cells), excluded)
+
+
+def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
+    """Every combination of the axes, the last axis fastest; zipped lists count as one axis."""
+    axes: list[list[dict[str, Any]]] = []
+    for table in grid.zip:
+        axes.append(
+            [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        )
+    for key, values in grid.axes.items():
+        axes.append([{key: value} for value in values])
+    for parts in itertools.product(*axes):
+        merged: dict[str, Any] = {}
+        for part in parts:
+            merged.update(part)
+        yield merged
+
+
+def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
+    """A readable name and a hash of everything that decides the run's result."""
+    content = resolved.config.model_dump(mode="json")
+    for key in NOT_IDENTITY:
+        content.pop(key, None)
+    content["task"].pop("data_dir", None)  # where the data lies does not change it
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
+    return f"{'-'.join(words)[:80]}-{digest}"
+
+
+def _words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

@@ -1,0 +1,223 @@
+"""Commands for many runs at once: grid plan, run, status, cancel; and report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from calisr_engine.errors import ConfigError
+from calisr_tui.cli.options import Json, OutputDir, print_json, say
+
+if TYPE_CHECKING:
+    from calisr_engine.grid import Cell, GridPlan
+
+GridArgument = Annotated[
+    str, typer.Argument(metavar="GRID", help="A grid file, or the name of one that ships.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one setting of every run."),
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with the official GLUE files.")
+]
+
+grid_app = typer.Typer(
+    help="Many runs from one file: every combination of the values on its axes.",
+    no_args_is_help=True,
+    epilog="Example: calisr grid run small/table2 --data-dir GLUE --jobs 2",
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    grid_app.command("plan", epilog="Example: calisr grid plan paper/table2")(plan)
+    grid_app.command("run", epilog="Example: calisr grid run my-grid.toml --jobs 2")(run)
+    grid_app.command("status", epilog="Example: calisr grid status small/table2")(status)
+    grid_app.command("cancel", epilog="Example: calisr grid cancel small/table2")(cancel)
+    app.add_typer(grid_app, name="grid")
+    app.command("report", epilog="Example: calisr report small/table2 --format latex")(report)
+
+
+def plan(
+    name: GridArgument,
+    sets: Sets = None,
+    data_dir: DataDir = None,
+    output_dir: OutputDir = Path("runs"),
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Estimate the time from a few measured steps.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the runs of a grid and what is left to do; train nothing."""
+    planned = _plan(name, output_dir, data_dir, sets)
+    _show_plan(planned, probe, as_json)
+
+
+def run(
+    name: GridArgument,
+    sets: Sets = None,
+    data_dir: DataDir = None,
+    output_dir: OutputDir = Path("runs"),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")] = 1,
+    devices: Annotated[
+        str | None, typer.Option(help="CUDA devices, such as 0,1; each takes jobs / devices runs.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of each run; none shares the cores.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local or an address."),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one).")
+    ] = 0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Begin runs again that failed before.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Like `grid plan`.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: estimate time.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Train every run that is not complete; run it again to go on after any interruption."""
+    from calisr_engine.grid.executors import Executor, LocalExecutor, RayExecutor
+    from calisr_engine.grid.schedule import read_state, run_grid
+
+    planned = _plan(name, output_dir, data_dir, sets)
+    if dry_run:
+        _show_plan(planned, probe, as_json)
+        return 0
+    counts = read_state(planned).counts(planned)
+    done, total = counts["completed"], len(planned.cells)
+    say(f"{planned.grid.grid.name}: {total} runs in {planned.folder}, {done} complete")
+    executor: Executor
+    if ray is not None:
+        executor = RayExecutor(ray, gpus=gpus)
+    else:
+        executor = LocalExecutor(jobs, tuple(devices.split(",")) if devices else (), threads)
+
+    def on_change(cell: Cell, what: str) -> None:
+        nonlocal done
+        done += what == "completed"
+        say(f"[{done}/{total}] {what}: {cell.run_id}")
+
+    try:
+        result = run_grid(planned, executor, retry_failed, on_change)
+    except KeyboardInterrupt:
+        say("asking the runs to stop and save ...")
+        executor.stop()
+        executor.close()
+        say("go on with the same command")
+        raise
+    executor.close()
+    if as_json:
+        print_json(dict(read_state(planned).counts(planned)))
+    else:
+        print(planned.folder)
+        say(f"the table: calisr report {name} --output-dir {output_dir}")
+    return result
+
+
+def status(name: GridArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
+    """How many runs are complete, in training, failed, waiting."""
+    from calisr_engine.grid.schedule import read_state
+
+    planned = _plan(name, output_dir, None, None)
+    state = read_state(planned)
+    counts = state.counts(planned)
+    if as_json:
+        print_json({"counts": dict(counts), "folder": str(planned.folder)})
+        return
+    print(f"{planned.grid.grid.name}: {len(planned.cells)} runs in {planned.folder}")
+    for word, count in counts.most_common():
+        print(f"  {word:<12}{count}")
+    for cell in planned.cells:
+        summary = state.runs.get(cell.run_id)
+        if summary is not None and summary.state in ("running", "failed", "interrupted"):
+            print(f"  {summary.state}: {cell.run_id} step {summary.step}/{summary.total_steps}")
+
+
+def cancel(name: GridArgument, output_dir: OutputDir = Path("runs")) -> None:
+    """Ask the runs of a grid to stop and save; `grid run` goes on with them later."""
+    from calisr_engine.grid.schedule import cancel as ask
+
+    asked = ask(_plan(name, output_dir, None, None))
+    say(f"asked {asked} runs to stop and save")
+
+
+def report(
+    name: GridArgument,
+    output_dir: OutputDir = Path("runs"),
+    style: Annotated[
+        str, typer.Option("--format", "-f", help="text, markdown, latex, csv or json.")
+    ] = "text",
+    against: Annotated[
+        str | None, typer.Option(help="Compare every row with this one (its label).")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="best or last evaluation of a run; the grid's own if none.")
+    ] = None,
+) -> None:
+    """The table of a grid: mean and spread over seeds, paired tests, the paper's figures."""
+    from dataclasses import replace
+
+    from calisr_engine.grid.report import FORMATS, make_report
+
+    if style not in FORMATS:
+        raise ConfigError(f"--format: {style!r} is not one of {', '.join(FORMATS)}")
+    planned = _plan(name, output_dir, None, None)
+    if policy is not None:
+        if policy not in ("best", "last"):
+            raise ConfigError(f"--policy: {policy!r} is not best or last")
+        head = planned.grid.grid.model_copy(update={"policy": policy})
+        planned = replace(planned, grid=planned.grid.model_copy(update={"grid": head}))
+    sys.stdout.write(make_report(planned, against).render(style))
+
+
+def _plan(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> GridPlan:
+    from calisr_engine.grid import plan_grid
+
+    return plan_grid(name, output_dir, data_dir, tuple(sets or ()))
+
+
+def _show_plan(planned: GridPlan, probe: bool, as_json: bool) -> None:
+    from calisr_engine.grid.schedule import read_state
+
+    state = read_state(planned)
+    counts = state.counts(planned)
+    waiting = [
+        cell
+        for cell in planned.cells
+        if cell.run_id not in state.runs or state.runs[cell.run_id].state != "completed"
+    ]
+    seconds = None
+    if probe and waiting:
+        from calisr_engine.grid.probe import estimate_seconds
+
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        seconds = estimate_seconds(planned, waiting)
+    if as_json:
+        print_json(
+            {
+                "name": planned.grid.grid.name,
+                "folder": str(planned.folder),
+                "counts": dict(counts),
+                "excluded": planned.excluded,
+                "seconds_one_by_one": seconds,
+                "runs": [{"id": cell.run_id, **cell.values} for cell in planned.cells],
+            }
+        )
+        return
+    for cell in planned.cells:
+        word = state.runs[cell.run_id].state if cell.run_id in state.runs else "waiting"
+        print(f"{word:<12} {cell.run_id}")
+    say(
+        f"{len(planned.cells)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
+        f"{planned.excluded} excluded) in {planned.folder}"
+    )
+    if seconds is not None:
+        say(f"about {seconds / 60:.0f} min one after the other, from a few steps of each kind")
