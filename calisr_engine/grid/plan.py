@@ -64,22 +64,22 @@ def plan_grid(
     """
     grid, file = read_grid(name_or_file)
     folder = output_dir / grid.grid.name
-    base = grid.grid.extends
-    if base is not None and (file.parent / base).is_file():
-        base = str(file.parent / base)
     cells: list[Cell] = []
     seen: dict[str, dict[str, Any]] = {}
     excluded = 0
     for values in combinations(grid):
         settings = {**grid.settings, **values}
-        out = False
+        out, base = False, grid.grid.extends
         for rule in grid.when:
             if all(settings.get(key) == wanted for key, wanted in rule.match.items()):
                 settings.update(rule.set)
                 out |= rule.exclude
+                base = rule.extends or base
         if out:
             excluded += 1
             continue
+        if base is not None and (file.parent / base).is_file():
+            base = str(file.parent / base)
         if data_dir is not None:
             settings["task.data_dir"] = data_dir
         settings["output.dir"] = folder

@@ -145,9 +145,8 @@ class Report:
         lines = [f"| {' | '.join(line)} |" for line in body]
         rule = "|" + "---|" * len(head)
         notes = " ".join(self._notes())
-        return "\n".join(
-            [f"# {self.title}", "", f"| {' | '.join(head)} |", rule, *lines, "", notes, ""]
-        )
+        top = f"| {' | '.join(head)} |"
+        return "\n".join([f"# {self.title}", "", top, rule, *lines, "", notes, ""])
 
     def _latex(self) -> str:
         def escape(text: str) -> str:

@@ -43,9 +43,10 @@ class GridHead(_Strict):
 
 
 class When(_Strict):
-    """A rule for the runs that match: settings to change, or `exclude`."""
+    """A rule for the runs that match: settings to change, another file to extend, or `exclude`."""
 
     match: dict[str, Any]
+    extends: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     exclude: bool = False
 
