@@ -38,7 +38,7 @@ CHOICE_KEYS = {
 VARIANTS = {
     "off": "no calibration: the method as it is",
     "S": "each of the six components switches by itself",
-    "S3": "three groups: attention in, attention out, feed-forward",
+    "S3": "three groups: attention, and the two feed-forward matrices",
     "D": "one score and one switch for the whole model",
 }
 
