@@ -86,9 +86,8 @@ def plan_grid(
         try:
             resolved = load(base, sets, settings, given_by=str(file))
         except ConfigError as error:
-            raise ConfigError(
-                f"{file}: the run {_words(values)}: {error.message}", error.hint
-            ) from (error)
+            message = f"{file}: the run {_words(values)}: {error.message}"
+            raise ConfigError(message, error.hint, error.problems) from error
         run_id = identity(values, resolved)
         if run_id in seen:
             raise ConfigError(
