@@ -1,4 +1,4 @@
-"""Long logs and many runs: opening a log of 100,000 steps, a history of 2,000 runs, a grid of 1,000.
+"""Opening a log of 100,000 steps, a history of 2,000 runs, a grid of 1,000.
 
     python benchmarks/many_runs.py --out results/many-runs.md
 
@@ -84,7 +84,7 @@ def main() -> None:
     lines = log.count(b"\n")
     text = (
         heading("Long logs and many runs", describe(1, []))
-        + f"\n- A log of 100,000 steps, one progress line each: read and folded in {opening:.2f} s.\n"
+        + f"\n- A log of 100,000 steps, a line for each: read and folded in {opening:.2f} s.\n"
         f"- A history of 2,000 runs of {lines} lines each: listed in {first:.2f} s the first time, "
         f"{later:.2f} s with the index.\n"
         f"- A grid of {len(plan.cells)} runs: planned in {planning:.2f} s; state read in "
