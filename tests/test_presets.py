@@ -25,7 +25,10 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", sorted(presets.preset_dir().rglob("*.toml")), ids=lambda p: p.stem)
+RUNS = sorted(p for p in presets.preset_dir().rglob("*.toml") if not presets.is_grid(p))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_every_shipped_file_loads_and_has_a_title(path: Path) -> None:
     name = path.relative_to(presets.preset_dir()).with_suffix("").as_posix()
     info = presets.describe(name)
@@ -185,3 +188,9 @@ def test_constraints_pin_every_direct_dependency() -> None:
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert names == set(pins)
     assert all(re.fullmatch(r"[0-9.]+", version) for version in pins.values())
+
+
+def test_a_grid_is_no_preset_of_one_run() -> None:
+    assert "paper/table2" not in presets.names()
+    with pytest.raises(ConfigError, match="is a grid"):
+        load("paper/table2")

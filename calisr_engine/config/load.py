@@ -84,7 +84,12 @@ def load(
     layers: list[Layer] = []
     unreadable: list[str] = []
     if name_or_file is not None:
-        layers, unreadable = file_layers(*_locate(name_or_file))
+        located = _locate(name_or_file)
+        if presets.is_grid(Path(located[0])):
+            raise ConfigError(
+                f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {base}"
+            )
+        layers, unreadable = file_layers(*located)
     options, malformed = option_layer(sets, overrides, given_by)
     merged = merge([*layers, options], incomplete=bool(unreadable))
     config = None if unreadable else _validate(merged)
