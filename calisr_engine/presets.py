@@ -235,6 +235,8 @@ def _is_base(name: str) -> bool:
 
 def is_grid(file: Path) -> bool:
     """Whether a file describes many runs; `calisr grid` takes those."""
+    if not file.is_file():  # a pipe would wait for a writer
+        return False
     try:
         return "\n[grid]" in f"\n{file.read_text(encoding='utf-8-sig')}"
     except (OSError, UnicodeDecodeError):
