@@ -22,9 +22,10 @@ from calisr_engine.events.log import read_records
 from calisr_engine.runs.layout import RunPaths
 
 ROUNDING = 1e-12
+"""Relative difference under which float64 SVDs themselves cannot tell two stable ranks apart."""
+
 LOGGED = 1e-8
 """Relative difference that a logged stable rank may have: its bounds are far tighter."""
-"""Relative difference under which float64 SVDs themselves cannot tell two stable ranks apart."""
 
 
 @dataclass

@@ -36,8 +36,7 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
         view = load_view(run_dir)
         raise NotFoundError(
             f"{run_dir.name} has no exported model (state: {view.state})",
-            "a run exports its best model when it completes, unless output.export is false or its "
-            "method changes the architecture",
+            "a run exports its best model when it completes, unless output.export is false",
         )
     part = folder.with_name(f"{folder.name}.tmp")
     try:

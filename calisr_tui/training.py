@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calisr_engine.runs.layout import RunPaths
+from calisr_engine.worker_process import start_worker
 
 if TYPE_CHECKING:
     from calisr_engine.engine_thread import EngineThread
@@ -30,16 +28,9 @@ class Training:
 
     def start_detached(self, run_dir: Path) -> None:
         """Train in a process of its own, which goes on when this one ends."""
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        with RunPaths(run_dir).log.open("ab") as log:
-            self.detached[run_dir.resolve()] = subprocess.Popen(
-                [sys.executable, "-m", "calisr_engine.worker", str(run_dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environment,
-            )
+        self.detached[run_dir.resolve()] = start_worker(
+            run_dir, {"PYTHONUNBUFFERED": "1"}, detached=True
+        )
 
     @property
     def running(self) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
 from calisr_engine.errors import UnavailableError
 from calisr_engine.runs import control
+from calisr_engine.worker_process import start_worker
 
 LOST = 75
 """What a run that ended without its own status counts as: stopped, can be resumed."""
@@ -55,19 +55,10 @@ class LocalExecutor:
 
     def submit(self, run_dir: Path) -> None:
         slot = self._slots.pop(0)
-        environment = dict(os.environ)
-        environment.setdefault("OMP_NUM_THREADS", str(self._threads))
+        environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self._threads))}
         if slot is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot
-        with (run_dir / "log.txt").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "calisr_engine.worker", str(run_dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
-        self._running[run_dir] = (process, slot)
+        self._running[run_dir] = (start_worker(run_dir, environment), slot)
 
     def finished(self) -> list[tuple[Path, int]]:
         ended = []
@@ -153,13 +144,6 @@ class RayExecutor:
 
 def train_in_place(run_dir: str) -> int:
     """One run in a process of its own, on whatever node this is called."""
-    with open(os.path.join(run_dir, "log.txt"), "ab") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "calisr_engine.worker", run_dir],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            check=False,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
-        )
-    return done.returncode if done.returncode >= 0 else LOST
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    status = start_worker(Path(run_dir), threads).wait()
+    return status if status >= 0 else LOST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,8 @@ def run_grid(
     """Train every run that is not complete.
 
     Returns:
-        0 all complete, 1 some failed, 75 cancelled before the end.
+        0 all complete, 1 some failed, 75 some neither complete nor failed (cancelled, or lost too
+        often); going on with the grid goes on with those.
 
     Raises:
         LockedError: another process works on this grid.
@@ -68,24 +69,26 @@ def run_grid(
         (plan.folder / CANCEL).unlink(missing_ok=True)
         state = read_state(plan)
         skip = {"completed"} if retry_failed else {"completed", "failed"}
-        waiting = [
+        waiting: deque[Cell] = deque(
             cell
             for cell in plan.cells
             if cell.run_id not in state.runs or state.runs[cell.run_id].state not in skip
-        ]
+        )
+        elsewhere: list[Cell] = []
         by_dir: dict[Path, Cell] = {}
         tries: Counter[str] = Counter()
         cancelled = False
-        while waiting or by_dir:
+        while waiting or elsewhere or by_dir:
             if not cancelled and (plan.folder / CANCEL).exists():
                 cancelled = True
                 waiting.clear()
+                elsewhere.clear()
                 executor.stop()
             while waiting and executor.free():
-                cell = next((c for c in waiting if not _elsewhere(plan, c)), None)
-                if cell is None:  # all that is left is trained by another process
-                    break
-                waiting.remove(cell)
+                cell = waiting.popleft()
+                if _held(plan, cell):
+                    elsewhere.append(cell)
+                    continue
                 run_dir = _ready(plan, cell)
                 by_dir[run_dir] = cell
                 executor.submit(run_dir)
@@ -96,18 +99,24 @@ def run_grid(
                 if status == 0:
                     on_change(cell, "completed")
                 elif status in (EXIT_STOPPED, LOCKED) and not cancelled:
-                    if tries[cell.run_id] < TRIES:
+                    again = tries[cell.run_id] < TRIES
+                    if again:
                         waiting.append(cell)
-                        on_change(cell, "begins again")
+                    on_change(cell, "begins again" if again else f"was lost {TRIES} times")
                 else:
                     on_change(cell, "stopped" if status == EXIT_STOPPED else "failed")
-            waiting = [cell for cell in waiting if not _complete(plan, cell)]
+            for cell in [cell for cell in elsewhere if not _held(plan, cell)]:
+                elsewhere.remove(cell)
+                if store.summarise(plan.folder / cell.run_id).state == "completed":
+                    on_change(cell, "completed")
+                else:
+                    waiting.append(cell)
             time.sleep(POLL_SECONDS)
         (plan.folder / CANCEL).unlink(missing_ok=True)
         counts = read_state(plan).counts(plan)
         if counts["completed"] == len(plan.cells):
             return 0
-        return EXIT_STOPPED if cancelled or not counts["failed"] else 1
+        return 1 if counts["failed"] and not cancelled else EXIT_STOPPED
 
 
 def cancel(plan: GridPlan) -> int:
@@ -134,19 +143,9 @@ def cancel(plan: GridPlan) -> int:
     return asked
 
 
-def _elsewhere(plan: GridPlan, cell: Cell) -> bool:
-    """Whether another process holds the run: a worker that outlived the one that began it."""
+def _held(plan: GridPlan, cell: Cell) -> bool:
+    """Whether another process trains the run: a worker that outlived the one that began it."""
     return is_locked(RunPaths(plan.folder / cell.run_id))
-
-
-def _complete(plan: GridPlan, cell: Cell) -> bool:
-    log = plan.folder / cell.run_id / "events.jsonl"
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 4096))
-            return b'"type":"completed"' in file.read().replace(b'": ', b'":')
-    except OSError:
-        return False
 
 
 def _ready(plan: GridPlan, cell: Cell) -> Path:

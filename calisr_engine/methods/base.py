@@ -242,8 +242,8 @@ class Attachment:
     """Called with a group's forms right before it switches (ChildTuning-D's new mask)."""
     penalty: Callable[[], Tensor] | None = None
     """Added to the loss once an optimizer step (diff pruning's expected L0)."""
-    after_step: Callable[[int], None] | None = None
-    """Called after each optimizer step with the step's number (diff pruning's phases)."""
+    after_step: Callable[[int], bool] | None = None
+    """Called after each optimizer step with its number; says whether what trains changed."""
     extra_state: Callable[[], dict[str, Tensor]] | None = None
     load_extra_state: Callable[[Mapping[str, Tensor]], None] | None = None
     notes: list[str] = field(default_factory=list)

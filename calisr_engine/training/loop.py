@@ -151,8 +151,7 @@ class TrainingLoop:
         s.optimizer.step()
         for form in s.attachment.forms.values():
             form.push()
-        if s.attachment.after_step is not None:
-            s.attachment.after_step(self.step)
+        if s.attachment.after_step is not None and s.attachment.after_step(self.step):
             s.trainable = s.phases.trainable()
         s.optimizer.zero_grad()
         if groups:

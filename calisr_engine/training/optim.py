@@ -46,6 +46,7 @@ class StepOptimizer:
         self._settings = settings
         self._rules = rules
         self._names = {parameter: name for name, parameter in named.items()}
+        self._by_name: list[nn.Parameter] | None = None
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in named.items():
             groups.setdefault(self._kind(name, parameter), []).append(parameter)
@@ -70,7 +71,9 @@ class StepOptimizer:
         The order decides how the global gradient norm rounds. torch's own order depends on when a
         parameter came in, which differs between a run that went on and one that was resumed.
         """
-        return sorted(self._names, key=self._names.__getitem__)
+        if self._by_name is None:
+            self._by_name = sorted(self._names, key=self._names.__getitem__)
+        return self._by_name
 
     def set_factor(self, factor: float) -> None:
         """Set every group's learning rate to its peak times `factor`."""
@@ -97,12 +100,14 @@ class StepOptimizer:
                 freed += parameter.grad.numel() * parameter.grad.element_size()
                 parameter.grad = None
             self._names.pop(parameter, None)
+        self._by_name = None
         return freed
 
     def add(self, name: str, parameter: nn.Parameter) -> None:
         """Begin to step `parameter`, with empty state."""
         peak, decay = self._kind(name, parameter)
         self._names[parameter] = name
+        self._by_name = None
         for group in self.torch.param_groups:
             if (group["peak"], group["weight_decay"]) == (peak, decay):
                 group["params"].append(parameter)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -178,14 +176,9 @@ def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
 
 
 def _detach(run_dir: Path, as_json: bool) -> int:
-    with (run_dir / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "calisr_engine.worker", str(run_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    from calisr_engine.worker_process import start_worker
+
+    process = start_worker(run_dir, detached=True)
     if as_json:
         print_json({"run_dir": str(run_dir), "pid": process.pid})
     else:

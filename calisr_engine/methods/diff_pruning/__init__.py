@@ -63,13 +63,15 @@ class DiffPruningAttachment(Attachment):
         counts = [form.expected_open() for form in self.diff_forms()]
         return self.sparsity_penalty * torch.stack(counts).sum()
 
-    def _after_step(self, step: int) -> None:
-        if step == self.prune_step and not self.pruned:
-            forms = self.diff_forms()
-            masks = largest([form.difference() for form in forms], self.target_share)
-            for form, mask in zip(forms, masks, strict=True):
-                form.prune(mask)
-            self._fix()
+    def _after_step(self, step: int) -> bool:
+        if step != self.prune_step or self.pruned:
+            return False
+        forms = self.diff_forms()
+        masks = largest([form.difference() for form in forms], self.target_share)
+        for form, mask in zip(forms, masks, strict=True):
+            form.prune(mask)
+        self._fix()
+        return True
 
     def _fix(self) -> None:
         self.pruned, self.penalty = True, None

@@ -25,7 +25,7 @@ from calisr_engine.methods.base import (
     TargetForm,
     shadow_step,
 )
-from calisr_engine.methods.mpop.shapes import bond_dimensions, central_index, factorise_matrix
+from calisr_engine.methods.mpop.shapes import central_index, factorise_matrix, parameter_counts
 from calisr_engine.methods.mpop.tensors import contract, decompose
 from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target, word_embeddings
@@ -123,25 +123,21 @@ class LateMpoForm(TargetForm):
     """
 
     def __init__(
-        self, target: Target, bond: int | None, rule: ParameterRule, context: AttachContext
+        self,
+        target: Target,
+        bond: int | None,
+        rule: ParameterRule,
+        rules: dict[nn.Parameter, ParameterRule],
+        context: AttachContext,
     ) -> None:
         super().__init__(target)
         self._bond, self._rule, self._context = bond, rule, context
-        self._rules: dict[nn.Parameter, ParameterRule] = {}
+        self._rules = rules
         self._step = 0
         self._mpo: MpoForm | None = None
         self._tried: Tensor | None = None
         rows, columns = factorise_matrix(*target.weight.shape)
-        bonds = bond_dimensions(rows, columns, bond)
-        sizes = [
-            left * i * j * right
-            for left, i, j, right in zip(bonds[:-1], rows, columns, bonds[1:], strict=True)
-        ]
-        self._auxiliary = sum(sizes) - sizes[central_index(len(sizes))]
-
-    def give_rules_to(self, rules: dict[nn.Parameter, ParameterRule]) -> None:
-        """Where the tensors' learning rate is to be noted once they exist."""
-        self._rules = rules
+        self._auxiliary, _ = parameter_counts(rows, columns, bond)
 
     def begin_step(self, step: int) -> None:
         self._step = step
@@ -214,9 +210,7 @@ class MpopMethod(Method):
         rules: dict[nn.Parameter, ParameterRule] = {}
         for target in targets:
             if settings.parametrisation == "at_switch":
-                late = LateMpoForm(target, settings.bond, rule, context)
-                late.give_rules_to(rules)
-                forms[target.name] = late
+                forms[target.name] = LateMpoForm(target, settings.bond, rule, rules, context)
             else:
                 forms[target.name] = MpoForm(target, settings.bond)
         if settings.embeddings == "mpo":
@@ -226,8 +220,9 @@ class MpopMethod(Method):
         rules.update({p: rule for form in early for p in form.tensors})
         attachment = Attachment(model, forms, rules=rules)
         if settings.bond is not None:
-            errors = [form.error for form in early] or [
-                truncation(target.weight, settings.bond) for target in targets
+            errors = [
+                form.error if isinstance(form, MpoForm) else truncation(form.weight, settings.bond)
+                for form in forms.values()
             ]
             attachment.notes.append(
                 f"MPO bond capped at {settings.bond}: relative reconstruction error "
