@@ -119,11 +119,12 @@ class CalisrApp(App[int]):
     # Beginning -----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        used, problems = keymap.read_keymap(self._config / "keymap.toml", self.binding_ids())
-        if used:
+        own_keys = self._config / "keymap.toml"
+        if own_keys.exists():  # naming every binding takes importing every screen
+            used, problems = keymap.read_keymap(own_keys, self.binding_ids())
             self.set_keymap(used)
-        for problem in problems:
-            self.notify(problem, severity="warning", timeout=8)
+            for problem in problems:
+                self.notify(problem, severity="warning", timeout=8)
         if self._replay is not None:
             self.open_replay(self._replay)
         elif self._run_dir is not None:

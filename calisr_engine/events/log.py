@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
+
 from calisr_engine.errors import RunFailedError
 from calisr_engine.events.types import FORMAT_VERSION, Event
 
@@ -150,13 +152,14 @@ class EventReader:
 def parse(line: bytes) -> dict[str, Any] | None:
     """One line as a record, or None where it is not one."""
     try:
-        record = json.loads(line)
+        record = orjson.loads(line)
     except ValueError:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("type"), str):
         return None
-    if not all(isinstance(record.get(key), int) for key in ("seq", "attempt", "step")):
-        return None
+    for key in ("seq", "attempt", "step"):
+        if not isinstance(record.get(key), int):
+            return None
     return record
 
 

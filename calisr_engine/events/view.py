@@ -31,11 +31,12 @@ class Series:
         else:
             self.x.append(x)
             self.y.append(y)
+            if len(self.x) > SERIES_LIMIT:
+                self.x, self.y = self.x[::2], self.y[::2]
+                self.stride *= 2
+                self._skip = 0
+                return
         self._skip = (self._skip + 1) % self.stride
-        if len(self.x) > SERIES_LIMIT:
-            self.x, self.y = self.x[::2], self.y[::2]
-            self.stride *= 2
-            self._skip = 0
 
     def cut_after(self, x: float) -> None:
         """Drop all points beyond `x`."""

@@ -14,11 +14,15 @@ from typing import Any
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFoundError
+from calisr_engine.events.log import parse
+from calisr_engine.events.view import RunView, Switch
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 
 INDEX = ".calisr-index.json"
 INDEX_VERSION = 1
+HEAD_LINES = 20
+TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -161,10 +165,14 @@ def list_runs(root: Path) -> list[RunSummary]:
 
 
 def summarise(run_dir: Path) -> RunSummary:
-    """The history line of one run, from its whole log."""
+    """The history line of one run: from the ends of its log if it is complete, else from all of it.
+
+    Raises:
+        NotFoundError: there is no log.
+    """
     from calisr_engine.runs import load_view
 
-    view = load_view(run_dir)
+    view = _complete_view(RunPaths(run_dir).events) or load_view(run_dir)
     return RunSummary(
         run_id=run_dir.name,
         path=str(run_dir),
@@ -185,6 +193,38 @@ def summarise(run_dir: Path) -> RunSummary:
         updated=view.updated,
         switched=view.switched,
     )
+
+
+def _complete_view(log: Path) -> RunView | None:
+    """What the first lines and the last one say of a complete run; None for any other run.
+
+    The summary in the last line holds what folding the whole log would give.
+    """
+    view = RunView()
+    try:
+        with log.open("rb") as file:
+            for _ in range(HEAD_LINES):
+                record = parse(file.readline())
+                if record is not None and record["type"] in ("run_created", "run_started"):
+                    view.apply(record)
+                if view.total_steps:
+                    break
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            last = parse(file.read().rstrip(b"\n").rsplit(b"\n", 1)[-1])
+        if last is None or last["type"] != "completed" or not view.total_steps:
+            return None
+        view.apply(last)
+        said = last["summary"]
+        view.metric, view.best, view.last = said["metric"], said["best"], said["last"]
+        view.trainable, view.total = said["trainable"], said["total"]
+        view.switches = [
+            Switch(group, step, 0.0, "", 0, 0, None)
+            for group, step in (said["switched"] or {}).items()
+            if step is not None
+        ]
+    except (OSError, KeyError, TypeError, AttributeError):
+        return None
+    return view if view.state == "completed" and view.config else None
 
 
 def delete(run_dir: Path) -> None:

@@ -262,15 +262,20 @@ class TrainingLoop:
             if switch:
                 switching.append((name, why))
         s.emit(self.step, ev.SrsEvaluated(epoch=self._epoch(), groups=reported))
-        for name, why in switching:
-            self._switch(name, f"calibration: {why}")
+        self._switch({name: f"calibration: {why}" for name, why in switching})
 
     def _switch_on_schedule(self) -> None:
-        for name in self.s.phases.in_fft():
-            share = self.s.config.schedule.switch_at
-            self._switch(name, f"schedule: fixed at {share:.0%} of all steps")
+        why = f"schedule: fixed at {self.s.config.schedule.switch_at:.0%} of all steps"
+        self._switch(dict.fromkeys(self.s.phases.in_fft(), why))
 
-    def _switch(self, group: str, why: str) -> None:
+    def _switch(self, reasons: Mapping[str, str]) -> None:
+        """Switch these groups. Memory is swept once for all: a sweep stops every thread."""
+        for group, why in reasons.items():
+            self._switch_one(group, why)
+        if reasons:
+            self.s.free_memory()
+
+    def _switch_one(self, group: str, why: str) -> None:
         s = self.s
         forms = s.phases.groups[group]
         result = s.phases.switch(group, self.step, why, s.optimizer)
@@ -278,7 +283,6 @@ class TrainingLoop:
         if s.sampler is not None:
             s.sampler.forget(forms)
         s.trainable = result.trainable
-        s.free_memory()
         s.emit(
             self.step,
             ev.GroupSwitched(
@@ -411,7 +415,7 @@ class TrainingLoop:
 
     def _switch_by_hand(self, group: str) -> None:
         if group in self.s.phases.in_fft():
-            self._switch(group, "hand: asked for by the user")
+            self._switch({group: "hand: asked for by the user"})
         else:
             choices = ", ".join(self.s.phases.in_fft()) or "none is left in FFT"
             message = f"cannot switch {group!r}: not a group in FFT"

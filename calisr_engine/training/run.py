@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 import traceback
@@ -76,7 +77,13 @@ def _run(paths: RunPaths, writer: EventWriter, attempt: int, stop_event: threadi
         for group in session.phases.in_fft():
             _switch_at_start(session, group)
     loop = TrainingLoop(session)
-    status = loop.run()
+    # What is there now lives as long as the run. Sweeps for garbage (one at each switch) would
+    # look at all of it again and again, and hold up every other thread, such as the screen's.
+    gc.freeze()
+    try:
+        status = loop.run()
+    finally:
+        gc.unfreeze()
     if status == EXIT_STOPPED:
         return status
     summary = finish.finish(session, loop)

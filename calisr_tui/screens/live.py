@@ -15,6 +15,7 @@ from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import control
 from calisr_tui import plots, words
+from calisr_tui.budget import Budget
 from calisr_tui.feed import Feed, ReplayFeed
 from calisr_tui.screens.dialogs import Answer, Choice, Picking, Question, Reading
 from calisr_tui.widgets.chart import Chart
@@ -39,6 +40,12 @@ PANE_WORDS = {
     "log": "log",
 }
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
+
+DRAWING_SHARE = 0.02
+"""Share of a core that the screen may take while its own process trains: both share one lock."""
+
+LONGEST_WAIT = 5.0
+"""Seconds after which the charts are drawn again even so."""
 
 
 class LiveScreen(Screen[None]):
@@ -90,6 +97,8 @@ class LiveScreen(Screen[None]):
         self._dirty = True
         self._told_failure = False
         self._ready = False
+        self._behind = False
+        self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
 
     # What is on the screen -----------------------------------------------------------------------
 
@@ -191,16 +200,23 @@ class LiveScreen(Screen[None]):
             return
         changed = self.feed.poll()
         self._notice_failure()
-        if (changed or self._dirty or self.query_one(SrsTable)._flash) and not self.frozen:
-            self.redraw()
+        self._budget.tick()
+        due = self._dirty or not self.app.training.running or self._budget.allows()
+        news = changed or self._dirty or self.query_one(SrsTable)._flash
+        if (news or (self._behind and due)) and not self.frozen:
+            self.redraw(charts=due)
         elif changed:
             self._show_status()
 
-    def redraw(self) -> None:
-        """Give each pane the newest view; each draws only what is new to it."""
+    def redraw(self, charts: bool = True) -> None:
+        """Give each pane the newest view; each draws only what is new to it.
+
+        Without `charts`, those wait for a later call.
+        """
         if self.feed is None or not self._composed:
             return
         self._dirty = False
+        self._behind = not charts
         view = self.view
         anew = self._version != self.feed.version
         self._version = self.feed.version
@@ -214,7 +230,9 @@ class LiveScreen(Screen[None]):
         log = self.query_one(LogPane)
         if log.display:
             log.show(view, anew)
-        self._draw_charts(view)
+        if charts:
+            self._budget.spent()
+            self._draw_charts(view)
 
     def _draw_charts(self, view: RunView) -> None:
         factor = plots.SMOOTHING[self.smoothing]
