@@ -27,7 +27,7 @@ class Budget:
         self._share, self._longest_wait = share, longest_wait
         self._cpu, self._clock = cpu, clock
         self._used, self._now = cpu(), clock()
-        self._drawn = self._now
+        self._drawn = self._drawn_any = self._now
         self._left = 0.0
 
     def tick(self) -> None:
@@ -43,6 +43,12 @@ class Budget:
         """Whether a drawing may be made now."""
         return self._left > 0 or self._clock() - self._drawn >= self._longest_wait
 
-    def spent(self) -> None:
-        """A drawing is being made."""
-        self._drawn = self._clock()
+    def since_any(self) -> float:
+        """Seconds since the last drawing of any kind."""
+        return self._clock() - self._drawn_any
+
+    def drew(self, costly: bool = True) -> None:
+        """A drawing is being made; `costly` ones are what the budget is for."""
+        self._drawn_any = self._clock()
+        if costly:
+            self._drawn = self._drawn_any

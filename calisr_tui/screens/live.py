@@ -44,6 +44,9 @@ COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 DRAWING_SHARE = 0.02
 """Share of a core that the screen may take while its own process trains: both share one lock."""
 
+TABLE_SECONDS = 0.5
+"""Seconds between two drawings of status and counters in that case."""
+
 LONGEST_WAIT = 5.0
 """Seconds after which the charts are drawn again even so."""
 
@@ -98,7 +101,9 @@ class LiveScreen(Screen[None]):
         self._told_failure = False
         self._ready = False
         self._behind = False
+        self._problem = ""
         self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
+        self._switches = 0
 
     # What is on the screen -----------------------------------------------------------------------
 
@@ -201,10 +206,16 @@ class LiveScreen(Screen[None]):
         changed = self.feed.poll()
         self._notice_failure()
         self._budget.tick()
-        due = self._dirty or not self.app.training.running or self._budget.allows()
-        news = changed or self._dirty or self.query_one(SrsTable)._flash
-        if (news or (self._behind and due)) and not self.frozen:
-            self.redraw(charts=due)
+        self._behind |= changed
+        news = self._behind or self._dirty or bool(self.query_one(SrsTable)._flash)
+        if self._dirty or not self.app.training.running:
+            charts = True
+        elif self._budget.since_any() < TABLE_SECONDS:
+            return
+        else:
+            charts = self._budget.allows()
+        if news and not self.frozen:
+            self.redraw(charts)
         elif changed:
             self._show_status()
 
@@ -217,6 +228,7 @@ class LiveScreen(Screen[None]):
             return
         self._dirty = False
         self._behind = not charts
+        self._budget.drew(costly=charts)
         view = self.view
         anew = self._version != self.feed.version
         self._version = self.feed.version
@@ -226,19 +238,17 @@ class LiveScreen(Screen[None]):
         self._seen = {g.name: len(g.history) for g in view.groups.values()}
         if self.group not in view.groups:
             self.group = next(iter(view.groups), None)
-        self.query_one(Timeline).show(view)
         log = self.query_one(LogPane)
         if log.display:
             log.show(view, anew)
-        if charts:
-            self._budget.spent()
+        if charts or len(view.switches) != self._switches:
+            self._switches = len(view.switches)
+            self.query_one(Timeline).show(view)
             self._draw_charts(view)
 
     def _draw_charts(self, view: RunView) -> None:
         factor = plots.SMOOTHING[self.smoothing]
-        charts = {
-            name: self.query_one(f"#{name}", Chart) for name in ("loss", "share", "rank", "device")
-        }
+        charts = {name: self.query_one(f"#{name}", Chart) for name in ("loss", "share", "device")}
         if charts["loss"].display:
             metric = view.metric or "metric"
             scale = " · log" if self.log_scale else ""
@@ -248,23 +258,29 @@ class LiveScreen(Screen[None]):
             )
         if charts["share"].display:
             charts["share"].show(plots.trainable_share(view, self.log_scale, self.cursor))
-        if charts["rank"].display:
-            charts["rank"].show(
-                *plots.stable_rank(view, self.group, self.cursor),
-                title=f"Stable rank · {self.group}" if self.group else "Stable rank",
-            )
+        self._draw_rank(view)
         if charts["device"].display:
             charts["device"].show(
                 plots.device_load(view),
                 title=f"Device · {view.device}" if view.device else "Device",
             )
 
+    def _draw_rank(self, view: RunView) -> None:
+        chart = self.query_one("#rank", Chart)
+        if chart.display:
+            chart.show(
+                *plots.stable_rank(view, self.group, self.cursor),
+                title=f"Stable rank · {self.group}" if self.group else "Stable rank",
+            )
+
     def _show_status(self) -> None:
         assert self.feed is not None
         self.query_one(StatusLine).show(self.view, self.notes())
-        problem = self.query_one("#problem", Static)
-        problem.display = bool(self.feed.problem)
-        problem.update(f"! {self.feed.problem}")
+        if self.feed.problem != self._problem:  # an update lays the whole screen out anew
+            self._problem = self.feed.problem
+            problem = self.query_one("#problem", Static)
+            problem.display = bool(self._problem)
+            problem.update(f"! {self._problem}")
 
     def notes(self) -> list[str]:
         """Words in the status line beside the state."""
@@ -350,7 +366,7 @@ class LiveScreen(Screen[None]):
         self.group = group
         self.query_one(SrsTable).choose(group)
         self.query_one(Timeline).choose(group)
-        self.redraw()
+        self._draw_rank(self.view)
 
     def action_cursor(self) -> None:
         self.cursor = None if self.cursor is not None else float(self.view.step)

@@ -16,7 +16,7 @@ def test_a_costly_drawing_is_paid_for_before_the_next() -> None:
     clock.now = 1.0
     budget.tick()
     assert budget.allows()
-    budget.spent()
+    budget.drew()
     cpu.now = 0.06  # 0.06 s of drawing is 3 s of a share of 2 %
     clock.now = 2.0
     budget.tick()
@@ -29,7 +29,7 @@ def test_a_costly_drawing_is_paid_for_before_the_next() -> None:
 def test_no_drawing_waits_longer_than_the_limit() -> None:
     cpu, clock = Clock(), Clock()
     budget = Budget(0.02, 5.0, cpu, clock)
-    budget.spent()
+    budget.drew()
     for second in range(1, 6):
         assert not budget.allows()
         clock.now = float(second)
@@ -43,7 +43,7 @@ def test_long_idleness_saves_up_no_more_than_one_wait() -> None:
     budget = Budget(0.02, 5.0, cpu, clock)
     clock.now = 3600.0
     budget.tick()
-    budget.spent()
+    budget.drew()
     cpu.now = 0.11
     budget.tick()
     assert not budget.allows()
