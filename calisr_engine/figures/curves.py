@@ -28,7 +28,7 @@ def curves(runs: RunSet) -> list[Panel]:
     runs.only(lambda run: run.kind == "fft", "in full fine-tuning")
     runs.only(lambda run: run.kind == "lft", "with the light method from the first step")
     kinds = ("fft", "lft", "calibrated")
-    chosen = [run for kind in kinds for run in runs.runs if run.kind == kind]
+    chosen = _once([run for kind in kinds for run in runs.runs if run.kind == kind])
     tasks = {run.task for run in chosen}
     grouped: dict[str, list[FigureRun]] = {}
     for run in chosen:
@@ -48,25 +48,46 @@ def curves(runs: RunSet) -> list[Panel]:
         scores.append(_mean(label, [accuracies(run) for run in own], "line+points", number))
     marks: list[float] = []
     for run in chosen:
-        if run.kind == "fft" and (step := suggested_step(run)) is not None:
-            notes.append(
-                f"seed {run.seed}: the total stable rank suggests step {step} (delta {DELTA:g})"
-            )
-            marks.append(float(step))
-        elif run.kind == "fft" and run.view.variant != "off":
-            notes.append(f"seed {run.seed}: the total stable rank suggests no switch")
-        elif run.kind == "calibrated":
+        which = f"{run.method}, seed {run.seed}"
+        if run.kind == "calibrated":
             steps = ", ".join(f"{group} {at}" for group, at in (run.view.switched or {}).items())
-            notes.append(f"seed {run.seed}: CaliSr-{run.view.variant} switched at {steps}")
+            notes.append(f"{which}: CaliSr-{run.view.variant} switched at {steps}")
+        elif run.kind == "fft" and run.view.variant != "off":
+            step = suggested_step(run)
+            said = "no switch" if step is None else f"step {step} (delta {DELTA:g})"
+            notes.append(f"{which}: the total stable rank suggests {said}")
+            marks += [] if step is None else [float(step)]
     lines = tuple(sorted(set(marks)))
     name = _score_name(chosen)
+
+    def panel(title: str, y_label: str, series: list[Series], *under: str) -> Panel:
+        return Panel(
+            name="3",
+            title=title,
+            x_label="step",
+            y_label=y_label,
+            series=tuple(series),
+            marks=lines,
+            mark_label="suggested switch",
+            notes=under,
+        )
+
     return [
-        Panel("3", "Total stable rank", "step", "sum over all targets", tuple(ranks), marks=lines),
-        Panel("3", "Training loss", "step", "loss", tuple(losses), marks=lines),
-        Panel(
-            "3", "Validation", "step", f"{name}, %", tuple(scores), marks=lines, notes=tuple(notes)
-        ),
+        panel("Total stable rank", "sum over all targets", ranks),
+        panel("Training loss", "loss", losses),
+        panel("Validation", f"{name}, %", scores, *notes),
     ]
+
+
+def _once(runs: list[FigureRun]) -> list[FigureRun]:
+    """One run of each kind, method, task and seed: a run whose score never passed delta is the
+    same full fine-tuning as one that was only measured."""
+    found: dict[tuple[str, ...], FigureRun] = {}
+    for run in sorted(runs, key=lambda run: run.view.variant == "off"):
+        variant = run.view.variant if run.kind == "calibrated" else ""
+        found.setdefault((run.kind, run.method, run.task, str(run.seed), variant), run)
+    order = {run.path: place for place, run in enumerate(runs)}
+    return sorted(found.values(), key=lambda run: order[run.path])
 
 
 def total_stable_ranks(run: FigureRun) -> dict[float, float]:

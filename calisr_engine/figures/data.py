@@ -36,7 +36,7 @@ class Panel:
     Attributes:
         name: as the paper counts it ("2a").
         x_names: what stands at x = 0, 1, ... where x is no number.
-        marks: x of vertical lines; levels: y of horizontal lines.
+        marks: x of vertical lines, which `mark_label` names; levels: y of horizontal lines.
         notes: what a reader must know to read it rightly.
     """
 
@@ -47,6 +47,7 @@ class Panel:
     series: tuple[Series, ...]
     x_names: tuple[str, ...] = ()
     marks: tuple[float, ...] = ()
+    mark_label: str = ""
     levels: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
 

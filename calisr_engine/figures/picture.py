@@ -74,61 +74,61 @@ def draw(figure: Figure, out: Path) -> None:
 def _draw_panel(panel: Panel, place: Any) -> None:
     for level in panel.levels:
         place.axhline(level, color="#999999", linewidth=0.8)
-    for mark in panel.marks:
-        place.axvline(mark, color="#666666", linewidth=1, linestyle=":")
+    for number, mark in enumerate(panel.marks):
+        label = panel.mark_label if number == 0 else None
+        place.axvline(mark, color="#666666", linewidth=1, linestyle=":", label=label)
     shift = 0.6 / max(1, len(panel.series)) if panel.x_names else 0.0
     for number, series in enumerate(panel.series):
         offset = (number - (len(panel.series) - 1) / 2) * shift
-        _draw_series(series, place, offset)
+        x = [each + offset for each in series.x]
+        if any(series.hollow):
+            _draw_points(series, place, x)
+        else:
+            _draw_series(series, place, x)
     if panel.x_names:
         names = [name.replace("_", "\n") for name in panel.x_names]
         place.set_xticks(range(len(names)), names)
         place.set_xlim(-0.5, len(names) - 0.5)
-    number = panel.name if panel.name[-1].isalpha() else ""
-    place.set_title(f"({number}) {panel.title}" if number else panel.title, loc="left", fontsize=10)
+    letter = f"({panel.name}) " if panel.name[-1].isalpha() else ""
+    place.set_title(f"{letter}{panel.title}", loc="left", fontsize=10)
     place.set_xlabel(panel.x_label)
     place.set_ylabel(panel.y_label)
     if panel.series:
         place.legend(fontsize=7)
 
 
-def _draw_series(series: Series, place: Any, offset: float) -> None:
-    colour = COLOURS[series.colour % len(COLOURS)]
-    line = "" if series.style == "points" else DASHES[series.colour % len(DASHES)]
-    marker = "" if series.style == "line" else MARKERS[series.colour % len(MARKERS)]
-    x = [each + offset for each in series.x]
-    if not any(series.hollow):
-        look: Any = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
-        if series.spread and series.style != "line":
-            place.errorbar(
-                x,
-                series.y,
-                yerr=series.spread,
-                capsize=2,
-                label=series.label,
-                linewidth=1.2,
-                **look,
-            )
-        else:
-            place.plot(x, series.y, label=series.label, linewidth=1.2, **look)
-            if series.spread:
-                low = [a - b for a, b in zip(series.y, series.spread, strict=True)]
-                high = [a + b for a, b in zip(series.y, series.spread, strict=True)]
-                place.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+def _draw_series(series: Series, place: Any, x: list[float]) -> None:
+    """A curve or points, with their spread as bars (points) or as a band (curves)."""
+    look: Any = {
+        "color": COLOURS[series.colour % len(COLOURS)],
+        "linestyle": "" if series.style == "points" else DASHES[series.colour % len(DASHES)],
+        "marker": "" if series.style == "line" else MARKERS[series.colour % len(MARKERS)],
+        "markersize": 4,
+        "linewidth": 1.2,
+        "label": series.label,
+    }
+    if series.spread and series.style != "line":
+        place.errorbar(x, series.y, yerr=series.spread, capsize=2, **look)
         return
+    place.plot(x, series.y, **look)
+    if series.spread:
+        low = [y - s for y, s in zip(series.y, series.spread, strict=True)]
+        high = [y + s for y, s in zip(series.y, series.spread, strict=True)]
+        place.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def _draw_points(series: Series, place: Any, x: list[float]) -> None:
+    """Points, some of them hollow; one legend entry for both."""
+    colour = COLOURS[series.colour % len(COLOURS)]
     label: str | None = series.label
     for hollow in (False, True):
-        points = [
-            p
-            for p, h in zip(zip(x, series.y, strict=True), series.hollow, strict=True)
-            if h is hollow
-        ]
-        if points:
+        members = [i for i, each in enumerate(series.hollow) if each is hollow]
+        if members:
             place.plot(
-                [p[0] for p in points],
-                [p[1] for p in points],
+                [x[i] for i in members],
+                [series.y[i] for i in members],
                 linestyle="",
-                marker=marker,
+                marker=MARKERS[series.colour % len(MARKERS)],
                 markersize=4,
                 color=colour,
                 markerfacecolor="none" if hollow else colour,

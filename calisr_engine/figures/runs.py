@@ -90,7 +90,8 @@ class RunSet:
     train_with: str = ""
 
     def notes(self) -> tuple[str, ...]:
-        said = [f"{len(self.runs)} runs of {self.source}"]
+        count = len(self.runs)
+        said = [f"{count} run{'' if count == 1 else 's'} of {self.source}"]
         if self.left_out:
             states = ", ".join(f"{count} {state}" for state, count in self.left_out.items())
             said.append(f"left out, as they are not complete: {states}")

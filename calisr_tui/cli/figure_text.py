@@ -56,7 +56,7 @@ def panel_text(panel: Panel, width: int, rows: int) -> Text:
         text.append(f"{series.label}\n")
     if panel.marks:
         marks = ", ".join(f"{mark:g}" for mark in panel.marks)
-        text.append(f"  │ suggested switch: {marks}\n")
+        text.append(f"  │ {panel.mark_label}: {marks}\n")
     alone = len(panel.series) == 1
     lines = tuple(line for series in panel.series for line in _lines(series, alone))
     plot = Plot(
