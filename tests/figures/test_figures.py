@@ -170,11 +170,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     model = save_model(tmp_path_factory.mktemp("model"))
     folder = tmp_path_factory.mktemp("runs")
-    common = ("method.name=child_tuning_d", "output.export=false", "output.keep_checkpoints=9")
+    common = (
+        "method.name=mpop",
+        "training.seed=2",
+        "output.export=false",
+        "output.keep_checkpoints=9",
+    )
     for name, sets in {
         "measured": ("calibration.variant=D", "calibration.delta=1.0"),
         "light": ("schedule.switch_at=0.0",),
-        "calibrated": ("calibration.variant=D", "calibration.delta=0.0"),
+        "calibrated": ("calibration.variant=D", "calibration.delta=0.5"),
     }.items():
         run = make_run(model, folder, name, *common, *sets)
         assert execute(run, raise_errors=True) == 0
@@ -198,12 +203,41 @@ def test_figure_3_total_stable_rank_is_that_of_the_weights(trained: Path) -> Non
 def test_figure_3_suggests_what_calibration_did(trained: Path) -> None:
     """A run that is only measured suggests the step at which the calibrated one switched."""
     runs = {run.path.name: run for run in gather([str(trained)], trained).runs}
-    first = runs["measured"].view.groups["model"].decisions
-    above = [d.step for d in first if d.hits / d.samples > 0.5 and d.step < 18]
-    assert above
-    assert curves.suggested_step(runs["measured"]) == above[0]
-    same = runs["calibrated"].view.groups["model"].decisions[0]
-    assert (same.hits, same.samples) == (first[0].hits, first[0].samples)
+    assert runs["calibrated"].kind == "calibrated"
+    (switch,) = runs["calibrated"].view.switches
+    assert 0 < switch.step < 18
+    assert curves.suggested_step(runs["measured"]) == switch.step
+    figure = make_figure("3", [str(trained)], trained)
+    assert all(panel.marks == (float(switch.step),) for panel in figure.panels)
+
+
+def test_figure_3_counts_all_groups_and_leaves_the_last_step_out(tmp_path: Path) -> None:
+    run = write_log(tmp_path, "run", {"query": None, "value": None})
+
+    def suggestion(*windows: tuple[int, float, float]) -> int | None:
+        log = run / "events.jsonl"
+        before = log.read_text()
+        with EventWriter(log, attempt=1) as writer:
+            for step, query, value in windows:
+                writer.write(
+                    step,
+                    ev.SrsEvaluated(
+                        epoch=0.0,
+                        groups={
+                            name: ev.GroupDecision(
+                                srs=hits / 5, delta=1.0, hits=hits, samples=5, switch=False, why=""
+                            )
+                            for name, hits in (("query", query), ("value", value))
+                        },
+                    ),
+                )
+        found = curves.suggested_step(gather([str(run)], tmp_path).runs[0])
+        log.write_text(before)
+        return found
+
+    assert suggestion((25, 5, 0), (50, 4, 1), (75, 4, 2)) == 75
+    assert suggestion((25, 5, 1), (50, 5, 5)) == 25
+    assert suggestion((25, 0, 0), (100, 5, 5)) is None
 
 
 def test_figure_3_has_three_panels_of_all_runs(trained: Path) -> None:
@@ -212,7 +246,7 @@ def test_figure_3_has_three_panels_of_all_runs(trained: Path) -> None:
         "Total stable rank", "Training loss", "Validation",
     ]  # fmt: skip
     labels = [series.label for series in figure.panels[1].series]
-    assert labels[:2] == ["ChildTuning FFT", "ChildTuning LFT"]
+    assert labels[:2] == ["MPOP FFT", "MPOP LFT"]
     loss = figure.panels[1].series[0]
     view = gather([str(trained / "measured")], trained).runs[0].view
     assert sum(loss.y) / len(loss.y) == pytest.approx(sum(view.loss.y) / len(view.loss.y), rel=1e-6)
@@ -228,11 +262,11 @@ def test_figure_4_is_signed_and_against_the_start(trained: Path) -> None:
         start.matrices["1.value"].double()
     )
     assert figure.panels[1].series[0].y == pytest.approx(tuple(wanted.tolist()), abs=1e-12)
-    assert figure.panels[1].series[0].label == "ChildTuning 1.value"
+    assert figure.panels[1].series[0].label == "MPOP 1.value"
     assert min(figure.panels[0].series[0].y) < 0 < max(figure.panels[0].series[0].y)
     alone = make_figure("4d", [str(trained)], trained)
     assert [panel.name for panel in alone.panels] == ["4d"]
-    assert alone.panels[0].series[0].label == "ChildTuning 1.intermediate"
+    assert alone.panels[0].series[0].label == "MPOP 1.intermediate"
     with pytest.raises(ConfigError, match="too many"):
         make_figure("4a", [str(trained)], trained, ["0", "1"])
     with pytest.raises(NotFoundError, match="no target"):
