@@ -88,5 +88,5 @@ def make_figure(
     if "5a" in names:
         panels.append(thresholds.best_thresholds(runs))
     if "5b" in names:
-        panels.append(thresholds.metric_by_threshold(runs))
+        panels += thresholds.metric_by_threshold(runs)
     return Figure(TITLES[names[0][0]], tuple(panels), runs.notes())

@@ -61,28 +61,28 @@ def best_thresholds(runs: RunSet) -> Panel:
     )
 
 
-def metric_by_threshold(runs: RunSet) -> Panel:
-    """Figure 5b: mean and spread over seeds of the best metric, a curve a task.
+def metric_by_threshold(runs: RunSet) -> list[Panel]:
+    """Figure 5b: mean and spread over seeds of the best metric, a panel a task.
 
     Raises:
         NotFoundError: there is no calibrated run.
     """
     chosen = _calibrated(runs)
-    tasks = distinct(run.task for run in chosen)
-    metrics = {task: next(r.view.metric for r in chosen if r.task == task) for task in tasks}
-    series = [
-        over_runs(f"{task} ({metrics[task]})", _means(chosen, task), "line+points", number)
-        for number, task in enumerate(tasks)
-    ]
-    notes = [note for task in tasks if (note := _same_decisions(chosen, task))]
-    return Panel(
-        name="5b",
-        title="Metric against delta",
-        x_label="delta",
-        y_label="best evaluation, %",
-        series=tuple(series),
-        notes=tuple(notes),
-    )
+    panels = []
+    for number, task in enumerate(distinct(run.task for run in chosen)):
+        metric = next(run.view.metric for run in chosen if run.task == task)
+        note = _same_decisions(chosen, task)
+        panels.append(
+            Panel(
+                name="5b",
+                title=f"Metric against delta, {task}",
+                x_label="delta",
+                y_label=f"best {metric}, %",
+                series=(over_runs(task, _means(chosen, task), "line+points", number),),
+                notes=(note,) if note else (),
+            )
+        )
+    return panels
 
 
 def _same_decisions(chosen: list[FigureRun], task: str) -> str:
@@ -100,4 +100,4 @@ def _same_decisions(chosen: list[FigureRun], task: str) -> str:
     if not groups:
         return ""
     said = "; ".join(", ".join(f"{delta:g}" for delta in deltas) for deltas in groups)
-    return f"{task}: these deltas gave the same switches in every run: {said}"
+    return f"{task}: the same switches in every run with delta {said}"

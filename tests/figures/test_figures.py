@@ -152,13 +152,14 @@ def test_figure_5_finds_the_best_delta_and_deltas_that_decide_alike(tmp_path: Pa
         (0.0, 0.4, False), (0.0, 0.5, True), (1.0, 0.6, False),
     }  # fmt: skip
     assert "MRPC: 82.00 at delta 0.4, 0.5, 10.00 points before the next" in best.notes
-    panel = thresholds.metric_by_threshold(runs)
-    mrpc, rte = panel.series
+    panels = thresholds.metric_by_threshold(runs)
+    mrpc, rte = (panel.series[0] for panel in panels)
     assert mrpc.x == (0.4, 0.5, 0.6)
     assert mrpc.y == pytest.approx((82.0, 82.0, 72.0))
     assert mrpc.spread == pytest.approx((8**0.5,) * 3)
     assert rte.y == pytest.approx((50.0, 60.0))
-    assert panel.notes == ("MRPC: these deltas gave the same switches in every run: 0.4, 0.5",)
+    assert panels[0].notes == ("MRPC: the same switches in every run with delta 0.4, 0.5",)
+    assert panels[1].notes == ()
 
 
 # Figures 3 and 4, from real runs -----------------------------------------------------------------
