@@ -115,7 +115,11 @@ def compare(name: str, before: Tensor, after: Tensor, tolerance: float = TOLERAN
 
 def decompose(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Singular values (k,), largest first, and left singular vectors (m, k), in float64."""
-    left, values, _ = torch.linalg.svd(to_double(weight), full_matrices=False)
+    matrix = to_double(weight)
+    if matrix.shape[0] < matrix.shape[1]:  # LAPACK is far faster on the tall transpose
+        _, values, right = torch.linalg.svd(matrix.mT, full_matrices=False)
+        return values, right.mT
+    left, values, _ = torch.linalg.svd(matrix, full_matrices=False)
     return values, left
 
 

@@ -72,6 +72,7 @@ def read_weights(source: str | Path, output_dir: Path = Path("runs")) -> TargetW
 
     Raises:
         NotFoundError: there is no such thing, or it has no weights.
+        UnavailableError: a model of the catalogue cannot be had here.
         ConfigError: its architecture is not supported.
         CalisrError: its weights are damaged.
     """
@@ -87,7 +88,10 @@ def read_weights(source: str | Path, output_dir: Path = Path("runs")) -> TargetW
     if path.exists():
         raise NotFoundError(f"{path} holds no weights", WHAT)
     if catalog.find(str(source)) is not None:
-        return start_weights(RunConfig(model=ModelSettings(name=str(source))))
+        try:
+            return start_weights(RunConfig(model=ModelSettings(name=str(source))))
+        except UnavailableError as error:
+            raise UnavailableError(error.message.removeprefix("model.name: "), WHAT) from error
     try:
         return run_weights(store.find(str(source), output_dir))
     except NotFoundError as error:

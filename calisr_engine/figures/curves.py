@@ -38,7 +38,9 @@ def curves(runs: RunSet) -> list[Panel]:
         grouped.setdefault(" ".join(word for word in words if word), []).append(run)
     ranks, losses, scores = [], [], []
     notes: list[str] = []
-    for number, (label, own) in enumerate(grouped.items()):
+    most = max(map(len, grouped.values()))
+    for number, (name, own) in enumerate(grouped.items()):
+        label = name if len(own) == most else f"{name} ({len(own)} of {most} seeds)"
         rank = _mean(label, [total_stable_ranks(run) for run in own], "line", number)
         if rank.x:
             ranks.append(rank)
@@ -58,7 +60,7 @@ def curves(runs: RunSet) -> list[Panel]:
             notes.append(f"{which}: the total stable rank suggests {said}")
             marks += [] if step is None else [float(step)]
     lines = tuple(sorted(set(marks)))
-    name = _score_name(chosen)
+    score = _score_name(chosen)
 
     def panel(title: str, y_label: str, series: list[Series], *under: str) -> Panel:
         return Panel(
@@ -75,7 +77,7 @@ def curves(runs: RunSet) -> list[Panel]:
     return [
         panel("Total stable rank", "sum over all targets", ranks),
         panel("Training loss", "loss", losses),
-        panel("Validation", f"{name}, %", scores, *notes),
+        panel("Validation", f"{score}, %", scores, *notes),
     ]
 
 

@@ -110,6 +110,14 @@ def test_a_degenerate_cluster_is_flagged_and_its_space_still_aligns() -> None:
     assert found.subspace == pytest.approx((1.0, 1.0, 1.0))
 
 
+def test_a_cluster_whose_space_half_left() -> None:
+    """One of two vectors goes where neither was: ||U'^T U||_F = 1, over sqrt(2)."""
+    left = torch.eye(4, dtype=torch.float64)[:, :2]
+    other = torch.eye(4, dtype=torch.float64)[:, [0, 2]]
+    groups = clusters(torch.tensor([2.0, 2.0]))
+    assert subspace_alignment(left, other, groups).tolist() == pytest.approx([0.5**0.5] * 2)
+
+
 def test_a_cluster_of_either_side_is_flagged() -> None:
     apart, close = torch.diag(torch.tensor([3.0, 2.0, 1.0])), torch.diag(torch.tensor([3.0, 1, 1]))
     assert compare("0.query", apart, close).degenerate == (False, True, True)

@@ -233,3 +233,13 @@ def test_mistakes_have_a_message_and_no_traceback(
         assert out == ""
         assert text in err
         assert "Traceback" not in err
+
+
+def test_a_model_that_is_not_here(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calisr_engine.models.catalog.resolve", lambda name: "/no/such/folder")
+    assert run_command_line(["analyze", "spectrum", "bert-base-uncased", "demo-bert"]) == 3
+    err = capfd.readouterr()[1]
+    assert "give a run directory" in err
+    assert "Traceback" not in err
