@@ -87,7 +87,7 @@ def _draw_panel(panel: Panel, place: Any) -> None:
             _draw_series(series, place, x)
     if panel.x_names:
         names = [name.replace("_", "\n") for name in panel.x_names]
-        place.set_xticks(range(len(names)), names)
+        place.set_xticks(range(len(names)), names, fontsize=8 if len(names) < 6 else 7)
         place.set_xlim(-0.5, len(names) - 0.5)
     letter = f"({panel.name}) " if panel.name[-1].isalpha() else ""
     place.set_title(f"{letter}{panel.title}", loc="left", fontsize=10)

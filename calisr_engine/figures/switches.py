@@ -98,7 +98,7 @@ def trainable_shares(runs: RunSet) -> Panel:
         name="2b",
         title="Trainable share against the share of full fine-tuning",
         x_label="share of the steps in FFT, % (mean over groups)",
-        y_label="trainable, % of the dense model (mean over steps)",
+        y_label="mean trainable share, % of the model",
         series=tuple(series),
         notes=("hollow: one calibrated run each",) if any(each.hollow for each in series) else (),
     )

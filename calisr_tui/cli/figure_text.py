@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 from rich.console import Console
 from rich.text import Text
@@ -58,7 +59,8 @@ def panel_text(panel: Panel, width: int, rows: int) -> Text:
         marks = ", ".join(f"{mark:g}" for mark in panel.marks)
         text.append(f"  │ {panel.mark_label}: {marks}\n")
     alone = len(panel.series) == 1
-    lines = tuple(line for series in panel.series for line in _lines(series, alone))
+    drawn = _side_by_side(panel) if panel.x_names else panel.series
+    lines = tuple(line for series in drawn for line in _lines(series, alone))
     plot = Plot(
         lines,
         marks=panel.marks,
@@ -71,6 +73,16 @@ def panel_text(panel: Panel, width: int, rows: int) -> Text:
     for note in panel.notes:
         text.append(f"\n  {note}", "dim")
     return text
+
+
+def _side_by_side(panel: Panel) -> tuple[Series, ...]:
+    """The series of a panel with named places, moved apart so that none hides another."""
+    count = len(panel.series)
+    moved = []
+    for number, series in enumerate(panel.series):
+        offset = 0.7 * (number - (count - 1) / 2) / count
+        moved.append(replace(series, x=tuple(x + offset for x in series.x)))
+    return tuple(moved)
 
 
 def _role(series: Series) -> str:
