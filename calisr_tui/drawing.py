@@ -46,6 +46,7 @@ class Plot:
         marks: vertical lines at x, such as switches.
         levels: horizontal lines at y on the left axis.
         x_range, y_range: fixed limits, else those of the data.
+        x_names: what stands at x = 0, 1, ... instead of numbers.
         weight: share of the height among stacked plots.
         unit: added to the tick labels of the left axis.
     """
@@ -61,6 +62,7 @@ class Plot:
     weight: int = 1
     unit: str = ""
     x_labels: bool = True
+    x_names: tuple[str, ...] = ()
     empty: str = "nothing yet"
 
     @property
@@ -180,10 +182,17 @@ def _paint(plot: Plot, width: int, height: int) -> str:
 
     xs = [x for line in plot.lines for x in line.x]
     x_low, x_high = plot.x_range or (min(xs), max(xs))
+    if plot.x_names:
+        x_low, x_high = -0.5, len(plot.x_names) - 0.5
     if x_high <= x_low:
         x_high = x_low + 1
     figure.ruler("x", "lower").lim(x_low, x_high)
-    if plot.x_labels:
+    if plot.x_names:
+        room = max(3, (width - 8) // len(plot.x_names) - 1)
+        figure.ruler("x", "lower").ticks(
+            list(range(len(plot.x_names))), [name[:room] for name in plot.x_names]
+        )
+    elif plot.x_labels:
         places = ticks(x_low, x_high, max(2, width // 11))
         step = places[1] - places[0] if len(places) > 1 else 1
         figure.ruler("x", "lower").ticks(places, [tick_label(p, step) for p in places])

@@ -263,6 +263,17 @@ class Attachment:
         }
 
 
+def dense_matrices(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Module name -> its plain matrix (out, in), of stored weights, without method parameters."""
+    return {
+        name.removesuffix(".weight"): value
+        for name, value in tensors.items()
+        if name.endswith(".weight")
+        and value.dim() == 2
+        and not any(part.startswith(OWN) for part in name.split("."))
+    }
+
+
 class Method(ABC):
     """A fine-tuning method: settings type and how to attach to a model. Stateless."""
 
@@ -285,3 +296,10 @@ class Method(ABC):
         from calisr_engine.config.schema import COMPONENTS
 
         return COMPONENTS
+
+    def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
+        """Module name -> the dense matrix (out, in) it stands for, from a checkpoint's weights.
+
+        As `TargetForm.effective`, without a model. This one takes what the forward pass uses.
+        """
+        return dense_matrices(tensors)

@@ -7,6 +7,7 @@ light phase the backward pass computes no gradient of the covered matrices. Choo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -192,6 +193,18 @@ class LoraMethod(Method):
             kept = {*head_parameters(model)} | {p for f in forms.values() for p in f.core()}
             attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
         return attachment
+
+    def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Lora) -> dict[str, Tensor]:
+        """Base plus update in float64; matrices without factors as they are."""
+        found = {}
+        for name, matrix in super().dense_matrices(tensors, settings).items():
+            plain = name.removesuffix(".base_layer")
+            if plain != name:
+                a, b = (tensors[f"{plain}.lora_{x}.{ADAPTER}.weight"].double() for x in "AB")
+                found[plain] = matrix.double() + settings.alpha / settings.rank * (b @ a)
+            elif ".lora_" not in name:
+                found[name] = matrix
+        return found
 
 
 register(LoraMethod())

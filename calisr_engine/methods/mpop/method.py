@@ -9,6 +9,7 @@ the covered matrices.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -235,6 +236,17 @@ class MpopMethod(Method):
         for (height, width), (rows, columns) in shapes.items():
             attachment.notes.append(f"MPO of {height} x {width}: {rows} x {columns}")
         return attachment
+
+    def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Mpop) -> dict[str, Tensor]:
+        """The contraction in float64 where there are tensors (not yet with `at_switch`)."""
+        found = super().dense_matrices(tensors, settings)
+        for name in found:
+            pieces: list[Tensor] = []
+            while (key := f"{name}.calisr_mpo.{len(pieces)}") in tensors:
+                pieces.append(tensors[key].double())
+            if pieces:
+                found[name] = contract(pieces)
+        return found
 
 
 register(MpopMethod())

@@ -1,0 +1,87 @@
+"""What a figure shows, apart from how it is drawn."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Style = Literal["line", "points", "line+points"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve or set of points.
+
+    Attributes:
+        spread: sample standard deviation of each y over runs; empty where there is none.
+        hollow: points to be drawn hollow (the panel's note says why); empty for none.
+        colour: number of its colour; panels of one figure give the same thing the same one.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    spread: tuple[float, ...] = ()
+    hollow: tuple[bool, ...] = ()
+    style: Style = "line"
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        name: as the paper counts it ("2a").
+        x_names: what stands at x = 0, 1, ... where x is no number.
+        marks: x of vertical lines, which `mark_label` names; levels: y of horizontal lines.
+        notes: what a reader must know to read it rightly.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_names: tuple[str, ...] = ()
+    marks: tuple[float, ...] = ()
+    mark_label: str = ""
+    levels: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels that belong together."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and sample standard deviation (0 for one value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def over_runs(
+    label: str, points: Mapping[float, Sequence[float]], style: Style, colour: int
+) -> Series:
+    """Mean and spread of the values that several runs have at each x, in order of x."""
+    xs = sorted(x for x, values in points.items() if values)
+    pairs = [mean_and_spread(points[x]) for x in xs]
+    several = any(len(points[x]) > 1 for x in xs)
+    return Series(
+        label=label,
+        x=tuple(xs),
+        y=tuple(mean for mean, _ in pairs),
+        spread=tuple(spread for _, spread in pairs) if several else (),
+        style=style,
+        colour=colour,
+    )

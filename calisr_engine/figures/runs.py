@@ -1,0 +1,164 @@
+"""The runs that a figure is drawn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from calisr_engine.errors import NotFoundError
+from calisr_engine.events.view import RunView
+from calisr_engine.grid import plan_grid
+from calisr_engine.grid.report import METHODS
+from calisr_engine.runs import load_view, store
+from calisr_engine.tasks import glue
+
+Kind = Literal["fft", "lft", "calibrated", "scheduled"]
+KINDS: dict[Kind, str] = {
+    "fft": "FFT",
+    "lft": "LFT",
+    "calibrated": "calibrated",
+    "scheduled": "fixed switch",
+}
+
+
+@dataclass(frozen=True)
+class FigureRun:
+    """A complete run."""
+
+    path: Path
+    view: RunView
+
+    @property
+    def kind(self) -> Kind:
+        """By what happened: never left full fine-tuning, was light from the first step, switched
+        by its score, or by schedule or hand."""
+        if not self.view.groups:
+            return "fft" if self.view.method == "fft" else "lft"
+        steps = [switch.step for switch in self.view.switches]
+        if not steps:
+            return "fft"
+        if not any(steps) and len(steps) == len(self.view.groups):
+            return "lft"
+        return "scheduled" if self.view.variant == "off" else "calibrated"
+
+    @property
+    def method(self) -> str:
+        return METHODS.get(self.view.method, self.view.method)
+
+    @property
+    def row(self) -> str:
+        """Method and variant as the paper writes them."""
+        variant = self.view.variant
+        return self.method if variant == "off" else f"{self.method}+CaliSr-{variant}"
+
+    @property
+    def task(self) -> str:
+        try:
+            return glue.find(self.view.task).title
+        except NotFoundError:
+            return self.view.task  # own data may have any name
+
+    @property
+    def seed(self) -> int:
+        return int(self.view.seed or 0)
+
+    @property
+    def fft_share(self) -> float:
+        """Share of the steps that a group spent in FFT, mean over groups, in [0, 1]."""
+        if not self.view.groups:
+            return 1.0 if self.kind == "fft" else 0.0
+        total = self.view.total_steps
+        steps = [g.switch.step if g.switch else total for g in self.view.groups.values()]
+        return sum(steps) / len(steps) / total
+
+    @property
+    def trainable_share(self) -> float | None:
+        """Trainable parameters over those of the dense model, mean over steps, in [0, 1]."""
+        return (self.view.summary or {}).get("mean_trainable_share")
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """Attributes: runs: the complete ones; left_out: state -> how many others there are."""
+
+    runs: tuple[FigureRun, ...]
+    left_out: Counter[str]
+    source: str
+    train_with: str = ""
+
+    def notes(self) -> tuple[str, ...]:
+        count = len(self.runs)
+        said = [f"{count} run{'' if count == 1 else 's'} of {self.source}"]
+        if self.left_out:
+            states = ", ".join(f"{count} {state}" for state, count in self.left_out.items())
+            said.append(f"left out, as they are not complete: {states}")
+        return tuple(said)
+
+    def only(self, wanted: Callable[[FigureRun], bool], what: str) -> list[FigureRun]:
+        """The runs that `wanted` takes, in order of task, method and seed.
+
+        Raises:
+            NotFoundError: there is none; the hint says how to train them.
+        """
+        found = [run for run in self.runs if wanted(run)]
+        if not found:
+            rest = "; ".join(self.notes())
+            raise NotFoundError(
+                f"there is no complete run {what} to draw ({rest})",
+                f"train them with: {self.train_with}" if self.train_with else "name other runs",
+            )
+        return sorted(found, key=lambda run: (run.task, run.method, run.seed))
+
+
+def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ()) -> RunSet:
+    """The runs of grids (by name or file), of run directories, ids, or folders of them.
+
+    Args:
+        sets: `key=value` settings with which the grids were run.
+
+    Raises:
+        NotFoundError: a source is none of these.
+        ConfigError: a grid file is wrong.
+    """
+    paths: dict[Path, None] = {}
+    missing: Counter[str] = Counter()
+    grids = []
+    for source in sources:
+        found = _run_dirs(source, output_dir)
+        if found is None:
+            plan = plan_grid(source, output_dir, None, sets)
+            grids.append(f"calisr grid run {source} --output-dir {output_dir}")
+            found = [plan.folder / cell.run_id for cell in plan.cells]
+        for path in found:
+            if (path / "events.jsonl").is_file():
+                paths[path] = None
+            else:
+                missing["waiting"] += 1
+    runs = []
+    for path in paths:
+        view = load_view(path)
+        if view.state == "completed":
+            runs.append(FigureRun(path, view))
+        else:
+            missing[view.state] += 1
+    return RunSet(tuple(runs), missing, ", ".join(sources), "; ".join(grids))
+
+
+def _run_dirs(source: str, output_dir: Path) -> list[Path] | None:
+    """The run directories that a source names; None where it must be a grid."""
+    path = Path(source)
+    if (path / "events.jsonl").is_file():
+        return [path]
+    if path.is_dir() and (ids := store.run_ids(path)):
+        return [path / each for each in ids]
+    if (output_dir / source / "events.jsonl").is_file():
+        return [output_dir / source]
+    return None
+
+
+def distinct(values: Iterable[str]) -> list[str]:
+    """Each once, in order."""
+    return list(dict.fromkeys(values))

@@ -1,0 +1,104 @@
+"""Figure 2: (a) when each group switches; (b) the trainable share that an FFT share costs."""
+
+from __future__ import annotations
+
+from calisr_engine.figures.data import Panel, Series, mean_and_spread, over_runs
+from calisr_engine.figures.runs import RunSet, distinct
+
+
+def switch_steps(runs: RunSet) -> Panel:
+    """Figure 2a: moment of each group's switch, in percent of all steps, over seeds.
+
+    Runs that were measured but could not switch (delta 1) are no part of it.
+
+    Raises:
+        NotFoundError: there is no calibrated run.
+    """
+    chosen = runs.only(
+        lambda run: run.view.variant != "off" and (run.view.delta or 0.0) < 1.0,
+        "with calibration",
+    )
+    groups = distinct(name for run in chosen for name in run.view.groups)
+    series, notes = [], []
+    several_tasks = len({run.task for run in chosen}) > 1
+    for number, (row, task) in enumerate(dict.fromkeys((run.row, run.task) for run in chosen)):
+        label = f"{row} {task}" if several_tasks else row
+        own = [run for run in chosen if (run.row, run.task) == (row, task)]
+        x, y, spread = [], [], []
+        never = []
+        for place, group in enumerate(groups):
+            having = [run.view.groups[group] for run in own if group in run.view.groups]
+            total = own[0].view.total_steps
+            shares = [100 * g.switch.step / total for g in having if g.switch is not None]
+            if shares:
+                mean, deviation = mean_and_spread(shares)
+                x.append(float(place))
+                y.append(mean)
+                spread.append(deviation)
+            if len(shares) < len(having):
+                never.append(f"{group} {len(having) - len(shares)} of {len(having)}")
+        if never:
+            notes.append(
+                f"{label}: runs without a switch (no part of the mean): " + ", ".join(never)
+            )
+        series.append(
+            Series(
+                label=label,
+                x=tuple(x),
+                y=tuple(y),
+                spread=tuple(spread) if len(own) > 1 else (),
+                style="points",
+                colour=number,
+            )
+        )
+    return Panel(
+        name="2a",
+        title="When each group switches",
+        x_label="group",
+        y_label="switch, % of all steps",
+        series=tuple(series),
+        x_names=tuple(groups),
+        notes=tuple(notes),
+    )
+
+
+def trainable_shares(runs: RunSet) -> Panel:
+    """Figure 2b: mean trainable share against the share of the steps spent in FFT.
+
+    Raises:
+        NotFoundError: there is no run of a method with a light phase.
+    """
+    chosen = runs.only(
+        lambda run: bool(run.view.groups) and run.trainable_share is not None,
+        "of a method with a light phase",
+    )
+    series = []
+    for number, method in enumerate(distinct(run.method for run in chosen)):
+        own = [run for run in chosen if run.method == method]
+        fixed: dict[float, list[float]] = {}
+        for run in own:
+            if run.view.variant == "off":
+                share = round(100 * run.fft_share, 6)
+                fixed.setdefault(share, []).append(100 * (run.trainable_share or 0.0))
+        if fixed:
+            series.append(over_runs(f"{method}, fixed switch", fixed, "line+points", number))
+        measured = [run for run in own if run.view.variant != "off"]
+        if measured:
+            series.append(
+                Series(
+                    label=f"{method}, calibrated",
+                    x=tuple(100 * run.fft_share for run in measured),
+                    y=tuple(100 * (run.trainable_share or 0.0) for run in measured),
+                    hollow=tuple(True for _ in measured),
+                    style="points",
+                    colour=number,
+                )
+            )
+    return Panel(
+        name="2b",
+        title="Trainable share against the share of full fine-tuning",
+        x_label="share of the steps in FFT, % (mean over groups)",
+        y_label="mean trainable share, % of the model",
+        series=tuple(series),
+        notes=("hollow: one calibrated run each",) if any(each.hollow for each in series) else (),
+    )

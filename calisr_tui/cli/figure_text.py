@@ -1,0 +1,124 @@
+"""A figure in the terminal: its panels one below the other, drawn by plotext."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+
+from calisr_engine.figures.data import Figure, Panel, Series
+from calisr_tui.drawing import Line, Plot, draw
+from calisr_tui.roles import ROLES
+
+RUN_ROLES = tuple(role for role in ROLES if role.startswith("run"))
+GLYPHS = ("●", "▲", "■", "◆", "▼", "✚", "✖", "★")
+HOLLOW = ("○", "△", "□", "◇", "▽", "+", "×", "☆")
+SIGNS = 12
+"""Glyphs along a curve."""
+
+STYLES = {role: "" for role in ROLES} | {
+    "axis": "dim",
+    "dim": "dim",
+    "mark": "bold",
+    "run1": "blue",
+    "run2": "yellow",
+    "run3": "green",
+    "run4": "magenta",
+    "run5": "cyan",
+    "run6": "red",
+    "run7": "bright_blue",
+    "run8": "bright_black",
+}
+
+
+def print_figure(figure: Figure, rows: int = 18) -> None:
+    """Print all panels to stdout, `rows` lines each."""
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    console = Console(width=width)
+    console.print(Text(figure.title, style="bold"))
+    for panel in figure.panels:
+        console.print()
+        console.print(panel_text(panel, width, rows))
+    if figure.notes:
+        console.print()
+        console.print(Text("; ".join(figure.notes), style="dim"))
+
+
+def panel_text(panel: Panel, width: int, rows: int) -> Text:
+    """Title, legend, plot, axis and notes of one panel."""
+    text = Text()
+    number = f"({panel.name}) " if panel.name[-1].isalpha() else ""
+    text.append(f"{number}{panel.title}: {panel.y_label}\n", "bold")
+    for series in panel.series:
+        role = _role(series)
+        text.append(f"  {_sign(series, len(panel.series) == 1)} ", STYLES[role])
+        text.append(f"{series.label}\n")
+    if panel.marks:
+        marks = ", ".join(f"{mark:g}" for mark in panel.marks)
+        text.append(f"  │ {panel.mark_label}: {marks}\n")
+    alone = len(panel.series) == 1
+    drawn = _side_by_side(panel) if panel.x_names else panel.series
+    lines = tuple(line for series in drawn for line in _lines(series, alone))
+    plot = Plot(
+        lines,
+        marks=panel.marks,
+        levels=panel.levels,
+        x_names=panel.x_names,
+        empty="nothing to draw",
+    )
+    text.append_text(draw(plot, width, rows, STYLES))
+    text.append(f"\n{panel.x_label:^{width}}".rstrip())
+    for note in panel.notes:
+        text.append(f"\n  {note}", "dim")
+    return text
+
+
+def _side_by_side(panel: Panel) -> tuple[Series, ...]:
+    """The series of a panel with named places, moved apart so that none hides another."""
+    count = len(panel.series)
+    moved = []
+    for number, series in enumerate(panel.series):
+        offset = 0.7 * (number - (count - 1) / 2) / count
+        moved.append(replace(series, x=tuple(x + offset for x in series.x)))
+    return tuple(moved)
+
+
+def _role(series: Series) -> str:
+    return RUN_ROLES[series.colour % len(RUN_ROLES)]
+
+
+def _sign(series: Series, alone: bool) -> str:
+    """How the legend shows it."""
+    if series.style == "line" and alone:
+        return "━"
+    hollow = bool(series.hollow) and all(series.hollow)
+    return (HOLLOW if hollow else GLYPHS)[series.colour % len(GLYPHS)]
+
+
+def _lines(series: Series, alone: bool) -> list[Line]:
+    """The curve, the ends of the spread, and the points, hollow ones apart."""
+    role = _role(series)
+    found = []
+    if series.style != "points":
+        found.append(Line(series.x, series.y, role, "line"))
+    if series.style == "line":
+        # Colour is not the only sign: a few glyphs say which curve this is.
+        step = max(1, len(series.x) // SIGNS)
+        glyph = GLYPHS[series.colour % len(GLYPHS)]
+        if not alone:
+            found.append(Line(series.x[::step], series.y[::step], role, "points", glyph))
+        return found
+    if series.spread:
+        for sign in (1, -1):
+            ends = tuple(y + sign * s for y, s in zip(series.y, series.spread, strict=True))
+            found.append(Line(series.x, ends, role, "points", "-"))
+    hollow = series.hollow or (False,) * len(series.x)
+    for glyphs, wanted in ((HOLLOW, True), (GLYPHS, False)):
+        points = [p for p in zip(series.x, series.y, hollow, strict=True) if p[2] is wanted]
+        if points:
+            glyph = glyphs[series.colour % len(glyphs)]
+            x, y = tuple(p[0] for p in points), tuple(p[1] for p in points)
+            found.append(Line(x, y, role, "points", glyph))
+    return found
