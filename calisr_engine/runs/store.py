@@ -217,10 +217,10 @@ def _complete_view(log: Path) -> RunView | None:
         said = last["summary"]
         view.metric, view.best, view.last = said["metric"], said["best"], said["last"]
         view.trainable, view.total = said["trainable"], said["total"]
+        switched = {g: step for g, step in (said["switched"] or {}).items() if step is not None}
         view.switches = [
             Switch(group, step, 0.0, "", 0, 0, None)
-            for group, step in (said["switched"] or {}).items()
-            if step is not None
+            for group, step in sorted(switched.items(), key=lambda each: each[1])
         ]
     except (OSError, KeyError, TypeError, AttributeError):
         return None

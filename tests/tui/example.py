@@ -29,6 +29,9 @@ def copy_runs(root: Path, count: int = 2) -> list[Path]:
             if record["type"] == "evaluated":
                 for key in ("value", "best"):
                     record[key] -= 0.01 * number
+            if record["type"] == "completed":
+                for key in ("best", "last"):
+                    record["summary"][key] -= 0.01 * number
             lines.append(json.dumps(record))
         (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
         made.append(folder)
