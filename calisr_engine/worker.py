@@ -3,7 +3,7 @@
 SIGTERM, SIGINT and SIGHUP stop it with a checkpoint; it then ends with status 75.
 
 Several processes train one run together with `--processes N` on this machine, or anywhere by
-`accelerate launch -m calisr_engine.worker RUN_DIR` or torchrun.
+torchrun or (on GPUs) `accelerate launch --multi_gpu`, with `-m calisr_engine.worker RUN_DIR`.
 """
 
 from __future__ import annotations
