@@ -78,6 +78,9 @@ class EngineThread:
         """Stop at the next step after writing a checkpoint."""
         self._stop.set()
 
+    def abandon(self) -> None:
+        """Before this process ends at once: a thread ends with it."""
+
     def evaluate_now(self) -> None:
         control.request(self.run_dir, "evaluate")
 

@@ -1,36 +1,88 @@
 """The same run as a process of its own: `python -m calisr_engine.worker RUN_DIR`.
 
 SIGTERM, SIGINT and SIGHUP stop it with a checkpoint; it then ends with status 75.
+
+Several processes train one run together with `--processes N` on this machine, or anywhere by
+torchrun or (on GPUs) `accelerate launch --multi_gpu`, with `-m calisr_engine.worker RUN_DIR`.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
-from calisr_engine.errors import CalisrError
+from calisr_engine.errors import EXIT_STOPPED, CalisrError
+
+PARENT_POLL_SECONDS = 0.5
+ORPHAN_SECONDS = 30.0
+"""How long a worker without its parent may take to save; then it ends as if killed."""
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python -m calisr_engine.worker RUN_DIR", file=sys.stderr)
-        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
-    run_dir = Path(arguments[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m calisr_engine.worker", description="Train the run in RUN_DIR to its end."
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="processes that train it together"
+    )
+    parser.add_argument(
+        "--with-parent",
+        type=int,
+        metavar="PID",
+        help="stop and save when the process that started this one, PID, has ended",
+    )
+    options = parser.parse_args(arguments)
+    run_dir: Path = options.run_dir
     if not (run_dir / "config.toml").is_file():
         print(f"{run_dir} is not a run directory: it has no config.toml", file=sys.stderr)
         return 4
+    if options.processes < 1:
+        parser.error("--processes must be at least 1")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    from calisr_engine.training.run import execute
-
+    if options.with_parent is not None:
+        end_with_parent(options.with_parent, stop)
     try:
-        return execute(run_dir, stop)
+        if options.processes > 1:
+            from calisr_engine.launch import launch
+
+            return launch(run_dir, options.processes, stop)
+        from calisr_engine.training.ranks import Place
+        from calisr_engine.training.run import execute
+
+        place = Place.from_environment()
+        status = execute(run_dir, stop, place=place)
+        if place.size > 1:
+            # All is written; torch's communication threads can abort the interpreter's teardown.
+            sys.stderr.flush()
+            os._exit(status)
+        return status
     except CalisrError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+
+
+def end_with_parent(parent: int, stop: threading.Event) -> None:
+    """Set `stop` once this process's parent is no longer `parent`; end hard if that takes long.
+
+    So a run whose node was lost does not go on there while another node waits for it.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_SECONDS)
+        stop.set()
+        time.sleep(ORPHAN_SECONDS)
+        os._exit(EXIT_STOPPED)
+
+    threading.Thread(target=watch, name="calisr-parent", daemon=True).start()
 
 
 if __name__ == "__main__":

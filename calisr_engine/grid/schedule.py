@@ -54,8 +54,13 @@ def run_grid(
     executor: Executor,
     retry_failed: bool = False,
     on_change: Callable[[Cell, str], None] = lambda cell, what: None,
+    on_poll: Callable[[], None] = lambda: None,
 ) -> int:
     """Train every run that is not complete.
+
+    Args:
+        on_change: called with a run and what became of it.
+        on_poll: called a few times a second.
 
     Returns:
         0 all complete, 1 some failed, 75 some neither complete nor failed (cancelled, or lost too
@@ -111,6 +116,7 @@ def run_grid(
                     on_change(cell, "completed")
                 else:
                     waiting.append(cell)
+            on_poll()
             time.sleep(POLL_SECONDS)
         (plan.folder / CANCEL).unlink(missing_ok=True)
         counts = read_state(plan).counts(plan)

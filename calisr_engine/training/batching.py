@@ -17,6 +17,7 @@ from calisr_engine.tasks.batches import (
     tokenize,
 )
 from calisr_engine.tasks.data import TaskData
+from calisr_engine.training.ranks import slice_of
 
 
 class TaskBatches:
@@ -70,6 +71,14 @@ class TaskBatches:
         """Micro-batch `index` of `epoch` (both from 0)."""
         return self._collate(self._train, self._order(epoch)[index], device)
 
+    def train_part(
+        self, epoch: int, index: int, device: torch.device, rank: int, size: int
+    ) -> tuple[dict[str, Tensor] | None, int]:
+        """(rank's slice of a micro-batch, None if it is empty; examples in the whole of it)."""
+        rows = self._order(epoch)[index]
+        own = slice_of(rows, rank, size)
+        return (self._collate(self._train, own, device) if own else None), len(rows)
+
     def _order(self, epoch: int) -> list[list[int]]:
         if self._epoch is None or self._epoch[0] != epoch:
             order = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
@@ -85,14 +94,14 @@ class TaskBatches:
             yield self._collate(self._train, rows, device)
 
     def evaluation(
-        self, split: str, name: str
+        self, split: str, name: str, rank: int = 0, size: int = 1
     ) -> tuple[Iterator[tuple[list[int], dict[str, Tensor]]], int]:
-        """(batches of (row numbers, tensors) on the CPU, number of rows) of one set."""
+        """(rank's batches of (row numbers, tensors) on the CPU, rows of all ranks) of one set."""
         key = (split, name)
         if key not in self._splits:
             self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self._longest)
         rows = self._splits[key]
-        order = evaluation_batches(rows.lengths(), self._eval_batch_size)
+        order = evaluation_batches(rows.lengths(), self._eval_batch_size)[rank::size]
         return ((part, self._collate(rows, part, torch.device("cpu"))) for part in order), len(rows)
 
     def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:

@@ -9,12 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calisr_engine.methods.base import seeded_generator
+
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (all devices)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def seed_rank(device: torch.device, seed: int, rank: int, step: int) -> None:
+    """Give ranks above 0 a dropout stream of their own; rank 0 keeps that of a single process."""
+    if rank:
+        own = seeded_generator(seed, "rank", rank, step).initial_seed()
+        torch.random.default_generator.manual_seed(own)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(own)
 
 
 def rng_tensors(device: torch.device) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.training.ranks import Ranks
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -29,8 +31,11 @@ def predict(
     count: int,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]],
+    ranks: Ranks | None = None,
 ) -> Predictions:
     """Run `model` in evaluation mode over batches of (row numbers, tensors).
+
+    With several ranks each passes its own batches, and all get the predictions of all.
 
     Leaves the model in the mode it was in and draws no random numbers.
     """
@@ -53,6 +58,12 @@ def predict(
                     seen += len(rows)
     finally:
         model.train(was_training)
+    if ranks is not None and ranks.size > 1:
+        width = max(ranks.gather(0 if logits is None else logits.shape[-1]))
+        if width:
+            logits = ranks.add(torch.zeros(count, width) if logits is None else logits)
+        sums = ranks.add(torch.tensor([total, seen], dtype=torch.float64)).tolist()
+        total, seen = sums[0], int(sums[1])
     if logits is None:
         raise ValueError("there is nothing to evaluate: the data set is empty")
     return Predictions(logits, total / seen if seen else None)

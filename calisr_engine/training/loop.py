@@ -11,6 +11,10 @@
         evaluate, checkpoint
 
 Everything that happens is written to the event log; nothing here knows who reads it.
+
+Several processes may run this loop together (`ranks.py`). Each takes its slice of every batch;
+gradients are added before the clip. Rank 0 alone measures, decides, obeys requests and writes; the
+others hear of it at the same step.
 """
 
 from __future__ import annotations
@@ -27,13 +31,16 @@ from torch import Tensor
 from calisr_engine.calibration.score import ScoreBoard
 from calisr_engine.errors import EXIT_STOPPED, RunFailedError
 from calisr_engine.events import types as ev
+from calisr_engine.runs.control import Request
 from calisr_engine.training import checkpoint as checkpoints
 from calisr_engine.training.determinism import rng_json, rng_tensors
 from calisr_engine.training.resources import ResourceProbe
-from calisr_engine.training.session import Session
+from calisr_engine.training.session import Session, rng_name
 
 CONTROL_POLL_SECONDS = 0.1
 RESOURCE_SECONDS = 2.0
+STOP_EVENT = "stop event"
+"""Stands among the requests for a stop that came by signal or from the thread's owner."""
 
 
 @dataclass
@@ -129,7 +136,8 @@ class TrainingLoop:
         s, plan = self.s, self.s.plan
         began = time.monotonic()
         phase = self._phase()
-        sampled = s.sampler is not None and plan.is_sample(self.step)
+        # Measuring changes nothing, so one rank can do it for all.
+        sampled = s.sampler is not None and plan.is_sample(self.step) and s.ranks.is_first
         groups = {name: s.phases.groups[name] for name in s.phases.in_fft()} if sampled else {}
         factor = s.learning_rate_factor(self.step - 1)
         s.optimizer.set_factor(factor)
@@ -139,6 +147,9 @@ class TrainingLoop:
         loss = self._gradients()
         for form in s.attachment.forms.values():
             form.pull()
+        loss, stop = s.ranks.add_gradients(s.optimizer.parameters(), loss, s.stop_event.is_set())
+        if stop:
+            s.stop_event.set()
         self._norm = self._clip()
         self._check_finite(loss)
 
@@ -168,19 +179,25 @@ class TrainingLoop:
         self._report_progress(factor)
 
     def _gradients(self) -> Tensor:
-        """Forward and backward over this step's micro-batches; returns the mean loss."""
+        """Forward and backward over this step's micro-batches.
+
+        Returns the mean loss; with several ranks, what this rank's slices add to it. A slice weighs
+        as many examples as it has, so uneven slices add up to the gradient of the whole batch.
+        """
         s = self.s
         epoch, _ = s.plan.epoch_of(self.step)
         batches = [s.train_batch(epoch, index) for index in s.plan.micro_batches(self.step)]
-        examples = sum(len(batch["labels"]) for batch in batches)
+        examples = sum(count for _, count in batches)
         mean = torch.zeros((), device=s.device)
-        for batch in batches:
+        for batch, _ in batches:
+            if batch is None:
+                continue
             weight = len(batch["labels"]) / examples
             with s.autocast():
                 loss = s.forward_loss(s.model, batch)
             mean += loss.detach().float() * weight
             s.accelerator.backward(loss * weight if weight != 1.0 else loss)
-        if s.attachment.penalty is not None:
+        if s.attachment.penalty is not None and s.ranks.is_first:
             s.accelerator.backward(s.attachment.penalty())
         self._examples += examples
         return mean
@@ -243,9 +260,17 @@ class TrainingLoop:
         s = self.s
         if not s.phases.in_fft():
             return
+        switching = self._decide() if s.ranks.is_first else []
+        decided = s.ranks.from_first(switching)
+        self._switch({name: f"calibration: {why}" for name, why in decided})
+
+    def _decide(self) -> list[tuple[str, str]]:
+        """Close the window's counters; the groups that switch now, each with its reason."""
+        s = self.s
         self.board, decisions = self.board.close_window()
         at_end = self.step >= s.plan.total_steps
-        reported, switching = {}, []
+        reported: dict[str, ev.GroupDecision] = {}
+        switching: list[tuple[str, str]] = []
         for name, decision in decisions.items():
             switch, why = decision.switch, decision.reason
             if switch and at_end:
@@ -262,7 +287,7 @@ class TrainingLoop:
             if switch:
                 switching.append((name, why))
         s.emit(self.step, ev.SrsEvaluated(epoch=self._epoch(), groups=reported))
-        self._switch({name: f"calibration: {why}" for name, why in switching})
+        return switching
 
     def _switch_on_schedule(self) -> None:
         why = f"schedule: fixed at {self.s.config.schedule.switch_at:.0%} of all steps"
@@ -301,7 +326,7 @@ class TrainingLoop:
     def _evaluate(self) -> None:
         s, c = self.s, self.counters
         began = time.monotonic()
-        metrics, loss = s.evaluate()
+        metrics, loss = s.ranks.from_first(s.evaluate())
         value = metrics[s.metric]
         # A model that is not finished yet stands in until the first one that counts.
         counts = self.step >= s.attachment.counts_from
@@ -309,7 +334,8 @@ class TrainingLoop:
         if is_best:
             c.best_counts = counts
             c.best, c.best_step, c.without_gain = value, self.step, 0
-            s.save_best(self.step)
+            if s.ranks.is_first:
+                s.save_best(self.step)
         else:
             c.without_gain += 1
         c.last = value
@@ -349,12 +375,22 @@ class TrainingLoop:
             return
         s = self.s
         began = time.monotonic()
+        s.ranks.check_equal(s.optimizer.parameters(), self.step)
+        streams = s.ranks.gather(rng_tensors(s.device))
+        if s.ranks.is_first:
+            self._write_checkpoint(streams, began)
+        self._saved_at = self.step
+        self._since = time.monotonic()
+
+    def _write_checkpoint(self, streams: list[dict[str, Tensor]], began: float) -> None:
+        s = self.s
         tensors: dict[str, dict[str, Tensor]] = {
             "model": s.model_tensors(),
             "optimizer": s.optimizer.tensors(),
             "forms": s.form_tensors(),
-            "rng": rng_tensors(s.device),
         }
+        for rank, stream in enumerate(streams):
+            tensors[rng_name(rank)] = stream
         if s.sampler is not None:
             tensors["comparison"] = s.sampler.comparison.state_dict()
         state = {
@@ -367,7 +403,6 @@ class TrainingLoop:
             "fingerprint": s.fingerprint,
         }
         path, size = checkpoints.save(s.paths.checkpoints, self.step, tensors, state)
-        self._saved_at = self.step
         checkpoints.prune(s.paths.checkpoints, s.config.output.keep_checkpoints)
         s.prune_best(self.counters.best_step)
         s.emit(
@@ -378,20 +413,15 @@ class TrainingLoop:
                 seconds=time.monotonic() - began,
             ),
         )
-        self._since = time.monotonic()
 
     # Requests and reports -----------------------------------------------------------------------
 
     def _obey_requests(self) -> None:
-        now = time.monotonic()
-        if now - self._last_poll < CONTROL_POLL_SECONDS and not self.s.stop_event.is_set():
-            return
-        self._last_poll = now
         paused = False
         while True:
-            if self.s.stop_event.is_set():
-                raise StopTraining(self.s.stop_reason, save=True)
-            for request in self.s.take_requests():
+            for request in self.s.ranks.from_first(self._new_requests()):
+                if request.kind == STOP_EVENT:
+                    raise StopTraining(self.s.stop_reason, save=True)
                 if request.kind == "pause" and not paused:
                     paused = True
                     self.s.emit(self.step, ev.Paused())
@@ -413,6 +443,18 @@ class TrainingLoop:
             time.sleep(CONTROL_POLL_SECONDS)
             self._since = time.monotonic()
 
+    def _new_requests(self) -> list[Request]:
+        """Requests since the last poll; only rank 0 reads them."""
+        if not self.s.ranks.is_first:
+            return []
+        if self.s.stop_event.is_set():
+            return [Request(STOP_EVENT)]
+        now = time.monotonic()
+        if now - self._last_poll < CONTROL_POLL_SECONDS:
+            return []
+        self._last_poll = now
+        return self.s.take_requests()
+
     def _switch_by_hand(self, group: str) -> None:
         if group in self.s.phases.in_fft():
             self._switch({group: "hand: asked for by the user"})
@@ -424,6 +466,9 @@ class TrainingLoop:
     def _report_progress(self, factor: float) -> None:
         s = self.s
         now = time.monotonic()
+        if not s.ranks.is_first:
+            self._losses.clear()
+            return
         first_or_last = self.step in (s.start_step + 1, s.plan.total_steps)
         if now - self._since < s.config.output.progress_every_seconds and not first_or_last:
             return

@@ -13,13 +13,16 @@ from typing import Any
 import torch
 
 from calisr_engine.config.load import from_resolved
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, RunFailedError
 from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.training import finish
+from calisr_engine.training.device import choose_device
 from calisr_engine.training.loop import TrainingLoop
+from calisr_engine.training.ranks import Place, Ranks, SilentWriter
 from calisr_engine.training.session import Session, environment, prepare, write_json
 
 
@@ -27,6 +30,7 @@ def execute(
     run_dir: Path,
     stop_event: threading.Event | None = None,
     raise_errors: bool = False,
+    place: Place | None = None,
 ) -> int:
     """Train the run in `run_dir` until it ends or is stopped.
 
@@ -36,6 +40,8 @@ def execute(
     Args:
         stop_event: set it to stop and save at the next step.
         raise_errors: raise instead of returning an exit status (for tests).
+        place: which of several processes this is that train the run together; none is alone. Rank
+            0 alone holds the lock and writes; the others raise their errors.
 
     Returns:
         0 done, 75 stopped and resumable, else the error's exit code.
@@ -44,11 +50,15 @@ def execute(
         LockedError: another process trains in this directory.
     """
     paths = RunPaths(run_dir)
+    ranks = Ranks(place)
+    stop_event = stop_event or threading.Event()
+    if not ranks.is_first:
+        return _run(paths, SilentWriter(paths.events), stop_event, ranks)
     with RunLock(paths):
         attempt = last_attempt(paths.events) + 1
         with EventWriter(paths.events, attempt) as writer:
             try:
-                return _run(paths, writer, attempt, stop_event or threading.Event())
+                return _run(paths, writer, stop_event, ranks)
             except Exception as error:
                 failure = _explain(error)
                 step = writer.last_step
@@ -66,12 +76,26 @@ def execute(
                 return failure.exit_code
 
 
-def _run(paths: RunPaths, writer: EventWriter, attempt: int, stop_event: threading.Event) -> int:
-    started = time.monotonic()
+def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, ranks: Ranks) -> int:
     config = from_resolved(paths.config)
-    session = prepare(config, paths, writer, resume=attempt > 1)
+    device = choose_device(ranks.device_name(config.training.device))
+    with ranks.joined(device):
+        writer.attempt = ranks.from_first(writer.attempt)
+        return _train(config, paths, writer, stop_event, ranks)
+
+
+def _train(
+    config: RunConfig,
+    paths: RunPaths,
+    writer: EventWriter,
+    stop_event: threading.Event,
+    ranks: Ranks,
+) -> int:
+    started = time.monotonic()
+    session = prepare(config, paths, writer, resume=writer.attempt > 1, ranks=ranks)
     session.stop_event = stop_event
-    write_json(paths.environment, environment(session))
+    if ranks.is_first:
+        write_json(paths.environment, environment(session))
     _announce(session)
     if session.switch_step == 0 and not session.phases.changes:
         for group in session.phases.in_fft():
@@ -84,7 +108,7 @@ def _run(paths: RunPaths, writer: EventWriter, attempt: int, stop_event: threadi
         status = loop.run()
     finally:
         gc.unfreeze()
-    if status == EXIT_STOPPED:
+    if status == EXIT_STOPPED or not ranks.is_first:
         return status
     summary = finish.finish(session, loop)
     summary["wall_seconds"] = loop.counters.wall_seconds
@@ -127,7 +151,7 @@ def _announce(session: Session) -> None:
             train_examples=session.batches.train_count,
             validation_examples=session.batches.validation_count,
             metric=session.metric,
-            device=str(session.device),
+            device=_device_words(session),
             precision=session.precision,
             decision_steps=plan.decision_steps() if session.sampler is not None else (),
             model_summary=session.loaded.description,
@@ -142,6 +166,11 @@ def _announce(session: Session) -> None:
     if session.start_step == 0:
         for note in [*session.data.notes, *session.batches.notes]:
             session.emit(0, ev.Warned(message=note))
+
+
+def _device_words(session: Session) -> str:
+    size = session.ranks.size
+    return str(session.device) if size == 1 else f"{size} x {session.device.type}"
 
 
 def _explain(error: Exception) -> CalisrError:

@@ -26,7 +26,7 @@ from calisr_engine.errors import CalisrError, ConfigError, RunFailedError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event, Warned
 from calisr_engine.methods import registry
-from calisr_engine.methods.base import AttachContext, Attachment
+from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
 from calisr_engine.models.components import Target, find_targets
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.load import LoadedModel, load_model
@@ -35,10 +35,11 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.training import checkpoint as checkpoints
 from calisr_engine.training.batching import TaskBatches
-from calisr_engine.training.determinism import restore_rng, seed_everything
+from calisr_engine.training.determinism import restore_rng, seed_everything, seed_rank
 from calisr_engine.training.device import autocast_for, choose_device, make_accelerator
 from calisr_engine.training.evaluate import Predictions, predict
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.schedule import StepPlan, learning_rate_factor
 from calisr_engine.training.switch import Phases
 
@@ -78,6 +79,7 @@ class Session:
     start_step: int = 0
     resumed: bool = False
     skipped_checkpoints: list[str] = field(default_factory=list)
+    ranks: Ranks = field(default_factory=Ranks)
     counters: dict[str, Any] | None = None
     stop_event: threading.Event = field(default_factory=threading.Event)
     stop_reason: str = "stopped on request"
@@ -94,8 +96,9 @@ class Session:
     def take_requests(self) -> list[Request]:
         return take_requests(self.paths.root)
 
-    def train_batch(self, epoch: int, index: int) -> dict[str, Tensor]:
-        return self.batches.train(epoch, index, self.device)
+    def train_batch(self, epoch: int, index: int) -> tuple[dict[str, Tensor] | None, int]:
+        """(this rank's slice of a micro-batch, None if empty; examples in the whole of it)."""
+        return self.batches.train_part(epoch, index, self.device, self.ranks.rank, self.ranks.size)
 
     @staticmethod
     def forward_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -133,8 +136,8 @@ class Session:
         ]
 
     def predict(self, split: str, name: str) -> Predictions:
-        batches, count = self.batches.evaluation(split, name)
-        return predict(self.model, batches, count, self.device, self.autocast)
+        batches, count = self.batches.evaluation(split, name, self.ranks.rank, self.ranks.size)
+        return predict(self.model, batches, count, self.device, self.autocast, self.ranks)
 
     # State for checkpoints ----------------------------------------------------------------------
 
@@ -213,10 +216,12 @@ def prepare(
     writer: EventWriter,
     resume: bool,
     dry: bool = False,
+    ranks: Ranks | None = None,
 ) -> Session:
     """Put a run together; with `resume`, from its newest checkpoint that verifies.
 
-    A `dry` session is for counting only: costly passes of the method are skipped.
+    A `dry` session is for counting only: costly passes of the method are skipped. Several `ranks`
+    must have met before (`Ranks.joined`); all begin with the weights and masks of rank 0.
 
     Raises:
         CalisrError: data, model or settings cannot be used; the message says why.
@@ -224,7 +229,8 @@ def prepare(
     training = config.training
     if training.threads is not None:
         torch.set_num_threads(training.threads)
-    device = choose_device(training.device)
+    ranks = ranks or Ranks()
+    device = choose_device(ranks.device_name(training.device))
     accelerator, precision = make_accelerator(device, training.precision)
     data = load_task(config.task)
     loaded = load_model(
@@ -239,7 +245,7 @@ def prepare(
     total = sum(p.numel() for p in dict.fromkeys(model.parameters()))
     batches = TaskBatches(data, loaded.tokenizer, config)
     plan = step_plan(config, batches.per_epoch)
-    checkpoint, skipped = checkpoints.newest(paths.checkpoints) if resume else (None, [])
+    checkpoint, skipped = _newest_checkpoint(paths, ranks) if resume else (None, [])
     fingerprint = f"{data.fingerprint}/{loaded.fingerprint}"
     if checkpoint is not None and checkpoint.state["fingerprint"] != fingerprint:
         raise ConfigError(
@@ -327,10 +333,54 @@ def prepare(
         total_parameters=total,
         fingerprint=fingerprint,
         skipped_checkpoints=skipped,
+        ranks=ranks,
     )
     if checkpoint is not None:
         _load_checkpoint(session, checkpoint)
+    else:
+        seed_rank(device, training.seed, ranks.rank, 0)
+    if ranks.size > 1:
+        _begin_equal(session)
     return session
+
+
+def _newest_checkpoint(
+    paths: RunPaths, ranks: Ranks
+) -> tuple[checkpoints.Checkpoint | None, list[str]]:
+    """The newest checkpoint that verifies on rank 0, and those skipped; the same on all ranks."""
+    found: checkpoints.Checkpoint | None = None
+    skipped: list[str] = []
+    if ranks.is_first:
+        found, skipped = checkpoints.newest(paths.checkpoints)
+    step = ranks.from_first(None if found is None else found.step)
+    if found is None and step is not None:
+        found = checkpoints.load(paths.checkpoint(step))
+    return found, skipped
+
+
+def _begin_equal(session: Session) -> None:
+    """Weights and masks of rank 0 on all ranks, now and whenever a switch draws new masks."""
+    attachment, ranks = session.attachment, session.ranks
+
+    def share_forms() -> None:
+        received = ranks.tensors_of_first(session.form_tensors())
+        if not ranks.is_first:
+            _load_forms(attachment, received, only=None)
+
+    own = session.model_tensors()
+    received = ranks.tensors_of_first(own)
+    with torch.no_grad():
+        for name, value in received.items():
+            own[name].copy_(value)
+    share_forms()
+    before_switch = attachment.before_switch
+    if before_switch is not None:
+
+        def before(forms: list[TargetForm]) -> None:
+            before_switch(forms)
+            share_forms()
+
+        attachment.before_switch = before
 
 
 def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
@@ -401,7 +451,16 @@ def _load_checkpoint(session: Session, checkpoint: checkpoints.Checkpoint) -> No
     session.start_step = int(state["step"])
     session.resumed = True
     session.trainable = session.phases.trainable()
-    restore_rng(checkpoint.tensors["rng"], state["rng"], session.device)
+    rank = session.ranks.rank
+    own = checkpoint.tensors.get(rng_name(rank))
+    restore_rng(own or checkpoint.tensors["rng"], state["rng"], session.device)
+    if own is None:  # the run went on with more processes than it had
+        seed_rank(session.device, session.config.training.seed, rank, session.start_step)
+
+
+def rng_name(rank: int) -> str:
+    """Under which name a checkpoint keeps the random state of a rank."""
+    return f"rng-{rank}" if rank else "rng"
 
 
 def environment(session: Session) -> dict[str, Any]:
@@ -426,6 +485,7 @@ def environment(session: Session) -> dict[str, Any]:
         "device_name": torch.cuda.get_device_name(session.device)
         if session.device.type == "cuda"
         else platform.processor() or platform.machine(),
+        "processes": session.ranks.size,
         "threads": torch.get_num_threads(),
         "precision": session.precision,
         "data_fingerprint": session.data.fingerprint,

@@ -84,8 +84,10 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Train every run that is not complete; run it again to go on after any interruption."""
-    from calisr_engine.grid.executors import Executor, LocalExecutor, RayExecutor
+    from calisr_engine.grid.executors import Executor, LocalExecutor
+    from calisr_engine.grid.ray_nodes import RayExecutor
     from calisr_engine.grid.schedule import read_state, run_grid
+    from calisr_tui.cli.grid_live import GridLive
 
     planned = _plan(name, output_dir, data_dir, sets)
     if dry_run:
@@ -96,22 +98,26 @@ def run(
     say(f"{planned.grid.grid.name}: {total} runs in {planned.folder}, {done} complete")
     executor: Executor
     if ray is not None:
-        executor = RayExecutor(ray, gpus=gpus)
+        executor = RayExecutor(ray, planned.folder, gpus=gpus, threads=threads or 1)
     else:
         executor = LocalExecutor(jobs, tuple(devices.split(",")) if devices else (), threads)
 
     def on_change(cell: Cell, what: str) -> None:
         nonlocal done
         done += what == "completed"
-        say(f"[{done}/{total}] {what}: {cell.run_id}")
+        live.say(f"[{done}/{total}] {what}: {cell.run_id}")
+        live.change(planned.folder / cell.run_id, what)
 
     try:
-        result = run_grid(planned, executor, retry_failed, on_change)
-    except KeyboardInterrupt:
-        say("asking the runs to stop and save ...")
+        with GridLive(total, done) as live:
+            result = run_grid(planned, executor, retry_failed, on_change, live.update)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            say("asking the runs to stop and save ...")
         executor.stop()
         executor.close()
-        say("go on with the same command")
+        if isinstance(error, KeyboardInterrupt):
+            say("go on with the same command")
         raise
     executor.close()
     if as_json:

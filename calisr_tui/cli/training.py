@@ -27,6 +27,14 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder with the official GLUE files, one folder a task."),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        help="Train in this many processes, each with a slice of every batch (a GPU each, if any).",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration.")]
 
 
@@ -65,6 +73,7 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Train in a process of its own and return at once.")
     ] = False,
+    processes: Processes = 1,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -88,8 +97,8 @@ def run(
 
     run_dir = create_run(resolved)
     if detach:
-        return _detach(run_dir, as_json)
-    return _train(run_dir, as_json, quiet)
+        return _detach(run_dir, as_json, processes)
+    return _train(run_dir, as_json, quiet, processes)
 
 
 def demo(
@@ -119,6 +128,7 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Train in a process of its own and return at once.")
     ] = False,
+    processes: Processes = 1,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -132,8 +142,8 @@ def resume(
             f"see it with: calisr show {run_dir}",
         )
     if detach:
-        return _detach(run_dir, as_json)
-    return _train(run_dir, as_json, quiet)
+        return _detach(run_dir, as_json, processes)
+    return _train(run_dir, as_json, quiet, processes)
 
 
 def watch(
@@ -175,10 +185,10 @@ def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
     return 0
 
 
-def _detach(run_dir: Path, as_json: bool) -> int:
+def _detach(run_dir: Path, as_json: bool, processes: int) -> int:
     from calisr_engine.worker_process import start_worker
 
-    process = start_worker(run_dir, detached=True)
+    process = start_worker(run_dir, detached=True, processes=processes)
     if as_json:
         print_json({"run_dir": str(run_dir), "pid": process.pid})
     else:
@@ -187,17 +197,19 @@ def _detach(run_dir: Path, as_json: bool) -> int:
     return 0
 
 
-def _train(run_dir: Path, as_json: bool, quiet: bool) -> int:
-    """Train in this process; the main thread shows what the log says."""
+def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int:
+    """Train in this process, or in several; the main thread shows what the log says."""
     from calisr_engine.engine_thread import EngineThread
     from calisr_engine.runs import load_view
+    from calisr_engine.worker_process import WorkerProcess
     from calisr_tui.cli.live_text import LiveText
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     say(f"run directory: {run_dir}")
-    engine = EngineThread(run_dir)
+    engine: EngineThread | WorkerProcess
+    engine = EngineThread(run_dir) if processes == 1 else WorkerProcess(run_dir, processes)
     interrupts = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -205,6 +217,7 @@ def _train(run_dir: Path, as_json: bool, quiet: bool) -> int:
         if number == signal.SIGINT:
             interrupts += 1
             if interrupts > 1:
+                engine.abandon()
                 say(f"stopped without saving; go on with: calisr resume {run_dir}")
                 os._exit(EXIT_INTERRUPTED)
             say("stopping after this step and saving (Ctrl-C again stops at once) ...")

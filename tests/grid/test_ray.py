@@ -1,0 +1,144 @@
+"""Grids on a Ray cluster of this machine: lost nodes, cancelling, storage that is not shared."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calisr_engine.errors import EXIT_STOPPED, UnavailableError
+from calisr_engine.grid import plan_grid
+from calisr_engine.grid.ray_nodes import RayExecutor
+from calisr_engine.grid.schedule import cancel, read_state, run_grid
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+from tests.training.tiny_run import events, save_model
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'calisr[ray]'")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head without room for runs, and two nodes with room for one each."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.nodes_with_room = [made.add_node(num_cpus=1) for _ in range(2)]
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def plan(folder: Path, model: Path, epochs: int, seeds: int = 2) -> Any:
+    path = folder / "grid.toml"
+    path.write_text(
+        f"""
+[grid]
+name = "nodes"
+extends = "demo"
+
+[settings]
+"model.name" = "{model}"
+"task.max_train_examples" = 64
+"task.max_validation_examples" = 32
+"task.max_length" = 64
+"training.epochs" = {epochs}
+"training.batch_size" = 16
+"training.device" = "cpu"
+"output.checkpoint_every_steps" = 10
+"output.export" = false
+
+[axes]
+"training.seed" = {list(range(seeds))}
+"""
+    )
+    return plan_grid(path, folder / "runs")
+
+
+def until(true: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def dirs(planned: Any) -> list[Path]:
+    return [planned.folder / cell.run_id for cell in planned.cells]
+
+
+def test_a_lost_nodes_run_goes_on_elsewhere(cluster: Any, model: Path, tmp_path: Path) -> None:
+    planned = plan(tmp_path, model, epochs=150)
+    executor = RayExecutor(cluster.address, planned.folder)
+    ended: list[int] = []
+    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
+    work.start()
+    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(planned)))
+    cluster.remove_node(cluster.nodes_with_room[0], allow_graceful=False)
+    work.join(200)
+    executor.close()
+    assert ended == [0]
+    assert read_state(planned).counts(planned)["completed"] == 2
+    resumed = []
+    for run in dirs(planned):
+        attempts = [json.loads(line)["attempt"] for line in (run / "events.jsonl").open()]
+        assert attempts == sorted(attempts), "two processes wrote to one log at once"
+        resumed += [e["resumed_from"] for e in events(run, "run_started") if e["attempt"] > 1]
+    assert len(resumed) == 1, "one run was on the lost node"
+    assert resumed[0] >= 10
+
+
+def test_cancelling_saves_and_does_not_hang(cluster: Any, model: Path, tmp_path: Path) -> None:
+    planned = plan(tmp_path, model, epochs=1000, seeds=3)
+    executor = RayExecutor(cluster.address, planned.folder)
+    ended: list[int] = []
+    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
+    work.start()
+    until(lambda: sum(bool(d.is_dir() and events(d, "progress")) for d in dirs(planned)[:2]) == 2)
+    assert cancel(planned) == 2
+    work.join(60)
+    began = time.monotonic()
+    executor.close()
+    assert time.monotonic() - began < 30
+    assert ended == [EXIT_STOPPED]
+    assert [events(d, "stopped")[0]["saved"] for d in dirs(planned)[:2]] == [True, True]
+    assert not any(is_locked(RunPaths(d)) for d in dirs(planned))
+    assert not list(planned.folder.glob(".shared-*"))
+
+
+def test_a_run_that_waits_for_a_node_is_taken_back(
+    cluster: Any, model: Path, tmp_path: Path
+) -> None:
+    planned = plan(tmp_path, model, epochs=1, seeds=1)
+    executor = RayExecutor(cluster.address, planned.folder, threads=64)
+    assert executor.free() == 0
+    executor.submit(planned.folder / planned.cells[0].run_id)
+    executor.stop()
+    until(lambda: executor.finished() == [(dirs(planned)[0], EXIT_STOPPED)], 30)
+    executor.close()
+
+
+def test_storage_that_is_not_shared_is_refused(cluster: Any, model: Path, tmp_path: Path) -> None:
+    planned = plan(tmp_path, model, epochs=1, seeds=1)
+    executor = RayExecutor(cluster.address, planned.folder)
+    next(planned.folder.glob(".shared-*")).unlink()  # what a node without the storage would see
+    with pytest.raises(UnavailableError, match="does not see"):
+        run_grid(planned, executor)
+    executor.close()
+    assert not events(dirs(planned)[0], "run_started")
+
+
+def test_no_cluster_at_the_address_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="no Ray cluster"):
+        RayExecutor("127.0.0.1:1", tmp_path)
