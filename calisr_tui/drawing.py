@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 from rich.text import Text
@@ -130,13 +132,31 @@ def nearest(line: Line, x: float) -> tuple[float, float] | None:
     return line.x[index], line.y[index]
 
 
+Piece = tuple[str, str]
+"""Characters of one line, and their style ("" for the plain one)."""
+
+
+def append_cells(text: Text, cells: Iterable[Piece]) -> None:
+    """Append signs with their styles, a run of equal style as one span: spans cost time to draw."""
+    for style, run in itertools.groupby(cells, key=itemgetter(1)):
+        text.append("".join(sign for sign, _ in run), style)
+
+
 def draw(plot: Plot, width: int, height: int, styles: Mapping[str, str]) -> Text:
     """The chart as text of `width` x `height` cells."""
+    lines = draw_lines(plot, width, height, styles)
+    text = Text("\n", no_wrap=True).join(Text.assemble(*line) for line in lines)
+    text.no_wrap = True
+    return text
+
+
+def draw_lines(plot: Plot, width: int, height: int, styles: Mapping[str, str]) -> list[list[Piece]]:
+    """The chart as `height` lines of at most `width` cells."""
     if width < 12 or height < 3:
-        return Text("…", style=styles["dim"])
+        return [[("…", styles["dim"])]]
     if not plot.has_data:
-        blank = "\n" * (max(0, height - 1) // 2)
-        return Text(blank + plot.empty.center(width).rstrip(), style=styles["dim"])
+        above = max(0, height - 1) // 2
+        return [[] for _ in range(above)] + [[(plot.empty.center(width).rstrip(), styles["dim"])]]
     return _decode(_paint(plot, width, height), styles)
 
 
@@ -272,21 +292,29 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
 _SEQUENCE = re.compile(r"\x1b\[([0-9;]*)m")
 
 
-def _decode(ansi: str, styles: Mapping[str, str]) -> Text:
-    text = Text(no_wrap=True)
+def _decode(ansi: str, styles: Mapping[str, str]) -> list[list[Piece]]:
+    lines: list[list[Piece]] = [[]]
     style = ""
     position = 0
+
+    def put(text: str) -> None:
+        first, *rest = text.split("\n")
+        for number, part in enumerate((first, *rest)):
+            if number:
+                lines.append([])
+            if part:
+                lines[-1].append((part, style))
+
     for match in _SEQUENCE.finditer(ansi):
-        if match.start() > position:
-            text.append(ansi[position : match.start()], style or None)
+        put(ansi[position : match.start()])
         position = match.end()
         codes = match[1].split(";")
         if codes[:2] == ["38", "5"] and 1 <= int(codes[2]) <= len(ROLES):
             style = styles[ROLES[int(codes[2]) - 1]]
         elif match[1] in ("", "0"):
             style = ""
-    text.append(ansi[position:].rstrip("\n"), style or None)
-    return text
+    put(ansi[position:].rstrip("\n"))
+    return lines
 
 
 def thinned(line: Line, limit: int) -> Line:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PANES = ("table", "timeline", "loss", "share", "rank", "device", "log")
 """The panes, in the order of their number keys."""
 
+CHARTS = ("loss", "rank", "share", "device")
+
 PANE_WORDS = {
     "table": "score",
     "timeline": "timeline",
@@ -45,10 +47,10 @@ DRAWING_SHARE = 0.02
 """Share of a core that the screen may take while its own process trains: both share one lock."""
 
 TABLE_SECONDS = 0.5
-"""Seconds between two drawings of status and counters in that case."""
+"""Seconds between two drawings of status, counters and timeline in that case."""
 
-LONGEST_WAIT = 5.0
-"""Seconds after which the charts are drawn again even so."""
+LONGEST_WAIT = 1.5
+"""Seconds after which a chart is drawn again even so."""
 
 
 class LiveScreen(Screen[None]):
@@ -100,10 +102,9 @@ class LiveScreen(Screen[None]):
         self._dirty = True
         self._told_failure = False
         self._ready = False
-        self._behind = False
+        self._stale: dict[str, None] = {}
         self._problem = ""
         self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
-        self._switches = 0
 
     # What is on the screen -----------------------------------------------------------------------
 
@@ -206,71 +207,71 @@ class LiveScreen(Screen[None]):
         changed = self.feed.poll()
         self._notice_failure()
         self._budget.tick()
-        self._behind |= changed
-        news = self._behind or self._dirty or bool(self.query_one(SrsTable)._flash)
-        if self._dirty or not self.app.training.running:
-            charts = True
-        elif self._budget.since_any() < TABLE_SECONDS:
-            return
-        else:
-            charts = self._budget.allows()
-        if news and not self.frozen:
-            self.redraw(charts)
-        elif changed:
-            self._show_status()
+        if changed:
+            self._stale = dict.fromkeys((*self._stale, *CHARTS))
+        news = bool(self._stale) or self._dirty or self.query_one(SrsTable).flashing
+        if self.frozen or not news:
+            if changed:
+                self._show_status()
+        elif self._dirty or not self.app.training.running:
+            self.redraw()
+        elif self._budget.since_any() >= TABLE_SECONDS:
+            self._draw_counters()
+            if self._stale and self._budget.allows():
+                self._budget.drew()
+                self._draw_chart(next(iter(self._stale)))
 
-    def redraw(self, charts: bool = True) -> None:
-        """Give each pane the newest view; each draws only what is new to it.
-
-        Without `charts`, those wait for a later call.
-        """
+    def redraw(self) -> None:
+        """Give each pane the newest view; each draws only what is new to it."""
         if self.feed is None or not self._composed:
             return
         self._dirty = False
-        self._behind = not charts
-        self._budget.drew(costly=charts)
+        self._draw_counters()
+        self._budget.drew()
+        for name in CHARTS:
+            self._draw_chart(name)
+
+    def _draw_counters(self) -> None:
+        """Status, counters, timeline and log."""
+        assert self.feed is not None
+        self._budget.drew(costly=False)
         view = self.view
         anew = self._version != self.feed.version
         self._version = self.feed.version
         self._show_status()
-        table = self.query_one(SrsTable)
-        table.show(view, None if anew else self._seen)
+        self.query_one(SrsTable).show(view, None if anew else self._seen)
         self._seen = {g.name: len(g.history) for g in view.groups.values()}
         if self.group not in view.groups:
             self.group = next(iter(view.groups), None)
+        self.query_one(Timeline).show(view)
         log = self.query_one(LogPane)
         if log.display:
             log.show(view, anew)
-        if charts or len(view.switches) != self._switches:
-            self._switches = len(view.switches)
-            self.query_one(Timeline).show(view)
-            self._draw_charts(view)
 
-    def _draw_charts(self, view: RunView) -> None:
-        factor = plots.SMOOTHING[self.smoothing]
-        charts = {name: self.query_one(f"#{name}", Chart) for name in ("loss", "share", "device")}
-        if charts["loss"].display:
+    def _draw_chart(self, name: str) -> None:
+        self._stale.pop(name, None)
+        chart, view = self.query_one(f"#{name}", Chart), self.view
+        if not chart.display:
+            return
+        if name == "loss":
             metric = view.metric or "metric"
             scale = " · log" if self.log_scale else ""
-            charts["loss"].show(
+            factor = plots.SMOOTHING[self.smoothing]
+            chart.show(
                 plots.loss_and_metric(view, factor, self.log_scale, self.cursor),
                 title=f"Loss and {metric}{scale}",
             )
-        if charts["share"].display:
-            charts["share"].show(plots.trainable_share(view, self.log_scale, self.cursor))
-        self._draw_rank(view)
-        if charts["device"].display:
-            charts["device"].show(
-                plots.device_load(view),
-                title=f"Device · {view.device}" if view.device else "Device",
-            )
-
-    def _draw_rank(self, view: RunView) -> None:
-        chart = self.query_one("#rank", Chart)
-        if chart.display:
+        elif name == "share":
+            chart.show(plots.trainable_share(view, self.log_scale, self.cursor))
+        elif name == "rank":
             chart.show(
                 *plots.stable_rank(view, self.group, self.cursor),
                 title=f"Stable rank · {self.group}" if self.group else "Stable rank",
+            )
+        else:
+            chart.show(
+                plots.device_load(view),
+                title=f"Device · {view.device}" if view.device else "Device",
             )
 
     def _show_status(self) -> None:
@@ -366,7 +367,7 @@ class LiveScreen(Screen[None]):
         self.group = group
         self.query_one(SrsTable).choose(group)
         self.query_one(Timeline).choose(group)
-        self._draw_rank(self.view)
+        self._draw_chart("rank")
 
     def action_cursor(self) -> None:
         self.cursor = None if self.cursor is not None else float(self.view.step)

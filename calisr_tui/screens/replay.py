@@ -141,6 +141,7 @@ class ReplayScreen(LiveScreen):
         """Go to a moment of the recording, in its seconds."""
         if self.recording is not None:
             self.recording.seek(position)
+            self._seen = None  # a jump is no news: no row lights up
             self._dirty = True
             self.on_tick(0.0)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rich.text import Text
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 from textual.widget import Widget
 
-from calisr_tui.drawing import Plot, draw, nearest, thinned
+from calisr_tui.drawing import Piece, Plot, draw_lines, nearest, thinned
 from calisr_tui.themes import colours
 
 
@@ -23,7 +25,7 @@ class Chart(Widget, can_focus=True):
         self.name_in_words = title
         self._plots: tuple[Plot, ...] = ()
         self._drawn: tuple[Any, ...] | None = None
-        self._text = Text()
+        self._strips: list[Strip] = []
         self.drawings = 0
 
     def show(self, *plots: Plot, title: str | None = None) -> None:
@@ -57,27 +59,35 @@ class Chart(Widget, can_focus=True):
         super().notify_style_update()
         self._drawn = None
 
-    def render(self) -> Text:
+    def render_line(self, y: int) -> Strip:
         width, height = self.content_size
         key = (self._plots, width, height, self.app.theme)
         if key != self._drawn:
             self._drawn = key
             self.drawings += 1
-            self._text = self._draw_all(width, height)
-        return self._text
+            self._strips = self._draw_all(width, height)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
-    def _draw_all(self, width: int, height: int) -> Text:
+    def _draw_all(self, width: int, height: int) -> list[Strip]:
+        """Strips straight from the drawing's pieces: they need no wrapping and no markup."""
         styles = colours(self.app.theme)
-        if not self._plots:
-            return draw(Plot(), width, height, styles)
         weights = sum(plot.weight for plot in self._plots)
         left = height
-        parts = []
+        lines: list[list[Piece]] = []
         for index, plot in enumerate(self._plots):
             rest = len(self._plots) - index - 1
             rows = left if not rest else max(3, height * plot.weight // weights)
-            left -= rows
             limit = max(40, 2 * width)
             fewer = replace(plot, lines=tuple(thinned(line, limit) for line in plot.lines))
-            parts.append(draw(fewer, width, rows, styles))
-        return Text("\n").join(parts)
+            part = draw_lines(fewer, width, rows, styles)
+            lines += part + [[] for _ in range(0 if not rest else rows - len(part))]
+            left -= rows
+        if not self._plots:
+            lines = draw_lines(Plot(), width, height, styles)
+        plain = self.rich_style
+        return [
+            Strip(
+                [Segment(text, plain + Style.parse(style)) for text, style in line]
+            ).adjust_cell_length(width, plain)
+            for line in lines
+        ]

@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from calisr_engine.events.view import GroupView, RunView
+from calisr_tui.drawing import append_cells
 from calisr_tui.themes import colours
 
 _SIGNS = {"●": "good", "○": "bad"}
@@ -114,8 +115,11 @@ class SrsTable(Widget, can_focus=True):
         self._flash: dict[str, int] = {}
 
     def show(self, view: RunView, seen: dict[str, int] | None = None) -> None:
-        """Take over the newest view; redraws only on a change."""
+        """Take over the newest view; redraws only on a change. Without `seen` nothing is news."""
         new = rows(view, seen)
+        if seen is None and self._flash:
+            self._flash.clear()
+            self.refresh()
         for name in list(self._flash):
             self._flash[name] -= 1
             if self._flash[name] <= 0:
@@ -134,6 +138,11 @@ class SrsTable(Widget, can_focus=True):
         )
         self.row = min(self.row, max(0, len(new) - 1))
         self.refresh(layout=grown)
+
+    @property
+    def flashing(self) -> bool:
+        """Whether a row is bold for a moment because it is new."""
+        return bool(self._flash)
 
     @property
     def group(self) -> str | None:
@@ -223,19 +232,17 @@ def table_text(
             line.append(f"{_rank(value):>8} ", styles["dim"] if role == "lft" else "")
         hits = f"{row.hits:g}/{row.samples}" if row.samples else "–"
         if pips:
-            for sign in (row.pips or "·" * pips).ljust(pips):
-                line.append(sign, styles[_SIGNS.get(sign, "dim")])
+            signs = (row.pips or "·" * pips).ljust(pips)
+            append_cells(line, ((sign, styles[_SIGNS.get(sign, "dim")]) for sign in signs))
             line.append(" ")
         if counted:
             line.append(f"{hits:<6}")
         line.append(f"{row.score:4.2f} " if row.score is not None else "   – ")
-        drawn, mark = bar(row.score, delta, bar_width)
+        drawn, _ = bar(row.score, delta, bar_width)
         above = row.score is not None and row.score > delta
-        for cell, sign in enumerate(drawn):
-            if cell == mark:
-                line.append(sign, f"bold {styles['strong']}")
-            else:
-                line.append(sign, styles["dim" if sign == "╌" else "good" if above else "fft"])
+        filled = styles["good" if above else "fft"]
+        parts = {"╌": styles["dim"], "┃": f"bold {styles['strong']}"}
+        append_cells(line, ((sign, parts.get(sign, filled)) for sign in drawn))
         line.truncate(width, pad=True)
         if row.name in flash:
             line.stylize("bold")

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
-from calisr_tui.drawing import tick_label, ticks
+from calisr_tui.drawing import Piece, append_cells, tick_label, ticks
 from calisr_tui.themes import colours
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
@@ -172,9 +172,9 @@ def timeline_text(
         line = _lane(lane, index == chosen, name, cells, now, windows, shown, styles)
         text.append_text(line)
         if each == 2 and index < len(shown.lanes) - 1:
+            between = (DECISION if cell in windows else " " for cell in range(cells))
             text.append("\n" + " " * name)
-            for cell in range(cells):
-                text.append(DECISION if cell in windows else " ", styles["axis"])
+            text.append("".join(between), styles["axis"])
     text.append("\n")
     text.append_text(_axis(shown, name, cells, windows, styles))
     return text
@@ -199,17 +199,18 @@ def _lane(
     if switch is not None:
         fits = switch + 1 + len(label) <= cells
         label_at = switch + 1 if fits else switch - len(label)
-    for cell in range(cells):
+
+    def sign(cell: int) -> Piece:
         if switch is not None and cell == switch:
-            line.append(SWITCH, f"bold {styles['strong']}")
-        elif label_at <= cell < label_at + len(label) and label_at >= 0:
-            line.append(label[cell - label_at], f"bold {styles['strong']}")
-        elif cell > now or (cell == now and not ended and shown.step == 0):
-            line.append(DECISION if cell in windows else AHEAD, styles["axis"])
-        else:
-            light = lane.phase == "lft" and (switch is None or cell > switch)
-            role = "lft" if light else "fft"
-            line.append(LIGHT if light else FULL, styles[role])
+            return SWITCH, f"bold {styles['strong']}"
+        if label_at >= 0 and label_at <= cell < label_at + len(label):
+            return label[cell - label_at], f"bold {styles['strong']}"
+        if cell > now or (cell == now and not ended and shown.step == 0):
+            return DECISION if cell in windows else AHEAD, styles["axis"]
+        light = lane.phase == "lft" and (switch is None or cell > switch)
+        return LIGHT if light else FULL, styles["lft" if light else "fft"]
+
+    append_cells(line, map(sign, range(cells)))
     return line
 
 
