@@ -1,0 +1,294 @@
+"""The app with a run that really trains in it: same run as headless, stopping, failing, ending."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from textual.pilot import Pilot
+
+from calisr_engine.events.view import RunView
+from calisr_engine.runs import load_view
+from calisr_tui.app import CalisrApp
+from calisr_tui.screens.dialogs import Question
+from calisr_tui.screens.live import LiveScreen
+from tests.training.tiny_run import save_model
+
+PRESET = """\
+# Two groups of sentences, a random BERT
+
+[model]
+name = "{model}"
+
+[task]
+name = "demo"
+max_train_examples = 96
+max_validation_examples = 40
+max_length = 64
+
+[method]
+name = "lora"
+
+[calibration]
+variant = "S"
+samples_per_epoch = 3
+
+[training]
+epochs = {epochs}
+batch_size = 16
+learning_rate = {rate}
+device = "cpu"
+threads = 1
+
+[output]
+progress_every_seconds = 0
+"""
+
+PASSING = {"time", "seconds", "run_id", "dir", "name", "bytes", "calibration_share"}
+"""Keys that differ between two runs of the same settings (a checkpoint holds its own times)."""
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """User presets `shortrun` (18 steps), `longrun` and `badrun` (a loss that is not a number)."""
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    model = save_model(tmp_path / "model")
+    for name, epochs, rate in (("shortrun", 3, 1e-2), ("longrun", 900, 1e-3), ("badrun", 3, 1e30)):
+        text = PRESET.format(model=model, epochs=epochs, rate=rate)
+        (folder / f"{name}.toml").write_text(text)
+    monkeypatch.setenv("CALISR_PRESETS_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def make_app(tmp_path: Path) -> CalisrApp:
+    return CalisrApp(output_dir=Path("runs"), config=tmp_path / "keys", preload=False)
+
+
+async def start(pilot: Pilot[int], preset: str) -> Path:
+    """By keys alone: open the preset and start it; gives its run directory."""
+    await pilot.pause()
+    await pilot.press("ctrl+o")
+    await pilot.pause(0.2)
+    await pilot.press(*preset, "enter")
+    await pilot.pause(0.2)
+    await pilot.press("ctrl+r")
+    await wait(pilot, lambda: isinstance(pilot.app.screen, LiveScreen | Question))
+    (run_dir,) = Path("runs").iterdir()
+    return run_dir
+
+
+async def wait(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("waited in vain")
+
+
+def shown(app: CalisrApp) -> RunView:
+    assert isinstance(app.screen, LiveScreen)
+    return app.screen.view
+
+
+def record(run_dir: Path) -> list[dict[str, Any]]:
+    """The events without what depends on the clock or the place."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: clean(each)
+                for key, each in value.items()
+                if key not in PASSING and "second" not in key
+            }
+        return [clean(each) for each in value] if isinstance(value, list) else value
+
+    lines = (run_dir / "events.jsonl").read_text().splitlines()
+    events = [clean(json.loads(line)) for line in lines]
+    kept = [event for event in events if event["type"] != "resources"]
+    for event in kept:
+        event.pop("seq", None)
+    return kept
+
+
+async def test_the_app_and_the_command_line_train_the_same_run(
+    presets: Path, tmp_path: Path
+) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        in_app = await start(pilot, "shortrun")
+        await wait(pilot, lambda: not app.training.running)
+        await wait(pilot, lambda: shown(app).state == "completed")
+    subprocess.run(
+        [sys.executable, "-m", "calisr_tui", "run", "shortrun", "--output-dir", "headless"],
+        check=True,
+        capture_output=True,
+    )
+    (headless,) = Path("headless").iterdir()
+    assert record(in_app) == record(headless)
+    kinds = {event["type"] for event in record(in_app)}
+    assert {"stable_rank_sampled", "srs_evaluated", "evaluated", "completed"} <= kinds
+    first, second = (load_file(run / "model" / "model.safetensors") for run in (in_app, headless))
+    assert first.keys() == second.keys()
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+async def test_quitting_while_it_trains_saves_what_was_reached(
+    presets: Path, tmp_path: Path
+) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        run_dir = await start(pilot, "longrun")
+        await wait(pilot, lambda: shown(app).step > 5)
+        await pilot.press("q")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, Question)
+        assert app.training.running
+        await pilot.press("enter")  # the first answer: stop and save
+        await wait(pilot, lambda: not app.is_running)
+    assert app.return_value == 75
+    view = load_view(run_dir)
+    assert view.state == "stopped"
+    assert view.checkpoints[-1] == view.step
+
+
+async def test_a_run_that_fails_is_told_and_the_app_goes_on(presets: Path, tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await start(pilot, "badrun")
+        await wait(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("escape")
+        await wait(pilot, lambda: isinstance(app.screen, LiveScreen))
+        failure = shown(app).failure
+        assert failure is not None
+        assert "not a number" in failure.message
+        assert failure.hint
+        await pilot.press("f2")
+        await pilot.pause(0.2)
+        assert app.is_running
+
+
+async def test_memory_that_runs_out_is_told_with_a_hint(
+    presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from calisr_engine.training.loop import TrainingLoop
+
+    def too_large(self: TrainingLoop) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(TrainingLoop, "_gradients", too_large)
+    app = make_app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await start(pilot, "shortrun")
+        await wait(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("escape")
+        await wait(pilot, lambda: isinstance(app.screen, LiveScreen))
+        failure = shown(app).failure
+        assert failure is not None
+        assert "batch_size" in failure.hint
+
+
+class Terminal:
+    """The real program in a pseudo-terminal, driven by keys."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.output = b""
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", COLUMNS="120", LINES="40")
+            os.execv(sys.executable, [sys.executable, "-m", "calisr_tui", *arguments])
+
+    def press(self, keys: str) -> None:
+        os.write(self.descriptor, keys.encode())
+
+    def wait(self, condition: Callable[[], bool], limit: float = 90.0) -> None:
+        end = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < end, self.output[-2000:]
+            self.read(0.05)
+
+    def read(self, seconds: float) -> None:
+        ready, _, _ = select.select([self.descriptor], [], [], seconds)
+        if ready:
+            try:
+                self.output += os.read(self.descriptor, 1 << 16)
+            except OSError:  # how a pseudo-terminal says that nobody writes any more
+                time.sleep(seconds)
+
+    def settle(self) -> None:
+        """Read until nothing new comes."""
+        before = -1
+        while len(self.output) > before:
+            before = len(self.output)
+            self.read(0.4)
+
+    def end(self) -> int:
+        """Wait for the program's end; gives its exit status, negative for a signal."""
+        status: list[int] = []
+
+        def ended() -> bool:
+            pid, found = os.waitpid(self.pid, os.WNOHANG)
+            status.extend([found] if pid else [])
+            return bool(pid)
+
+        self.wait(ended)
+        return os.waitstatus_to_exitcode(status[0])
+
+
+def begin(preset: str) -> tuple[Terminal, Path]:
+    """The app in a terminal with a run of the preset in training."""
+    terminal = Terminal("--output-dir", "runs")
+    terminal.wait(lambda: b"of 5" in terminal.output)
+    terminal.press("\x0f")  # Ctrl-O
+    terminal.settle()
+    terminal.press(preset)
+    terminal.settle()
+    terminal.press("\r")
+    terminal.settle()
+    terminal.press("\x12")  # Ctrl-R
+    terminal.wait(lambda: Path("runs").is_dir() and any(Path("runs").iterdir()))
+    (run_dir,) = Path("runs").iterdir()
+    terminal.wait(lambda: load_view(run_dir).step > 3)
+    return terminal, run_dir
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_signal_saves_the_run(presets: Path, name: str) -> None:
+    """The terminal goes away, or the system ends the program: nobody is there to ask."""
+    terminal, run_dir = begin("longrun")
+    os.kill(terminal.pid, getattr(signal, name))
+    terminal.end()
+    view = load_view(run_dir)
+    assert view.state == "stopped"
+    assert view.checkpoints[-1] == view.step
+
+
+def test_ctrl_c_asks_and_leaves_the_terminal_clean(presets: Path) -> None:
+    terminal, run_dir = begin("longrun")
+    terminal.press("\x03")
+    terminal.wait(lambda: b"Quit while training" in terminal.output)
+    assert load_view(run_dir).state == "running"
+    terminal.press("\r")
+    assert terminal.end() == 75
+    terminal.read(0.2)
+    alternate, mouse = b"\x1b[?1049l", b"\x1b[?1000l"
+    assert alternate in terminal.output
+    assert mouse in terminal.output
+    after = terminal.output.rpartition(alternate)[2]
+    assert b"calisr resume" in after
+    assert b"Traceback" not in after
+    assert load_view(run_dir).state == "stopped"
