@@ -271,7 +271,7 @@ class LiveScreen(Screen[None]):
         else:
             chart.show(
                 plots.device_load(view),
-                title=f"Device · {view.device}" if view.device else "Device",
+                title=f"Device · {view.device} · minutes" if view.device else "Device",
             )
 
     def _show_status(self) -> None:
@@ -317,7 +317,7 @@ class LiveScreen(Screen[None]):
         self._arrange()
         self._dirty = True
         self.query_one(f"#{name}").focus()
-        self.call_after_refresh(self.redraw)
+        self._redraw_now_and_laid_out()
 
     def action_full(self) -> None:
         if not self.full:
@@ -328,6 +328,11 @@ class LiveScreen(Screen[None]):
         self._arrange()
         self._dirty = True
         self.query_one(f"#{self.pane}").focus()
+        self._redraw_now_and_laid_out()
+
+    def _redraw_now_and_laid_out(self) -> None:
+        """Charts can draw before a pane that comes into view has its size; the log cannot."""
+        self.redraw()
         self.call_after_refresh(self.redraw)
 
     def action_leave(self) -> None:

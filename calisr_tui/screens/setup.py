@@ -23,11 +23,13 @@ from calisr_engine.tasks import glue
 from calisr_tui import estimates
 from calisr_tui.screens.dialogs import Choice, Picking, Reading, Typing
 from calisr_tui.widgets.fields import Field
-from calisr_tui.words import size
+from calisr_tui.widgets.summary import summary
 
 if TYPE_CHECKING:
     from calisr_tui.app import CalisrApp
 
+COMPACT_WIDTH = 100
+WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"
 STEPS = ("model", "task", "method", "calibration", "training")
 CHOICE_KEYS = {
     "model": "model.name",
@@ -85,7 +87,9 @@ class SetupScreen(Screen[None]):
         await self._show_step()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width < 100, "compact")
+        self.set_class(self.compact, "compact")
+        if self.is_mounted:
+            self._show_summary()
 
     def redraw(self) -> None:
         """Draw again what depends on the theme."""
@@ -204,11 +208,12 @@ class SetupScreen(Screen[None]):
             self.query("#fields Input, #fields CycleField").first().focus()
         self._show_summary()
 
-    async def _show_fields(self) -> None:
+    async def _show_fields(self, keep_hint: bool = False) -> None:
         fields = self.query_one("#fields", VerticalScroll)
         await fields.remove_children()
         await fields.mount_all([Field(info, self._value(info)) for info in self._infos()])
-        self._hint("↑↓ choose · Tab to the settings · Enter next step · Esc back")
+        if not keep_hint:
+            self._hint(WAYS)
 
     def _hint(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text))
@@ -218,10 +223,11 @@ class SetupScreen(Screen[None]):
         key, value = CHOICE_KEYS.get(STEPS[self.step]), event.option.id or ""
         if key is None or not event.option_list.has_focus:
             return
+        self._hint(f"{dict(self._choices()).get(value, '')}\n{WAYS}")  # whole where the list cuts
         if str(self._value(by_key(self._method())[key])) == value:
             return
         self._change(key, value)
-        await self._show_fields()
+        await self._show_fields(keep_hint=True)
 
     @on(OptionList.OptionSelected, "#choices")
     async def choice_selected(self) -> None:
@@ -266,31 +272,14 @@ class SetupScreen(Screen[None]):
                 text.append(f"\n• {each}")
             self.query_one("#summary", Static).update(text)
             return
-        config = self.resolved.config
-        text.append(estimates.meaning(config) + "\n\n")
-        counted, estimate = estimates.counts(config), estimates.estimate(config)
-        if counted is not None:
-            text.append("trainable in FFT  ", "dim")
-            more = counted.fft - counted.total
-            note = f" (the model and {more:,} of the method's own)" if more > 0 else ""
-            text.append(f"{counted.fft:,}{note}\n")
-            if counted.lft is not None:
-                text.append("trainable in LFT  ", "dim")
-                text.append(f"{counted.lft:,} ({counted.lft / counted.total:.2%})\n")
-        if estimate is not None:
-            text.append("steps             ", "dim")
-            text.append(f"{estimate.steps:,}\n")
-            text.append("memory, estimated ", "dim")
-            text.append(f"{size(int(estimate.memory))}\n")
-            text.append("time, at most     ", "dim")
-            cpu, gpu = estimate.cpu_seconds, estimate.gpu_seconds
-            text.append(f"{_duration(cpu)} on a CPU, {_duration(gpu)} on a GPU\n")
-        text.append("trains            ", "dim")
-        text.append("detached, outlives this app\n" if self.detached else "in this app (F7)\n")
-        for warning in self.resolved.warnings:
-            text.append(f"! {warning}\n")
-        text.append("\n" + self.resolved.command_line())
-        self.query_one("#summary", Static).update(text)
+        self.query_one("#summary", Static).update(
+            summary(self.resolved, self.detached, self.compact)
+        )
+
+    @property
+    def compact(self) -> bool:
+        """Whether form and summary stand above each other."""
+        return self.app.size.width < COMPACT_WIDTH
 
     def action_start(self) -> None:
         """Make the run directory and begin."""
@@ -361,10 +350,3 @@ class SetupScreen(Screen[None]):
                 self.app.notify(f"saved {path}")
 
         self.app.push_screen(Typing("Save as preset", "A name for these settings:"), save)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
