@@ -31,30 +31,7 @@ def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, s
         first.append(" " * (width - len(first) - len(view.run_id) - 1))
         first.append(view.run_id, styles["dim"])
 
-    pieces = [f"step {view.step}/{view.total_steps}"] if view.total_steps else ["no step yet"]
-    if view.epochs:
-        pieces.append(f"epoch {view.epoch:.2f}/{view.epochs}")
-    if view.state in ("running", "paused"):
-        pieces.append(f"ETA {words.seconds(view.eta_seconds)}")
-    else:
-        pieces.append(f"took {words.seconds(view.duration)}")
-    optional = [f"trains {words.share(view.share)}"]
-    if view.last is not None:
-        optional.append(f"{view.metric} {view.last:.4f} best {view.best:.4f}")
-    if view.examples_per_second:
-        optional.append(f"{view.examples_per_second:.0f} ex/s")
-    load = view.resources
-    if load.get("gpu_percent") is not None:
-        optional.append(f"GPU {load['gpu_percent']:.0f}% {words.size(load['gpu_memory_bytes'])}")
-    elif load.get("cpu_percent") is not None:
-        optional.append(f"CPU {load['cpu_percent']:.0f}% {words.size(load['memory_bytes'])}")
-    if len(view.loss):
-        optional.insert(1, f"loss {view.loss.last:.3f}")
-    least_bar = 10
-    for piece in optional:
-        if len("  ".join([*pieces, piece])) + least_bar + 9 <= width:
-            pieces.append(piece)
-    tail = "  ".join(pieces)
+    tail = "  ".join(_pieces(view, width - 19))
     bar = max(4, min(30, width - len(tail) - 9))
     fraction = view.step / view.total_steps if view.total_steps else 0.0
     second = Text(no_wrap=True, overflow="ellipsis")
@@ -63,6 +40,39 @@ def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, s
     second.append(f" {100 * fraction:3.0f}%  ", "bold")
     second.append(tail)
     return Text("\n").join([first, second])
+
+
+def _pieces(view: RunView, room: int) -> list[str]:
+    """Progress in words: what matters most as far as there is room, in a steady order."""
+    ended = view.state not in ("running", "paused")
+    duration = words.seconds(view.duration if ended else view.eta_seconds)
+    load = view.resources
+    device = ""
+    if load.get("gpu_percent") is not None:
+        device = f"GPU {load['gpu_percent']:.0f}% {words.size(load['gpu_memory_bytes'])}"
+    elif load.get("cpu_percent") is not None:
+        device = f"CPU {load['cpu_percent']:.0f}% {words.size(load['memory_bytes'])}"
+    short = "" if view.last is None else f"{view.metric} {view.last:.4f}"
+    metric = short and f"{short} best {view.best:.4f}"
+    speed = f"{view.examples_per_second:.0f} ex/s" if view.examples_per_second else ""
+    ranked = [  # place in the line, in the order of importance
+        (0, f"step {view.step}/{view.total_steps}" if view.total_steps else "no step yet"),
+        (2, f"{'took' if ended else 'ETA'} {duration}"),
+        (3, f"trains {words.share(view.share)}"),
+        (5, metric),
+        (5, short),
+        (4, f"loss {view.loss.last:.3f}" if len(view.loss) else ""),
+        (1, f"epoch {view.epoch:.2f}/{view.epochs}" if view.epochs else ""),
+        (6, speed),
+        (7, device),
+    ]
+    taken: list[tuple[int, str]] = []
+    for place, piece in ranked:
+        if not piece or place in (each for each, _ in taken):
+            continue
+        if not taken or sum(len(p) + 2 for _, p in taken) + len(piece) <= room:
+            taken.append((place, piece))
+    return [piece for _, piece in sorted(taken)]
 
 
 class StatusLine(Widget):
