@@ -288,6 +288,8 @@ class LiveScreen(Screen[None]):
         found = []
         if self.frozen:
             found.append("DISPLAY FROZEN, z goes on")
+        if self.view.state == "created" and self.feed is not None and self.feed.trained:
+            found.append("loading model and data …")
         if self.view.synthetic_data:
             found.append("synthetic data")
         return found
