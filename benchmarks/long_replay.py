@@ -127,7 +127,7 @@ def main() -> None:
         + f"\nA log of {arguments.seconds} seconds ({size:.1f} MB), every second of it drawn at "
         "120 x 40; resident memory in MiB at twelve moments, garbage swept first.\n\n"
         f"- Replayed at its own speed: {shown(replay)}; last against second "
-        f"{replay[-1] - replay[1]:+.1f} MiB (a replay keeps up to 24 copies of its view, to go back).\n"
+        f"{replay[-1] - replay[1]:+.1f} MiB (it keeps up to 24 copies of its view, to go back).\n"
         f"- Followed as it grows: {shown(follow)}; last against second "
         f"{follow[-1] - follow[1]:+.1f} MiB.\n"
     )
