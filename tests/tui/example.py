@@ -7,10 +7,12 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from calisr_tui.app import EXAMPLE, CalisrApp
+from tests.tui.grids import make_grid
 
 
 def copy_runs(root: Path, count: int = 2) -> list[Path]:
@@ -51,5 +53,16 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         time.tzset()
     monkeypatch.chdir(tmp_path)
     copy_runs(tmp_path / "runs")
+    make_grid(tmp_path)
     os.environ.pop("NO_COLOR", None)
     return tmp_path
+
+
+async def settle(pilot: Any) -> None:
+    """Wait until the grid screen has read its grid and opened what was asked for."""
+    await pilot.pause()
+    for _ in range(200):
+        if not any(worker.group.startswith("grid") for worker in pilot.app.workers):
+            break
+        await pilot.pause(0.02)
+    await pilot.pause()
