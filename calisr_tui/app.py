@@ -111,6 +111,7 @@ class CalisrApp(App[int]):
         self.training = Training()
         self.chosen_runs: list[Path] = []
         self.messages_after: list[str] = []
+        self.live_back = "runs"
         self._run_dir, self._replay = run_dir, replay
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
@@ -200,8 +201,9 @@ class CalisrApp(App[int]):
         stack = self._screen_stacks.get(mode) or []
         return stack[0] if stack else None
 
-    def open_run(self, run_dir: Path) -> None:
-        """Show a run on the live screen."""
+    def open_run(self, run_dir: Path, back: str = "runs") -> None:
+        """Show a run on the live screen; Escape goes `back` from there."""
+        self.live_back = back
         feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
         self._open("live", lambda screen: screen.open(feed))
 

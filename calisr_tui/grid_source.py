@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from calisr_engine import presets
@@ -73,7 +73,7 @@ class GridSource:
             if self._plan is None:
                 raise
             plan, problem = self._plan, _whole(error)
-        state = read_state(plan)
+        state = _with_starting(read_state(plan))
         if self._had_runs and not plan.folder.is_dir():
             problem = problem or f"the folder of the runs is gone: {plan.folder}"
         self._had_runs |= bool(state.runs)
@@ -185,6 +185,18 @@ def figure_words(plan: GridPlan, name: str) -> list[str]:
     for each in plan.sets if plan.file != plan.folder else ():
         words += ["--set", each]
     return words
+
+
+def _with_starting(state: GridState) -> GridState:
+    """A run that has written nothing yet is running where a process holds its lock."""
+    return GridState(
+        {
+            run_id: replace(summary, state="running")
+            if summary.state == "created" and is_locked(RunPaths(Path(summary.path)))
+            else summary
+            for run_id, summary in state.runs.items()
+        }
+    )
 
 
 def _worker(folder: Path) -> str:

@@ -222,7 +222,7 @@ class GridScreen(Screen[None]):
 
     def _open_run(self, run_dir: Path) -> None:
         if (run_dir / "events.jsonl").is_file():
-            self.app.open_run(run_dir)
+            self.app.open_run(run_dir, back="grid")
         else:
             self.app.notify("this run has not begun", severity="warning")
 

@@ -17,7 +17,7 @@ from calisr_tui.grid_source import run_words, shown
 
 FIELDS = (
     ("jobs", "runs at a time", "1"),
-    ("data_dir", "GLUE folder", "none: data from the hub, or none needed"),
+    ("data_dir", "GLUE folder", "none: from the hub, where needed"),
     ("devices", "CUDA devices", "all, or such as 0,1"),
 )
 

@@ -13,7 +13,7 @@ from textual.containers import ScrollableContainer
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from calisr_engine.errors import CalisrError
+from calisr_engine.errors import CalisrError, ConfigError
 from calisr_engine.grid.plan import GridPlan
 from calisr_tui.screens.dialogs import Choice, Picking, ask_file
 
@@ -64,17 +64,24 @@ class ReportScreen(Screen[None]):
     def _make(self, plan: GridPlan) -> None:
         from calisr_engine.grid.report import make_report
 
+        problem, made = "", None
         try:
-            made: Report | Exception = make_report(plan)
+            try:
+                made = make_report(plan)
+            except ConfigError as error:  # the file compares with a row that it does not have
+                problem = str(error)
+                made = make_report(plan.with_head(against=None))
         except (CalisrError, OSError, ValueError) as error:
-            made = error
-        self.app.call_from_thread(self._take, plan, made)
+            problem = str(error)
+        self.app.call_from_thread(self._take, plan, made, problem)
 
-    def _take(self, plan: GridPlan, made: Report | Exception) -> None:
+    def _take(self, plan: GridPlan, made: Report | None, problem: str) -> None:
         if plan is not self.plan or not self.is_mounted:
             return
-        if isinstance(made, Exception):
-            self.query_one("#report-text", Static).update(Text(str(made)))
+        if problem and made is not None:
+            self.app.notify(f"against: {problem}", severity="warning")
+        if made is None:
+            self.query_one("#report-text", Static).update(Text(problem))
             return
         self.report = made
         self._show()

@@ -73,8 +73,8 @@ class NotableRuns(DataTable[Text | str]):
             self.add_column(name, key=name)
 
     def show(self, runs: list[RunLine]) -> None:
-        """Show these runs; the cursor stays on its run."""
-        chosen = self.chosen
+        """Show these runs; the cursor stays on its run while one looks at them."""
+        chosen = self.chosen if self.has_focus else None
         self._runs = runs
         styles = colours(self.app.theme)
         self.display = bool(runs)

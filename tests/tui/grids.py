@@ -124,6 +124,8 @@ def write_run(folder: Path, cell: Cell, state: str, number: int = 0) -> Path:
         }
         steps.append((100, "evaluated", evaluated | {"value": score - 0.01, "is_best": False}))
         steps.append((100, "completed", {"summary": summary}))
+    elif state == "created":
+        del steps[1:]
     elif state == "failed":
         steps.append((60, "failed", {"message": "the loss is not a number", "hint": "lower it"}))
     elif state == "stopped":

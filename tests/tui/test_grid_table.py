@@ -137,9 +137,17 @@ def test_a_broken_file_and_a_vanished_folder_are_said(tmp_path: Path) -> None:
     gone = source.read()
     assert "gone" in gone.problem
     assert gone.table.counts == {"waiting": 24}
+    plan.file.write_text("[grid\n")
     with pytest.raises(ConfigError):
-        plan.file.write_text("[grid\n")
         GridSource(str(plan.file), tmp_path / "runs").read()
+
+
+def test_a_run_that_has_only_begun_is_running_where_a_process_holds_it(tmp_path: Path) -> None:
+    plan = make_grid(tmp_path, ("created",))
+    source = GridSource(str(plan.folder), tmp_path / "runs")
+    assert source.read().table.counts == {"created": 1, "waiting": 23}
+    with RunLock(RunPaths(plan.folder / plan.cells[0].run_id)):
+        assert source.read().table.counts == {"running": 1, "waiting": 23}
 
 
 def test_a_damaged_log_is_a_run_among_others(tmp_path: Path) -> None:
@@ -147,6 +155,8 @@ def test_a_damaged_log_is_a_run_among_others(tmp_path: Path) -> None:
     (failed,) = run_dirs(plan, STATES, "failed")
     RunPaths(failed).events.write_bytes(b"\xff\xfe garbage\n{\n")
     table = GridSource(str(plan.folder), tmp_path / "runs").read().table
+    assert table.counts["completed"] == 12
+    assert table.counts["failed"] == 0
     assert len(table.runs) == 24
 
 
