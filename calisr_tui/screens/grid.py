@@ -151,6 +151,7 @@ class GridScreen(Screen[None]):
     def redraw(self) -> None:
         """Draw again what depends on the theme."""
         self.query_one(GridCells).redraw()
+        self.query_one(NotableRuns).redraw()
         self._show_all()
 
     def on_resize(self) -> None:

@@ -72,8 +72,15 @@ class NotableRuns(DataTable[Text | str]):
         for name in ("state", "run", "steps", "metric"):
             self.add_column(name, key=name)
 
-    def show(self, runs: list[RunLine]) -> None:
-        """Show these runs; the cursor stays on its run while one looks at them."""
+    def show(self, runs: list[RunLine], anew: bool = False) -> None:
+        """Show these runs; the cursor stays on its run while one looks at them.
+
+        Args:
+            anew: draw again even what has not changed.
+        """
+        if runs == self._runs and not anew:
+            self.display = bool(runs)
+            return
         chosen = self.chosen if self.has_focus else None
         self._runs = runs
         styles = colours(self.app.theme)
@@ -86,6 +93,10 @@ class NotableRuns(DataTable[Text | str]):
         ids = [run.run_id for run in runs]
         if chosen is not None and chosen.run_id in ids:
             self.move_cursor(row=ids.index(chosen.run_id), animate=False)
+
+    def redraw(self) -> None:
+        """Draw all again in the colours of the theme."""
+        self.show(self._runs, anew=True)
 
     @property
     def chosen(self) -> RunLine | None:
