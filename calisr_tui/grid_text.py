@@ -20,6 +20,11 @@ ORDER = ("running", "paused", "failed", "interrupted", "stopped", "created", "wa
 BAR = 5
 """Width of a cell's bar."""
 
+NO_GRID = (
+    "No grid is open. Press o to choose one: a grid that ships with calisr, a file of your own, or "
+    "a folder of runs."
+)
+
 
 def bar(fraction: float, width: int, styles: Mapping[str, str]) -> Text:
     """A bar in eighths of a cell, its rest as a dotted line."""
@@ -55,14 +60,15 @@ def cell_text(cell: TableCell | None, styles: Mapping[str, str]) -> Text:
 
 
 def totals_text(table: GridTable, styles: Mapping[str, str], width: int) -> Text:
-    """The whole grid in one line: a bar, counts, the time left."""
+    """The whole grid in a line, or two where it is narrow: a bar, counts, the time left."""
     counts = table.counts
     text = bar(table.fraction, 8 if width < 100 else 24, styles)
     text.append(f" {counts['completed']} of {len(table.runs)} complete", "bold")
     for sign in _signs(counts, styles, words_too=True):
         text.append("  ").append_text(sign)
     if table.eta_seconds is not None:
-        text.append(f"  about {words.seconds(table.eta_seconds)} left")
+        left = f"about {words.seconds(table.eta_seconds)} left"
+        text.append(("  " if text.cell_len + 2 + len(left) <= width - 2 else "\n") + left)
     return text
 
 

@@ -31,11 +31,6 @@ ACTIVE_SECONDS, IDLE_SECONDS = 3.0, 15.0
 READING_SHARE = 20
 """Reading takes at most one part in so many of the time."""
 
-NO_GRID = (
-    "No grid is open. Press o to choose one: a grid that ships with calisr, a file of your own, or "
-    "a folder of runs."
-)
-
 
 class GridScreen(Screen[None]):
     """One grid; it reads run directories and logs, whoever trains them."""
@@ -175,7 +170,9 @@ class GridScreen(Screen[None]):
         problem.display = reading is not None and bool(reading.problem)
         if reading is None:
             head.update("Grid")
-            totals.update(NO_GRID if self.source is None else Text(f"Reading {self.source.what} …"))
+            totals.update(
+                say.NO_GRID if self.source is None else Text(f"Reading {self.source.what} …")
+            )
             return
         text = f"Grid {reading.plan.grid.grid.name} · {reading.plan.folder}"
         text += f" · {reading.worker}" if reading.worker else ""

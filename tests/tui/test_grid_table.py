@@ -69,7 +69,10 @@ def test_every_state_is_counted_and_shown(tmp_path: Path) -> None:
     assert all(f"{grid_text.SIGNS[each]}1" in text for each in ("running", "failed", "stopped"))
     full = grid_text.cell_text(table.cells["LoRA", "MRPC"], STYLES).plain
     assert full == "█████ 3/3\n81.0 ± 1.0"
-    assert "12 of 24 complete" in grid_text.totals_text(table, STYLES, 80).plain
+    narrow, wide = (grid_text.totals_text(table, STYLES, width).plain for width in (80, 120))
+    assert "12 of 24 complete" in narrow
+    assert narrow.splitlines()[1].startswith("about ")
+    assert len(wide.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
