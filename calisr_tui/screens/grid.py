@@ -25,11 +25,9 @@ from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 if TYPE_CHECKING:
     from calisr_tui.app import CalisrApp
 
-ACTIVE_SECONDS, IDLE_SECONDS = 3.0, 15.0
-"""Between two readings, while something trains and while nothing does."""
-
-READING_SHARE = 20
-"""Reading takes at most one part in so many of the time."""
+ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
+"""Between two readings, while something trains and while nothing does; reading takes at most one
+part in so many of the time."""
 
 
 class GridScreen(Screen[None]):
@@ -53,8 +51,8 @@ class GridScreen(Screen[None]):
         self.source: GridSource | None = None
         self.reading: GridReading | None = None
         self._busy: GridSource | None = None
-        self._since = 0.0
-        self._took = 0.0
+        self._looking = True
+        self._since = self._took = 0.0
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="grid-head")
@@ -67,8 +65,7 @@ class GridScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one(GridCells).focus()
-        if self.source is None:
-            self._newest()
+        self._newest()
         self._show_all()
 
     # Reading -------------------------------------------------------------------------------------
@@ -85,12 +82,17 @@ class GridScreen(Screen[None]):
         from calisr_engine.grid.folders import grid_folders
 
         folders = grid_folders(self.app.output_dir)
-        if folders:
-            self.app.call_from_thread(self._open_if_none, str(folders[0]))
+        self.app.call_from_thread(self._open_if_none, str(folders[0]) if folders else "")
 
     def _open_if_none(self, what: str) -> None:
-        if self.source is None:
+        self._looking = False
+        if what and self.source is None:
             self.open(what)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is looked for or read."""
+        return self._busy is None and not self._looking
 
     def on_screen_resume(self) -> None:
         self.action_reload()
@@ -256,13 +258,12 @@ class GridScreen(Screen[None]):
             self.app.notify("no grid is open: o chooses one", severity="warning")
         return self.reading
 
-    def action_start(self) -> None:
+    def action_start(self, retry_failed: bool = False) -> None:
         if (reading := self._need()) is not None:
-            training.start(self.app, reading, False, self.action_reload)
+            training.start(self.app, reading, retry_failed, self.action_reload)
 
     def action_retry(self) -> None:
-        if (reading := self._need()) is not None:
-            training.start(self.app, reading, True, self.action_reload)
+        self.action_start(retry_failed=True)
 
     def action_stop(self) -> None:
         if (reading := self._need()) is not None:

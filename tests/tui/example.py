@@ -71,7 +71,8 @@ async def settle(pilot: Any) -> None:
     """Wait until the grid, its report or a figure has been read or computed."""
     await pilot.pause()
     for _ in range(1000):
-        if not any(worker.group.startswith(SLOW) for worker in pilot.app.workers):
+        busy = any(worker.group.startswith(SLOW) for worker in pilot.app.workers)
+        if not busy and getattr(pilot.app.screen, "idle", True):
             break
         await pilot.pause(0.02)
     await pilot.pause()
