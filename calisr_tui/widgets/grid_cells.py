@@ -11,6 +11,9 @@ from calisr_tui import grid_text as say
 from calisr_tui.grid_table import GridTable, RunLine, TableCell
 from calisr_tui.themes import colours
 
+BORDER = 2
+"""Lines of a border."""
+
 
 class GridCells(DataTable[Text]):
     """Rows by columns, as the report has them; only cells that changed are drawn again."""
@@ -85,6 +88,7 @@ class NotableRuns(DataTable[Text | str]):
         self._runs = runs
         styles = colours(self.app.theme)
         self.display = bool(runs)
+        self.styles.height = len(runs) + BORDER  # rows are measured too late for an auto height
         self.clear()
         for run in runs:
             self.add_row(
