@@ -51,13 +51,17 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
             from calisr_tui.screens.compare import CompareScreen
 
             return CompareScreen()
+        if name == "grid":
+            from calisr_tui.screens.grid import GridScreen
+
+            return GridScreen()
         return ReplayScreen() if name == "replay" else LiveScreen()
 
     return make
 
 
 class CalisrApp(App[int]):
-    """Setup, live, runs, compare and replay, over a folder of run directories.
+    """Setup, live, runs, compare, replay and grid, over a folder of run directories.
 
     Args:
         start: the first screen; setup where nothing else is asked for.
@@ -74,7 +78,7 @@ class CalisrApp(App[int]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     MODES: ClassVar[dict[str, Any]] = {
-        name: _screen(name) for name in ("setup", "live", "runs", "compare", "replay")
+        name: _screen(name) for name in ("setup", "live", "runs", "compare", "replay", "grid")
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help"),
@@ -83,6 +87,7 @@ class CalisrApp(App[int]):
         Binding("f4", "jump('runs')", "Runs", show=False, id="app.runs"),
         Binding("f5", "jump('compare')", "Compare", show=False, id="app.compare"),
         Binding("f6", "jump('replay')", "Replay", show=False, id="app.replay"),
+        Binding("ctrl+g,f12", "jump('grid')", "Grid", show=False, id="app.grid"),
         Binding("q", "ask_quit", "Quit", id="app.quit"),
         Binding("ctrl+c,ctrl+q", "ask_quit", "Quit", show=False, priority=True, id="app.quit_now"),
         Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
@@ -106,6 +111,7 @@ class CalisrApp(App[int]):
         self.training = Training()
         self.chosen_runs: list[Path] = []
         self.messages_after: list[str] = []
+        self.live_back = "runs"
         self._run_dir, self._replay = run_dir, replay
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
@@ -195,8 +201,9 @@ class CalisrApp(App[int]):
         stack = self._screen_stacks.get(mode) or []
         return stack[0] if stack else None
 
-    def open_run(self, run_dir: Path) -> None:
-        """Show a run on the live screen."""
+    def open_run(self, run_dir: Path, back: str = "runs") -> None:
+        """Show a run on the live screen; Escape goes `back` from there."""
+        self.live_back = back
         feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
         self._open("live", lambda screen: screen.open(feed))
 
@@ -320,6 +327,7 @@ class CalisrApp(App[int]):
     def _end(self) -> None:
         engine = self.training.engine
         status = engine.status if engine is not None else 0
+        self.messages_after += self.training.grid_messages()
         self.exit(EXIT_STOPPED if status == EXIT_STOPPED else 0)
 
     def _terminal_closed(self) -> None:
@@ -367,66 +375,11 @@ class CalisrApp(App[int]):
         else:
             self.notify(f"saved {path}")
 
-    # Command palette -----------------------------------------------------------------------------
-
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Commands as "group: verb"."""
-        for name, text in (
-            ("setup", "choose model, task, method and start a run"),
-            ("live", "the run that is open"),
-            ("runs", "all runs of the output folder"),
-            ("compare", "runs side by side"),
-            ("replay", "a recorded run"),
-        ):
-            yield SystemCommand(f"go: {name}", text, partial(self.action_jump, name))
-        yield SystemCommand(
-            "replay: example", "the recorded run of the package", partial(self.open_replay, EXAMPLE)
-        )
-        if isinstance(screen, LiveScreen):
-            for title, text, action in screen_commands(screen):
-                yield SystemCommand(title, text, partial(screen.run_action, action))
-        elif hasattr(screen, "commands"):
-            for title, text, action in screen.commands():
-                yield SystemCommand(title, text, partial(screen.run_action, action))
-        for name in themes.NAMES:
-            yield SystemCommand(f"theme: {name}", "colours", partial(self.use_theme, name))
-        yield SystemCommand("app: help", "keys and words", self.action_help)
-        yield SystemCommand("app: screenshot", "save the screen as SVG", self.action_picture)
-        yield SystemCommand("app: quit", "end the app", self.action_ask_quit)
+        """The command palette."""
+        from calisr_tui.palette import commands
 
-
-def screen_commands(screen: LiveScreen) -> list[tuple[str, str, str]]:
-    """Palette commands of the live and replay screens: title, help, action."""
-    view = [
-        ("view: freeze", "stop the display, not the run", "freeze"),
-        ("view: full-screen pane", "the chosen pane alone", "full"),
-        ("view: smooth", "next smoothing of the loss", "smooth"),
-        ("view: log scale", "logarithmic loss and share", "log_scale"),
-        ("view: cursor", "values at a step", "cursor"),
-        ("view: next group", "another group's stable ranks", "next_group"),
-        ("group: explain", "what the counter means and why it came out so", "explain"),
-        ("run: copy folder", "copy the run directory", "copy"),
-        ("run: settings", "the run's config.toml", "settings"),
-        ("run: traceback", "of a failed run", "traceback"),
-    ]
-    if isinstance(screen, ReplayScreen):
-        return [
-            ("replay: play or pause", "", "play"),
-            ("replay: to the next switch", "", "next_switch"),
-            ("replay: to start", "", "start"),
-            ("replay: to end", "", "finish"),
-            *view,
-        ]
-    return [
-        ("run: pause or go on", "", "pause"),
-        ("run: stop and save", "a checkpoint, then stop", "stop_and_save"),
-        ("run: stop", "without a checkpoint", "stop"),
-        ("run: evaluate now", "", "evaluate"),
-        ("run: checkpoint now", "", "checkpoint"),
-        ("run: resume", "from its newest checkpoint", "resume_run"),
-        ("group: switch by hand", "to the light method", "switch"),
-        *view,
-    ]
+        return commands(self, screen)
 
 
 def run_app(

@@ -1,23 +1,51 @@
-"""The run that this app started: in a thread of its own, or in a process that outlives it."""
+"""The runs that this app started: in a thread of its own, or in processes that outlive it."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calisr_engine.runs.layout import RunPaths
 from calisr_engine.worker_process import start_worker
 
 if TYPE_CHECKING:
     from calisr_engine.engine_thread import EngineThread
 
 
+@dataclass
+class GridProcess:
+    """A process that trains a grid; it goes on when this one ends.
+
+    Attributes:
+        log: where its output goes; begin: size of that file when the process began.
+    """
+
+    name: str
+    log: Path
+    begin: int
+    process: subprocess.Popen[bytes]
+
+    def output(self) -> str:
+        """What the process has said."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self.begin)
+                return file.read(1 << 16).decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+
 class Training:
-    """At most one run in this process, and whatever runs were started detached."""
+    """At most one run in this process, and whatever runs and grids were started detached."""
 
     def __init__(self) -> None:
         self.engine: EngineThread | None = None
         self.detached: dict[Path, subprocess.Popen[bytes]] = {}
+        self.grids: dict[Path, GridProcess] = {}
 
     def start(self, run_dir: Path) -> None:
         """Train in the background of this process; the engine holds the run's lock."""
@@ -44,3 +72,44 @@ class Training:
     def detached_running(self) -> list[Path]:
         """Detached runs of this app that go on."""
         return [path for path, process in self.detached.items() if process.poll() is None]
+
+    def start_grid(self, name: str, folder: Path, command: list[str]) -> None:
+        """Train a grid in a process of its own, which goes on when this one ends.
+
+        Args:
+            folder: of the grid's runs; what the process prints goes to a file there.
+
+        Raises:
+            OSError: the folder cannot be written, or the process cannot start.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        path = RunPaths(folder).log
+        with path.open("ab") as log:
+            begin = log.tell()
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+            self.grids[folder.resolve()] = GridProcess(name, path, begin, process)
+
+    def ended_grid(self, folder: Path) -> tuple[int, str] | None:
+        """Exit status and output of the grid's process, told once; None while it goes on."""
+        found = self.grids.get(folder.resolve())
+        status = found.process.poll() if found is not None else None
+        if found is None or status is None:
+            return None
+        del self.grids[folder.resolve()]
+        return status, found.output()
+
+    def grid_messages(self) -> list[str]:
+        """What to say of the grids that outlive this app."""
+        return [
+            f"the grid goes on: calisr grid status {shlex.quote(each.name)} "
+            f"--output-dir {shlex.quote(str(folder.parent))}"
+            for folder, each in self.grids.items()
+            if each.process.poll() is None
+        ]

@@ -1,13 +1,24 @@
-"""Make the pictures of this folder from the recorded run: python docs/make_screenshots.py"""
+"""Make the pictures of this folder from the recorded run: python docs/make_screenshots.py
+
+The picture of the grid screen is taken while a small grid trains (demo model and task, some
+minutes). Names of pictures as arguments make those only.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.grid import plan_grid
+from calisr_engine.grid.executors import LocalExecutor
+from calisr_engine.grid.schedule import cancel, run_grid
 from calisr_tui.app import EXAMPLE, CalisrApp
+from calisr_tui.screens.grid import GridScreen
 
 HERE = Path(__file__).parent
 
@@ -33,9 +44,59 @@ async def picture(name: str) -> None:
             (HERE / f"{name}.svg").write_text(app.export_screenshot(), encoding="utf-8")
 
 
+GRID = """
+[grid]
+name = "first-grid"
+title = "Two light methods, with and without calibration"
+extends = "demo"
+
+[settings]
+"training.epochs" = 2
+"task.max_train_examples" = 960
+"output.export" = false
+"output.predictions" = false
+
+[axes]
+"method.name" = ["lora", "mpop"]
+"calibration.variant" = ["off", "S"]
+"training.seed" = [1, 2, 3]
+
+[[when]]
+match = { "training.seed" = 2, "method.name" = "lora", "calibration.variant" = "S" }
+set = { "model.name" = "no-such-folder/model" } # so that the picture has a failed run
+"""
+
+
+async def grid_picture() -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        file = Path("first-grid.toml")
+        file.write_text(GRID)
+        plan = plan_grid(file, Path("runs"))
+        training = threading.Thread(target=run_grid, args=(plan, LocalExecutor(2)))
+        training.start()
+        app = CalisrApp("grid", output_dir=plan.folder.parent, config=Path(folder), preload=False)
+        async with app.run_test(size=(120, 40)) as pilot:
+            screen = None
+            while training.is_alive():
+                await pilot.pause(1)
+                screen = app.screen
+                if not isinstance(screen, GridScreen) or screen.reading is None:
+                    continue
+                table = screen.reading.table
+                half = [run for run in table.runs if run.state == "running" and run.fraction > 0.3]
+                if table.counts["completed"] >= 7 and half:
+                    break
+            else:
+                raise SystemExit("the grid ended before its picture was taken")
+            (HERE / "grid.svg").write_text(app.export_screenshot(), encoding="utf-8")
+        cancel(plan)
+        training.join()
+
+
 async def main() -> None:
-    for name in PICTURES:
-        await picture(name)
+    wanted = sys.argv[1:] or [*PICTURES, "grid"]
+    for name in wanted:
+        await (grid_picture() if name == "grid" else picture(name))
 
 
 if __name__ == "__main__":

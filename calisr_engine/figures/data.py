@@ -64,6 +64,23 @@ class Figure:
         """Plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Figure:
+        """The figure of which `to_dict` gave this, also after a way through JSON.
+
+        Raises:
+            KeyError, TypeError: it is no figure.
+        """
+        panels = []
+        for panel in content["panels"]:
+            series = tuple(Series(**_tuples(each)) for each in panel["series"])
+            panels.append(Panel(**(_tuples(panel) | {"series": series})))
+        return cls(content["title"], tuple(panels), tuple(content["notes"]))
+
+
+def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean, and sample standard deviation (0 for one value)."""

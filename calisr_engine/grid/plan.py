@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ class GridPlan:
     """A grid and its runs in order.
 
     Attributes:
+        file: the grid file; a folder where there is no file (`folders.plan_from_runs`).
         folder: where the run directories are.
         excluded: combinations left out by an `exclude` rule.
+        sets, data_dir: what was given to `plan_grid`.
     """
 
     grid: GridFile
@@ -48,6 +50,13 @@ class GridPlan:
     folder: Path
     cells: tuple[Cell, ...]
     excluded: int = 0
+    sets: tuple[str, ...] = ()
+    data_dir: Path | None = None
+
+    def with_head(self, **changes: Any) -> GridPlan:
+        """The same runs, with other values in the [grid] section (`policy`, `against`)."""
+        head = self.grid.grid.model_copy(update=changes)
+        return replace(self, grid=self.grid.model_copy(update={"grid": head}))
 
 
 def plan_grid(
@@ -96,7 +105,7 @@ def plan_grid(
             )
         seen[run_id] = values
         cells.append(Cell(values, run_id, resolved))
-    return GridPlan(grid, file, folder, tuple(cells), excluded)
+    return GridPlan(grid, file, folder, tuple(cells), excluded, sets, data_dir)
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:

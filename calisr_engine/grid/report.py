@@ -91,7 +91,8 @@ class Report:
             "json": self._json,
         }[style]()
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """What a reader must know, a sentence each; they end the text and Markdown forms."""
         seeds = sorted({len(entry.seeds) for entry in self.entries.values()})
         span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         notes = [
@@ -138,13 +139,13 @@ class Report:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in table
         ]
-        return "\n".join([self.title, "", *lines, "", *self._notes()]) + "\n"
+        return "\n".join([self.title, "", *lines, "", *self.notes()]) + "\n"
 
     def _markdown(self) -> str:
         head, *body = self._grid()
         lines = [f"| {' | '.join(line)} |" for line in body]
         rule = "|" + "---|" * len(head)
-        notes = " ".join(self._notes())
+        notes = " ".join(self.notes())
         top = f"| {' | '.join(head)} |"
         return "\n".join([f"# {self.title}", "", top, rule, *lines, "", notes, ""])
 
@@ -158,7 +159,7 @@ class Report:
         lines = [" & ".join(escape(cell) for cell in line) + r" \\" for line in body]
         return "\n".join(
             [
-                rf"% {' '.join(self._notes())}",
+                rf"% {' '.join(self.notes())}",
                 rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}",
                 r"\toprule",
                 " & ".join(escape(cell) for cell in head) + r" \\",
@@ -259,7 +260,7 @@ def _word(key: str, value: Any) -> str:
     if key == "training.learning_rate":
         mantissa, _, exponent = f"{value:e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def _value(cell: Cell, key: str) -> Any:

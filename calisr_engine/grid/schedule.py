@@ -11,6 +11,7 @@ from pathlib import Path
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, NotFoundError
 from calisr_engine.grid.executors import Executor
+from calisr_engine.grid.folders import write_record
 from calisr_engine.grid.plan import Cell, GridPlan
 from calisr_engine.runs import control, store
 from calisr_engine.runs.create import create_run
@@ -72,6 +73,7 @@ def run_grid(
     plan.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(RunPaths(plan.folder)):
         (plan.folder / CANCEL).unlink(missing_ok=True)
+        write_record(plan)
         state = read_state(plan)
         skip = {"completed"} if retry_failed else {"completed", "failed"}
         waiting: deque[Cell] = deque(

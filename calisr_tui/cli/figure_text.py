@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rich.console import Console
@@ -46,14 +47,14 @@ def print_figure(figure: Figure, rows: int = 18) -> None:
         console.print(Text("; ".join(figure.notes), style="dim"))
 
 
-def panel_text(panel: Panel, width: int, rows: int) -> Text:
-    """Title, legend, plot, axis and notes of one panel."""
+def panel_text(panel: Panel, width: int, rows: int, styles: Mapping[str, str] = STYLES) -> Text:
+    """Title, legend, plot of `rows` lines, axis and notes of one panel."""
     text = Text()
     number = f"({panel.name}) " if panel.name[-1].isalpha() else ""
     text.append(f"{number}{panel.title}: {panel.y_label}\n", "bold")
     for series in panel.series:
         role = _role(series)
-        text.append(f"  {_sign(series, len(panel.series) == 1)} ", STYLES[role])
+        text.append(f"  {_sign(series, len(panel.series) == 1)} ", styles[role])
         text.append(f"{series.label}\n")
     if panel.marks:
         marks = ", ".join(f"{mark:g}" for mark in panel.marks)
@@ -68,7 +69,7 @@ def panel_text(panel: Panel, width: int, rows: int) -> Text:
         x_names=panel.x_names,
         empty="nothing to draw",
     )
-    text.append_text(draw(plot, width, rows, STYLES))
+    text.append_text(draw(plot, width, rows, styles))
     text.append(f"\n{panel.x_label:^{width}}".rstrip())
     for note in panel.notes:
         text.append(f"\n  {note}", "dim")

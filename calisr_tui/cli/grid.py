@@ -169,8 +169,6 @@ def report(
     ] = None,
 ) -> None:
     """The table of a grid: mean and spread over seeds, paired tests, the paper's figures."""
-    from dataclasses import replace
-
     from calisr_engine.grid.report import FORMATS, make_report
 
     if style not in FORMATS:
@@ -179,8 +177,7 @@ def report(
     if policy is not None:
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
-        head = planned.grid.grid.model_copy(update={"policy": policy})
-        planned = replace(planned, grid=planned.grid.model_copy(update={"grid": head}))
+        planned = planned.with_head(policy=policy)
     sys.stdout.write(make_report(planned, against).render(style))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 from textual import events, on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
@@ -120,6 +121,27 @@ class Typing(ModalScreen[str | None]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+
+def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], None]) -> None:
+    """Ask where to save something, and again before a file is replaced."""
+
+    def typed(name: str | None) -> None:
+        if name is None:
+            return
+        path = Path(name).expanduser()
+        if not path.exists():
+            then(path)
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "replace":
+                then(path)
+
+        answers = [Answer("no", "Keep it"), Answer("replace", "Replace", variant="error")]
+        app.push_screen(Question("Replace this file?", str(path), answers), answered)
+
+    app.push_screen(Typing(title, "File:", proposal), typed)
 
 
 @dataclass(frozen=True)

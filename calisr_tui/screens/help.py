@@ -52,7 +52,18 @@ WORDS = (
 def all_bindings() -> Iterator[Binding]:
     """Every binding of the app and its screens that has an id, once each."""
     from calisr_tui.app import CalisrApp
-    from calisr_tui.screens import compare, dialogs, live, replay, runs, setup
+    from calisr_tui.screens import (
+        compare,
+        dialogs,
+        figures,
+        grid,
+        grid_start,
+        live,
+        replay,
+        report,
+        runs,
+        setup,
+    )
     from calisr_tui.widgets.srs_table import SrsTable
     from calisr_tui.widgets.timeline import Timeline
 
@@ -66,6 +77,10 @@ def all_bindings() -> Iterator[Binding]:
         replay.ReplayScreen,
         runs.RunsScreen,
         compare.CompareScreen,
+        grid.GridScreen,
+        grid_start.StartGrid,
+        report.ReportScreen,
+        figures.FiguresScreen,
         HelpScreen,
         dialogs.Question,
         dialogs.Reading,

@@ -343,7 +343,7 @@ class LiveScreen(Screen[None]):
         elif self.cursor is not None:
             self.action_cursor()
         else:
-            self.app.action_jump("runs")
+            self.app.action_jump(self.app.live_back)
 
     def action_freeze(self) -> None:
         self.frozen = not self.frozen

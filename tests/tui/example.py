@@ -6,11 +6,19 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import EXAMPLE, CalisrApp
+from tests.tui.grids import STATES, make_grid, run_dirs
+
+SLOW = ("grid", "report", "figure", "save")
+"""Groups of workers that read or compute."""
 
 
 def copy_runs(root: Path, count: int = 2) -> list[Path]:
@@ -44,12 +52,27 @@ def make_app(tmp_path: Path, **more: object) -> CalisrApp:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `runs/` in it as the current directory, in UTC."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with `runs/` in it as the current directory, in UTC; in runs/study lies a grid, one
+    run of which is held as if it trained."""
     monkeypatch.setenv("TZ", "UTC")
     if hasattr(time, "tzset"):
         time.tzset()
     monkeypatch.chdir(tmp_path)
     copy_runs(tmp_path / "runs")
+    plan = make_grid(tmp_path)
     os.environ.pop("NO_COLOR", None)
-    return tmp_path
+    (running,) = run_dirs(plan, STATES, "running")
+    with RunLock(RunPaths(running)):
+        yield tmp_path
+
+
+async def settle(pilot: Any) -> None:
+    """Wait until the grid, its report or a figure has been read or computed."""
+    await pilot.pause()
+    for _ in range(1000):
+        busy = any(worker.group.startswith(SLOW) for worker in pilot.app.workers)
+        if not busy and getattr(pilot.app.screen, "idle", True):
+            break
+        await pilot.pause(0.02)
+    await pilot.pause()

@@ -11,12 +11,16 @@ from textual.binding import Binding
 
 from calisr_tui.app import EXAMPLE, CalisrApp
 from calisr_tui.screens.compare import CompareScreen
+from calisr_tui.screens.figures import FiguresScreen
+from calisr_tui.screens.grid import GridScreen
+from calisr_tui.screens.grid_start import StartGrid
 from calisr_tui.screens.help import HelpScreen
 from calisr_tui.screens.live import LiveScreen
 from calisr_tui.screens.replay import ReplayScreen
+from calisr_tui.screens.report import ReportScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.screens.setup import SetupScreen
-from tests.tui.example import make_app, workplace
+from tests.tui.example import make_app, settle, workplace
 
 __all__ = ["workplace"]
 
@@ -26,6 +30,10 @@ PLACES: dict[type, tuple[dict[str, Any], list[str]]] = {
     ReplayScreen: ({"replay": EXAMPLE}, []),
     RunsScreen: ({}, ["f4"]),
     CompareScreen: ({}, ["f4", "space", "down", "space", "c"]),
+    GridScreen: ({}, ["ctrl+g"]),
+    StartGrid: ({}, ["ctrl+g", "s"]),
+    ReportScreen: ({}, ["ctrl+g", "t"]),
+    FiguresScreen: ({}, ["ctrl+g", "f"]),
     HelpScreen: ({}, ["f1"]),
 }
 
@@ -61,7 +69,7 @@ async def test_a_key_reaches_its_action(
         await pilot.pause(0.1)
         for each in keys:
             await pilot.press(each)
-            await pilot.pause()
+            await settle(pilot)
         assert isinstance(app.screen, screen)
         for owner in {*type(app.screen).__mro__, CalisrApp}:
             if f"action_{action}" in vars(owner):

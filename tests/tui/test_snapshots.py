@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from calisr_tui.app import EXAMPLE
-from tests.tui.example import make_app, workplace
+from tests.tui.example import make_app, settle, workplace
 
 __all__ = ["workplace"]
 
@@ -24,6 +24,10 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),
     "runs": ({}, ["f4"]),
     "compare": ({}, ["f4", "space", "down", "space", "c"]),
+    "grid": ({}, ["ctrl+g"]),
+    "grid-failed": ({}, ["ctrl+g", "tab", "down"]),
+    "report": ({}, ["ctrl+g", "t"]),
+    "figures": ({}, ["ctrl+g", "f"]),
     "help": ({}, ["f1"]),
 }
 
@@ -43,6 +47,7 @@ def test_screen(
         for key in keys:
             await pilot.press(key)
             await pilot.pause(0.1)
+            await settle(pilot)
         app.clear_notifications()
         await pilot.pause(0.3)
 

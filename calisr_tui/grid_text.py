@@ -1,0 +1,129 @@
+"""What the grid screen writes: cells, totals, lines of runs. Pure: no widget, no screen.
+
+Every state has a sign and a word or number beside its colour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from calisr_tui import words
+from calisr_tui.grid_table import GridTable, RunLine, TableCell
+from calisr_tui.screens.dialogs import Choice
+
+SIGNS = {state: glyph for state, (glyph, _, _) in words.STATES.items()} | {"waiting": "·"}
+ROLES = {state: role for state, (_, _, role) in words.STATES.items()} | {"waiting": "dim"}
+ORDER = ("running", "paused", "failed", "interrupted", "stopped", "created", "waiting")
+BAR = 5
+"""Width of a cell's bar."""
+
+NO_GRID = (
+    "No grid is open. Press o to choose one: a grid that ships with calisr, a file of your own, or "
+    "a folder of runs."
+)
+
+
+def bar(fraction: float, width: int, styles: Mapping[str, str]) -> Text:
+    """A bar in eighths of a cell, its rest as a dotted line."""
+    filled = words.eighths(fraction, width).rstrip()
+    if not filled and fraction > 0:
+        filled = "▏"
+    return Text.assemble((filled, styles["lft"]), ("╌" * (width - len(filled)), styles["dim"]))
+
+
+def _signs(counts: Counter[str], styles: Mapping[str, str], words_too: bool = False) -> list[Text]:
+    found = []
+    for state in ORDER:
+        if counts[state]:
+            text = f"{SIGNS[state]}{counts[state]}"
+            if words_too:
+                text = f"{SIGNS[state]} {counts[state]} {state}"
+            found.append(Text(text, styles[ROLES[state]]))
+    return found
+
+
+def cell_text(cell: TableCell | None, styles: Mapping[str, str]) -> Text:
+    """Two lines: the bar, complete of all and what the others do; the metric."""
+    if cell is None:
+        return Text("\n")
+    counts = cell.counts
+    first = Text.assemble(
+        bar(cell.fraction, BAR, styles), f" {counts['completed']}/{len(cell.runs)}"
+    )
+    for sign in _signs(counts, styles):
+        first.append(" ").append_text(sign)
+    style = "bold" if cell.mean is not None else styles["dim"]
+    return Text.assemble(first, "\n", (cell.result, style))
+
+
+def totals_text(table: GridTable, styles: Mapping[str, str], width: int) -> Text:
+    """The whole grid in a line, or two where it is narrow: a bar, counts, the time left."""
+    counts = table.counts
+    text = bar(table.fraction, 8 if width < 100 else 24, styles)
+    text.append(f" {counts['completed']} of {len(table.runs)} complete", "bold")
+    for sign in _signs(counts, styles, words_too=True):
+        text.append("  ").append_text(sign)
+    if table.eta_seconds is not None:
+        left = f"about {words.seconds(table.eta_seconds)} left"
+        text.append(("  " if text.cell_len + 2 + len(left) <= width - 2 else "\n") + left)
+    return text
+
+
+def steps(run: RunLine) -> str:
+    return f"{run.step}/{run.total_steps}" if run.total_steps else "–"
+
+
+def value(run: RunLine) -> str:
+    return "–" if run.value is None else f"{run.value:.1f}"
+
+
+def state_text(state: str, styles: Mapping[str, str]) -> Text:
+    return Text(f"{SIGNS.get(state, '?')} {state}", styles[ROLES.get(state, "dim")])
+
+
+def name_of(run: RunLine) -> str:
+    """Row, column and seed, which tell a run from all others."""
+    return " · ".join(each for each in (run.row, run.column, f"seed {run.seed}") if each)
+
+
+def cell_detail(key: tuple[str, str], cell: TableCell | None, metric: str) -> Text:
+    """A cell in words: its seeds by state."""
+    where = " · ".join(each for each in key if each)
+    if cell is None:
+        return Text(f"{where}: the grid has no run here")
+    seeds: dict[str, list[str]] = {}
+    for run in cell.runs:
+        seeds.setdefault(run.state, []).append(str(run.seed))
+    said = "; ".join(
+        f"{SIGNS.get(state, '?')} {state}: seed {', '.join(each)}" for state, each in seeds.items()
+    )
+    found = f"{metric} {cell.result}, " if cell.mean is not None else ""
+    return Text(f"{where}: {found}{said}")
+
+
+def run_detail(run: RunLine) -> Text:
+    """A run in words, with the message of its failure."""
+    text = Text(f"{name_of(run)}: {run.state}, step {steps(run)}")
+    if run.value is not None:
+        text.append(f", {run.metric} {value(run)}")
+    if run.message:
+        text.append(f"\n{run.message}")
+    elif run.state == "failed":
+        text.append("\nThe log does not say why; log.txt in its folder may.")
+    return text
+
+
+def run_choices(cell: TableCell) -> list[Choice]:
+    """The runs of a cell, to choose one from."""
+    return [
+        Choice(
+            run.run_id,
+            f"{SIGNS.get(run.state, '?')} seed {run.seed}  {run.state}  "
+            f"step {steps(run)}  {run.metric} {value(run)}",
+            run.message,
+        )
+        for run in cell.runs
+    ]

@@ -1,0 +1,113 @@
+"""What the grid screen does to a grid: start it in a process of its own, ask it to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words, shown
+from calisr_tui.screens.dialogs import Answer, Question, Reading
+from calisr_tui.screens.grid_start import StartGrid, StartOptions
+
+if TYPE_CHECKING:
+    from calisr_tui.app import CalisrApp
+
+
+def start(
+    app: CalisrApp, reading: GridReading, retry_failed: bool, then: Callable[[], None]
+) -> None:
+    """Ask how, and train what is not complete; `then` is called once it has begun."""
+    plan, counts = reading.plan, reading.table.counts
+    left = sum(n for state, n in counts.items() if state not in ("completed", "failed"))
+    left += counts["failed"] if retry_failed else 0
+    if reading.worker:
+        app.notify(f"{reading.worker} works on this grid already", severity="warning")
+        return
+    if retry_failed and not counts["failed"]:
+        app.notify("no run of this grid has failed")
+        return
+    if not left:
+        failed = f"; r begins the {counts['failed']} failed again" if counts["failed"] else ""
+        app.notify(f"nothing is left to train{failed}")
+        return
+    try:
+        run_words(plan, 1)
+    except CalisrError as error:
+        app.show_error("The grid cannot be started", error)
+        return
+
+    def go(options: StartOptions | None) -> None:
+        if options is None:
+            return
+        words = run_words(plan, options.jobs, options.data_dir, options.devices, retry_failed)
+        try:
+            app.training.start_grid(grid_argument(plan), plan.folder, process_words(words))
+        except OSError as error:
+            app.notify(f"the grid could not be started: {error}", severity="error")
+            return
+        app.notify(f"started: {left} runs, {options.jobs} at a time")
+        then()
+
+    data_dir = plan.data_dir or app.data_dir
+    app.push_screen(StartGrid(plan, left, str(data_dir or ""), retry_failed), go)
+
+
+def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> None:
+    """Ask the runs of the grid, whoever trains them, to stop and save."""
+    running = reading.table.counts["running"] + reading.table.counts["paused"]
+    if not reading.worker and not running:
+        app.notify("nothing of this grid is in training")
+        return
+
+    def ask() -> None:
+        from calisr_engine.grid.schedule import cancel
+
+        try:
+            asked = cancel(reading.plan)
+        except (CalisrError, OSError) as error:
+            message, severity = str(error), "warning"
+        else:
+            message, severity = f"asked {asked} runs to stop and save", "information"
+        app.call_from_thread(app.notify, message, severity=severity)  # type: ignore[arg-type]
+        app.call_from_thread(then)
+
+    def answered(answer: str | None) -> None:
+        if answer == "stop":
+            threading.Thread(target=ask, daemon=True).start()
+
+    app.push_screen(
+        Question(
+            "Stop this grid?",
+            f"{running} runs are in training. They are asked to stop and save; starting the grid "
+            "again goes on with them.",
+            [Answer("keep", "Keep training"), Answer("stop", "Stop and save", variant="error")],
+        ),
+        answered,
+    )
+
+
+def copy_command(app: CalisrApp, reading: GridReading) -> None:
+    """Copy the command line that trains the grid."""
+    data_dir = reading.plan.data_dir or app.data_dir
+    try:
+        command = shown(run_words(reading.plan, 1, str(data_dir or "")))
+    except CalisrError as error:
+        app.notify(error.message, severity="warning")
+        return
+    app.copy_to_clipboard(command)
+    app.notify(f"copied: {command}")
+
+
+def tell_end(app: CalisrApp, name: str, status: int, output: str) -> None:
+    """Say how the process that this app started for a grid has ended."""
+    if status == 0:
+        app.notify(f"{name}: all runs are complete")
+    elif status == EXIT_STOPPED:
+        app.notify(f"{name} has stopped; s goes on with it")
+    elif "] failed:" in output:
+        app.notify(f"{name}: it has ended, and some runs have failed", severity="warning")
+    else:
+        text = "\n".join(output.splitlines()[-30:]) or f"its process ended with status {status}"
+        app.push_screen(Reading(f"{name} has ended", text, copy=text))

@@ -1,0 +1,292 @@
+"""The grid screen, its report and its figures: what the keys do, and what can go wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calisr_engine.grid.report import FORMATS
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
+from calisr_tui.app import CalisrApp
+from calisr_tui.screens.dialogs import Picking, Question, Reading
+from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
+from calisr_tui.screens.grid import GridScreen
+from calisr_tui.screens.live import LiveScreen
+from calisr_tui.screens.report import ReportScreen
+from calisr_tui.training import Training
+from tests.tui.example import make_app, settle, workplace
+from tests.tui.grids import write_grid
+
+__all__ = ["workplace"]
+
+STUDY = Path("runs/study")
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, *keys: str, size: tuple[int, int] = (120, 40)
+) -> AsyncIterator[tuple[CalisrApp, Any]]:
+    app = make_app(folder, start="grid")
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await press(pilot, *keys)
+        yield app, pilot
+
+
+async def press(pilot: Any, *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+async def text_of(pilot: Any, wanted: str) -> str:
+    return str(pilot.app.screen.query_one(wanted).render())
+
+
+# Grid --------------------------------------------------------------------------------------------
+
+
+async def test_the_newest_grid_of_the_folder_opens_by_itself(workplace: Path) -> None:
+    async with opened(workplace) as (app, _):
+        assert isinstance(app.screen, GridScreen)
+        assert app.screen.reading is not None
+        assert app.screen.reading.plan.folder == STUDY
+        assert app.screen.reading.table.counts["completed"] == 12
+
+
+async def test_enter_on_a_cell_lists_its_runs_and_enter_opens_one(workplace: Path) -> None:
+    async with opened(workplace, "down", "enter") as (app, pilot):
+        assert isinstance(app.screen, Picking)
+        await press(pilot, "down", "enter")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, LiveScreen)
+        assert app.screen.feed is not None
+        assert app.screen.feed.run_dir.name.startswith("lora-S-MRPC-2")
+        await press(pilot, "escape")
+        assert isinstance(app.screen, GridScreen)
+
+
+async def test_the_list_opens_a_failed_run_and_says_why_it_failed(workplace: Path) -> None:
+    async with opened(workplace, "tab", "down") as (app, pilot):
+        assert "the loss is not a number" in await text_of(pilot, "#grid-detail")
+        await press(pilot, "enter")
+        await pilot.pause(0.2)
+        assert app.current_mode == "live"
+        live = app.screen_stack[0]
+        assert isinstance(live, LiveScreen)
+        assert live.feed is not None
+        assert live.feed.view.state == "failed"
+
+
+async def test_a_waiting_run_cannot_be_opened(workplace: Path) -> None:
+    async with opened(workplace, "right", "down", "down", "enter", "enter") as (app, _):
+        assert isinstance(app.screen, GridScreen)
+
+
+@pytest.mark.parametrize(("key", "retry"), [("s", False), ("r", True)])
+async def test_starting_and_retrying_give_the_command(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, key: str, retry: bool
+) -> None:
+    started: list[tuple[Path, list[str]]] = []
+    monkeypatch.setattr(
+        Training, "start_grid", lambda self, name, folder, words: started.append((folder, words))
+    )
+    async with opened(workplace, key, "backspace", "x", "enter") as (app, pilot):
+        assert not started  # x is no number
+        await press(pilot, "backspace", "3", "enter")
+        assert isinstance(app.screen, GridScreen)
+    ((folder, words),) = started
+    assert folder == STUDY
+    assert words[1:] == [
+        *("-m", "calisr_tui", "grid", "run", "study.toml", "--output-dir", "runs", "--jobs", "3"),
+        *(["--retry-failed"] if retry else []),
+    ]
+
+
+async def test_a_grid_of_another_process_is_not_started(workplace: Path) -> None:
+    with RunLock(RunPaths(STUDY)):
+        async with opened(workplace, "s") as (app, pilot):
+            assert isinstance(app.screen, GridScreen)
+            assert "process" in await text_of(pilot, "#grid-head")
+
+
+async def test_stopping_asks_the_runs_in_training(workplace: Path) -> None:
+    async with opened(workplace, "x") as (app, pilot):
+        assert isinstance(app.screen, Question)
+        await press(pilot, "right", "enter")
+        for _ in range(100):
+            asked = list(STUDY.glob("*/control/*.json"))
+            if asked:
+                break
+            await pilot.pause(0.05)
+        (request,) = asked
+        assert json.loads(request.read_text())["kind"] == "stop_and_save"
+        assert request.parts[2].startswith("bitfit-off-MRPC-1")
+
+
+async def test_a_grid_is_chosen_by_its_file(workplace: Path) -> None:
+    write_grid(workplace, "other")
+    async with opened(workplace, "o") as (app, pilot):
+        await press(pilot, *"another", "enter", *"other", "full_stop", *"toml", "enter")
+        assert isinstance(app.screen, GridScreen)
+        assert app.screen.reading is not None
+        assert app.screen.reading.table.counts == {"waiting": 24}
+
+
+@pytest.mark.parametrize("text", ["[grid\n", "[model]\nname = 'x'\n", "[grid]\nname = '?'\n"])
+async def test_a_broken_file_is_a_message(workplace: Path, text: str) -> None:
+    Path("broken.toml").write_text(text)
+    async with opened(workplace) as (app, pilot):
+        assert isinstance(app.screen, GridScreen)
+        app.screen.open("broken.toml")
+        await settle(pilot)
+        assert isinstance(app.screen, Reading)
+        await press(pilot, "escape")
+        assert "No grid is open" in await text_of(pilot, "#grid-totals")
+
+
+async def test_a_folder_that_vanishes_is_a_message(workplace: Path) -> None:
+    async with opened(workplace) as (app, pilot):
+        shutil.rmtree(STUDY)
+        await press(pilot, "u")
+        assert "gone" in await text_of(pilot, "#grid-problem")
+        await press(pilot, "t")
+        assert isinstance(app.screen, ReportScreen)
+        assert "24 runs have no result yet" in app.screen.text
+
+
+async def test_nothing_to_show_is_said(tmp_path: Path) -> None:
+    app = make_app(tmp_path, start="grid", output_dir=tmp_path / "none")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "s", "x", "r", "t", "f", "y", "enter")
+        assert isinstance(app.screen, GridScreen)
+        assert "No grid is open" in await text_of(pilot, "#grid-totals")
+
+
+async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path) -> None:
+    async with opened(workplace) as (app, _):
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+    assert {"go: grid", "grid: start", "grid: report", "grid: figures"} <= titles
+
+
+# Training in a process of its own ----------------------------------------------------------------
+
+
+def test_a_process_tells_its_end_once(tmp_path: Path) -> None:
+    import sys
+
+    training = Training()
+    (tmp_path / "log.txt").write_text("from before\n")
+    training.start_grid("study", tmp_path, [sys.executable, "-c", "print('why'); exit(4)"])
+    training.grids[tmp_path.resolve()].process.wait()
+    assert training.grid_messages() == []
+    assert training.ended_grid(tmp_path) == (4, "why")
+    assert training.ended_grid(tmp_path) is None
+
+
+# Report ------------------------------------------------------------------------------------------
+
+
+async def test_the_report_is_copied_in_every_format(workplace: Path) -> None:
+    async with opened(workplace, "t") as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, ReportScreen)
+        assert screen.report is not None
+        for form in FORMATS:
+            await press(pilot, "y")
+            assert app.clipboard == screen.report.render(form)
+            await press(pilot, "m")
+        assert screen.form == "text"
+
+
+async def test_the_report_by_another_row_and_the_last_evaluation(workplace: Path) -> None:
+    async with opened(workplace, "t") as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, ReportScreen)
+        assert screen.report is not None
+        assert (screen.report.against, screen.report.policy) == ("LoRA", "best")
+        await press(pilot, "a", "down", "enter", "p")
+        assert (screen.report.against, screen.report.policy) == ("LoRA+CaliSr-S", "last")
+        await press(pilot, "a", "up", "enter")
+        assert screen.report.against is None
+        await press(pilot, "escape")
+        assert isinstance(app.screen, GridScreen)
+
+
+async def test_a_row_that_does_not_exist_leaves_the_report_readable(workplace: Path) -> None:
+    file = workplace / "study.toml"
+    file.write_text(file.read_text().replace('against = "LoRA"', 'against = "LoRa"'))
+    async with opened(workplace, "t") as (app, _):
+        assert isinstance(app.screen, ReportScreen)
+        assert app.screen.report is not None
+        assert app.screen.report.against is None
+
+
+async def test_the_report_is_saved_and_a_file_is_not_replaced_unasked(workplace: Path) -> None:
+    async with opened(workplace, "t", "m", "w", "enter") as (app, pilot):
+        saved = workplace / "study-report.md"
+        assert saved.read_text().startswith("# Two light methods")
+        saved.write_text("mine")
+        await press(pilot, "w", "enter")
+        assert isinstance(app.screen, Question)
+        await press(pilot, "enter")
+        assert saved.read_text() == "mine"
+        await press(pilot, "w", "enter", "right", "enter")
+        assert saved.read_text().startswith("# Two")
+
+
+# Figures -----------------------------------------------------------------------------------------
+
+
+async def test_a_figure_is_drawn_at_the_size_of_the_terminal(workplace: Path) -> None:
+    async with opened(workplace, "f") as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, FiguresScreen)
+        assert screen.figure is not None
+        assert screen.figure.panels[0].x_names == ("query", "value", "output")
+        wide = await text_of(pilot, "#figures-text")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.2)
+        narrow = await text_of(pilot, "#figures-text")
+        axes = [max(line.count("─") for line in text.splitlines()) for text in (narrow, wide)]
+        assert axes[0] < 80 < axes[1]
+        await press(pilot, "left")
+        assert screen.name_shown == "5b"
+        await press(pilot, "escape")
+        assert isinstance(app.screen, GridScreen)
+
+
+async def test_a_figure_says_what_is_missing(workplace: Path) -> None:
+    async with opened(workplace, "f", "right", "right") as (app, pilot):
+        assert isinstance(app.screen, FiguresScreen)
+        assert app.screen.name_shown == "3"
+        said = await text_of(pilot, "#figures-text")
+        assert "there is no complete run with the light method" in said
+        assert "calisr grid run study.toml" in said
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None,
+    reason="matplotlib is not installed (extra: figures)",
+)
+async def test_a_figure_is_saved(workplace: Path) -> None:
+    async with opened(workplace, "f", "w", "enter"):
+        assert (workplace / "study-figure2a.svg").read_text().startswith("<?xml")
+
+
+def test_a_figure_s_grid_begins_with_its_figure() -> None:
+    assert [first_figure(name) for name in ("small-figure5", "paper-figure4", "mine")] == [
+        *("5a", "4a", "2a")
+    ]
+    from calisr_engine.figures.catalog import NAMES
+
+    assert set(FIGURES) <= set(NAMES)
