@@ -62,7 +62,10 @@ def run(
     sets: Sets = None,
     data_dir: DataDir = None,
     output_dir: OutputDir = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")] = 1,
+    jobs: Annotated[
+        str | None,
+        typer.Option("--jobs", "-j", help="Runs at a time (1); auto: what cores and memory allow."),
+    ] = None,
     devices: Annotated[
         str | None, typer.Option(help="CUDA devices, such as 0,1; each takes jobs / devices runs.")
     ] = None,
@@ -73,9 +76,23 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local or an address."),
     ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Train as SLURM jobs; --jobs limits how many at a time.")
+    ] = False,
     gpus: Annotated[
-        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one).")
+        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one) or SLURM.")
     ] = 0,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    time: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="MINUTES", help="Of a SLURM job (1440); a run may take more."),
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(min=0.1, metavar="GB", help="Of a SLURM job.")
+    ] = None,
+    sbatch: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Another option of sbatch.")
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Begin runs again that failed before.")
     ] = False,
@@ -84,10 +101,10 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Train every run that is not complete; run it again to go on after any interruption."""
-    from calisr_engine.grid.executors import Executor, LocalExecutor
-    from calisr_engine.grid.ray_nodes import RayExecutor
     from calisr_engine.grid.schedule import read_state, run_grid
+    from calisr_engine.runs import load_view
     from calisr_tui.cli.grid_live import GridLive
+    from calisr_tui.cli.grid_places import Place
 
     planned = _plan(name, output_dir, data_dir, sets)
     if dry_run:
@@ -96,17 +113,19 @@ def run(
     counts = read_state(planned).counts(planned)
     done, total = counts["completed"], len(planned.cells)
     say(f"{planned.grid.grid.name}: {total} runs in {planned.folder}, {done} complete")
-    executor: Executor
-    if ray is not None:
-        executor = RayExecutor(ray, planned.folder, gpus=gpus, threads=threads or 1)
-    else:
-        executor = LocalExecutor(jobs, tuple(devices.split(",")) if devices else (), threads)
+    place = Place(
+        jobs, devices, threads, gpus, ray, slurm, partition, time, memory, tuple(sbatch or ())
+    )
+    executor = place.executor(planned.folder)
 
     def on_change(cell: Cell, what: str) -> None:
         nonlocal done
         done += what == "completed"
-        live.say(f"[{done}/{total}] {what}: {cell.run_id}")
-        live.change(planned.folder / cell.run_id, what)
+        run_dir = planned.folder / cell.run_id
+        failure = load_view(run_dir).failure if what == "failed" else None
+        why = f": {failure.message}" if failure is not None else ""
+        live.say(f"[{done}/{total}] {what}: {cell.run_id}{why}")
+        live.change(run_dir, what)
 
     try:
         with GridLive(total, done) as live:
