@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, NotFoundError
+from calisr_engine.grid import slurm
 from calisr_engine.grid.executors import LOCKED, Executor
 from calisr_engine.grid.plan import Cell, GridPlan
 from calisr_engine.runs import control, store
@@ -132,6 +133,8 @@ def run_grid(
 def cancel(plan: GridPlan) -> int:
     """Ask the process that works on the grid, and every run in training, to stop and save.
 
+    Runs whose SLURM jobs wait are taken out of the queue.
+
     Returns:
         How many runs were asked.
 
@@ -141,10 +144,15 @@ def cancel(plan: GridPlan) -> int:
     asked = 0
     if plan.folder.is_dir():
         (plan.folder / CANCEL).touch()
+        idle = []
         for summary in read_state(plan).runs.values():
-            if is_locked(RunPaths(Path(summary.path))):
-                control.request(Path(summary.path), "stop_and_save")
+            run_dir = Path(summary.path)
+            if is_locked(RunPaths(run_dir)):
+                control.request(run_dir, "stop_and_save")
                 asked += 1
+            elif summary.state != "completed":
+                idle.append(run_dir)
+        asked += slurm.take_back(run_dir.resolve() for run_dir in idle)
     working = is_locked(RunPaths(plan.folder))
     if not working:
         (plan.folder / CANCEL).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,16 +158,13 @@ class SlurmExecutor:
 
     def _found(self, run_dir: Path) -> Any:
         """The run's job of an earlier call, if it is still in the queue."""
-        if self._cluster != "slurm":
+        job_id = job_of(run_dir) if self._cluster == "slurm" else None
+        if job_id is None or job_id not in (queue() or ()):
             return None
-        try:
-            known = json.loads((run_dir / "slurm" / "job.json").read_text())
-            job_id = str(known["id"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if known.get("cluster") != "slurm" or job_id not in (queue() or ()):
-            return None
-        return self._submitit.SlurmJob(run_dir / "slurm", job_id)
+        job = self._submitit.SlurmJob(run_dir / "slurm", job_id)
+        # Where SLURM itself put a stopped job back into the queue, this is the end before that.
+        job.paths.result_pickle.unlink(missing_ok=True)
+        return job
 
     def _look_at_queue(self) -> None:
         now = time.monotonic()
@@ -234,6 +231,25 @@ class Training:
         return submitit.helpers.DelayedSubmission(Training(self.run_dir, self.threads))
 
 
+def job_of(run_dir: Path) -> str | None:
+    """Id of the job that was submitted last for a run; None if none was."""
+    try:
+        known = json.loads((run_dir / "slurm" / "job.json").read_text())
+        return str(known["id"]) if known["cluster"] == "slurm" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def take_back(run_dirs: Iterable[Path]) -> int:
+    """Take the jobs of runs that have not begun out of the queue; returns how many."""
+    jobs = {job_id for run_dir in run_dirs if (job_id := job_of(run_dir)) is not None}
+    waiting = jobs & (queue() or set()) if jobs else set()
+    if waiting:
+        with contextlib.suppress(OSError):
+            subprocess.run(["scancel", *sorted(waiting)], check=False)
+    return len(waiting)
+
+
 def queue() -> set[str] | None:
     """Ids of this user's jobs that wait or run; None if SLURM does not answer."""
     command = ["squeue", "--noheader", "--format=%i", f"--user={getpass.getuser()}"]
@@ -247,4 +263,4 @@ def queue() -> set[str] | None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line for line in lines if "error" in line.lower()]
-    return (said or lines or ["no reason given"])[-1]
+    return (said or lines or ["no reason given"])[-1].removeprefix("sbatch: error: ")

@@ -57,6 +57,7 @@ extends = "demo"
 "training.device" = "cpu"
 "output.checkpoint_every_steps" = 10
 "output.export" = false
+"output.progress_every_seconds" = 0
 {more}
 
 [axes]
@@ -80,7 +81,7 @@ def begin(planned: Any, executor: SlurmExecutor) -> tuple[Path, threading.Thread
 
 @needs_submitit
 def test_a_job_whose_time_is_over_goes_on_from_where_it_saved(model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=60)
+    planned = plan(tmp_path, model, epochs=25)
     executor = SlurmExecutor(JobNeeds(), cluster="local")
     run, work, ended = begin(planned, executor)
     worker = psutil.Process(int((holder_of(RunPaths(run)) or {})["pid"]))
@@ -158,6 +159,8 @@ def test_what_sbatch_is_asked_for_and_jobs_that_are_found_again(
     second = SlurmExecutor(needs)
     second.submit(run)
     assert (tmp_path / "calls").read_text().count("x") == 1, "the queued job was taken up"
+    assert slurm.take_back([run]) == 1, "cancelling without the process that submitted"
+    (tmp_path / "cancelled").unlink()
     second.stop()
     assert (tmp_path / "cancelled").read_text().strip() == "77"
     commands(tmp_path / "later", squeue="true")
@@ -176,7 +179,7 @@ def test_what_sbatch_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "run").mkdir()
-    with pytest.raises(ConfigError, match="invalid partition"):
+    with pytest.raises(ConfigError, match="refused the job: invalid partition"):
         SlurmExecutor(JobNeeds(partition="no")).submit(tmp_path / "run")
 
 
