@@ -102,7 +102,6 @@ def run(
 ) -> int:
     """Train every run that is not complete; run it again to go on after any interruption."""
     from calisr_engine.grid.schedule import read_state, run_grid
-    from calisr_engine.runs import load_view
     from calisr_tui.cli.grid_live import GridLive
     from calisr_tui.cli.grid_places import Place
 
@@ -122,8 +121,7 @@ def run(
         nonlocal done
         done += what == "completed"
         run_dir = planned.folder / cell.run_id
-        failure = load_view(run_dir).failure if what == "failed" else None
-        why = f": {failure.message}" if failure is not None else ""
+        why = _failure(run_dir) if what == "failed" else ""
         live.say(f"[{done}/{total}] {what}: {cell.run_id}{why}")
         live.change(run_dir, what)
 
@@ -139,8 +137,14 @@ def run(
             say("go on with the same command")
         raise
     executor.close()
+    counts = read_state(planned).counts(planned)
+    if counts["failed"]:
+        say(
+            f"{counts['failed']} failed: `calisr grid status {name}` says why, "
+            "--retry-failed begins them again"
+        )
     if as_json:
-        print_json(dict(read_state(planned).counts(planned)))
+        print_json(dict(counts))
     else:
         print(planned.folder)
         say(f"the table: calisr report {name} --output-dir {output_dir}")
@@ -163,7 +167,9 @@ def status(name: GridArgument, output_dir: OutputDir = Path("runs"), as_json: Js
     for cell in planned.cells:
         summary = state.runs.get(cell.run_id)
         if summary is not None and summary.state in ("running", "failed", "interrupted"):
-            print(f"  {summary.state}: {cell.run_id} step {summary.step}/{summary.total_steps}")
+            why = _failure(planned.folder / cell.run_id) if summary.state == "failed" else ""
+            steps = f"step {summary.step}/{summary.total_steps}"
+            print(f"  {summary.state}: {cell.run_id} {steps}{why}")
 
 
 def cancel(name: GridArgument, output_dir: OutputDir = Path("runs")) -> None:
@@ -207,6 +213,14 @@ def _plan(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | 
     from calisr_engine.grid import plan_grid
 
     return plan_grid(name, output_dir, data_dir, tuple(sets or ()))
+
+
+def _failure(run_dir: Path) -> str:
+    """ ": REASON" of a run that failed; "" where its log has none."""
+    from calisr_engine.runs import load_view
+
+    failure = load_view(run_dir).failure
+    return f": {failure.message}" if failure is not None else ""
 
 
 def _show_plan(planned: GridPlan, probe: bool, as_json: bool) -> None:
