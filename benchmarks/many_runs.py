@@ -1,14 +1,21 @@
-"""Opening a log of 100,000 steps, a history of 2,000 runs, a grid of 1,000.
+"""Opening a log of 100,000 steps, a history of 2,000 runs, grids of 1,000.
 
     python benchmarks/many_runs.py --out results/many-runs.md
 
-The logs are copies of the recorded run of the package; the long one repeats its progress lines.
+The logs are copies of the recorded run of the package; the long one repeats its progress lines. One
+grid's runs are complete, the other's lack the last line, as runs do that were killed. Each command
+is timed whole, with the start of Python; the median of three.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,8 +24,6 @@ from pathlib import Path
 from machine import describe, heading
 
 from calisr_engine.grid import plan_grid
-from calisr_engine.grid.report import make_report
-from calisr_engine.grid.schedule import read_state
 from calisr_engine.runs import load_view, store
 from calisr_tui.app import EXAMPLE
 
@@ -27,6 +32,53 @@ def timed(work: Callable[[], object]) -> float:
     began = time.monotonic()
     work()
     return time.monotonic() - began
+
+
+def command(*words: str, before: Callable[[], object] = lambda: None) -> str:
+    """Seconds and CPU seconds of a `calisr` command: medians of three, each after `before`."""
+    calls = []
+    for _ in range(3):
+        before()
+        began, used = time.monotonic(), _cpu_of_children()
+        subprocess.run(
+            [sys.executable, "-m", "calisr_tui", *words], check=True, capture_output=True
+        )
+        calls.append((time.monotonic() - began, _cpu_of_children() - used))
+    whole, cpu = (statistics.median(each) for each in zip(*calls, strict=True))
+    return f"{whole:.2f} ({cpu:.2f})"
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def grid_rows(root: Path, log: bytes, config: bytes) -> str:
+    """Markdown rows: plan, status and report of 1,000 runs, with the index and without."""
+    seeds = ", ".join(map(str, range(250)))
+    rows = ""
+    for kind, content in {"complete": log, "unfinished": log[: log[:-1].rindex(b"\n") + 1]}.items():
+        file = root / f"{kind}.toml"
+        file.write_text(
+            f'[grid]\nname = "{kind}"\nextends = "demo"\n[axes]\n'
+            '"method.name" = ["lora", "mpop"]\n"calibration.variant" = ["D", "S"]\n'
+            f'"training.seed" = [{seeds}]\n'
+        )
+        plan = plan_grid(file, root)
+        for cell in plan.cells:
+            copy(plan.folder / cell.run_id, content, config)
+        index = plan.folder / store.INDEX
+        for words in (("grid", "plan"), ("grid", "status"), ("report",)):
+            whole = (*words, str(file), "--output-dir", str(root))
+            without = command(*whole, before=lambda index=index: index.unlink(missing_ok=True))
+            rows += f"| {' '.join(words)} | {kind} | {without} | {command(*whole)} |\n"
+    return rows
+
+
+def copy(folder: Path, log: bytes, config: bytes) -> None:
+    folder.mkdir(parents=True)
+    (folder / "events.jsonl").write_bytes(log)
+    (folder / "config.toml").write_bytes(config)
 
 
 def long_log(folder: Path, steps: int) -> Path:
@@ -54,42 +106,26 @@ def main() -> None:
     log = (EXAMPLE / "events.jsonl").read_bytes()
     config = (EXAMPLE / "config.toml").read_bytes()
 
-    def copy(folder: Path) -> None:
-        folder.mkdir(parents=True)
-        (folder / "events.jsonl").write_bytes(log)
-        (folder / "config.toml").write_bytes(config)
-
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         run = long_log(root / "long", 100_000)
         opening = timed(lambda: load_view(run))
         for number in range(2000):
-            copy(root / "history" / f"run-{number:04}")
+            copy(root / "history" / f"run-{number:04}", log, config)
         first = timed(lambda: store.list_runs(root / "history"))
         later = timed(lambda: store.list_runs(root / "history"))
-        file = root / "grid.toml"
-        seeds = ", ".join(map(str, range(250)))
-        file.write_text(
-            '[grid]\nname = "many"\nextends = "demo"\n[axes]\n'
-            '"method.name" = ["lora", "mpop"]\n"calibration.variant" = ["D", "S"]\n'
-            f'"training.seed" = [{seeds}]\n'
-        )
-        planning = timed(lambda: plan_grid(file, root))
-        plan = plan_grid(file, root)
-        for cell in plan.cells:
-            copy(plan.folder / cell.run_id)
-        status_first = timed(lambda: read_state(plan))
-        status = timed(lambda: read_state(plan))
-        report = timed(lambda: make_report(plan).render("text"))
+        rows = grid_rows(root, log, config)
     lines = log.count(b"\n")
     text = (
         heading("Long logs and many runs", describe(1, []))
         + f"\n- A log of 100,000 steps, a line for each: read and folded in {opening:.2f} s.\n"
         f"- A history of 2,000 runs of {lines} lines each: listed in {first:.2f} s the first time, "
         f"{later:.2f} s with the index.\n"
-        f"- A grid of {len(plan.cells)} runs: planned in {planning:.2f} s; state read in "
-        f"{status_first:.2f} s the first time, {status:.2f} s with the index; report in "
-        f"{report:.2f} s.\n"
+        f"- Grids of 1,000 runs of {lines} lines each, whole commands in seconds (CPU seconds), "
+        "median of three:"
+        "\n\n| command | runs | without the index | with it |\n|---|---|---|---|\n"
+        f"{rows}\nLoad average before: {load:.2f} on {os.cpu_count()} cores.\n"
     )
     if arguments.out:
         arguments.out.write_text(text)

@@ -3,8 +3,9 @@
     python benchmarks/ray_nodes.py --out benchmarks/results/ray-nodes.md
 
 Both nodes are on this machine, so it needs two free cores; what else runs is stated. A run of the
-grid is pinned to one thread. The time is that of `run_grid`: from the first task to the last run's
-end, with the start of each run's process, and without the start of the cluster.
+grid is pinned to one thread. Turns on one node and on two alternate. The time is that of
+`run_grid`: from the first task to the last run's end, with the start of each run's process, and
+without the start of the cluster.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -49,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--beside", default="nothing known", help="what else ran, for the result")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -60,16 +64,28 @@ def main() -> None:
             f'"training.epochs" = {arguments.epochs}\n"training.device" = "cpu"\n'
             f'"training.threads" = 1\n[axes]\n"training.seed" = {seeds}\n'
         )
-        load_before = os.getloadavg()[0]
-        one = measure(grid, Path(folder) / "one", 1)
-        two = measure(grid, Path(folder) / "two", 2)
+        turns = []
+        for turn in range(arguments.turns):
+            load = os.getloadavg()[0]
+            one = measure(grid, Path(folder) / f"one-{turn}", 1)
+            two = measure(grid, Path(folder) / f"two-{turn}", 2)
+            turns.append((load, one, two))
+            print(f"turn {turn + 1}: {one:.1f} s, {two:.1f} s", file=sys.stderr)
+    ones, twos = [one for _, one, _ in turns], [two for _, _, two in turns]
+    shares = [two / one for _, one, two in turns]
+    lines = [
+        f"| {number} | {load:.2f} | {one:.1f} | {two:.1f} | {two / one:.2f} |\n"
+        for number, (load, one, two) in enumerate(turns, 1)
+    ]
     text = (
         heading("Two Ray nodes against one", describe(1, seeds))
         + f"\nRay {importlib.metadata.version('ray')}; {arguments.runs} runs of the demo preset, "
         f"{arguments.epochs} epochs each, one thread each, one run a node at a time, both nodes on "
-        f"this machine. Load average before: {load_before:.2f}. Beside it ran: {arguments.beside}."
-        "\n\n| nodes | seconds | share of one |\n|---|---|---|\n"
-        f"| 1 | {one:.1f} | 1.00 |\n| 2 | {two:.1f} | {two / one:.2f} |\n"
+        f"this machine. The load average was read before each turn; after the first it counts the "
+        f"turn before, too. Beside it ran: {arguments.beside}."
+        "\n\n| turn | load average | one node, s | two nodes, s | share of one |\n"
+        "|---|---|---|---|---|\n" + "".join(lines) + f"| median | | {statistics.median(ones):.1f} "
+        f"| {statistics.median(twos):.1f} | {statistics.median(shares):.2f} |\n"
     )
     if arguments.out:
         arguments.out.write_text(text)

@@ -1,6 +1,7 @@
 """The same run as a process of its own: `python -m calisr_engine.worker RUN_DIR`.
 
-SIGTERM, SIGINT and SIGHUP stop it with a checkpoint; it then ends with status 75.
+SIGTERM, SIGINT, SIGHUP and SIGUSR2 (the warning that a SLURM job's time is over) stop it with a
+checkpoint; it then ends with status 75.
 
 Several processes train one run together with `--processes N` on this machine, or anywhere by
 torchrun or (on GPUs) `accelerate launch --multi_gpu`, with `-m calisr_engine.worker RUN_DIR`.
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if options.processes < 1:
         parser.error("--processes must be at least 1")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, lambda *_: stop.set())
     if options.with_parent is not None:
         end_with_parent(options.with_parent, stop)

@@ -43,7 +43,7 @@ class ResolvedConfig:
     origins: dict[str, str]
     base: str = ""
     warnings: tuple[str, ...] = ()
-    _start: dict[str, Any] = field(default_factory=dict, repr=False)
+    _layers: tuple[Layer, ...] = field(default=(), repr=False)
 
     def to_toml(self) -> str:
         """Every setting with its origin as a comment; loads to the same config."""
@@ -55,11 +55,45 @@ class ResolvedConfig:
 
     def command_line(self) -> str:
         """The `calisr run` line of this config, from the same preset or file."""
-        return toml_text.command_words(self.config, self.base, self._start)
+        start = _start(list(self._layers), self.config)
+        return toml_text.command_words(self.config, self.base, start)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A preset or file as it was read, for many configs that start from it.
+
+    Attributes:
+        name: as it was named; "" for the defaults.
+        layers: what it extends first, then itself.
+        problems: a line for each file that cannot be read.
+    """
+
+    name: str = ""
+    layers: tuple[Layer, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read_base(name_or_file: str | Path | None) -> Base:
+    """Read a preset or file and what it extends.
+
+    Raises:
+        ConfigError: it is a grid. Other mistakes are told by `load`.
+        NotFoundError: there is no such preset or file.
+    """
+    if name_or_file is None:
+        return Base()
+    located = _locate(name_or_file)
+    if presets.is_grid(Path(located[0])):
+        raise ConfigError(
+            f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {name_or_file}"
+        )
+    layers, problems = file_layers(*located)
+    return Base(str(name_or_file), tuple(layers), tuple(problems))
 
 
 def load(
-    name_or_file: str | Path | None,
+    name_or_file: str | Path | Base | None,
     sets: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     given_by: str = "",
@@ -70,7 +104,8 @@ def load(
     options and `output.dir` to the current directory. `none` empties a setting that may be empty.
 
     Args:
-        name_or_file: a preset's name, a TOML file, or None for the defaults.
+        name_or_file: a preset's name, a TOML file, one of them read before, or None for the
+            defaults.
         sets: "section.key=value" texts of `--set`.
         overrides: values by dotted key or by section; the highest layer.
         given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
@@ -80,28 +115,19 @@ def load(
         NotFoundError: there is no such preset or file.
     """
     overrides = overrides or {}
-    base = "" if name_or_file is None else str(name_or_file)
-    layers: list[Layer] = []
-    unreadable: list[str] = []
-    if name_or_file is not None:
-        located = _locate(name_or_file)
-        if presets.is_grid(Path(located[0])):
-            raise ConfigError(
-                f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {base}"
-            )
-        layers, unreadable = file_layers(*located)
+    base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file)
     options, malformed = option_layer(sets, overrides, given_by)
-    merged = merge([*layers, options], incomplete=bool(unreadable))
-    config = None if unreadable else _validate(merged)
-    problems = [*unreadable, *merged.problems, *malformed]
+    merged = merge([*base.layers, options], incomplete=bool(base.problems))
+    config = None if base.problems else _validate(merged)
+    problems = [*base.problems, *merged.problems, *malformed]
     if config is None or problems:
-        raise _error(base, problems)
+        raise _error(base.name, problems)
     return ResolvedConfig(
         config=config,
         origins={key: merged.origins[key] for key in toml_text.flat(config)},
-        base=base,
+        base=base.name,
         warnings=tuple(_warnings(merged)),
-        _start=_start(layers, config),
+        _layers=base.layers,
     )
 
 

@@ -1,7 +1,8 @@
-"""Where a grid's runs are trained: processes of this machine, or others (`ray_nodes.py`).
+"""Where a grid's runs are trained: processes of this machine, or others.
 
-The worker is the same everywhere: `python -m calisr_engine.worker RUN_DIR`. So a run that a lost
-node began goes on elsewhere from its newest checkpoint, where the run directory can be reached.
+The others are `ray_nodes.py` and `slurm.py`. The worker is the same everywhere:
+`python -m calisr_engine.worker RUN_DIR`. So a run that a lost node began goes on elsewhere from its
+newest checkpoint, where the run directory can be reached.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.grid.room import MeasuredRoom
 from calisr_engine.runs import control
 from calisr_engine.worker_process import start_worker
 
-LOST = 75
+LOST = EXIT_STOPPED
 """What a run that ended without its own status counts as: stopped, can be resumed."""
+
+LOCKED = 4
+"""Exit status of a worker whose run another process trains."""
 
 
 class Executor(Protocol):
@@ -38,19 +44,33 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Up to `jobs` processes on this machine; with `devices`, one CUDA device number for each."""
+    """Processes of this machine.
+
+    Args:
+        jobs: how many at a time; None for one on each device, or without devices as many as cores
+            and measured memory allow.
+        devices: CUDA device numbers that the runs share out.
+        threads: CPU threads of each; None shares the cores.
+    """
 
     def __init__(
-        self, jobs: int, devices: tuple[str, ...] = (), threads: int | None = None
+        self, jobs: int | None, devices: tuple[str, ...] = (), threads: int | None = None
     ) -> None:
+        cores = os.cpu_count() or 1
+        self._room = None
+        if jobs is None:
+            jobs = len(devices) or max(1, cores // (threads or 1))
+            self._room = None if devices else MeasuredRoom()
         self._slots: list[str | None] = [*devices] * max(1, jobs // max(1, len(devices)))
         if not devices:
             self._slots = [None] * jobs
-        self._threads = threads or max(1, (os.cpu_count() or 1) // len(self._slots))
+        self._threads = threads or max(1, cores // len(self._slots))
         self._running: dict[Path, tuple[subprocess.Popen[bytes], str | None]] = {}
 
     def free(self) -> int:
-        return len(self._slots)
+        if self._room is None or not self._slots:
+            return len(self._slots)
+        return min(len(self._slots), self._room.more(list(self._running)))
 
     def submit(self, run_dir: Path) -> None:
         slot = self._slots.pop(0)
@@ -76,3 +96,15 @@ class LocalExecutor:
     def close(self) -> None:
         for process, _ in self._running.values():
             process.wait()
+
+
+def overbooked(jobs: int, devices: tuple[str, ...], threads: int | None) -> str:
+    """A sentence where so many runs at a time ask for more cores than there are; "" if not."""
+    cores = os.cpu_count() or 1
+    if jobs * (threads or 1) <= cores or devices:
+        return ""
+    each = f" of {threads} threads" if threads else ""
+    return (
+        f"--jobs {jobs}: {jobs} runs{each} share {cores} cores, so each is slower; "
+        "--jobs auto begins as many as cores and memory allow"
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.config.load import ResolvedConfig, load
+from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.spec import GridFile, read_grid
 
@@ -75,6 +75,7 @@ def plan_grid(
     folder = output_dir / grid.grid.name
     cells: list[Cell] = []
     seen: dict[str, dict[str, Any]] = {}
+    bases: dict[str | None, Base] = {}
     excluded = 0
     for values in combinations(grid):
         settings = {**grid.settings, **values}
@@ -93,7 +94,9 @@ def plan_grid(
             settings["task.data_dir"] = data_dir
         settings["output.dir"] = folder
         try:
-            resolved = load(base, sets, settings, given_by=str(file))
+            if base not in bases:
+                bases[base] = read_base(base)
+            resolved = load(bases[base], sets, settings, given_by=str(file))
         except ConfigError as error:
             message = f"{file}: the run {_words(values)}: {error.message}"
             raise ConfigError(message, error.hint, error.problems) from error

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, NotFoundError
-from calisr_engine.grid.executors import Executor
+from calisr_engine.grid import slurm
+from calisr_engine.grid.executors import LOCKED, Executor
 from calisr_engine.grid.folders import write_record
 from calisr_engine.grid.plan import Cell, GridPlan
 from calisr_engine.runs import control, store
@@ -21,9 +22,8 @@ from calisr_engine.runs.store import RunSummary
 
 CANCEL = "cancel"
 POLL_SECONDS = 0.2
-LOCKED = 4
 TRIES = 3
-"""How often a run that was lost (not failed) begins again in one call."""
+"""How often a run begins again in one call that was lost (not failed) before it got any further."""
 
 
 @dataclass
@@ -84,6 +84,7 @@ def run_grid(
         elsewhere: list[Cell] = []
         by_dir: dict[Path, Cell] = {}
         tries: Counter[str] = Counter()
+        reached: Counter[str] = Counter()
         cancelled = False
         while waiting or elsewhere or by_dir:
             if not cancelled and (plan.folder / CANCEL).exists():
@@ -102,7 +103,11 @@ def run_grid(
                 on_change(cell, "began")
             for run_dir, status in executor.finished():
                 cell = by_dir.pop(run_dir)
-                tries[cell.run_id] += 1
+                if status in (EXIT_STOPPED, LOCKED):
+                    step = store.summarise(run_dir).step
+                    tries[cell.run_id] *= step <= reached[cell.run_id]
+                    tries[cell.run_id] += 1
+                    reached[cell.run_id] = max(step, reached[cell.run_id])
                 if status == 0:
                     on_change(cell, "completed")
                 elif status in (EXIT_STOPPED, LOCKED) and not cancelled:
@@ -130,6 +135,8 @@ def run_grid(
 def cancel(plan: GridPlan) -> int:
     """Ask the process that works on the grid, and every run in training, to stop and save.
 
+    Runs whose SLURM jobs wait are taken out of the queue.
+
     Returns:
         How many runs were asked.
 
@@ -139,10 +146,15 @@ def cancel(plan: GridPlan) -> int:
     asked = 0
     if plan.folder.is_dir():
         (plan.folder / CANCEL).touch()
+        idle = []
         for summary in read_state(plan).runs.values():
-            if is_locked(RunPaths(Path(summary.path))):
-                control.request(Path(summary.path), "stop_and_save")
+            run_dir = Path(summary.path)
+            if is_locked(RunPaths(run_dir)):
+                control.request(run_dir, "stop_and_save")
                 asked += 1
+            elif summary.state != "completed":
+                idle.append(run_dir)
+        asked += slurm.take_back(run_dir.resolve() for run_dir in idle)
     working = is_locked(RunPaths(plan.folder))
     if not working:
         (plan.folder / CANCEL).unlink(missing_ok=True)
@@ -161,6 +173,7 @@ def _ready(plan: GridPlan, cell: Cell) -> Path:
     run_dir = plan.folder / cell.run_id
     whole = (run_dir / "config.toml").is_file() and (run_dir / "events.jsonl").is_file()
     if whole and (run_dir / "config.toml").stat().st_size:
+        control.take_requests(run_dir)  # made too late for the process that they were meant for
         return run_dir
     shutil.rmtree(run_dir, ignore_errors=True)
     try:

@@ -17,12 +17,16 @@ from calisr_engine.runs.layout import RunPaths
 class RunLock:
     """Holds the lock of a run directory while in its `with` block.
 
+    Args:
+        host: where the run trains, if not on this machine.
+
     Raises (on entering):
         LockedError: another process holds it; the message names process and host.
     """
 
-    def __init__(self, paths: RunPaths) -> None:
+    def __init__(self, paths: RunPaths, host: str | None = None) -> None:
         self._paths = paths
+        self._host = host
         self._descriptor: int | None = None
 
     def __enter__(self) -> RunLock:
@@ -43,7 +47,8 @@ class RunLock:
                 f"follow it with: calisr watch {self._paths.root}",
             ) from error
         os.ftruncate(descriptor, 0)
-        facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        facts: dict[str, Any] = {"pid": os.getpid(), "host": self._host or socket.gethostname()}
+        facts["since"] = time.time()
         os.write(descriptor, json.dumps(facts).encode())
         self._descriptor = descriptor
         return self

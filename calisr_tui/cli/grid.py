@@ -62,7 +62,10 @@ def run(
     sets: Sets = None,
     data_dir: DataDir = None,
     output_dir: OutputDir = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")] = 1,
+    jobs: Annotated[
+        str | None,
+        typer.Option("--jobs", "-j", help="Runs at a time (1); auto: what cores and memory allow."),
+    ] = None,
     devices: Annotated[
         str | None, typer.Option(help="CUDA devices, such as 0,1; each takes jobs / devices runs.")
     ] = None,
@@ -73,9 +76,23 @@ def run(
         str | None,
         typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local or an address."),
     ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Train as SLURM jobs; --jobs limits how many at a time.")
+    ] = False,
     gpus: Annotated[
-        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one).")
+        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one) or SLURM.")
     ] = 0,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    time: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="MINUTES", help="Of a SLURM job (1440); a run may take more."),
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(min=0.1, metavar="GB", help="Of a SLURM job.")
+    ] = None,
+    sbatch: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Another option of sbatch.")
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Begin runs again that failed before.")
     ] = False,
@@ -84,10 +101,9 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Train every run that is not complete; run it again to go on after any interruption."""
-    from calisr_engine.grid.executors import Executor, LocalExecutor
-    from calisr_engine.grid.ray_nodes import RayExecutor
     from calisr_engine.grid.schedule import read_state, run_grid
     from calisr_tui.cli.grid_live import GridLive
+    from calisr_tui.cli.grid_places import Place
 
     planned = _plan(name, output_dir, data_dir, sets)
     if dry_run:
@@ -96,17 +112,18 @@ def run(
     counts = read_state(planned).counts(planned)
     done, total = counts["completed"], len(planned.cells)
     say(f"{planned.grid.grid.name}: {total} runs in {planned.folder}, {done} complete")
-    executor: Executor
-    if ray is not None:
-        executor = RayExecutor(ray, planned.folder, gpus=gpus, threads=threads or 1)
-    else:
-        executor = LocalExecutor(jobs, tuple(devices.split(",")) if devices else (), threads)
+    place = Place(
+        jobs, devices, threads, gpus, ray, slurm, partition, time, memory, tuple(sbatch or ())
+    )
+    executor = place.executor(planned.folder)
 
     def on_change(cell: Cell, what: str) -> None:
         nonlocal done
         done += what == "completed"
-        live.say(f"[{done}/{total}] {what}: {cell.run_id}")
-        live.change(planned.folder / cell.run_id, what)
+        run_dir = planned.folder / cell.run_id
+        why = _failure(run_dir) if what == "failed" else ""
+        live.say(f"[{done}/{total}] {what}: {cell.run_id}{why}")
+        live.change(run_dir, what)
 
     try:
         with GridLive(total, done) as live:
@@ -120,8 +137,14 @@ def run(
             say("go on with the same command")
         raise
     executor.close()
+    counts = read_state(planned).counts(planned)
+    if counts["failed"]:
+        say(
+            f"{counts['failed']} failed: `calisr grid status {name}` says why, "
+            "--retry-failed begins them again"
+        )
     if as_json:
-        print_json(dict(read_state(planned).counts(planned)))
+        print_json(dict(counts))
     else:
         print(planned.folder)
         say(f"the table: calisr report {name} --output-dir {output_dir}")
@@ -144,7 +167,9 @@ def status(name: GridArgument, output_dir: OutputDir = Path("runs"), as_json: Js
     for cell in planned.cells:
         summary = state.runs.get(cell.run_id)
         if summary is not None and summary.state in ("running", "failed", "interrupted"):
-            print(f"  {summary.state}: {cell.run_id} step {summary.step}/{summary.total_steps}")
+            why = _failure(planned.folder / cell.run_id) if summary.state == "failed" else ""
+            steps = f"step {summary.step}/{summary.total_steps}"
+            print(f"  {summary.state}: {cell.run_id} {steps}{why}")
 
 
 def cancel(name: GridArgument, output_dir: OutputDir = Path("runs")) -> None:
@@ -185,6 +210,14 @@ def _plan(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | 
     from calisr_engine.grid import plan_grid
 
     return plan_grid(name, output_dir, data_dir, tuple(sets or ()))
+
+
+def _failure(run_dir: Path) -> str:
+    """ ": REASON" of a run that failed; "" where its log has none."""
+    from calisr_engine.runs import load_view
+
+    failure = load_view(run_dir).failure
+    return f": {failure.message}" if failure is not None else ""
 
 
 def _show_plan(planned: GridPlan, probe: bool, as_json: bool) -> None:

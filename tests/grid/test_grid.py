@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from calisr_engine.errors import ConfigError, LockedError, NotFoundError
+from calisr_engine.errors import EXIT_STOPPED, ConfigError, LockedError, NotFoundError
+from calisr_engine.events.log import EventWriter
+from calisr_engine.events.types import Failed, Warned
 from calisr_engine.grid import plan_grid, read_grid
-from calisr_engine.grid.executors import LocalExecutor
+from calisr_engine.grid.executors import LOST, LocalExecutor
 from calisr_engine.grid.report import FORMATS, make_report
 from calisr_engine.grid.schedule import cancel, read_state, run_grid
 from calisr_engine.grid.spec import grid_names
+from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.cli.app import run_command_line
@@ -222,6 +226,54 @@ set = { "model.name" = "/no/such/model" }
     counts = read_state(plan).counts(plan)
     assert counts["completed"] == 2
     assert counts["failed"] == 2
+
+
+def test_status_says_why_a_run_failed_and_run_how_to_begin_it_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, "demo-bert", variants='"off"')
+    at = ["--output-dir", str(tmp_path / "runs")]
+    plan = plan_grid(path, tmp_path / "runs")
+    for cell in plan.cells:
+        run_dir = create_run(cell.resolved, plan.folder, name=cell.run_id)
+        with EventWriter(run_dir / "events.jsonl", 1) as writer:
+            writer.write(0, Failed(message="there is no such model"))
+    assert run_command_line(["grid", "status", str(path), *at]) == 0
+    assert capfd.readouterr()[0].count("step 0/0: there is no such model") == 4
+    assert run_command_line(["grid", "run", str(path), *at]) == 1
+    assert "4 failed" in capfd.readouterr()[1]
+
+
+def test_a_lost_run_begins_again_as_long_as_it_gets_further(model: Path, tmp_path: Path) -> None:
+    class Flaky:
+        """Ends each run as lost, for a while a step further each time, in the end at the same."""
+
+        calls = 0
+
+        def free(self) -> int:
+            return 1
+
+        def submit(self, run_dir: Path) -> None:
+            self.calls += 1
+            self.ended = [(run_dir, LOST)]
+            with EventWriter(run_dir / "events.jsonl", self.calls) as writer:
+                writer.write(min(self.calls, 6), Warned(message="lost"))
+
+        def finished(self) -> list[tuple[Path, int]]:
+            ended, self.ended = self.ended, []
+            return ended
+
+        def stop(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    flaky = Flaky()
+    said: list[str] = []
+    plan = plan_grid(write(tmp_path, model, variants='"off"'), tmp_path / "runs")
+    one = replace(plan, cells=plan.cells[:1])
+    assert run_grid(one, flaky, on_change=lambda cell, what: said.append(what)) == EXIT_STOPPED
+    assert said[-1] == "was lost 3 times"
+    assert flaky.calls == 6 + 2
 
 
 def test_the_papers_figures_stand_beside_ours(tmp_path: Path) -> None:

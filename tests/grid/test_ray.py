@@ -129,14 +129,87 @@ def test_a_run_that_waits_for_a_node_is_taken_back(
     executor.close()
 
 
-def test_storage_that_is_not_shared_is_refused(cluster: Any, model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=1, seeds=1)
-    executor = RayExecutor(cluster.address, planned.folder)
-    next(planned.folder.glob(".shared-*")).unlink()  # what a node without the storage would see
-    with pytest.raises(UnavailableError, match="does not see"):
-        run_grid(planned, executor)
+def hide_folder(planned: Any) -> None:
+    """What a node without the storage sees: no mark beside the run directories."""
+    next(planned.folder.glob(".shared-*")).unlink()
+
+
+def scratches(folder: Path) -> list[Path]:
+    return list(folder.glob("calisr-scratch/*/*/events.jsonl"))
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Any]:
+    """A head without room, and two nodes with a folder for temporary files of their own each."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.scratch = [tmp_path / "one", tmp_path / "two"]
+    made.nodes_with_room = []
+    for folder in made.scratch:
+        folder.mkdir()
+        made.nodes_with_room.append(made.add_node(num_cpus=1, env_vars={"TMPDIR": str(folder)}))
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def test_without_shared_storage_runs_come_home_from_lost_nodes(
+    apart: Any, model: Path, tmp_path: Path
+) -> None:
+    planned = plan(tmp_path, model, epochs=150)
+    notes: list[str] = []
+    executor = RayExecutor(apart.address, planned.folder, on_note=notes.append)
+    hide_folder(planned)
+    ended: list[int] = []
+    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
+    work.start()
+    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(planned)), 150)
+    assert all(len(scratches(folder)) == 1 for folder in apart.scratch)
+    assert all(is_locked(RunPaths(d)) for d in dirs(planned)), "at home they count as in training"
+    apart.remove_node(apart.nodes_with_room[0], allow_graceful=False)
+    work.join(200)
     executor.close()
-    assert not events(dirs(planned)[0], "run_started")
+    assert ended == [0]
+    assert len(notes) == 1
+    assert "does not see" in notes[0]
+    assert read_state(planned).counts(planned)["completed"] == 2
+    resumed = []
+    for run in dirs(planned):
+        attempts = [json.loads(line)["attempt"] for line in (run / "events.jsonl").open()]
+        assert attempts == sorted(attempts)
+        assert [e["seq"] for e in map(json.loads, (run / "events.jsonl").open())] == list(
+            range(len(attempts))
+        )
+        resumed += [e["resumed_from"] for e in events(run, "run_started") if e["attempt"] > 1]
+        assert any((run / "best").glob("*/weights.safetensors"))
+        assert (run / "environment.json").is_file()
+        assert (run / "predictions").is_dir()
+        assert not list(run.glob(".coming-*"))
+    assert len(resumed) == 1, "one run was on the lost node"
+    assert resumed[0] >= 10
+    assert not scratches(apart.scratch[1]), "what is home is removed from the node"
+
+
+def test_cancelling_brings_home_what_was_saved(apart: Any, model: Path, tmp_path: Path) -> None:
+    planned = plan(tmp_path, model, epochs=1000, seeds=1)
+    executor = RayExecutor(apart.address, planned.folder)
+    hide_folder(planned)
+    ended: list[int] = []
+    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
+    work.start()
+    (run,) = dirs(planned)
+    until(lambda: run.is_dir() and bool(events(run, "progress")))
+    assert cancel(planned) == 1
+    work.join(60)
+    executor.close()
+    assert ended == [EXIT_STOPPED]
+    stopped = events(run, "stopped")[0]
+    assert stopped["saved"]
+    assert (run / "checkpoints" / f"step-{stopped['step']}" / "manifest.json").is_file()
+    assert not is_locked(RunPaths(run))
+    assert not any(map(scratches, apart.scratch))
 
 
 def test_no_cluster_at_the_address_says_so(tmp_path: Path) -> None:

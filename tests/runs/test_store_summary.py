@@ -14,7 +14,30 @@ from calisr_tui.app import EXAMPLE
 def by_fold(run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with monkeypatch.context() as patch:
         patch.setattr(store, "_complete_view", lambda log: None)
+        patch.setattr(store, "_short_view", lambda paths: load_view(paths.root))
         return asdict(store.summarise(run))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_unfinished_log_says_what_the_whole_says_wherever_it_ends(
+    resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (EXAMPLE / "events.jsonl").read_text().splitlines(keepends=True)
+    started = next(json.loads(line) for line in lines if '"run_started"' in line)
+    separators = (",", ":")
+    again = json.dumps(
+        {**started, "resumed_from": 100, "step": 100, "attempt": 2}, separators=separators
+    )
+    failed = {"v": 1, "seq": 0, "attempt": 2, "time": 9.5, "step": 0, "type": "failed"}
+    late = json.dumps(
+        {**failed, "message": 'a text with "type":"progress" in it'}, separators=separators
+    )
+    for end in range(1, len(lines), 37):
+        kept = lines[:end]
+        if resumed:
+            kept += [again + "\n", *lines[end : end + 9], "garbage\n", late + "\n"]
+        (tmp_path / "events.jsonl").write_text("".join(kept))
+        assert asdict(store.summarise(tmp_path)) == by_fold(tmp_path, monkeypatch)
 
 
 def test_the_ends_of_a_complete_log_say_what_the_whole_says(
