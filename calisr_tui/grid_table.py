@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from calisr_engine.grid.labels import label
 from calisr_engine.grid.plan import GridPlan
-from calisr_engine.grid.report import label
 from calisr_engine.grid.schedule import GridState
 
 WAITING = "waiting"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from calisr_engine import presets
+from calisr_engine.config.describe import METHODS
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.tasks import glue
 
 TABLE_2 = [
     f"paper/table2/{method}{variant}-{task}"
@@ -71,6 +74,62 @@ def test_rows_of_a_method_differ_in_calibration_only() -> None:
         for config in (plain, d, s):
             config["calibration"]["variant"] = "any"
         assert plain == d == s
+
+
+PUBLISHED = sorted((presets.preset_dir() / "published").glob("*.toml"))
+SOURCES = {
+    "alibaba/AliceMind",
+    "benzakenelad/BitFit",
+    "dguo98/DiffPruning",
+    "facebookresearch/fairseq",
+    "google-research/adapter-bert",
+    "google-research/bert",
+    "huggingface/peft",
+    "huggingface/transformers",
+    "lpyhdzx/MPOP",
+    "microsoft/LoRA",
+    "ptlmasking/maskbert",
+    "THUDM/P-tuning-v2",
+}
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: p.stem)
+def test_a_published_preset_names_repository_and_file(path: Path) -> None:
+    comment = presets.describe(f"published/{path.stem}").description
+    assert any(f"the {source} repository" in comment for source in SOURCES), comment
+    if not path.stem.startswith("base-lora"):  # a folder of scripts
+        assert re.search(r"[\w/-]+\.(sh|py|md|ipynb)\b", comment), comment
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: p.stem)
+def test_a_published_preset_does_what_its_comment_says(path: Path) -> None:
+    config = load(f"published/{path.stem}").config
+    if path.stem.startswith("base-"):
+        return
+    comment = presets.describe(f"published/{path.stem}").description
+    assert config.calibration.variant == "off"
+    assert path.stem.rpartition("-")[2] == glue.find(config.task.name).name
+    training = config.training
+    own = getattr(config.method, "mask_lr", None) or training.learning_rate
+    rate = re.search(r"(?:learning rate|scores at|rate of) (\d[\d.]*e-\d)", comment)
+    assert rate is not None
+    assert float(rate[1]) == own
+    batch = re.search(r"batch (\d+)|GPUs of (\d+) examples", comment)
+    if batch is not None:
+        assert int(batch[1] or batch[2]) == training.batch_size
+    assert training.accumulate == (8 if "8 GPUs" in comment else 1)
+    epochs = re.search(r"(\d+) epochs", comment)
+    if epochs is not None and config.method.name != "diff_pruning":  # twice three
+        assert int(epochs[1]) == training.epochs
+    steps = re.search(r"(\d+) steps \(", comment)
+    if steps is not None and training.max_steps is not None:
+        assert int(steps[1]) == training.max_steps
+
+
+def test_every_method_has_a_published_preset() -> None:
+    names = [p.stem for p in PUBLISHED if not p.stem.startswith("base-")]
+    found = {load(f"published/{name}").config.method.name for name in names}
+    assert found == set(METHODS)
 
 
 def test_bases_are_found_but_not_listed() -> None:
@@ -174,8 +233,6 @@ def test_wheel_presets_win_over_a_folder_beside_the_package(
 
 
 def test_constraints_pin_every_direct_dependency() -> None:
-    import re
-
     import tomli
 
     root = Path(__file__).parent.parent

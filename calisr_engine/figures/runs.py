@@ -11,7 +11,7 @@ from typing import Literal
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import RunView
 from calisr_engine.grid import plan_grid
-from calisr_engine.grid.report import METHODS
+from calisr_engine.grid.labels import METHODS
 from calisr_engine.runs import load_view, store
 from calisr_engine.tasks import glue
 

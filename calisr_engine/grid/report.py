@@ -7,35 +7,15 @@ import io
 import json
 import math
 import statistics
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.grid.labels import label
+from calisr_engine.grid.paper import AVERAGE, model_beside, paper_figure
 from calisr_engine.grid.plan import Cell, GridPlan
 from calisr_engine.grid.schedule import GridState, read_state
-from calisr_engine.tasks import glue
 
-METHODS = {
-    "fft": "FFT",
-    "lora": "LoRA",
-    "mpop": "MPOP",
-    "child_tuning_d": "ChildTuning",
-    "child_tuning_f": "ChildTuning-F",
-    "mask_bert": "MaskBERT",
-    "bitfit": "BitFit",
-    "adapter": "Adapters",
-    "prefix": "Prefix-tuning",
-    "diff_pruning": "Diff pruning",
-}
-GROUPS = {
-    ("intermediate",): "ffn1",
-    ("output",): "ffn2",
-    ("query", "key", "value", "attention_output"): "att",
-    ("query", "key", "value", "attention_output", "intermediate", "output"): "all",
-}
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 
 
@@ -68,7 +48,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Report:
-    """Attributes: entries by (row label, column label); against: the row compared with, or None."""
+    """A grid's table.
+
+    Attributes:
+        entries: by (row label, column label).
+        against: the row compared with, or None.
+        beside: models of the paper whose figures are printed.
+        averaged: whether the last column is the mean over the others.
+    """
 
     title: str
     policy: str
@@ -76,6 +63,8 @@ class Report:
     columns: tuple[str, ...]
     entries: Mapping[tuple[str, str], Entry]
     against: str | None
+    beside: tuple[str, ...] = ()
+    averaged: bool = False
 
     @property
     def missing(self) -> int:
@@ -104,8 +93,10 @@ class Report:
                 f"Δ: mean difference to {self.against} over shared seeds, with the two-sided "
                 "p-value of a paired t-test."
             )
+        if self.averaged:
+            notes.append(f"{AVERAGE}: mean over the columns, of the seeds that all of them have.")
         if any(entry.paper is not None for entry in self.entries.values()):
-            notes.append("[ ]: the paper's figure.")
+            notes.append(f"[ ]: the paper's figure, {' and '.join(self.beside)}.")
         if self.missing:
             notes.append(f"{self.missing} runs have no result yet.")
         return notes
@@ -124,7 +115,7 @@ class Report:
             text += f" Δ{entry.difference:+.1f}"
             text += f" p={entry.p_value:.2g}" if entry.p_value is not None else ""
         if entry.paper is not None:
-            text += f" [{entry.paper:g}]"
+            text += f" [{entry.paper:.1f}]"
         return text
 
     def _grid(self) -> list[list[str]]:
@@ -214,60 +205,77 @@ def make_report(plan: GridPlan, against: str | None = None) -> Report:
     if against is not None and against not in rows:
         raise ConfigError(f"there is no row {against!r}", f"the rows are: {', '.join(rows)}")
     results = {key: _results(cells, state, head.policy) for key, cells in groups.items()}
+    if head.average:
+        for row in rows:
+            results[row, AVERAGE] = _averages([results.get((row, c), {}) for c in columns])
+        columns += (AVERAGE,)
+    first = {
+        row: next(cells[0] for (each, _), cells in groups.items() if each == row) for row in rows
+    }
     entries = {}
-    for (row, column), cells in groups.items():
-        own = results[row, column]
-        other = results.get((against, column), {}) if against not in (None, row) else {}
-        difference, p_value, shared = _paired(own, other)
-        summaries = [state.runs[c.run_id] for c in cells if c.run_id in state.runs]
-        values = list(own.values())
-        entries[row, column] = Entry(
-            row=row,
-            column=column,
-            metric=next((s.metric for s in summaries if s.metric), ""),
-            mean=statistics.mean(values) if values else None,
-            deviation=statistics.stdev(values) if len(values) > 1 else None,
-            seeds=tuple(own),
-            values=tuple(values),
-            missing=len(cells) - len(own),
-            switched=sum(1 for s in summaries if s.switched),
-            paper=_paper_figure(head.paper, cells[0], row, column),
-            difference=difference,
-            p_value=p_value,
-            paired=shared,
-        )
-    return Report(head.title or head.name, head.policy, rows, columns, entries, against)
+    for row in rows:
+        for column in columns:
+            if (row, column) in results:
+                cells = groups.get((row, column), [])
+                other = results.get((against, column), {}) if against not in (None, row) else {}
+                entry = _entry(row, column, cells, state, results[row, column], other)
+                paper = _beside(head.paper, first[row], head.rows, column)
+                entries[row, column] = replace(entry, paper=paper)
+    beside = (
+        model_beside(head.paper, c.resolved.config.model.name) if head.paper else None
+        for c in first.values()
+    )
+    return Report(
+        head.title or head.name,
+        head.policy,
+        rows,
+        columns,
+        entries,
+        against,
+        tuple(dict.fromkeys(model for model in beside if model)),
+        head.average,
+    )
 
 
-def label(cell: Cell, keys: tuple[str, ...]) -> str:
-    """A run's row or column in words, as the paper writes it."""
-    words = [_word(key, _value(cell, key)) for key in keys]
-    return " ".join(word for word in words if word).replace(" +", "+")
+def _entry(
+    row: str,
+    column: str,
+    cells: list[Cell],
+    state: GridState,
+    own: Mapping[int, float],
+    other: Mapping[int, float],
+) -> Entry:
+    difference, p_value, shared = _paired(own, other)
+    summaries = [state.runs[c.run_id] for c in cells if c.run_id in state.runs]
+    values = list(own.values())
+    return Entry(
+        row=row,
+        column=column,
+        metric=next((s.metric for s in summaries if s.metric), ""),
+        mean=statistics.mean(values) if values else None,
+        deviation=statistics.stdev(values) if len(values) > 1 else None,
+        seeds=tuple(own),
+        values=tuple(values),
+        missing=max(0, len(cells) - len(own)),
+        switched=sum(1 for s in summaries if s.switched),
+        difference=difference,
+        p_value=p_value,
+        paired=shared,
+    )
 
 
-def _word(key: str, value: Any) -> str:
-    if key == "method.name":
-        return METHODS.get(value, str(value))
-    if key == "calibration.variant":
-        return "" if value == "off" else f"+CaliSr-{value}"
-    if key == "task.name":
-        try:
-            return glue.find(value).title
-        except Exception:  # own data may have any name
-            return str(value)
-    if key == "method.components":
-        return "all" if value is None else GROUPS.get(tuple(value), "+".join(value))
-    if key == "training.learning_rate":
-        mantissa, _, exponent = f"{value:e}".partition("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return "" if value is None else str(value)
+def _averages(columns: list[Mapping[int, float]]) -> dict[int, float]:
+    """Seed -> mean over the columns, of the seeds that every column has."""
+    seeds = set.intersection(*(set(column) for column in columns))
+    return {seed: statistics.mean(c[seed] for c in columns) for seed in sorted(seeds)}
 
 
-def _value(cell: Cell, key: str) -> Any:
-    value: Any = cell.resolved.config
-    for part in key.split("."):
-        value = getattr(value, part, None)
-    return value
+def _beside(table: str | None, cell: Cell, keys: tuple[str, ...], column: str) -> float | None:
+    """The paper's figure; its tables name the model above the rows, not in each."""
+    if table is None:
+        return None
+    row = label(cell, tuple(key for key in keys if key != "model.name"))
+    return paper_figure(table, cell.resolved.config.model.name, row, column)
 
 
 def _results(cells: list[Cell], state: GridState, policy: str) -> dict[int, float]:
@@ -296,14 +304,3 @@ def _paired(
 
     p_value = float(ttest_1samp(differences, 0.0).pvalue)
     return statistics.mean(differences), None if math.isnan(p_value) else p_value, len(shared)
-
-
-def _paper_figure(table: str | None, cell: Cell, row: str, column: str) -> float | None:
-    if table is None:
-        return None
-    with (Path(__file__).parent / "paper_figures.toml").open("rb") as file:
-        by_model = tomllib.load(file).get(table, {})
-    found = by_model.get(cell.resolved.config.model.name) or next(iter(by_model.values()), None)
-    if found is None or row not in found["rows"] or column not in found["columns"]:
-        return None
-    return float(found["rows"][row][found["columns"].index(column)])

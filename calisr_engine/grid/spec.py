@@ -34,6 +34,9 @@ class GridHead(_Strict):
         ("method.name", "calibration.variant"), description="Settings that make a row."
     )
     columns: tuple[str, ...] = Field(("task.name",), description="Settings that make a column.")
+    average: bool = Field(
+        False, description="Add a column Avg: the mean over the columns of each row."
+    )
     paper: str | None = Field(
         None, description="Table of the paper beside which the report prints ours."
     )

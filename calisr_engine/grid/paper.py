@@ -1,0 +1,58 @@
+"""The figures printed in the paper, for the runs that stand beside them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.models import catalog
+
+AVERAGE = "Avg"
+"""Name of the column that holds the mean over a table's other columns."""
+
+
+@cache
+def paper_table(table: str) -> Mapping[str, Mapping[str, Any]]:
+    """Model -> {"columns": names, "rows": {row label: one figure a column}}; {} if unknown."""
+    with (Path(__file__).parent / "paper_figures.toml").open("rb") as file:
+        found: dict[str, Any] = tomllib.load(file).get(table, {})
+    return found
+
+
+def model_beside(table: str, model: str) -> str | None:
+    """The model of the paper's table whose figures stand beside runs of `model`.
+
+    The same model; else the table's only one; else its first of the same architecture, so that
+    the packaged BERT stands beside BERT-base. None where there is no such model.
+    """
+    models = list(paper_table(table))
+    if model in models:
+        return model
+    if len(models) == 1:
+        return models[0]
+    kind = _architecture(model)
+    return next((each for each in models if kind and _architecture(each) == kind), None)
+
+
+def paper_figure(table: str, model: str, row: str, column: str) -> float | None:
+    """A figure of the paper in percent, or None where it prints none.
+
+    Args:
+        model: what the runs train (see `model_beside`).
+        row, column: labels as in `paper_figures.toml`; the row without the model's name.
+    """
+    beside = model_beside(table, model)
+    if beside is None:
+        return None
+    found = paper_table(table)[beside]
+    if row not in found["rows"] or column not in found["columns"]:
+        return None
+    return float(found["rows"][row][found["columns"].index(column)])
+
+
+def _architecture(model: str) -> str:
+    entry = catalog.find(model) or catalog.from_folder(Path(model))
+    return entry.model_type if entry is not None else ""

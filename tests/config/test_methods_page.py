@@ -1,0 +1,111 @@
+"""docs/methods.md names every method, setting and count as the code has them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from calisr_engine import presets
+from calisr_engine.calibration.score import needed_hits
+from calisr_engine.config.describe import METHODS
+from calisr_engine.config.load import load
+from calisr_engine.config.methods import MethodBase
+from calisr_engine.config.schema import CalibrationSettings
+from calisr_engine.methods.adapter import bottleneck_count
+from calisr_engine.methods.prefix import prefix_count
+from calisr_engine.models.catalog import find, target_shapes
+from calisr_tui.estimates import always_trained, counts
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+SECTIONS = {
+    part.partition("\n")[0].strip(): part.partition("\n")[2]
+    for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
+}
+
+
+def names(section: str) -> set[str]:
+    return set(re.findall(r"`([a-z_0-9]+)", SECTIONS[section]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_has_a_section_that_names_its_settings(method: str) -> None:
+    assert f"| `{method}` |" in SECTIONS["At a glance"]
+    own = set(METHODS[method].model_fields) - set(MethodBase.model_fields) - {"name"}
+    assert own <= names(method)
+
+
+def test_the_settings_of_all_methods_are_named() -> None:
+    assert set(MethodBase.model_fields) <= names("Settings of every method")
+
+
+def test_the_settings_of_calibration_are_named() -> None:
+    assert set(CalibrationSettings.model_fields) <= names("Calibration")
+    assert "`schedule.switch_at`" in SECTIONS["Calibration"]
+    for rule in CalibrationSettings.model_fields["score"].annotation.__args__:  # type: ignore[union-attr]
+        assert f"`{rule}`" in SECTIONS["Calibration"]
+
+
+def test_nothing_is_named_that_is_not_there() -> None:
+    known = {name for model in METHODS.values() for name in model.model_fields}
+    for method in METHODS:
+        listed = set(re.findall(r"^- `([a-z_]+)`", SECTIONS[method], flags=re.MULTILINE))
+        assert listed <= known, method
+    for name in re.findall(r"`(published/[a-z0-9-]+)`", PAGE):
+        assert name in presets.names()
+
+
+def test_what_can_be_calibrated() -> None:
+    for method, model in METHODS.items():
+        said = re.search(rf"^\| `{method}` \| (\w*) ?\|", SECTIONS["At a glance"], re.MULTILINE)
+        assert said is not None
+        expected = "" if method == "fft" else "no" if model.calibration_refused else "yes"
+        assert said[1] == expected
+
+
+def test_the_counts_are_those_of_bert_base() -> None:
+    entry = find("bert-base-uncased")
+    assert entry is not None
+    always = always_trained(entry, 2)
+    matrices = entry.layers * sum(a * b for a, b in target_shapes(entry).values())
+    masked_biases = entry.layers * sum(a for a, _ in target_shapes(entry).values())
+    shapes = target_shapes(entry).values()
+    random = entry.layers * sum(round(0.3 * a * b) for a, b in shapes)
+    lft = {
+        "child_tuning_f": random + always,
+        "mask_bert": matrices + always - masked_biases,
+        "bitfit": 104_450,  # counted on the model in the methods' own tests
+        "adapter": always + 2 * entry.layers * bottleneck_count(entry.hidden, 64),
+        "prefix": always + prefix_count(entry.layers, 20, entry.hidden),
+        "diff_pruning": always + round(0.005 * matrices),
+    }
+    for line in SECTIONS["At a glance"].splitlines():
+        row = re.match(r"\| `(\w+)` \| \w* ?\| ([\d,]*) ?\| ([\d.]*)[ %]*\| ([\d,]*) ?\|", line)
+        if row is None:
+            continue
+        method = row[1]
+        sets = ["model.name=bert-base-uncased", "task.name=MRPC", f"method.name={method}"]
+        sets += ["calibration.variant=off"]
+        sets += ["method.components=query,value"] if method == "lora" else []
+        counted = counts(load(None, sets).config)
+        assert counted is not None
+        expected = lft.get(method, counted.lft)
+        assert row[2] == ("" if expected is None else f"{expected:,}"), method
+        assert row[3] == ("" if expected is None else f"{100 * expected / counted.total:.2f}")
+        assert row[4] in ("", f"{counted.fft:,}"), method
+        lft.pop(method, None)
+    assert not lft
+    gated = 2 * matrices + always + 6 * entry.layers  # a difference and a gate each
+    assert f"{gated:,} ({100 * gated / counted.total:.2f} %)" in SECTIONS["At a glance"]
+    assert f"{always:,}" in SECTIONS["At a glance"]
+
+
+def test_what_is_said_of_delta_is_so() -> None:
+    assert [needed_hits(3, delta) for delta in (0.4, 0.5, 0.6)] == [2, 2, 2]
+    assert [needed_hits(5, delta) for delta in (0.4, 0.5, 0.59, 0.6)] == [3, 3, 3, 4]
+
+
+def test_the_readme_leads_to_the_page() -> None:
+    assert "docs/methods.md" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,157 @@
+"""The grids of the paper's tables: every printed figure beside the runs that it belongs to."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from calisr_engine.grid import paper, plan_grid, report
+from calisr_engine.grid.plan import Cell, GridPlan
+from calisr_engine.grid.report import Report, make_report
+from calisr_engine.grid.schedule import GridState
+from calisr_engine.tasks import glue
+
+FIGURES = tomllib.loads(
+    (Path(report.__file__).parent / "paper_figures.toml").read_text(encoding="utf-8")
+)
+ROWS_ABOVE = {"bert-base-uncased": "BERT-base ", "roberta-base": "RoBERTa-base "}
+"""How rows of Table 3 begin, whose models stand above them in the paper."""
+
+
+def check(found: Report, table: str, above: dict[str, str]) -> set[tuple[str, str]]:
+    """Each figure of the paper is where it belongs; returns the cells that have one."""
+    cells = set()
+    for model, beginning in above.items():
+        printed = FIGURES[table][model]
+        for row, figures in printed["rows"].items():
+            for column, figure in zip(printed["columns"], figures, strict=True):
+                assert found.entries[beginning + row, column].paper == figure
+                cells.add((beginning + row, column))
+    return cells
+
+
+@pytest.mark.parametrize("table", FIGURES)
+def test_every_figure_of_the_paper_has_its_cell_and_every_cell_a_figure(
+    table: str, tmp_path: Path
+) -> None:
+    plan = plan_grid(f"paper/{table}", tmp_path)
+    found = make_report(plan)
+    above = ROWS_ABOVE if table == "table3" else dict.fromkeys(FIGURES[table], "")
+    assert check(found, table, above) == set(found.entries)
+    assert found.averaged == (paper.AVERAGE in next(iter(FIGURES[table].values()))["columns"])
+    models = {cell.resolved.config.model.name for cell in plan.cells}
+    assert models == set(FIGURES[table])
+    cells = len(found.entries) - (len(found.rows) if found.averaged else 0)
+    assert len(plan.cells) == found.missing == 5 * cells
+    for entry in found.entries.values():
+        assert entry.missing == (0 if entry.column == paper.AVERAGE else 5)
+
+
+def test_rows_and_columns_stand_in_the_order_of_the_paper(tmp_path: Path) -> None:
+    for table in ("table1", "table2", "table6"):
+        found = make_report(plan_grid(f"paper/{table}", tmp_path))
+        printed = next(iter(FIGURES[table].values()))
+        assert list(found.rows) == list(printed["rows"])
+        assert list(found.columns) == printed["columns"]
+
+
+@pytest.mark.parametrize("table", FIGURES)
+def test_small_twins_stand_beside_the_same_figures(table: str, tmp_path: Path) -> None:
+    found = make_report(plan_grid(f"small/{table}", tmp_path))
+    model = next(iter(FIGURES[table]))
+    beginning = "demo-bert " if table == "table3" else ""
+    bare = set(found.entries) - check(found, table, {model: beginning})
+    more = {"table2": {"FFT"}, "table6": {"3e-4", "1e-3"}}.get(table, set())
+    assert {row if table == "table2" else column for row, column in bare} == more
+    assert found.beside == (model,)
+
+
+def test_metrics_are_those_of_the_paper() -> None:
+    expected = {"CoLA": "matthews", "STS-B": "spearman", "MRPC": "f1", "QQP": "f1"}
+    for task in ("SST-2", "MRPC", "CoLA", "QNLI", "RTE", "MNLI", "QQP", "STS-B"):
+        assert glue.find(task).metrics[0] == expected.get(task, "accuracy")
+
+
+def test_tables_of_one_method_differ_in_what_they_compare_only(tmp_path: Path) -> None:
+    """The MPOP rows of Tables 1, 2, 4 and 5 are one run, and so are their FFT rows."""
+
+    def key(cell: Cell) -> str:
+        config = cell.resolved.config.model_dump(mode="json", exclude={"output"})
+        method = config["method"]
+        if method["name"] == "mpop":
+            method["elsewhere"], config["schedule"]["switch_at"] = "frozen", None
+            if len(method["components"] or ()) == 6:
+                method["components"] = None
+        if method["name"] == "fft":
+            method["elsewhere"] = "frozen"
+        return json.dumps(config, sort_keys=True)
+
+    def run(table: str, row: str) -> str:
+        plan = plan_grid(f"paper/{table}", tmp_path)
+        return next(
+            key(cell)
+            for cell in plan.cells
+            if report.label(cell, plan.grid.grid.rows) == row and cell.values["task.name"] == "MRPC"
+        )
+
+    mpop = {"table1": "MPOP", "table2": "MPOP", "table4": "MPOP all", "table5": "MPOP 0.0"}
+    assert len({run(table, row) for table, row in mpop.items()}) == 1
+    fft = {"table1": "FFT", "table4": "FFT", "table5": "FFT 1.0"}
+    assert len({run(table, row) for table, row in fft.items()}) == 1
+
+
+def fake(plan: GridPlan, values: dict[str, float]) -> GridState:
+    """Complete runs with these metrics, by run id."""
+    return GridState(
+        {
+            name: SimpleNamespace(state="completed", best=v, last=v, metric="m", switched=None)  # type: ignore[misc]
+            for name, v in values.items()
+        }
+    )
+
+
+def test_the_average_is_that_of_the_seeds_which_all_columns_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_grid("paper/table1", tmp_path)
+    chosen = [c for c in plan.cells if c.values["method.name"] in ("adapter", "lora")]
+    values = {cell.run_id: 0.5 + 0.001 * i for i, cell in enumerate(chosen)}
+    lora = [c.run_id for c in chosen if c.values["method.name"] == "lora"]
+    for name in lora[:4]:  # four seeds of one column
+        del values[name]
+    for name in lora[5:10]:  # all of another
+        del values[name]
+    monkeypatch.setattr(report, "read_state", lambda plan: fake(plan, values))
+    found = make_report(plan)
+    row = [found.entries["Adapters", column].mean for column in found.columns[:-1]]
+    average = found.entries["Adapters", paper.AVERAGE]
+    assert average.mean == pytest.approx(sum(row) / 8)  # type: ignore[arg-type]
+    assert len(average.seeds) == 5
+    assert found.cell("Adapters", paper.AVERAGE).endswith("[80.8]")
+    assert found.entries["LoRA", paper.AVERAGE].mean is None
+    assert found.cell("LoRA", paper.AVERAGE) == "– [80.6]"
+    assert found.missing == len(plan.cells) - len(values)
+
+
+def test_a_model_of_ones_own_stands_beside_its_kin(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "roberta",
+                "hidden_size": 8,
+                "num_hidden_layers": 1,
+                "intermediate_size": 16,
+                "num_attention_heads": 1,
+                "vocab_size": 99,
+            }
+        )
+    )
+    assert paper.model_beside("table3", "demo-bert") == "bert-base-uncased"
+    assert paper.model_beside("table3", str(tmp_path)) == "roberta-base"
+    assert paper.model_beside("table3", "no/such-model") is None
+    assert paper.model_beside("table1", "no/such-model") == "bert-large-uncased"
+    assert paper.model_beside("table9", "demo-bert") is None
