@@ -152,10 +152,15 @@ def build(
             "train runs on GLUE tasks, and give the folder of the official files with --data-dir",
         )
     if fill_missing:
-        entries = [replace(entry, filled=bool(entry.missing)) for entry in entries]
+        entries = fill(entries)
         tables |= {e.file.name: files.sample(e.file) for e in entries if e.filled}
     files.write_zip(out, tables)
     return entries
+
+
+def fill(entries: Sequence[Entry]) -> list[Entry]:
+    """The same, with a stand-in wherever predictions are missing."""
+    return [replace(entry, filled=bool(entry.missing)) for entry in entries]
 
 
 def _told(

@@ -77,7 +77,7 @@ def submit(
             say(f"{entry.file.title}: {run.path} ({entry.choice.why}{value})")
     if dry_run:
         entries = [entry for entry, _ in planned]
-        _show(entries, None, as_json)
+        _show(building.fill(entries) if fill_missing else entries, None, as_json)
         return 0
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

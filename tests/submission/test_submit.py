@@ -193,6 +193,8 @@ def test_stand_ins_are_told(at: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert len(read_submission(out)) == 11
     assert said.count("CONSTANT, not predicted") == 9
     assert "9 of 11 files hold a constant" in told
+    assert submit(at, "--fill-missing", "--dry-run")[0] == 0
+    assert capfd.readouterr()[0].count("CONSTANT, not predicted") == 9
 
 
 @pytest.mark.parametrize(
