@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -336,6 +337,20 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(
         run = tracked_run(model, tmp_path, "[mlflow]")
     assert execute(run, raise_errors=True) == 0
     assert warnings(run) == ["tracker mlflow gets no more figures: it is not installed"]
+
+
+def test_a_worker_does_not_wait_for_what_a_library_left_behind(model: Path, tmp_path: Path) -> None:
+    """W&B's own handler at exit would try for a minute to reach a server that is gone."""
+    run = make_run(model, tmp_path, "worker", "method.name=fft", "training.epochs=1")
+    code = (
+        "import atexit, runpy, sys, time;"
+        "atexit.register(time.sleep, 10_000);"
+        f"sys.argv = ['worker', {str(run)!r}];"
+        "runpy.run_module('calisr_engine.worker', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=200, check=False)
+    assert done.returncode == 0
+    assert load_view(run).state == "completed"
 
 
 def test_an_unknown_tracker_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
