@@ -17,8 +17,10 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
     """
     from calisr_engine.events.log import EventWriter
     from calisr_engine.runs.layout import RunPaths
+    from calisr_engine.trackers.available import check_installed
     from calisr_engine.training.session import prepare
 
+    check_installed(config.output.trackers)
     with tempfile.TemporaryDirectory(prefix="calisr-plan-") as folder:
         paths = RunPaths(Path(folder))
         with EventWriter(paths.events, attempt=0) as writer:

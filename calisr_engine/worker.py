@@ -59,12 +59,7 @@ def main(arguments: list[str]) -> int:
         from calisr_engine.training.run import execute
 
         place = Place.from_environment()
-        status = execute(run_dir, stop, place=place)
-        if place.size > 1:
-            # All is written; torch's communication threads can abort the interpreter's teardown.
-            sys.stderr.flush()
-            os._exit(status)
-        return status
+        return execute(run_dir, stop, place=place)
     except CalisrError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -87,4 +82,9 @@ def end_with_parent(parent: int, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    # All is written. The interpreter's teardown would wait for a tracker that hangs, and torch's
+    # communication threads can abort it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -24,6 +24,8 @@ COMPONENTS: tuple[Component, ...] = (
 
 Variant = Literal["off", "D", "S", "S3"]
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+
 
 class Section(BaseModel):
     """Base of all config sections: frozen, unknown keys refused, no NaN."""
@@ -273,6 +275,16 @@ class OutputSettings(Section):
     )
     predictions: bool = Field(
         True, description="Write the predictions of the best model to predictions/."
+    )
+    trackers: tuple[Tracker, ...] = Field(
+        (),
+        description="Also send the figures to these trackers, which must be installed: "
+        "tensorboard, wandb, mlflow, trackio.",
+    )
+    tracker_project: str = Field(
+        "calisr",
+        min_length=1,
+        description="Project (W&B, trackio) or experiment (MLflow) that the runs are put in.",
     )
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,12 +43,16 @@ class EventWriter:
     """Appends events to a log; repairs an unterminated last line when it opens.
 
     Safe to use from several threads of one process.
+
+    Attributes:
+        listener: called with each record after it was written; must not raise. None for nobody.
     """
 
     def __init__(self, path: Path, attempt: int) -> None:
         self.path = path
         self.attempt = attempt
         self.last_step = 0
+        self.listener: Callable[[dict[str, Any]], None] | None = None
         self._lock = threading.Lock()
         self._seq = _repair(path)
         try:
@@ -87,6 +91,8 @@ class EventWriter:
                 ) from error
             self._seq += 1
             self.last_step = step
+        if self.listener is not None:
+            self.listener(record)
 
     def close(self) -> None:
         os.close(self._descriptor)

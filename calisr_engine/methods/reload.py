@@ -110,10 +110,7 @@ def load_with_method(folder: Path | str) -> nn.Module:
         ) from error
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-    method = registry.get(settings.name)  # type: ignore[attr-defined]
-    names = settings.components or method.default_components(settings, False)
-    targets = [target for target in find_targets(model) if target.component in names]
-    method.attach(model, targets, settings, _context())
+    attach_for_reading(model, settings)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -122,6 +119,14 @@ def load_with_method(folder: Path | str) -> nn.Module:
             "the folder is damaged; export it again",
         ) from error
     return model.eval()
+
+
+def attach_for_reading(model: nn.Module, settings: MethodBase) -> None:
+    """Give `model` the parts that a method of KINDS adds, to be filled with trained weights."""
+    method = registry.get(settings.name)  # type: ignore[attr-defined]
+    names = settings.components or method.default_components(settings, False)
+    targets = [target for target in find_targets(model) if target.component in names]
+    method.attach(model, targets, settings, _context())
 
 
 def read_settings(folder: Path) -> MethodBase:

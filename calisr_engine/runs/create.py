@@ -12,6 +12,7 @@ from calisr_engine.events.types import RunCreated
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.store import new_run_dir
 from calisr_engine.tasks import glue
+from calisr_engine.trackers.available import check_installed
 
 
 def create_run(
@@ -23,10 +24,12 @@ def create_run(
 
     Raises:
         ConfigError: there is no such task, or the output folder cannot be written.
+        UnavailableError: a tracker in the settings is not installed.
         LockedError: a run of that name exists.
     """
     config = resolved.config
     _check_task(config.task)
+    check_installed(config.output.trackers)
     root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)

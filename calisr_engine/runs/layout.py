@@ -63,5 +63,14 @@ class RunPaths:
         return self.root / "log.txt"
 
     @property
+    def trackers(self) -> Path:
+        """What trackers keep: the id of the run at each, and W&B's own files."""
+        return self.root / "trackers"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"

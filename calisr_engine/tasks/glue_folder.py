@@ -7,6 +7,7 @@ of cells (there are a few in the official QQP) are left out, as `datasets` does,
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from calisr_engine.errors import DataError, UnavailableError
@@ -18,6 +19,8 @@ from calisr_engine.tasks.tables import Table, read_plain_tsv, read_text
 
 MOST_BROKEN_LINES = 0.01
 """Share of lines with a wrong number of cells above which a file is refused."""
+
+OTHER_FILES = {"../AX/AX.tsv": ("../AX/test.tsv", "../diagnostic/diagnostic.tsv")}
 
 
 def read(task: GlueTask, data_dir: Path) -> Source:
@@ -39,10 +42,10 @@ def read(task: GlueTask, data_dir: Path) -> Source:
         validation[name] = _labelled(task, path, name, notes)
     test = {}
     for name, (file, _) in task.test.items():
-        path = folder / file
-        if path.exists():
+        found = _test_file(folder, file)
+        if found is not None:
             size = "test" if name == "test" else f"test/{name}"
-            test[name] = _unlabelled(task, path, size, notes)
+            test[name] = _unlabelled(task, found, size, notes)
     return Source(
         name=task.name,
         kind=task.kind,
@@ -53,6 +56,31 @@ def read(task: GlueTask, data_dir: Path) -> Source:
         test=test,
         notes=tuple(notes),
     )
+
+
+def read_test(task: GlueTask, data_dir: Path, name: str) -> Examples:
+    """One test set alone; the train and validation files may be missing.
+
+    Raises:
+        UnavailableError: no folder of that task in `data_dir`, or no such file in it.
+        DataError: the file is there and cannot be used.
+    """
+    folder, file = find_folder(task, data_dir), task.test[name][0]
+    path = _test_file(folder, file)
+    if path is None:
+        raise UnavailableError(
+            f"there is no test file {os.path.normpath(folder / file)}",
+            "put the official file there",
+        )
+    return _unlabelled(task, path, "test" if name == "test" else f"test/{name}", [])
+
+
+def _test_file(folder: Path, file: str) -> Path | None:
+    """Where a test file lies, under any of the names that official downloads give it."""
+    for each in (file, *OTHER_FILES.get(file, ())):
+        if (folder / each).exists():
+            return folder / each
+    return None
 
 
 def find_folder(task: GlueTask, data_dir: Path) -> Path:

@@ -45,14 +45,27 @@ def read(task: GlueTask) -> Source:
     )
 
 
-def _load(task: GlueTask) -> Any:
+def read_test(task: GlueTask, name: str) -> Examples:
+    """One test set alone; "ax:test" is a split of a configuration of its own.
+
+    Raises:
+        UnavailableError: as `read`.
+    """
+    configuration, _, split = task.test[name][1].rpartition(":")
+    loaded = _load(task, configuration or task.name)
+    if split not in loaded:
+        raise UnavailableError(f"{task.hub_id} on the hub has no split {split}", _mend(task))
+    return _examples(task, loaded[split], labelled=False)
+
+
+def _load(task: GlueTask, configuration: str | None = None) -> Any:
     import datasets
 
     off = datasets.config.HF_HUB_OFFLINE
     reachable = not off and hub_answers()
     try:
         with nullcontext() if reachable else _offline():
-            return datasets.load_dataset(task.hub_id, task.name)
+            return datasets.load_dataset(task.hub_id, configuration or task.name)
     except Exception as error:
         # datasets, huggingface_hub, httpx and fsspec each have error classes of their own for
         # "not here", and some are plain OSError or ValueError.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -102,15 +102,26 @@ class TaskBatches:
             self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self._longest)
         rows = self._splits[key]
         order = evaluation_batches(rows.lengths(), self._eval_batch_size)[rank::size]
-        return ((part, self._collate(rows, part, torch.device("cpu"))) for part in order), len(rows)
+        return evaluation_stream(rows, self._tokenizer, order), len(rows)
 
     def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:
-        tokenizer = self._tokenizer
-        batch = collate(
-            data,
-            rows,
-            tokenizer.pad_token_id,
-            getattr(tokenizer, "pad_token_type_id", 0),
-            tokenizer.padding_side,
-        )
+        batch = padded(data, rows, self._tokenizer)
         return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+
+def evaluation_stream(
+    data: Tokenized, tokenizer: Any, order: Sequence[list[int]]
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """(row numbers, tensors on the CPU) of each batch."""
+    return ((rows, padded(data, rows, tokenizer)) for rows in order)
+
+
+def padded(data: Tokenized, rows: list[int], tokenizer: Any) -> dict[str, Tensor]:
+    """One batch on the CPU, padded as the tokenizer pads."""
+    return collate(
+        data,
+        rows,
+        tokenizer.pad_token_id,
+        getattr(tokenizer, "pad_token_type_id", 0),
+        tokenizer.padding_side,
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
+from calisr_engine.best_model import logits_of, rebuild
 from calisr_engine.events.types import Warned
 from calisr_engine.export import CardFacts, export_merged
 from calisr_engine.methods.reload import save_with_method
@@ -34,6 +35,8 @@ def finish(session: Session, loop: TrainingLoop) -> dict[str, Any]:
         exported = export_best(session, counters.best_step, switched, counters.best, counters.last)
     if config.output.predictions:
         write_predictions(session, counters.best_step)
+        if config.task.test_file is not None and session.data.test:
+            predict_own_test(session, counters.best_step)
 
     def per_step(phase: str) -> float | None:
         steps = counters.steps[phase]
@@ -110,7 +113,27 @@ def write_predictions(session: Session, best_step: int) -> None:
     stored = load_file(session.paths.best / f"step-{best_step}" / "logits.safetensors")
     session.paths.predictions.mkdir(exist_ok=True)
     for name, logits in stored.items():
-        path = session.paths.predictions / f"{name}.tsv"
-        part = path.with_suffix(".tmp")
-        part.write_text(session.data.prediction_table(name, logits.to(torch.float64)))
-        part.rename(path)
+        _write_table(session, name, session.data.prediction_table(name, logits.to(torch.float64)))
+
+
+def predict_own_test(session: Session, best_step: int) -> None:
+    """Predictions of the best model on `task.test_file`, to predictions/test.tsv.
+
+    The session's model is that of the last step, and in its method's form; so the best one is built
+    beside it.
+    """
+    data = session.data
+    model, tokenizer = rebuild(
+        session.config, data.label_names or (), data.kind, session.best_tensors(best_step)
+    )
+    for name, examples in data.test.items():
+        logits = logits_of(model, tokenizer, examples, session.config, session.device)
+        table = data.prediction_table(name, logits.to(torch.float64), split="test")
+        _write_table(session, name, table)
+
+
+def _write_table(session: Session, name: str, table: str) -> None:
+    path = session.paths.predictions / f"{name}.tsv"
+    part = path.with_suffix(".tmp")
+    part.write_text(table, encoding="utf-8")
+    part.rename(path)

@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 import traceback
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
+from calisr_engine.trackers.follow import following
 from calisr_engine.training import finish
 from calisr_engine.training.device import choose_device
 from calisr_engine.training.loop import TrainingLoop
@@ -96,25 +98,34 @@ def _train(
     session.stop_event = stop_event
     if ranks.is_first:
         write_json(paths.environment, environment(session))
-    _announce(session)
-    if session.switch_step == 0 and not session.phases.changes:
-        for group in session.phases.in_fft():
-            _switch_at_start(session, group)
-    loop = TrainingLoop(session)
-    # What is there now lives as long as the run. Sweeps for garbage (one at each switch) would
-    # look at all of it again and again, and hold up every other thread, such as the screen's.
-    gc.freeze()
-    try:
-        status = loop.run()
-    finally:
-        gc.unfreeze()
-    if status == EXIT_STOPPED or not ranks.is_first:
-        return status
-    summary = finish.finish(session, loop)
+    followed: AbstractContextManager[None] = contextlib.nullcontext()
+    if ranks.is_first:
+        resumed_from = session.start_step if writer.attempt > 1 else None
+        followed = following(config, paths, writer, resumed_from)
+    with followed:
+        _announce(session)
+        if session.switch_step == 0 and not session.phases.changes:
+            for group in session.phases.in_fft():
+                _switch_at_start(session, group)
+        loop = TrainingLoop(session)
+        status = _loop(loop)
+        if status == EXIT_STOPPED or not ranks.is_first:
+            return status
+        summary = finish.finish(session, loop)
     summary["wall_seconds"] = loop.counters.wall_seconds
     summary["seconds_this_attempt"] = time.monotonic() - started
     writer.write(loop.step, ev.Completed(summary=summary))
     return 0
+
+
+def _loop(loop: TrainingLoop) -> int:
+    # What is there now lives as long as the run. Sweeps for garbage (one at each switch) would
+    # look at all of it again and again, and hold up every other thread, such as the screen's.
+    gc.freeze()
+    try:
+        return loop.run()
+    finally:
+        gc.unfreeze()
 
 
 def _switch_at_start(session: Session, group: str) -> None:

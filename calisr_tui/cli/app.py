@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError
-from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, training
+from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
 
 app = typer.Typer(
     name="calisr",
@@ -27,6 +27,7 @@ listings.add_to(app)
 grid.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
+submit.add_to(app)
 serve.add_to(app)
 
 _DEBUG = {"on": False}

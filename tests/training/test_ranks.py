@@ -167,6 +167,7 @@ def test_calisr_run_starts_and_stops_the_processes(model: Path, tmp_path: Path) 
     output = tmp_path / "runs"
     sets = [f"model.name={model}", "training.epochs=400", "training.device=cpu"]
     sets += ["task.max_train_examples=96", "task.max_length=64", "output.name=cli"]
+    sets += ["output.trackers=tensorboard"]
     command = [sys.executable, "-m", "calisr_tui"]
     begin = [*command, "run", "demo", "--processes", "2", "--output-dir", str(output)]
     begin += [word for each in sets for word in ("--set", each)]
@@ -179,5 +180,7 @@ def test_calisr_run_starts_and_stops_the_processes(model: Path, tmp_path: Path) 
     assert process.returncode == 130, err
     stopped = events(output / "cli", "stopped")
     assert [each["saved"] for each in stopped] == [True]
+    # Process 0 alone feeds trackers: one file of scalars (hyperparameters lie a folder deeper).
+    assert len(list((output / "cli" / "tensorboard").glob("events.*"))) == 1
     assert '"processes": 2' in (output / "cli" / "environment.json").read_text()
     assert events(output / "cli", "run_started")[0]["device"] == "2 x cpu"

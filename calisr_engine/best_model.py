@@ -1,0 +1,143 @@
+"""The best model of a run, ready to predict: from its export, else rebuilt from `best/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import CalisrError, NotFoundError, UnavailableError
+from calisr_engine.methods.reload import KINDS, METHOD, attach_for_reading, load_with_method
+from calisr_engine.models.load import load_model
+from calisr_engine.runs import load_view
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.tasks.batches import evaluation_batches, tokenize
+from calisr_engine.tasks.examples import Examples
+from calisr_engine.training.batching import evaluation_stream
+from calisr_engine.training.device import autocast_for, choose_precision
+from calisr_engine.training.evaluate import predict
+
+Progress = Callable[[int, int], None]
+"""Called with (rows predicted, rows in all)."""
+
+
+def open_best(
+    run_dir: Path, config: RunConfig, label_names: Sequence[str], kind: str
+) -> tuple[nn.Module, Any]:
+    """(model in evaluation mode on the CPU, its tokenizer).
+
+    Args:
+        label_names: classes by number, for a model that must be rebuilt; empty for regression.
+
+    Raises:
+        NotFoundError: the run kept neither an exported model nor its best weights.
+        UnavailableError: they are damaged, or the model that the run began with is not here.
+    """
+    paths = RunPaths(run_dir)
+    if paths.model.is_dir():
+        return open_exported(paths.model)
+    step = load_view(run_dir).best_step
+    file = paths.best / f"step-{step}" / "weights.safetensors"
+    if not file.is_file():
+        raise NotFoundError(
+            f"{run_dir.name} has no model: neither {paths.model.name}/ nor {paths.best.name}/",
+            f"go on with it (calisr resume {run_dir}), or train it anew",
+        )
+    try:
+        weights = load_file(file)
+    except Exception as error:
+        raise UnavailableError(f"{file} cannot be read: {error}", "train the run anew") from error
+    return rebuild(config, label_names, kind, weights)
+
+
+def open_exported(folder: Path) -> tuple[nn.Module, Any]:
+    """A run's `model/` folder: plain transformers, or the format of a method that changed the
+    architecture.
+
+    Raises:
+        UnavailableError: the folder is damaged.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    safe = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        if (folder / METHOD).is_file():
+            return load_with_method(folder), tokenizer
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, **safe
+        )
+    except CalisrError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UnavailableError(
+            f"{folder} cannot be opened: {first[:200]}", "the folder is damaged; train the run anew"
+        ) from error
+    return model.eval(), tokenizer
+
+
+def rebuild(
+    config: RunConfig, label_names: Sequence[str], kind: str, weights: Mapping[str, Tensor]
+) -> tuple[nn.Module, Any]:
+    """The model of a run's settings with the weights of its `best/` folder.
+
+    Raises:
+        UnavailableError: the weights do not fit, or the model to begin with is not here.
+    """
+    loaded = load_model(
+        config.model,
+        num_labels=len(label_names) or 1,
+        kind=kind,
+        seed=config.training.seed,
+        label_names=label_names,
+    )
+    model = loaded.model
+    if config.method.name in KINDS:
+        attach_for_reading(model, config.method)
+    own = model.state_dict()
+    # Memory that two names share is stored under one of them.
+    filled = {own[name].data_ptr() for name in weights if name in own}
+    lacking = [n for n, t in own.items() if n not in weights and t.data_ptr() not in filled]
+    unfit = [n for n, t in weights.items() if n not in own or own[n].shape != t.shape]
+    if lacking or unfit:
+        raise UnavailableError(
+            f"the best weights of the run do not fit {config.model.name}: {(lacking + unfit)[0]}",
+            "the model changed since the run; train it anew",
+        )
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            own[name].copy_(tensor)
+    return model.eval(), loaded.tokenizer
+
+
+def logits_of(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Examples,
+    config: RunConfig,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Logits of shape (rows, classes) in fp32 on the CPU, with a run's input length, batch size
+    and precision."""
+    data = tokenize(examples, tokenizer, config.task.max_length)
+    order = evaluation_batches(data.lengths(), config.training.eval_batch_size)
+    # On another device than the run's, bf16 only where there is such hardware.
+    wanted = "fp32" if config.training.precision == "fp32" else "auto"
+    autocast = autocast_for(device, choose_precision(device, wanted))
+
+    def batches() -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        done = 0
+        for rows, batch in evaluation_stream(data, tokenizer, order):
+            yield rows, batch
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(data))
+
+    return predict(model.to(device), batches(), len(data), device, autocast).logits
