@@ -60,7 +60,7 @@ LENGTH: dict[str, tuple[int | None, int]] = {
 RATES: dict[str, dict[str, tuple[float, float | None]]] = {
     "two-layers": {
         "fft": (3e-4, None),
-        "lora": (1e-2, 5e-3),
+        "lora": (1e-3, 5e-3),
         "mpop": (1e-2, 1e-3),
         "child_tuning_d": (1e-2, 1e-3),
         "child_tuning_f": (1e-3, None),
