@@ -287,6 +287,11 @@ def prepare(
             resuming=dry or checkpoint is not None,
         ),
     )
+    if attachment.after_evaluation is not None and ranks.size > 1:
+        raise ConfigError(
+            "method.squeeze_gap: dimension squeezing runs in one process only",
+            "start the run with one process, or remove squeeze_gap",
+        )
     model.to(device)
     grouped = group_targets(
         [t for t in covered if t.name in attachment.forms],
