@@ -23,7 +23,7 @@ from calisr_engine.config.load import load
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 
-TASKS = ("SST-2", "MRPC", "STS-B", "CoLA", "RTE")
+TASKS = ("SST-2", "STS-B", "CoLA", "MRPC", "RTE")
 # Each run forks off a process that has done its imports, which take longer than some runs.
 PROCESSES = multiprocessing.get_context("forkserver")
 IMPORTED = [
