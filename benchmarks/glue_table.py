@@ -9,10 +9,11 @@ is a process of its own, pinned to one thread; its peak resident memory is the s
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
+import resource
+import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from calisr_engine.config.load import load
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 
-TASKS = ("SST-2", "MRPC", "STS-B", "CoLA", "RTE")
+TASKS = ("SST-2", "STS-B", "CoLA", "MRPC", "RTE")
+# Each run forks off a process that has done its imports, which take longer than some runs.
+PROCESSES = multiprocessing.get_context("forkserver")
+IMPORTED = [
+    "calisr_engine.training.run",
+    "peft",
+    "transformers.models.bert.modeling_bert",
+    "datasets",
+]
+
 FIRST = ("fft", "lora", "mpop", "child_tuning_d")
 METHODS = (
     *FIRST,
@@ -35,41 +45,95 @@ METHODS = (
 )
 UNCALIBRATED = ("fft", "adapter", "prefix", "diff_pruning")
 
-# Learning rates: one for everything that is fully fine-tuned, and one for each method's own
-# parameters. Chosen once by hand for models this small, before the table was made; not searched.
-FULL_RATE = 3e-4
-OWN: dict[str, list[str]] = {
-    "lora": ["training.lft_learning_rate=2e-3"],
-    "mpop": ["method.mpo_lr=3e-4"],
-    "mask_bert": ["method.mask_lr=2e-3"],
-    "adapter": ["training.lft_learning_rate=2e-3"],
-    "prefix": ["training.lft_learning_rate=1e-2"],
+# Examples (None: all) and epochs of each task.
+LENGTH: dict[str, tuple[int | None, int]] = {
+    "SST-2": (4000, 3),
+    "MRPC": (None, 3),
+    "STS-B": (None, 3),
+    "CoLA": (None, 2),
+    "RTE": (None, 3),
 }
-PLAIN: dict[str, list[str]] = {"bitfit": ["training.learning_rate=2e-3"]}
+
+# Learning rates by size of model: that of full fine-tuning, and for each light method that of what
+# it trains beside its core (biases, LayerNorm, head) and of its core (None: the same). From a small
+# search on 2,000 examples of STS-B with one seed (glue-rates.md), not tuned task by task.
+RATES: dict[str, dict[str, tuple[float, float | None]]] = {
+    "two-layers": {
+        "fft": (3e-4, None),
+        "lora": (1e-3, 5e-3),
+        "mpop": (1e-2, 1e-3),
+        "child_tuning_d": (1e-2, 1e-3),
+        "child_tuning_f": (1e-3, None),
+        "mask_bert": (1e-2, 2e-3),
+        "bitfit": (1e-2, None),
+        "adapter": (1e-2, 2e-3),
+        "prefix": (1e-2, None),
+        "diff_pruning": (1e-2, 3e-4),
+    },
+    "six-layers": {
+        "fft": (5e-5, None),
+        "lora": (1e-3, 2e-3),
+        "mpop": (1e-3, 2e-4),
+        "child_tuning_d": (1e-3, 1e-4),
+        "child_tuning_f": (1e-4, None),
+        "mask_bert": (1e-3, 2e-3),
+        "bitfit": (2e-3, None),
+        "adapter": (1e-3, None),
+        "prefix": (1e-3, 1e-2),
+        "diff_pruning": (1e-3, 1e-4),
+    },
+}
+CORE_KEY = {"mpop": "method.mpo_lr", "mask_bert": "method.mask_lr"}
+"""Where a method has a rate of its own; else `training.lft_learning_rate`."""
+
+
+def rates(method: str, variant: str, arguments: argparse.Namespace) -> list[str]:
+    """A plain run takes the method's rates, a calibrated one that of full fine-tuning first."""
+    table = RATES[arguments.rates]
+    beside, core = table[method]
+    found = [f"training.learning_rate={beside if variant == 'off' else table['fft'][0]}"]
+    if core is not None:
+        found.append(f"{CORE_KEY.get(method, 'training.lft_learning_rate')}={core}")
+    return found
+
+
+def length(task: str, arguments: argparse.Namespace) -> tuple[int | None, int]:
+    """Training examples (None: all) and epochs."""
+    examples, epochs = LENGTH[task]
+    return arguments.examples or examples, arguments.epochs or epochs
 
 
 def settings(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> list[str]:
     task, method, variant, seed = cell
+    examples, epochs = length(task, arguments)
+    limit = [] if examples is None else [f"task.max_train_examples={examples}"]
     sets = [
+        *limit,
         f"model.name={arguments.model}",
         f"task.name={task}",
         f"task.data_dir={arguments.data_dir}",
-        f"task.max_train_examples={arguments.examples}",
         f"task.max_length={arguments.max_length}",
         f"method.name={method}",
         f"calibration.variant={variant}",
         "calibration.delta=0.5",
         "calibration.samples_per_epoch=5",
         f"training.seed={seed}",
-        f"training.epochs={arguments.epochs}",
-        f"training.learning_rate={arguments.rate}",
+        f"training.epochs={epochs}",
         "training.threads=1",
         "training.device=cpu",
         "output.export=false",
         "output.checkpoint_every_steps=100000",
     ]
-    sets += OWN.get(method, [])
-    return sets + (PLAIN.get(method, []) if variant == "off" else [])
+    return sets + rates(method, variant, arguments)
+
+
+def train(folder: Path) -> None:
+    """Body of a run's process: train to the end, then note the largest resident memory (bytes)."""
+    from calisr_engine.training.run import execute
+
+    if execute(folder) == 0:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        (folder / "peak_memory").write_text(str(peak))
 
 
 def run(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -78,23 +142,21 @@ def run(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> dict[
     folder = arguments.work / name
     memory = folder / "peak_memory"
     if not memory.is_file():
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
         resolved = load(
             None,
             [*settings(cell, arguments), f"output.name={name}"],
             {"output.dir": arguments.work},
         )
         create_run(resolved)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "calisr_engine.worker", str(folder)],
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log.txt").open("wb"),
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
+        process = PROCESSES.Process(target=train, args=(folder,))
+        process.start()
+        process.join()
+        if not memory.is_file():
             failure = load_view(folder).failure
-            return {"failed": failure.message if failure else f"status {status}"}
-        memory.write_text(str(usage.ru_maxrss * 1024))
+            return {"failed": failure.message if failure else f"status {process.exitcode}"}
+        for heavy in ("best", "checkpoints"):
+            shutil.rmtree(folder / heavy, ignore_errors=True)
     view = load_view(folder)
     return {**(view.summary or {}), "peak": int(memory.read_text())}
 
@@ -114,7 +176,7 @@ def row(cell: tuple[str, str, str], found: list[dict[str, Any]]) -> str:
     good = [f for f in found if "failed" not in f]
     label = method if variant == "off" else f"{method} + CaliSr-{variant}"
     if not good:
-        return f"| {task} | {label} | failed: {found[0]['failed']} | | | | | |"
+        return f"| {task} | {label} | 0 | failed: {found[0]['failed']} | | | | | |"
 
     def number(key: str, digits: int = 4) -> str:
         values = [f[key] for f in good if f.get(key) is not None]
@@ -137,7 +199,8 @@ def row(cell: tuple[str, str, str], found: list[dict[str, Any]]) -> str:
     fft, lft = number("seconds_per_step_fft", 3), number("seconds_per_step_lft", 3)
     peak = max(f["peak"] for f in good) / 2**20
     return (
-        f"| {task} | {label} | {number('best')} | {number('last')} | {shares} | {when} | "
+        f"| {task} | {label} | {len(good)} | {number('best')} | {number('last')} | {shares} | "
+        f"{when} | "
         f"{fft} / {lft} | {peak:.0f} |"
     )
 
@@ -151,11 +214,13 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(FIRST))
     parser.add_argument("--variants", default="off,D,S")
     parser.add_argument("--seeds", default="42")
-    parser.add_argument("--examples", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--title", help="How the page names the model.")
+    parser.add_argument("--examples", type=int, help="At most so many, whatever the task.")
+    parser.add_argument("--epochs", type=int, help="So many, whatever the task.")
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=FULL_RATE)
+    parser.add_argument("--rates", choices=list(RATES), default="two-layers")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--reading", type=Path, help="Text that follows the table.")
     parser.add_argument("--table-only", action="store_true", help="Only write what is there.")
     arguments = parser.parse_args()
     if arguments.data_dir is None:
@@ -163,6 +228,8 @@ def main() -> None:
     arguments.data_dir = Path(arguments.data_dir).resolve()
     arguments.work = arguments.work.resolve()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    PROCESSES.set_forkserver_preload(IMPORTED)
     seeds = [int(s) for s in arguments.seeds.split(",")]
     results: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for seed in seeds:
@@ -181,21 +248,29 @@ def write(
     results: dict[tuple[str, str, str], list[dict[str, Any]]],
 ) -> None:
     order = [cell for cell in cells(arguments) if cell in results]
-    model = Path(arguments.model).name if "/" in arguments.model else arguments.model
+    model = arguments.title or arguments.model
+    lengths = ", ".join(
+        f"{task} {'all' if n is None else f'{n:,}'} x {epochs}"
+        for task in arguments.tasks.split(",")
+        for n, epochs in [length(task, arguments)]
+    )
     text = (
         heading(f"GLUE with {model}", describe(1, seeds))
-        + f"\nAt most {arguments.examples} training examples, {arguments.epochs} epochs, batch 32, "
-        f"inputs up to {arguments.max_length} tokens, full validation sets, delta 0.5, n = 5. "
-        f"Learning rate {arguments.rate:g} in full fine-tuning; the methods' own rates stand in "
-        "the script. Other work ran on the machine, so seconds are rough.\n\n"
+        + f"\nTraining examples x epochs: {lengths}; batch 32, inputs up to "
+        f"{arguments.max_length} tokens, full validation sets; calibrated runs with delta 0.5 and "
+        "n = 5. Learning rates stand in the script. Other work ran on the machine, so seconds are "
+        "rough.\n\n"
         "Best and last: the task's metric (mean ± standard deviation where there are several "
         "seeds). Share: trainable parameters, before → after the switches. Seconds a step: "
         "before / after. Peak: largest resident memory of the process, MiB.\n\n"
-        "| task | method | best | last | share | switch steps (first seed) | s/step | peak |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "| task | method | seeds | best | last | share | switch steps (first seed) | "
+        "s/step | peak |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
         + "\n".join(row(cell, results[cell]) for cell in order)
         + "\n"
     )
+    if arguments.reading is not None:
+        text += "\n" + arguments.reading.read_text()
     arguments.out.write_text(text)
 
 

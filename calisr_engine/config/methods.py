@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ComponentName = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
 
@@ -100,6 +100,26 @@ class Mpop(MethodBase):
         description="throughout: decompose at step 0 and train all five tensors in FFT. "
         "at_switch: dense FFT, decomposed when the group switches.",
     )
+    squeeze_gap: float | None = Field(
+        None,
+        ge=0,
+        description="Dimension squeezing (Liu et al., 2021): at each evaluation of the light phase "
+        "the bond whose truncation costs least shrinks, until the metric has fallen by more than "
+        "this; none leaves it out. Needs parametrisation throughout.",
+    )
+    squeeze_share: float = Field(
+        0.1, gt=0, lt=1, description="Share of its dimension that a squeezed bond loses."
+    )
+    squeeze_bonds: int = Field(1, ge=1, description="Bonds that shrink at one evaluation.")
+
+    @model_validator(mode="after")
+    def _squeezing_needs_tensors(self) -> Mpop:
+        if self.squeeze_gap is not None and self.parametrisation != "throughout":
+            raise ValueError(
+                "squeeze_gap needs the tensors from the first step; set "
+                'parametrisation = "throughout" or remove squeeze_gap'
+            )
+        return self
 
 
 class ChildTuningD(MethodBase):
@@ -195,10 +215,11 @@ class DiffPruning(MethodBase):
     )
     alpha_init: float = Field(5.0, description="Start of the gates' log-odds.")
     gate_lr: float = Field(
-        0.01,
+        0.1,
         gt=0,
-        description="Learning rate of the gates' log-odds (our choice). They start at 5 and close "
-        "below 0, which the rate of the weights would take far too many steps to do.",
+        description="Learning rate of the gates' log-odds (0.1 in the authors' code). They start "
+        "at 5 and close below 0; the penalty's gradient is so small beside Adam's epsilon that "
+        "this takes about a thousand steps, so in short runs magnitude alone decides.",
     )
     fixed_mask_share: float = Field(
         0.3, ge=0, lt=1, description="Share of steps, at the end, that tunes the pruned mask."

@@ -230,6 +230,12 @@ class TrainingSettings(Section):
     dropout: float | None = Field(
         None, ge=0, lt=1, description="Dropout of the encoder; none keeps the model's own."
     )
+    regression_start: Literal["mean", "zero"] = Field(
+        "mean",
+        description="Where the output's bias starts in regression. mean: at the mean training "
+        "label, so that no step is spent on moving there (a light method can be lost on the way). "
+        "zero: as transformers has it.",
+    )
 
     @model_validator(mode="before")
     @classmethod

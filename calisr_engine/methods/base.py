@@ -62,6 +62,20 @@ class Switched:
     """Dense weights that are stepped no more but go on as working copies."""
 
 
+@dataclass(frozen=True)
+class Reworked:
+    """What a method changed after an evaluation.
+
+    Attributes:
+        messages: what the user should know of it.
+        fresh: parameters that were made anew, perhaps in other shapes: their optimizer state is
+            void, and the best model so far is no longer comparable.
+    """
+
+    messages: tuple[str, ...]
+    fresh: tuple[nn.Parameter, ...] = ()
+
+
 class TargetForm(ABC):
     """One target matrix under one method.
 
@@ -244,6 +258,10 @@ class Attachment:
     """Added to the loss once an optimizer step (diff pruning's expected L0)."""
     after_step: Callable[[int], bool] | None = None
     """Called after each optimizer step with its number; says whether what trains changed."""
+    after_evaluation: Callable[[int, float], Reworked | None] | None = None
+    """Called after each planned evaluation but the last with the step and the metric."""
+    compressed: Callable[[], int] | None = None
+    """Numbers that hold the whole model, where the method makes them fewer (MPO with a cap)."""
     extra_state: Callable[[], dict[str, Tensor]] | None = None
     load_extra_state: Callable[[Mapping[str, Tensor]], None] | None = None
     notes: list[str] = field(default_factory=list)

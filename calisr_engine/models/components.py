@@ -161,6 +161,24 @@ def head_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for head in heads for parameter in head.parameters()]
 
 
+def start_regression_at(model: nn.Module, value: float) -> None:
+    """Start the bias of the one-number output at `value`; nothing else changes.
+
+    Labels far from zero otherwise cost the first epochs: a bias moves by about its learning rate a
+    step, so the features are bent to make up the rest, and a method with few parameters does not
+    find back.
+    """
+    outputs = [
+        module
+        for name, module in model.named_modules()
+        if name.startswith("classifier")
+        and isinstance(module, nn.Linear)
+        and module.out_features == 1
+    ]
+    if len(outputs) == 1 and outputs[0].bias is not None:
+        nn.init.constant_(outputs[0].bias, value)
+
+
 def pooler_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters of the pooler, where the architecture has one."""
     return [p for name, p in model.named_parameters() if "pooler." in name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,12 @@ class Examples:
     def fingerprint(self) -> str:
         """sha256 of texts and labels."""
         return _sha256([self.text, self.text_pair, self.label])
+
+
+def mean_label(examples: Examples) -> float:
+    """Mean of the labels, rounded once."""
+    assert examples.label is not None
+    return math.fsum(examples.label) / len(examples.label)
 
 
 def subsample(examples: Examples, count: int | None, salt: str) -> Examples:

@@ -55,6 +55,7 @@ def finish(session: Session, loop: TrainingLoop) -> dict[str, Any]:
         "steps": loop.step,
         "trainable": session.trainable,
         "total": total,
+        "compressed": session.attachment.compressed() if session.attachment.compressed else None,
         "trainable_share_lft": session.trainable / total if switched else None,
         "mean_trainable_share": counters.trainable_steps / max(1, loop.step) / total,
         "seconds": train_seconds,

@@ -8,7 +8,7 @@
         at a sampling step: remember the extra; step; compare stable ranks; count hits
         otherwise: step
         at the end of a decision window: groups whose score is above delta switch
-        evaluate, checkpoint
+        evaluate; the method may rework itself by the metric; checkpoint
 
 Everything that happens is written to the event log; nothing here knows who reads it.
 
@@ -50,7 +50,8 @@ class Counters:
     best: float | None = None
     best_step: int = 0
     best_counts: bool = True
-    """False while only a model that is not finished yet (diff pruning's) was evaluated."""
+    """False while only a model that is not finished yet (diff pruning's), or one that has changed
+    its shape since (MPOP's squeezing), was evaluated."""
     last: float | None = None
     without_gain: int = 0
     trainable_steps: int = 0
@@ -116,6 +117,7 @@ class TrainingLoop:
                     self._switch_on_schedule()
                 if plan.is_evaluation(self.step):
                     self._evaluate()
+                    self._rework()
                 if plan.is_checkpoint(self.step):
                     self._checkpoint()
         except StopTraining as stop:
@@ -369,6 +371,24 @@ class TrainingLoop:
                 ),
             )
         self._since = time.monotonic()
+
+    def _rework(self) -> None:
+        """Let the method change itself by the metric (MPOP's dimension squeezing)."""
+        s, c = self.s, self.counters
+        hook = s.attachment.after_evaluation
+        if hook is None or self._ended_early or self.step >= s.plan.total_steps:
+            return
+        assert c.last is not None
+        change = hook(self.step, c.last)
+        if change is None:
+            return
+        if change.fresh:
+            s.optimizer.forget(change.fresh)
+            s.trainable = s.phases.trainable()
+            # What was evaluated before is another model: the next evaluation begins a new best.
+            c.best_counts, c.without_gain = False, 0
+        for message in change.messages:
+            s.emit(self.step, ev.Warned(message=message))
 
     def _checkpoint(self) -> None:
         if self._saved_at == self.step:

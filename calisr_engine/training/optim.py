@@ -103,6 +103,11 @@ class StepOptimizer:
         self._by_name = None
         return freed
 
+    def forget(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Go on stepping `parameters`, with empty state."""
+        for parameter in parameters:
+            self.torch.state.pop(parameter, None)
+
     def add(self, name: str, parameter: nn.Parameter) -> None:
         """Begin to step `parameter`, with empty state."""
         peak, decay = self._kind(name, parameter)

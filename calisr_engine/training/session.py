@@ -27,12 +27,13 @@ from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event, Warned
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
-from calisr_engine.models.components import Target, find_targets
+from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.runs.control import Request, take_requests
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.examples import mean_label
 from calisr_engine.training import checkpoint as checkpoints
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.determinism import restore_rng, seed_everything, seed_rank
@@ -241,6 +242,8 @@ def prepare(
         label_names=data.label_names,
         dropout=training.dropout,
     )
+    if data.kind == "regression" and training.regression_start == "mean":
+        start_regression_at(loaded.model, mean_label(data.train))
     model = loaded.model.to(device)
     total = sum(p.numel() for p in dict.fromkeys(model.parameters()))
     batches = TaskBatches(data, loaded.tokenizer, config)
@@ -284,6 +287,11 @@ def prepare(
             resuming=dry or checkpoint is not None,
         ),
     )
+    if attachment.after_evaluation is not None and ranks.size > 1:
+        raise ConfigError(
+            "method.squeeze_gap: dimension squeezing runs in one process only",
+            "start the run with one process, or remove squeeze_gap",
+        )
     model.to(device)
     grouped = group_targets(
         [t for t in covered if t.name in attachment.forms],

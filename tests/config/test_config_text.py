@@ -46,6 +46,8 @@ def odd_config(seed: int) -> RunConfig:
     values |= {"method.name": method, "calibration.variant": "off", "schedule.switch_at": None}
     values |= {"task.train_file": None, "task.validation_file": None}
     values["calibration.every_steps"] = None
+    if values.get("method.parametrisation") == "at_switch":
+        values["method.squeeze_gap"] = None
     return load(None, overrides=values).config
 
 

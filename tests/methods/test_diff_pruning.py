@@ -250,12 +250,13 @@ def test_resume_is_exact_on_both_sides_of_the_pruning(stop: int) -> None:
     assert all(torch.equal(end[k], v) for k, v in resumed.model.state_dict().items())
 
 
-def test_the_merged_weights_open_as_a_plain_model() -> None:
-    run = light(target_share=0.05)
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_the_merged_weights_open_as_a_plain_model(architecture: str) -> None:
+    run = light(architecture, target_share=0.05)
     train(run, 20)
     merged = run.attachment.merged_state_dict()
     assert merged is not None
-    plain = make_model("Bert", seed=9)
+    plain = make_model(architecture, seed=9)
     plain.load_state_dict(merged)
     assert torch.equal(evaluate(plain), run.logits())
 

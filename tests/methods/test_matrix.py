@@ -1,4 +1,8 @@
-"""What holds for every calibratable method on every architecture."""
+"""What holds for every method on every architecture.
+
+What holds for methods that are not calibrated alone is in test_architecture_changes.py; what each
+one trains is counted in test_counts.py.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,19 @@ from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_mo
 CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
 SAME_FORWARD = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "bitfit"]
 
+UNCALIBRATED = ["adapter", "prefix", "diff_pruning"]
+
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+every_cell = pytest.mark.parametrize(
+    ("method", "architecture"),
+    [
+        (method, architecture)
+        for method in [*CALIBRATABLE, *UNCALIBRATED]
+        for architecture in ARCHITECTURES
+        if (method, architecture) != ("prefix", "DebertaV2")  # refused by name
+    ],
+)
 
 
 @pytest.mark.parametrize("method", [*SAME_FORWARD, "fft"])
@@ -19,6 +34,16 @@ every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES)
 def test_attaching_keeps_the_forward_pass(method: str, architecture: str) -> None:
     before = evaluate(make_model(architecture))
     torch.testing.assert_close(Run(method, architecture).logits(), before, rtol=1e-4, atol=1e-5)
+
+
+@every_architecture
+def test_masking_starts_as_the_model_with_the_masked_weights_at_zero(architecture: str) -> None:
+    run = Run("mask_bert", architecture)
+    plain = make_model(architecture)
+    with torch.no_grad():
+        for name, form in run.attachment.forms.items():
+            plain.get_submodule(name).weight.mul_(form.mask())  # type: ignore[attr-defined]
+    assert torch.equal(run.logits(), evaluate(plain))
 
 
 @every_method
@@ -80,6 +105,34 @@ def test_frozen_means_frozen_to_the_bit(method: str, architecture: str) -> None:
     for parameter in set(run.model.parameters()) - stepped - working:
         assert parameter.grad is None
         assert parameter not in run.optimizer.torch.state
+
+
+@every_cell
+def test_the_core_is_what_trains(method: str, architecture: str) -> None:
+    """In the light phase all of the core moves, and of the dense matrices nothing else."""
+    run = Run(method, architecture)
+    run.step(0)
+    run.switch_all()
+    own = {n: p for n, p in run.model.named_parameters() if "calisr_" in n or ".lora_" in n}
+    core = {p for form in run.attachment.forms.values() for p in form.core()}
+    if not run.attachment.forms:  # adapters and prefixes are beside the matrices
+        core = set(own.values())
+    assert core or method == "bitfit"
+    before = {p: p.detach().clone() for p in run.model.parameters()}
+    dense = {name: form.effective() for name, form in run.attachment.forms.items()}
+    run.step(1)
+    run.step(2)
+    for parameter in core:  # ChildTuning-D may keep nothing of a matrix
+        assert not parameter.numel() or not torch.equal(parameter, before[parameter])
+    for name, form in run.attachment.forms.items():
+        still = sum(p.numel() for p in form.core()) == 0
+        assert torch.equal(form.effective(), dense[name]) is still, name
+    for name, parameter in own.items():
+        if parameter not in core:  # the central tensor, the weights under a mask
+            assert torch.equal(parameter, before[parameter]), name
+    for target in run.targets:
+        if target.name not in run.attachment.forms:
+            assert torch.equal(target.weight, before[target.weight]), target.name
 
 
 @every_method
@@ -180,6 +233,38 @@ def test_resume_across_the_switch_is_exact(method: str, architecture: str) -> No
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert through.phases.trainable() == again.phases.trainable()
+
+
+@every_cell
+def test_resume_of_a_light_run_is_exact(method: str, architecture: str) -> None:
+    """Light from step 0, stopped in the middle, gone on in a model that began otherwise."""
+    seed = 0 if method == "diff_pruning" else 7  # its base comes again with the pretrained model
+    through = Run(method, architecture, variant="D")
+    through.switch_all()
+    for batch in range(3):
+        through.step(batch)
+    assert through.optimizer is not None
+    model = {k: v.clone() for k, v in through.model.state_dict().items()}
+    moments = {k: v.clone() for k, v in through.optimizer.tensors().items()}
+    states = {
+        name: {k: v.clone() for k, v in form.state().items()}
+        for name, form in through.attachment.forms.items()
+    }
+    again = Run(method, architecture, variant="D", resuming=True, model_seed=seed, optimizer=False)
+    for name, state in states.items():
+        again.attachment.forms[name].load_state(state)
+    again.switch_all()
+    again.build_optimizer().load_tensors(moments)
+    with torch.no_grad():
+        present = again.model.state_dict()
+        assert present.keys() == model.keys()
+        for name, value in model.items():
+            present[name].copy_(value)
+    again.step_number = through.step_number
+    for batch in range(3, 6):
+        assert through.step(batch) == again.step(batch)
+    one, two = through.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 @every_method

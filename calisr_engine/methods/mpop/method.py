@@ -9,7 +9,7 @@ the covered matrices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,8 @@ from calisr_engine.methods.base import (
     shadow_step,
 )
 from calisr_engine.methods.mpop.shapes import central_index, factorise_matrix, parameter_counts
-from calisr_engine.methods.mpop.tensors import contract, decompose
+from calisr_engine.methods.mpop.squeeze import Squeezer
+from calisr_engine.methods.mpop.tensors import bond_spectra, contract, decompose
 from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target, word_embeddings
 
@@ -60,6 +61,8 @@ class MpoForm(TargetForm):
         )
         target.module.calisr_mpo = self.tensors
         self.central: nn.Parameter = self.tensors[central_index(len(pieces))]
+        self._factors = rows, columns
+        self._squeezed = False
         self._graph: Tensor | None = None
         self._before: Tensor | None = None
         self.error = 0.0
@@ -114,6 +117,50 @@ class MpoForm(TargetForm):
     def switch(self) -> Switched:
         self._graph = None
         return Switched(frozen=(self.central,))
+
+    def bonds(self) -> list[int]:
+        """Dimensions of the inner bonds."""
+        return [tensor.shape[3] for tensor in self.tensors[:-1]]
+
+    def spectra(self) -> list[Tensor]:
+        """Singular values at each inner bond of the present matrix, float64, on the CPU."""
+        return bond_spectra(self.effective(), *self._factors)
+
+    def squeeze(self, bonds: Sequence[int]) -> None:
+        """Decompose the present matrix anew with these inner bonds; the parameters stay the same
+        objects. Their optimizer state means nothing any more."""
+        pieces = decompose(self.effective().cpu(), *self._factors, bonds)
+        self._squeezed = True
+        self._resize([tuple(piece.shape) for piece in pieces])
+        with torch.no_grad():
+            for tensor, piece in zip(self.tensors, pieces, strict=True):
+                tensor.copy_(piece)
+        self.push()
+
+    def _resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        self._graph = None
+        for tensor, shape in zip(self.tensors, shapes, strict=True):
+            tensor.grad = None
+            tensor.data = tensor.new_empty(shape)
+
+    def state(self) -> dict[str, Tensor]:
+        """The inner bonds, once they have shrunk."""
+        return {"bonds": torch.tensor(self.bonds())} if self._squeezed else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take the shapes of a squeezed operator; its numbers come with the model's weights.
+
+        An operator that has these shapes already keeps its numbers.
+        """
+        rest = dict(state)
+        bonds = rest.pop("bonds", None)
+        super().load_state(rest)
+        if bonds is not None:
+            self._squeezed = True
+        if bonds is not None and bonds.tolist() != self.bonds():
+            r = [1, *bonds.tolist(), 1]
+            sides = zip(*self._factors, strict=True)
+            self._resize([(r[k], i, j, r[k + 1]) for k, (i, j) in enumerate(sides)])
 
 
 class LateMpoForm(TargetForm):
@@ -220,6 +267,11 @@ class MpopMethod(Method):
         early = [form for form in forms.values() if isinstance(form, MpoForm)]
         rules.update({p: rule for form in early for p in form.tensors})
         attachment = Attachment(model, forms, rules=rules)
+        if settings.squeeze_gap is not None:
+            squeezed = [form for form in early if form.target in targets]
+            _squeeze(attachment, squeezed, settings.squeeze_gap, settings)
+        if settings.bond is not None or settings.squeeze_gap is not None:
+            attachment.compressed = lambda: compressed_size(model, forms.values())
         if settings.bond is not None:
             errors = [
                 form.error if isinstance(form, MpoForm) else truncation(form.weight, settings.bond)
@@ -229,6 +281,11 @@ class MpopMethod(Method):
                 f"MPO bond capped at {settings.bond}: relative reconstruction error "
                 f"{sum(errors) / len(errors):.3f} on average, {max(errors):.3f} at most"
             )
+            if early:
+                attachment.notes.append(
+                    f"with the capped operators the model is {compressed_size(model, early):,} "
+                    "numbers; its export is dense again"
+                )
         shapes: dict[tuple[int, ...], Any] = {
             tuple(form.weight.shape): factorise_matrix(*form.weight.shape)
             for form in forms.values()
@@ -247,6 +304,25 @@ class MpopMethod(Method):
             if pieces:
                 found[name] = contract(pieces)
         return found
+
+
+def compressed_size(model: nn.Module, forms: Iterable[TargetForm]) -> int:
+    """Numbers of the model with operators in the place of the matrices that they stand for."""
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    operators = [form for form in forms if hasattr(form.target.module, "calisr_mpo")]
+    return whole - sum(form.weight.numel() for form in operators)
+
+
+def _squeeze(attachment: Attachment, forms: list[MpoForm], gap: float, settings: Mpop) -> None:
+    squeezer = Squeezer(
+        {form.target.name: form for form in forms},
+        gap,
+        settings.squeeze_share,
+        settings.squeeze_bonds,
+    )
+    attachment.after_evaluation = squeezer.after_evaluation
+    attachment.extra_state = squeezer.state
+    attachment.load_extra_state = squeezer.load_state
 
 
 register(MpopMethod())

@@ -18,6 +18,9 @@ _PUBLISHED = {
 }
 """Factors of the published MPOP runs; a transposed shape takes them swapped."""
 
+Cap = int | Sequence[int] | None
+"""Cap on bond dimensions: one for all, one for each inner bond, or none (exact)."""
+
 _LARGEST_SEARCHED = 5
 """Chains up to this long are arranged by trying every order (at most 120 x 120)."""
 
@@ -27,29 +30,30 @@ def central_index(n: int) -> int:
     return n // 2
 
 
-def bond_dimensions(
-    rows: Sequence[int], columns: Sequence[int], bond: int | None = None
-) -> list[int]:
+def bond_dimensions(rows: Sequence[int], columns: Sequence[int], bond: Cap = None) -> list[int]:
     """Bond dimensions r_0 .. r_n of an (I x J) matrix, I = prod(rows), J = prod(columns).
 
     r_k = min(prod_{l<=k} i_l j_l, prod_{l>k} i_l j_l, bond), with r_0 = r_n = 1 (Gao et al., 2020;
     Liu et al., 2021). Without a cap the operator is exact.
 
     Raises:
-        ValueError: if the two sides have different lengths, a factor is below 1 or the cap is.
+        ValueError: if the two sides have different lengths, a factor is below 1 or a cap is, or
+            there are not as many caps as inner bonds.
     """
     modes = _modes(rows, columns)
-    if bond is not None and bond < 1:
-        raise ValueError(f"the bond cap must be at least 1, not {bond}")
-    dimensions = []
-    for k in range(len(modes) + 1):
-        full = min(math.prod(modes[:k]), math.prod(modes[k:]))
-        dimensions.append(full if bond is None else min(full, bond))
-    return dimensions
+    full = [min(math.prod(modes[:k]), math.prod(modes[k:])) for k in range(len(modes) + 1)]
+    if bond is None:
+        return full
+    caps = [bond] * (len(modes) - 1) if isinstance(bond, int) else list(bond)
+    if len(caps) != len(modes) - 1:
+        raise ValueError(f"{len(caps)} caps for {len(modes) - 1} inner bonds")
+    if any(cap < 1 for cap in caps):
+        raise ValueError(f"the bond cap must be at least 1, not {min(caps)}")
+    return [min(size, cap) for size, cap in zip(full, [1, *caps, 1], strict=True)]
 
 
 def parameter_counts(
-    rows: Sequence[int], columns: Sequence[int], bond: int | None = None
+    rows: Sequence[int], columns: Sequence[int], bond: Cap = None
 ) -> tuple[int, int]:
     """Numbers of (auxiliary, central) entries; tensor k holds r_{k-1} i_k j_k r_k.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from calisr_engine.methods.mpop.shapes import (
+    Cap,
     bond_dimensions,
     central_index,
     factorise,
@@ -38,7 +39,7 @@ __all__ = [
 
 
 def decompose(
-    weight: Tensor, rows: Sequence[int], columns: Sequence[int], bond: int | None = None
+    weight: Tensor, rows: Sequence[int], columns: Sequence[int], bond: Cap = None
 ) -> list[Tensor]:
     """Canonical MPO of `weight`, computed in fp64 on the CPU.
 
@@ -53,7 +54,8 @@ def decompose(
         weight: (I, J), any floating dtype; autograd does not follow.
         rows: i_1 .. i_n with product I.
         columns: j_1 .. j_n with product J.
-        bond: keep only this many of the largest lambdas of each bond; None keeps all (exact).
+        bond: keep only this many of the largest lambdas of each bond (one number, or one for each
+            inner bond); None keeps all (exact).
 
     Returns:
         n contiguous float64 tensors (r_{k-1}, i_k, j_k, r_k) on the device of `weight`, r as in
@@ -126,7 +128,7 @@ def bond_spectra(weight: Tensor, rows: Sequence[int], columns: Sequence[int]) ->
 
 
 def truncation_error(
-    weight: Tensor, rows: Sequence[int], columns: Sequence[int], bond: int | None
+    weight: Tensor, rows: Sequence[int], columns: Sequence[int], bond: Cap
 ) -> float:
     """||W - W_bond||_F / ||W||_F of the MPO capped at `bond`, by reconstruction in fp64.
 
