@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
 from calisr_tui import words
 from calisr_tui.themes import colours
+from calisr_tui.widgets.lines import Lines
 
 
 def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, str]) -> Text:
@@ -75,7 +75,7 @@ def _pieces(view: RunView, room: int) -> list[str]:
     return [piece for _, piece in sorted(taken)]
 
 
-class StatusLine(Widget):
+class StatusLine(Lines):
     """Shows `status_text` of the newest view."""
 
     DEFAULT_CSS = "StatusLine { height: 2; }"
@@ -87,8 +87,8 @@ class StatusLine(Widget):
 
     def show(self, view: RunView, notes: list[str]) -> None:
         self._view, self._notes = view, list(notes)
-        self.refresh()
+        self.update_lines()
 
-    def render(self) -> Text:
+    def text(self) -> Text:
         styles = colours(self.app.theme)
         return status_text(self._view, self.size.width, self._notes, styles)

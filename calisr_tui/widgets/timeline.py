@@ -10,11 +10,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
 from calisr_tui.drawing import Piece, append_cells, tick_label, ticks
 from calisr_tui.themes import colours
+from calisr_tui.widgets.lines import Lines
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
 
@@ -64,7 +64,7 @@ def cell_of(step: float, total: int, width: int) -> int:
     return max(0, min(width - 1, round(step / total * (width - 1))))
 
 
-class Timeline(Widget, can_focus=True):
+class Timeline(Lines, can_focus=True):
     """Lanes with the switch of each group, the windows' ends and the present moment."""
 
     DEFAULT_CSS = "Timeline { height: auto; }"
@@ -73,7 +73,7 @@ class Timeline(Widget, can_focus=True):
         Binding("down", "move(1)", "Down", show=False, id="timeline.down"),
         Binding("enter", "explain", "Explain", show=False, id="timeline.explain"),
     ]
-    lane = reactive(0)
+    lane = reactive(0, repaint=False)
 
     class Chosen(Message):
         """A lane was chosen; `explain` where the user asked what it means."""
@@ -96,7 +96,12 @@ class Timeline(Widget, can_focus=True):
         self._picture = new
         self.lane = min(self.lane, max(0, len(new.lanes) - 1))
         self.border_subtitle = self._legend()
-        self.refresh(layout=grown)
+        self.update_lines()
+        if grown:
+            self.refresh(layout=True)
+
+    def watch_lane(self) -> None:
+        self.update_lines()
 
     def choose(self, group: str) -> None:
         for index, lane in enumerate(self._picture.lanes):
@@ -113,7 +118,7 @@ class Timeline(Widget, can_focus=True):
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
         return max(3, len(self._picture.lanes) + 2)
 
-    def render(self) -> Text:
+    def text(self) -> Text:
         styles = colours(self.app.theme)
         size = self.content_size
         chosen = self.lane if self.has_focus else None
