@@ -43,13 +43,13 @@ PANE_WORDS = {
 }
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 
-DRAWING_SHARE = 0.02
+DRAWING_SHARE = 0.01
 """Share of a core that the screen may take while its own process trains: both share one lock."""
 
 TABLE_SECONDS = 0.5
 """Seconds between two drawings of status, counters and timeline in that case."""
 
-LONGEST_WAIT = 1.5
+LONGEST_WAIT = 2.0
 """Seconds after which a chart is drawn again even so."""
 
 

@@ -111,7 +111,7 @@ class ReplayScreen(LiveScreen):
 
     def on_tick(self, elapsed: float) -> None:
         feed = self.recording
-        if feed is None or not self._ready:
+        if feed is None or not self._composed:
             return
         moved = False
         if self.playing and not self.app.showing_dialog:
@@ -123,9 +123,13 @@ class ReplayScreen(LiveScreen):
         super().on_tick(elapsed)
         self._show_bar()
 
+    @property
+    def _composed(self) -> bool:
+        return super()._composed and bool(self.query(SeekBar))
+
     def _show_bar(self) -> None:
         feed = self.recording
-        if feed is None or not self._ready:
+        if feed is None or not self._composed:
             return
         if self._marks is None or len(self._marks) != len(self.view.switches):
             duration = feed.duration or 1.0
