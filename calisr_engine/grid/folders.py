@@ -62,8 +62,28 @@ def plan_folder(folder: Path) -> GridPlan:
     elif file is None:
         for name in grid_names():
             if read_grid(name)[0].grid.name == folder.name:
-                return plan_grid(name, folder.parent)
+                plan = plan_grid(name, folder.parent)
+                if {cell.run_id for cell in plan.cells} & set(store.run_ids(folder)):
+                    return plan
     return plan_from_runs(folder)
+
+
+def plan_as_trained(name_or_folder: str, output_dir: Path) -> GridPlan:
+    """A grid with the `--set` values of its last training: those belong to its runs' ids.
+
+    Args:
+        name_or_folder: a grid's name or file, or a folder of runs.
+
+    Raises:
+        NotFoundError, ConfigError: as `plan_grid` and `plan_folder`.
+    """
+    if Path(name_or_folder).is_dir():
+        return plan_folder(Path(name_or_folder))
+    grid, file = read_grid(name_or_folder)
+    recorded, sets, data_dir = _read_record(output_dir / grid.grid.name)
+    if recorded is None or recorded != file.absolute():
+        sets, data_dir = (), None
+    return plan_grid(file, output_dir, data_dir, sets)
 
 
 def plan_from_runs(folder: Path) -> GridPlan:

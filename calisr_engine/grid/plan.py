@@ -73,6 +73,12 @@ def plan_grid(
     """
     grid, file = read_grid(name_or_file)
     folder = output_dir / grid.grid.name
+    given = {text.partition("=")[0].strip() for text in sets}
+    for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
+        raise ConfigError(
+            f"--set {axis}: the runs of {file} differ in it",
+            "change the values on this axis in a copy of the file",
+        )
     cells: list[Cell] = []
     seen: dict[str, dict[str, Any]] = {}
     bases: dict[str | None, Base] = {}
@@ -93,6 +99,7 @@ def plan_grid(
         if data_dir is not None:
             settings["task.data_dir"] = data_dir
         settings["output.dir"] = folder
+        settings = {key: value for key, value in settings.items() if key not in given}
         try:
             if base not in bases:
                 bases[base] = read_base(base)
@@ -128,10 +135,18 @@ def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
 
 
 def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
-    """A readable name and a hash of everything that decides the run's result."""
-    content = resolved.config.model_dump(mode="json")
-    for key in NOT_IDENTITY:
-        content.pop(key, None)
+    """A readable name and a hash of everything that decides the run's result.
+
+    Settings at their default are left out, so that a setting that a later version adds does not
+    make other runs of the old ones.
+    """
+    config = resolved.config
+    content = {
+        name: getattr(config, name).model_dump(mode="json", exclude_defaults=True)
+        for name in type(config).model_fields
+        if name not in NOT_IDENTITY
+    }
+    content["method"]["name"] = config.method.name
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]

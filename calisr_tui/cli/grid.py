@@ -1,4 +1,4 @@
-"""Commands for many runs at once: grid plan, run, status, cancel; and report."""
+"""Commands for many runs at once: grid list, plan, run, status, cancel; and report."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GridArgument = Annotated[
     str, typer.Argument(metavar="GRID", help="A grid file, or the name of one that ships.")
 ]
+AnyGrid = Annotated[
+    str, typer.Argument(metavar="GRID", help="A grid's file or name, or a folder of its runs.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one setting of every run."),
@@ -34,6 +37,7 @@ grid_app = typer.Typer(
 
 
 def add_to(app: typer.Typer) -> None:
+    grid_app.command("list", epilog="Example: calisr grid list")(listing)
     grid_app.command("plan", epilog="Example: calisr grid plan paper/table2")(plan)
     grid_app.command("run", epilog="Example: calisr grid run my-grid.toml --jobs 2")(run)
     grid_app.command("status", epilog="Example: calisr grid status small/table2")(status)
@@ -151,11 +155,24 @@ def run(
     return result
 
 
-def status(name: GridArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
+def listing(as_json: Json = False) -> None:
+    """List the grids that ship."""
+    from calisr_engine.grid.spec import grid_names, read_grid
+    from calisr_tui.cli.listings import print_table
+
+    titles = {name: read_grid(name)[0].grid.title for name in grid_names()}
+    if as_json:
+        print_json([{"name": name, "title": title} for name, title in titles.items()])
+        return
+    rows = [[name, title] for name, title in titles.items()]
+    print_table("Grids (calisr grid run NAME)", ["name", "what"], rows)
+
+
+def status(name: AnyGrid, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
     """How many runs are complete, in training, failed, waiting."""
     from calisr_engine.grid.schedule import read_state
 
-    planned = _plan(name, output_dir, None, None)
+    planned = _as_trained(name, output_dir)
     state = read_state(planned)
     counts = state.counts(planned)
     if as_json:
@@ -172,16 +189,16 @@ def status(name: GridArgument, output_dir: OutputDir = Path("runs"), as_json: Js
             print(f"  {summary.state}: {cell.run_id} {steps}{why}")
 
 
-def cancel(name: GridArgument, output_dir: OutputDir = Path("runs")) -> None:
+def cancel(name: AnyGrid, output_dir: OutputDir = Path("runs")) -> None:
     """Ask the runs of a grid to stop and save; `grid run` goes on with them later."""
     from calisr_engine.grid.schedule import cancel as ask
 
-    asked = ask(_plan(name, output_dir, None, None))
+    asked = ask(_as_trained(name, output_dir))
     say(f"asked {asked} runs to stop and save")
 
 
 def report(
-    name: GridArgument,
+    name: AnyGrid,
     output_dir: OutputDir = Path("runs"),
     style: Annotated[
         str, typer.Option("--format", "-f", help="text, markdown, latex, csv or json.")
@@ -198,7 +215,7 @@ def report(
 
     if style not in FORMATS:
         raise ConfigError(f"--format: {style!r} is not one of {', '.join(FORMATS)}")
-    planned = _plan(name, output_dir, None, None)
+    planned = _as_trained(name, output_dir)
     if policy is not None:
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
@@ -210,6 +227,15 @@ def _plan(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | 
     from calisr_engine.grid import plan_grid
 
     return plan_grid(name, output_dir, data_dir, tuple(sets or ()))
+
+
+def _as_trained(name: str, output_dir: Path) -> GridPlan:
+    from calisr_engine.grid.folders import plan_as_trained
+
+    planned = plan_as_trained(name, output_dir)
+    if planned.sets:
+        say(f"as it was trained, with --set {' --set '.join(planned.sets)}")
+    return planned
 
 
 def _failure(run_dir: Path) -> str:

@@ -18,16 +18,19 @@ def add_to(app: typer.Typer) -> None:
     app.command("doctor", epilog="Example: calisr doctor")(doctor)
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout. Names stay whole, and in a pipe no line is broken."""
+    import sys
+
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def presets(
@@ -49,7 +52,7 @@ def presets(
     if as_json:
         print_json([vars(each) if hasattr(each, "__dict__") else each for each in found])
         return
-    _table("Presets (calisr run NAME)", ["name", "what"], [[d.name, d.title] for d in found])
+    print_table("Presets (calisr run NAME)", ["name", "what"], [[d.name, d.title] for d in found])
 
 
 def methods(
@@ -78,14 +81,14 @@ def methods(
             [key, each.title, "no" if each.calibration_refused else "D, S, S3", each.summary]
             for key, each in by_name.items()
         ]
-        _table("Methods", ["name", "title", "calibration", "what it does"], rows)
+        print_table("Methods", ["name", "title", "calibration", "what it does"], rows)
         return
     described = _describe_method(by_name[name])
     print(f"{described['title']} ({name})\n{described['summary']}")
     if described["calibration_refused"]:
         print(f"Not calibrated: {described['calibration_refused']}.")
     rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
-    _table("\nSettings, in [method]", ["key", "default", "what"], rows)
+    print_table("\nSettings, in [method]", ["key", "default", "what"], rows)
 
 
 def _describe_method(settings: Any) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def tasks(as_json: Json = False) -> None:
         return
     table = [["demo", "classification", "matthews, accuracy", "built in, synthetic, offline"]]
     table += [[t.name, t.kind, ", ".join(t.metrics), "GLUE"] for t in found]
-    _table("Tasks", ["name", "kind", "metrics", "source"], table)
+    print_table("Tasks", ["name", "kind", "metrics", "source"], table)
 
 
 def models(as_json: Json = False) -> None:
@@ -126,7 +129,7 @@ def models(as_json: Json = False) -> None:
         print_json([vars(entry) if hasattr(entry, "__dict__") else entry for entry in found])
         return
     rows = [[e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source] for e in found]
-    _table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
+    print_table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
 
 
 def doctor(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:

@@ -284,3 +284,13 @@ def test_the_papers_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert report.entries["MPOP+CaliSr-S", "RTE"].paper == 76.2
     assert all(entry.paper is not None for entry in report.entries.values())
     assert report.missing == 135
+
+
+def test_set_is_above_what_the_file_says(tmp_path: Path) -> None:
+    plan = plan_grid("small/table2", tmp_path, sets=("training.epochs=9",))
+    assert {cell.resolved.config.training.epochs for cell in plan.cells} == {9}
+
+
+def test_set_does_not_touch_an_axis(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="training[.]seed"):
+        plan_grid("small/table2", tmp_path, sets=("training.seed=1",))
