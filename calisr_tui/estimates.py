@@ -1,52 +1,26 @@
 """What a run will train, need and take, from closed formulas: no model is loaded.
 
-Counts are exact for BERT-like encoders of the catalogue; memory and time are estimates.
+Counts are those of `calisr_engine.models.counts`; memory and time are estimates.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from calisr_engine.config.methods import (
-    ChildTuningD,
-    ChildTuningF,
-    Lora,
-    MaskBert,
-    MethodBase,
-    Mpop,
-)
-from calisr_engine.config.schema import COMPONENTS, RunConfig
-from calisr_engine.models.catalog import ModelEntry, find, parameter_total, target_shapes
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.models.catalog import find
+from calisr_engine.models.counts import Counts
+from calisr_engine.models.counts import counts as model_counts
 from calisr_engine.tasks import glue
 
 DEMO_EXAMPLES = 4000
 CPU_FLOPS, GPU_FLOPS = 5e10, 5e13
 """Assumed speeds: a few CPU cores in fp32; a data-centre GPU in bf16, at usual load."""
 
-_MPO_FACTORS = {
-    (768, 768): ((3, 4, 4, 4, 4), (4, 4, 4, 4, 3)),
-    (3072, 768): ((4, 4, 8, 6, 4), (3, 4, 4, 4, 4)),
-    (768, 3072): ((3, 4, 4, 4, 4), (4, 4, 8, 6, 4)),
-    (1024, 1024): ((4, 4, 4, 4, 4), (4, 4, 4, 4, 4)),
-    (4096, 1024): ((4, 4, 8, 8, 4), (4, 4, 4, 4, 4)),
-    (1024, 4096): ((4, 4, 4, 4, 4), (4, 4, 8, 8, 4)),
-}
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Trainable parameters.
-
-    Attributes:
-        total: of the dense model.
-        fft: in the full phase, what the method adds included.
-        lft: once every group is in the light phase; None where no closed formula is known here.
-    """
-
-    total: int
-    fft: int
-    lft: int | None
+LIBRARIES = 0.6e9
+"""Bytes that a process takes beside the model: torch and other libraries (0.5 GB as measured on a
+CPU), tokenizer and data."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +29,8 @@ class Estimate:
 
     Attributes:
         steps: optimizer steps.
-        memory: weights, gradients, AdamW's moments and activations in the full phase.
+        memory: of the model and its training: weights, gradients, the optimizer's moments and
+            activations in fp32, inputs at their longest. Beside `LIBRARIES`.
         cpu_seconds, gpu_seconds: of the full phase all through, inputs at their longest.
     """
 
@@ -65,81 +40,35 @@ class Estimate:
     gpu_seconds: float
 
 
-def labels(config: RunConfig) -> int:
-    """Outputs of the head, as far as the table of tasks knows."""
-    if glue.is_task(config.task.name):
-        return len(glue.find(config.task.name).label_names) or 1
-    return 1 if config.task.kind == "regression" else 2
+def labels(config: RunConfig) -> int | None:
+    """Outputs of the head; None for classes that only the user's own files tell."""
+    task = config.task
+    if task.train_file is not None:
+        return 1 if task.kind == "regression" else None
+    if glue.is_task(task.name):
+        return len(glue.find(task.name).label_names) or 1
+    return 2 if task.name == "demo" else None
 
 
 def counts(config: RunConfig) -> Counts | None:
-    """Trainable parameters of a run; None for models without a catalogue entry."""
-    entry = find(config.model.name)
+    """Trainable parameters of a run, with two labels where their number is not known here.
+
+    `fft` is None where the run has no full phase, `lft` where it never leaves it. None as a whole
+    for models without a catalogue entry and for settings that the method refuses.
+    """
+    entry, switch_at = find(config.model.name), config.schedule.switch_at
+    calibrated = config.calibration.variant != "off"
     if entry is None:
         return None
-    outputs = labels(config)
-    total = parameter_total(entry, outputs)
-    method = config.method
-    chosen = method.components or COMPONENTS
-    shapes = target_shapes(entry)
-    targets = entry.layers * sum(shapes[name][0] * shapes[name][1] for name in chosen)
-    always = always_trained(entry, outputs)
-    if method.embeddings == "train":
-        always += (entry.vocabulary + entry.positions + entry.types) * entry.hidden
-    if method.elsewhere == "fft":
-        others = [name for name in COMPONENTS if name not in chosen]
-        always += entry.layers * sum(shapes[name][0] * shapes[name][1] for name in others)
-    if method.name == "fft":
-        return Counts(total, total, None)
-    core = _core(method, entry, chosen, targets)
-    if isinstance(method, Mpop):
-        central = _mpo(method, entry, chosen)[1] if core is not None else 0
-        fft = total - targets + (core or 0) + central
-    elif isinstance(method, Lora | MaskBert):
-        fft = total + (core or 0)
-    else:
-        fft = total
-    return Counts(total, fft, None if core is None else core + always)
-
-
-def always_trained(entry: ModelEntry, outputs: int) -> int:
-    """Biases, LayerNorms, pooler and head: trained in both phases."""
-    hidden = entry.hidden
-    layer = 5 * hidden + entry.intermediate + 4 * hidden
-    return entry.layers * layer + 2 * hidden + hidden * hidden + hidden + hidden * outputs + outputs
-
-
-def _core(
-    method: MethodBase, entry: ModelEntry, chosen: tuple[str, ...], targets: int
-) -> int | None:
-    shapes = target_shapes(entry)
-    if isinstance(method, Lora):
-        return entry.layers * sum(method.rank * sum(shapes[name]) for name in chosen)
-    if isinstance(method, Mpop):
-        found = _mpo(method, entry, chosen)
-        return found[0] if found[0] else None
-    if isinstance(method, ChildTuningD | ChildTuningF):
-        return round(method.p * targets)
-    if isinstance(method, MaskBert):
-        return targets
-    return 0 if method.title == "BitFit" else None
-
-
-def _mpo(method: Mpop, entry: ModelEntry, chosen: tuple[str, ...]) -> tuple[int, int]:
-    """(auxiliary, central) entries of all targets; (0, 0) for shapes without published factors."""
-    auxiliary = central = 0
-    for name in chosen:
-        factors = _MPO_FACTORS.get(target_shapes(entry)[name])
-        if factors is None:
-            return 0, 0
-        modes = [i * j for i, j in zip(*factors, strict=True)]
-        bonds = [min(math.prod(modes[:k]), math.prod(modes[k:])) for k in range(len(modes) + 1)]
-        if method.bond is not None:
-            bonds = [min(b, method.bond) for b in bonds]
-        sizes = [bonds[k] * mode * bonds[k + 1] for k, mode in enumerate(modes)]
-        auxiliary += entry.layers * (sum(sizes) - sizes[2])
-        central += entry.layers * sizes[2]
-    return auxiliary, central
+    try:
+        found = model_counts(
+            entry, config.method, labels(config) or 2, calibrated or switch_at is not None
+        )
+    except ValueError:
+        return None
+    if not calibrated and not switch_at and found.lft is not None:
+        return replace(found, fft=None)
+    return replace(found, lft=None) if switch_at == 1.0 else found
 
 
 def train_examples(config: RunConfig) -> int | None:
@@ -166,16 +95,20 @@ def estimate(config: RunConfig) -> Estimate | None:
     if training.max_steps is not None:
         steps = min(steps, training.max_steps)
     length = config.task.max_length
-    # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits.
+    # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits. In fp32
+    # twice that, and a fifth more as measured on a CPU (hidden 128 and 384).
     activations = (
-        2.0
+        2.4
         * entry.layers
         * length
         * training.batch_size
         * entry.hidden
         * (34 + 5 * entry.heads * length / entry.hidden)
     )
-    memory = 4.0 * max(counted.total, counted.fft) + 12.0 * counted.fft + activations
+    trained = counted.fft or counted.before_pruning or counted.lft or 0
+    held = max(counted.total, trained, counted.total + counted.core)
+    moments = 2 if training.optimizer == "adamw" else 1
+    memory = 4.0 * (held + (1 + moments) * trained) + activations
     dense = counted.total - entry.vocabulary * entry.hidden
     work = 6.0 * dense * training.batch_size * training.accumulate * length * steps
     return Estimate(steps, memory, work / CPU_FLOPS, work / GPU_FLOPS)

@@ -6,7 +6,7 @@ The names here are what `[method]` of a config file takes; the code of a method 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -50,6 +50,14 @@ class MethodBase(BaseModel):
         "(what stays trainable beside the light part; see `calisr methods`).",
     )
 
+    def default_components(self, calibrated: bool) -> tuple[ComponentName, ...]:
+        """Components that get the light method where the settings name none: all six.
+
+        Args:
+            calibrated: whether the run is calibrated or switches at a fixed moment.
+        """
+        return get_args(ComponentName)
+
 
 class FullFineTuning(MethodBase):
     name: Literal["fft"] = "fft"
@@ -71,6 +79,10 @@ class Lora(MethodBase):
         description="joint: base and factors train together before the switch. shadow: plain FFT "
         "before the switch, measured with a fresh pair stepped once on a copy.",
     )
+
+    def default_components(self, calibrated: bool) -> tuple[ComponentName, ...]:
+        """Query and value for the plain baseline (as published), all six where calibrated."""
+        return super().default_components(calibrated) if calibrated else ("query", "value")
 
 
 class Mpop(MethodBase):
@@ -180,10 +192,15 @@ class Adapter(MethodBase):
     calibration_refused: ClassVar[str] = (
         "adapters change the architecture, so there is no stable rank of the same matrix to compare"
     )
+    places: ClassVar[tuple[ComponentName, ...]] = ("attention_output", "output")
+    """Components whose output gets a bottleneck."""
 
     bottleneck: int = Field(
         64, ge=1, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
     )
+
+    def default_components(self, calibrated: bool) -> tuple[ComponentName, ...]:
+        return self.places
 
 
 class Prefix(MethodBase):
@@ -193,8 +210,13 @@ class Prefix(MethodBase):
     calibration_refused: ClassVar[str] = (
         "prefixes change the architecture, so there is no stable rank of the same matrix to compare"
     )
+    pair: ClassVar[tuple[ComponentName, ...]] = ("key", "value")
+    """Components that a prefix lengthens; they come together."""
 
     length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")
+
+    def default_components(self, calibrated: bool) -> tuple[ComponentName, ...]:
+        return self.pair
 
 
 class DiffPruning(MethodBase):

@@ -309,11 +309,9 @@ class Method(ABC):
         what their own definition says at the start).
         """
 
-    def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
-        """Components that get the light method where the settings name none: all six."""
-        from calisr_engine.config.schema import COMPONENTS
-
-        return COMPONENTS
+    def default_components(self, settings: MethodBase, calibrated: bool) -> tuple[str, ...]:
+        """Components that get the light method where the settings name none."""
+        return settings.default_components(calibrated)
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
         """Module name -> the dense matrix (out, in) it stands for, from a checkpoint's weights.

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.models.counts import Counts
 from calisr_tui import estimates
 from calisr_tui.words import size
 
@@ -25,21 +26,19 @@ def summary(resolved: ResolvedConfig, detached: bool, compact: bool) -> Text:
 
 def _figures(config: RunConfig, detached: bool) -> Text:
     counted, estimate = estimates.counts(config), estimates.estimate(config)
-    lines = []
-    if counted is not None:
+    lines = [] if counted is None else trained(counted)
+    if counted is not None and counted.fft is not None and counted.fft > counted.total:
         more = counted.fft - counted.total
-        note = f" (the model and {more:,} of the method's own)" if more > 0 else ""
-        lines.append(("trainable in FFT", f"{counted.fft:,}{note}"))
-        if counted.lft is not None:
-            lines.append(
-                ("trainable in LFT", f"{counted.lft:,} ({counted.lft / counted.total:.2%})")
-            )
+        lines[0] = (lines[0][0], f"{lines[0][1]} (the model and {more:,} of the method's own)")
+    if counted is not None and estimates.labels(config) is None:
+        lines.append(("labels", "2 assumed; your file tells"))
     if estimate is not None:
         lines.append(("steps", f"{estimate.steps:,}"))
-        lines.append(("memory, estimated", size(int(estimate.memory))))
+        whole, libraries = size(estimate.memory + estimates.LIBRARIES), size(estimates.LIBRARIES)
+        lines.append(("memory, estimated", f"{whole}, {libraries} of it libraries"))
         lines.append(("time, at most", _times(estimate)))
     lines.append(("trains", "detached, outlives this app" if detached else "in this app (F7)"))
-    pieces = [Text.assemble((f"{name:<18}", "dim"), value) for name, value in lines]
+    pieces = [Text.assemble((f"{name:<19}", "dim"), value) for name, value in lines]
     return Text("\n").join(pieces)
 
 
@@ -47,15 +46,31 @@ def _figures_in_short(config: RunConfig, detached: bool) -> Text:
     counted, estimate = estimates.counts(config), estimates.estimate(config)
     trains, costs = [], []
     if counted is not None:
-        trains.append(f"trains {counted.fft:,} in FFT")
-        if counted.lft is not None:
-            trains.append(f"{counted.lft:,} ({counted.lft / counted.total:.2%}) in LFT")
+        short = [(name.removeprefix("trainable "), value) for name, value in trained(counted)]
+        trains = [f"{value} {name}" for name, value in short]
+        trains[0] = f"trains {trains[0]}"
     if estimate is not None:
         costs.append(f"{estimate.steps:,} steps")
-        costs.append(size(int(estimate.memory)))
+        costs.append(size(estimate.memory + estimates.LIBRARIES))
         costs.append(f"at most {_times(estimate)}")
     costs.append("detached (F7)" if detached else "in this app (F7)")
     return Text("\n".join(filter(None, (", ".join(trains), " · ".join(costs)))))
+
+
+def trained(counted: Counts) -> list[tuple[str, str]]:
+    """Name and value of each count that the run comes to."""
+    lines = []
+    if counted.fft is not None:
+        lines.append(("trainable in FFT", f"{counted.fft:,}"))
+    if counted.before_pruning is not None:
+        share = counted.before_pruning / counted.total
+        lines.append(("trainable unpruned", f"{counted.before_pruning:,} ({share:.2%})"))
+    if counted.lft is not None:
+        name = "in LFT" if counted.before_pruning is None else "pruned"
+        nearly = {"exact": "", "ties": "about ", "ceiling": "at most "}[counted.certainty]
+        share = counted.lft / counted.total
+        lines.append((f"trainable {name}", f"{nearly}{counted.lft:,} ({share:.2%})"))
+    return lines
 
 
 def _times(estimate: estimates.Estimate) -> str:

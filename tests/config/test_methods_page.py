@@ -10,13 +10,10 @@ import pytest
 from calisr_engine import presets
 from calisr_engine.calibration.score import needed_hits
 from calisr_engine.config.describe import METHODS
-from calisr_engine.config.load import load
-from calisr_engine.config.methods import MethodBase
+from calisr_engine.config.methods import DiffPruning, Lora, MethodBase
 from calisr_engine.config.schema import CalibrationSettings
-from calisr_engine.methods.adapter import bottleneck_count
-from calisr_engine.methods.prefix import prefix_count
-from calisr_engine.models.catalog import find, target_shapes
-from calisr_tui.estimates import always_trained, counts
+from calisr_engine.models.catalog import find
+from calisr_engine.models.counts import counts, parts
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
@@ -66,40 +63,25 @@ def test_what_can_be_calibrated() -> None:
 
 
 def test_the_counts_are_those_of_bert_base() -> None:
-    entry = find("bert-base-uncased")
+    entry, seen = find("bert-base-uncased"), set()
     assert entry is not None
-    always = always_trained(entry, 2)
-    matrices = entry.layers * sum(a * b for a, b in target_shapes(entry).values())
-    masked_biases = entry.layers * sum(a for a, _ in target_shapes(entry).values())
-    shapes = target_shapes(entry).values()
-    random = entry.layers * sum(round(0.3 * a * b) for a, b in shapes)
-    lft = {
-        "child_tuning_f": random + always,
-        "mask_bert": matrices + always - masked_biases,
-        "bitfit": 104_450,  # counted on the model in the methods' own tests
-        "adapter": always + 2 * entry.layers * bottleneck_count(entry.hidden, 64),
-        "prefix": always + prefix_count(entry.layers, 20, entry.hidden),
-        "diff_pruning": always + round(0.005 * matrices),
-    }
     for line in SECTIONS["At a glance"].splitlines():
         row = re.match(r"\| `(\w+)` \| \w* ?\| ([\d,]*) ?\| ([\d.]*)[ %]*\| ([\d,]*) ?\|", line)
         if row is None:
             continue
-        method = row[1]
-        sets = ["model.name=bert-base-uncased", "task.name=MRPC", f"method.name={method}"]
-        sets += ["calibration.variant=off"]
-        sets += ["method.components=query,value"] if method == "lora" else []
-        counted = counts(load(None, sets).config)
-        assert counted is not None
-        expected = lft.get(method, counted.lft)
-        assert row[2] == ("" if expected is None else f"{expected:,}"), method
-        assert row[3] == ("" if expected is None else f"{100 * expected / counted.total:.2f}")
-        assert row[4] in ("", f"{counted.fft:,}"), method
-        lft.pop(method, None)
-    assert not lft
-    gated = 2 * matrices + always + 6 * entry.layers  # a difference and a gate each
+        counted = counts(entry, METHODS[row[1]](), 2, False)
+        assert row[2] == ("" if counted.lft is None else f"{counted.lft:,}"), row[1]
+        assert row[3] == ("" if counted.lft is None else f"{100 * counted.lft / counted.total:.2f}")
+        assert row[4] == ("" if counted.fft is None else f"{counted.fft:,}"), row[1]
+        seen.add(row[1])
+    assert seen == set(METHODS)
+    gated = counts(entry, DiffPruning(), 2, False).before_pruning
+    assert gated is not None
     assert f"{gated:,} ({100 * gated / counted.total:.2f} %)" in SECTIONS["At a glance"]
-    assert f"{always:,}" in SECTIONS["At a glance"]
+    assert f"{parts(entry).always:,}" in SECTIONS["At a glance"]
+    calibrated = counts(entry, Lora(), 2, True).lft
+    assert calibrated is not None
+    assert f"{calibrated:,}, {100 * calibrated / counted.total:.2f} %" in SECTIONS["At a glance"]
 
 
 def test_what_is_said_of_delta_is_so() -> None:

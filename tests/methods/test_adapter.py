@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.adapter import CHILD, Bottleneck, bottleneck_count
+from calisr_engine.methods.adapter import CHILD, Bottleneck
+from calisr_engine.models.counts import bottleneck_count
 from tests.methods.tiny import ARCHITECTURES, Run, make_batch, make_model
 
 

@@ -12,13 +12,12 @@ import transformers
 from torch import nn
 
 from calisr_engine.methods import registry
-from calisr_engine.methods.adapter import bottleneck_count
 from calisr_engine.methods.child_tuning.data_driven import ChildForm
 from calisr_engine.methods.diff_pruning.form import DiffForm
-from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
-from calisr_engine.methods.prefix import prefix_count
 from calisr_engine.models.catalog import CATALOG
 from calisr_engine.models.components import find_targets, groups
+from calisr_engine.models.counts import bottleneck_count, prefix_count
+from calisr_engine.models.mpo_shapes import factorise_matrix, parameter_counts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import ARCHITECTURES, Run, context, make_model
 

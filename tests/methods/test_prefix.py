@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.prefix import prefix_count
 from calisr_engine.methods.prefix.attention import KEY, VALUE, prefix_attention, widen_mask
 from calisr_engine.models.components import ARCHITECTURES as KNOWN
+from calisr_engine.models.counts import prefix_count
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
 
 SUPPORTED = [name for name in ARCHITECTURES if name != "DebertaV2"]

@@ -27,9 +27,6 @@ from calisr_engine.models.components import Target, head_parameters
 CHILD = "calisr_adapter"
 """Name of the bottleneck below the linear layer whose output it changes."""
 
-PLACES = ("attention_output", "output")
-"""Components whose output gets a bottleneck."""
-
 INIT_STD = 1e-3
 """Standard deviation of the starting weights, truncated at two of them (section 3.6)."""
 
@@ -52,11 +49,6 @@ class Bottleneck(nn.Module):
         return hidden + self.up(functional.gelu(self.down(hidden)))
 
 
-def bottleneck_count(width: int, bottleneck: int) -> int:
-    """Parameters of one bottleneck: two matrices and two biases (99,136 for 768 and 64)."""
-    return 2 * width * bottleneck + width + bottleneck
-
-
 def apply_bottleneck(module: nn.Module, args: Any, output: Tensor) -> Tensor:
     """Forward hook; a plain function of the module, so that copies of a model use their own."""
     return module.get_submodule(CHILD)(output)
@@ -73,18 +65,15 @@ class AdapterMethod(Method):
     name = "adapter"
     settings_type = Adapter
 
-    def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
-        return PLACES
-
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Adapter, context: AttachContext
     ) -> Attachment:
-        """Add a bottleneck behind each target of the kinds in PLACES; others are left alone.
+        """Add a bottleneck behind each target of `settings.places`; others are left alone.
 
         Raises:
             ConfigError: no target is of these kinds.
         """
-        places = [target for target in targets if target.component in PLACES]
+        places = [target for target in targets if target.component in settings.places]
         if not places:
             raise ConfigError(
                 "method.components: adapters go behind attention_output and output only",

@@ -9,6 +9,7 @@ backward pass is that of full fine-tuning.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from calisr_engine.methods.base import (
 from calisr_engine.methods.child_tuning.fisher import fisher_threshold
 from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target
+from calisr_engine.models.counts import fisher_kept
 
 
 class ChildForm(TargetForm):
@@ -41,7 +43,7 @@ class ChildForm(TargetForm):
         self,
         target: Target,
         mask: Tensor | None,
-        share: float,
+        expected: int,
         reference: bool,
         rules: dict[nn.Parameter, ParameterRule],
         lft_learning_rate: float | None,
@@ -49,7 +51,7 @@ class ChildForm(TargetForm):
         super().__init__(target)
         self._known = mask is not None
         self.mask = torch.zeros_like(target.weight, dtype=torch.bool) if mask is None else mask
-        self._share = share
+        self._expected = expected
         self._reference = reference
         self._rules = rules
         self._lft_learning_rate = lft_learning_rate
@@ -67,7 +69,7 @@ class ChildForm(TargetForm):
         if phase == "fft":
             return self.weight.numel()
         if not self._known:
-            return round(self._share * self.mask.numel())
+            return self._expected
         return int(self.mask.sum())
 
     def pull(self) -> None:
@@ -151,6 +153,16 @@ def fisher_information(
     }
 
 
+def expected_kept(targets: list[Target], p: float) -> list[int]:
+    """Entries that each matrix keeps if the mask is spread evenly; their sum is that of the mask.
+
+    For counts before the Fisher pass: how many a matrix really keeps depends on the data.
+    """
+    ends = [0, *accumulate(target.weight.numel() for target in targets)]
+    kept = fisher_kept(p, ends[-1])
+    return [kept * end // ends[-1] - kept * start // ends[-1] for start, end in pairwise(ends)]
+
+
 class ChildTuningDMethod(Method):
     name = "child_tuning_d"
     settings_type = ChildTuningD
@@ -177,11 +189,11 @@ class ChildTuningDMethod(Method):
                     f"many weights have no gradient at all on this task, so {kept:.2%} are kept "
                     f"instead of method.p = {settings.p:.2%}"
                 )
-        for target in targets:
+        for target, expected in zip(targets, expected_kept(targets, settings.p), strict=True):
             attachment.forms[target.name] = ChildForm(
                 target,
                 masks.get(target.name),
-                settings.p,
+                expected,
                 settings.reference,
                 attachment.rules,
                 context.lft_learning_rate,

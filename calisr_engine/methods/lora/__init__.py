@@ -139,12 +139,6 @@ class LoraMethod(Method):
     name = "lora"
     settings_type = Lora
 
-    def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
-        """Query and value for the plain baseline (as published), all six where calibrated."""
-        return (
-            super().default_components(settings, calibrated) if calibrated else ("query", "value")
-        )
-
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Lora, context: AttachContext
     ) -> Attachment:

@@ -1,12 +1,5 @@
 """MPOP: a weight matrix as a chain of small tensors (a matrix product operator)."""
 
-from calisr_engine.methods.mpop.shapes import (
-    bond_dimensions,
-    central_index,
-    factorise,
-    factorise_matrix,
-    parameter_counts,
-)
 from calisr_engine.methods.mpop.tensors import (
     bond_spectra,
     contract,
@@ -15,13 +8,8 @@ from calisr_engine.methods.mpop.tensors import (
 )
 
 __all__ = [
-    "bond_dimensions",
     "bond_spectra",
-    "central_index",
     "contract",
     "decompose",
-    "factorise",
-    "factorise_matrix",
-    "parameter_counts",
     "truncation_error",
 ]

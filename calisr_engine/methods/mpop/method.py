@@ -26,11 +26,11 @@ from calisr_engine.methods.base import (
     TargetForm,
     shadow_step,
 )
-from calisr_engine.methods.mpop.shapes import central_index, factorise_matrix, parameter_counts
 from calisr_engine.methods.mpop.squeeze import Squeezer
 from calisr_engine.methods.mpop.tensors import bond_spectra, contract, decompose
 from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target, word_embeddings
+from calisr_engine.models.mpo_shapes import central_index, factorise_matrix, parameter_counts
 
 DEFAULT_LR_RATIO = 0.14
 """2.8e-6 beside 2e-5, the learning rates of the reference runs."""

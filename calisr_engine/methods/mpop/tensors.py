@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from calisr_engine.methods.mpop.shapes import (
+from calisr_engine.models.mpo_shapes import (
     Cap,
     bond_dimensions,
     central_index,

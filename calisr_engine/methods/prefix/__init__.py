@@ -14,8 +14,6 @@ position numbers: peft's start at `length`, ours where the model's own start.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -30,21 +28,10 @@ from calisr_engine.models.components import Target, head_parameters
 SUPPORTED = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
 """transformers' `model_type` of the architectures whose attention can be lengthened."""
 
-PAIR = ("key", "value")
-"""Components that a prefix lengthens; they come together."""
-
-
-def prefix_count(layers: int, length: int, width: int) -> int:
-    """Parameters of all prefixes: a key and a value for each position of each layer."""
-    return 2 * layers * length * width
-
 
 class PrefixMethod(Method):
     name = "prefix"
     settings_type = Prefix
-
-    def default_components(self, settings: Any, calibrated: bool) -> tuple[str, ...]:
-        return PAIR
 
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Prefix, context: AttachContext
@@ -62,7 +49,7 @@ class PrefixMethod(Method):
                 "attention takes no further keys and values",
                 f"architectures it works with: {', '.join(SUPPORTED)}; or choose another method",
             )
-        if settings.components is not None and not set(PAIR) <= set(settings.components):
+        if settings.components is not None and not set(settings.pair) <= set(settings.components):
             raise ConfigError(
                 "method.components: a prefix is a key and a value, so it needs both components",
                 "leave components out for prefix-tuning",
@@ -70,7 +57,7 @@ class PrefixMethod(Method):
         rules: dict[nn.Parameter, ParameterRule] = {}
         added: set[nn.Parameter] = set()
         for target in targets:
-            if target.component not in PAIR:
+            if target.component not in settings.pair:
                 continue
             attention = model.get_submodule(target.name.rpartition(".")[0])
             drawn = torch.randn(

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from calisr_engine.methods.mpop import (
+from calisr_engine.methods.mpop import decompose
+from calisr_engine.models.mpo_shapes import (
     bond_dimensions,
-    decompose,
     factorise,
     factorise_matrix,
     parameter_counts,

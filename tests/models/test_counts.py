@@ -1,0 +1,222 @@
+"""The closed formulas against the attached model: full-size encoders of shapes without numbers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+import transformers
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from calisr_engine.config.methods import (
+    ALL_SETTINGS,
+    ChildTuningD,
+    ComponentName,
+    FullFineTuning,
+    MethodBase,
+)
+from calisr_engine.methods import registry
+from calisr_engine.methods.child_tuning import fisher_threshold
+from calisr_engine.methods.mpop.method import MpoForm
+from calisr_engine.models.catalog import CATALOG, ModelEntry, find, parameter_total
+from calisr_engine.models.components import find_targets, groups
+from calisr_engine.models.counts import counts, fisher_kept, parts
+from calisr_engine.training.switch import Phases
+from tests.methods.tiny import Run, context
+
+ALL = get_args(ComponentName)
+MODELS = ("demo-bert", "bert-base-uncased", "roberta-base")
+
+TABLE_4 = {"components": ("query", "output"), "elsewhere": "fft"}
+EVERY_METHOD: list[dict[str, Any]] = [
+    {},
+    {"reference": True},
+    {"components": ("intermediate", "query", "query")},
+    TABLE_4,
+    {"elsewhere": "fft"},
+    {"embeddings": "train"},
+    TABLE_4 | {"reference": True, "embeddings": "train"},
+]
+OWN: dict[str, list[dict[str, Any]]] = {
+    "lora": [{"rank": 3}, {"parametrisation": "shadow"}, {"parametrisation": "shadow"} | TABLE_4],
+    "mpop": [
+        {"bond": 7},
+        {"parametrisation": "at_switch"},
+        {"parametrisation": "at_switch", "bond": 100, "embeddings": "mpo"},
+        {"embeddings": "mpo"},
+        {"embeddings": "mpo", "bond": 20} | TABLE_4,
+        {"squeeze_gap": 0.1},
+    ],
+    "child_tuning_d": [{"p": 0.123}, {"refresh_at_switch": True}],
+    "child_tuning_f": [{"p": 0.123}],
+    "adapter": [{"bottleneck": 7}, {"components": ("output", "query")}],
+    "prefix": [{"length": 3}, {"components": ("key", "value", "query"), "elsewhere": "fft"}],
+    "diff_pruning": [
+        {"structured": False},
+        {"structured": False} | TABLE_4,
+        {"target_share": 1e-9},
+    ],
+}
+"""Settings that change counts."""
+
+
+class Shapes(FakeTensorMode):
+    """Tensors have shapes and no numbers; what code asks for as a number is 0."""
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 0
+        return super().dispatch(func, types, args, kwargs)
+
+
+def full_size(entry: ModelEntry, labels: int) -> nn.Module:
+    config = transformers.CONFIG_MAPPING[entry.model_type](
+        hidden_size=entry.hidden,
+        num_hidden_layers=entry.layers,
+        num_attention_heads=entry.heads,
+        intermediate_size=entry.intermediate,
+        vocab_size=entry.vocabulary,
+        max_position_embeddings=entry.positions,
+        type_vocab_size=entry.types,
+        num_labels=labels,
+    )
+    return transformers.AutoModelForSequenceClassification.from_config(config)
+
+
+def attached(
+    model: nn.Module, name: str, settings: MethodBase, calibrated: bool
+) -> tuple[int, int]:
+    """What trains before and after all switches of `model`, attached to as a run would."""
+    method, targets = registry.get(name), find_targets(model)
+    names = settings.components or method.default_components(settings, calibrated)
+    covered = [target for target in targets if target.component in names]
+    attachment = method.attach(
+        model, covered, settings, replace(context(resuming=True), calibrated=calibrated)
+    )
+    with_form = [target for target in covered if target.name in attachment.forms]
+    forms = {
+        group: [attachment.forms[t.name] for t in members]
+        for group, members in groups(with_form, "S" if calibrated else "D").items()
+    }
+    phases = Phases(model, attachment, targets, forms, settings)
+    return phases.trainable(), phases.trainable_when_complete()
+
+
+def is_refused(name: str, settings: dict[str, Any]) -> bool:
+    """Adapters and prefixes go with some components only."""
+    chosen = set(settings.get("components", ALL))
+    return (name == "adapter" and not chosen & {"attention_output", "output"}) or (
+        name == "prefix" and not chosen >= {"key", "value"}
+    )
+
+
+CASES = [
+    (model, name, settings, calibrated)
+    for model in MODELS
+    for settings_type in ALL_SETTINGS
+    if (name := settings_type.model_fields["name"].default) != "fft"
+    for settings in [*EVERY_METHOD, *OWN.get(name, [])]
+    for calibrated in (False, True)
+    if not (calibrated and settings_type.calibration_refused)
+    if not is_refused(name, settings)
+    # Plain and calibrated differ in the default components only: all pairs for the smallest.
+    if calibrated or settings_type.calibration_refused or not settings or model == "demo-bert"
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "settings", "calibrated"),
+    CASES,
+    ids=lambda value: str(value).replace("'", ""),
+)
+def test_the_formula_counts_what_the_attached_model_trains(
+    model: str, name: str, settings: dict[str, Any], calibrated: bool
+) -> None:
+    entry, own = find(model), registry.get(name).settings_type(**settings)
+    assert entry is not None
+    found = counts(entry, own, 3, calibrated)
+    # The meta device has no numbers to decompose or to compare with a threshold, Shapes pretends.
+    with Shapes() if name in ("mpop", "mask_bert") else nullcontext():
+        with torch.device("cpu" if name in ("mpop", "mask_bert") else "meta"):
+            built = full_size(entry, 3)
+        assert found.total == sum(p.numel() for p in built.parameters())
+        before, after = attached(built, name, own, calibrated)
+    if name == "diff_pruning":
+        assert (found.fft, found.before_pruning) == (None, after)
+        return
+    assert (found.lft, found.before_pruning) == (after, None)
+    assert found.fft == (None if own.calibration_refused else before)
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_full_fine_tuning_trains_the_sum_of_the_parts(entry: ModelEntry, labels: int) -> None:
+    found = counts(entry, FullFineTuning(), labels, False)
+    total = parameter_total(entry, labels)
+    assert (found.total, found.fft, found.lft) == (total, total, None)
+    assert parts(entry, labels).total == total
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("adapter", {"components": ("query",)}), ("prefix", {"components": ("key", "query")})],
+)
+def test_what_the_method_refuses_is_not_counted(name: str, settings: dict[str, Any]) -> None:
+    assert is_refused(name, settings)
+    with pytest.raises(ValueError, match=r"output|value"):
+        counts(CATALOG[0], registry.get(name).settings_type(**settings), 2, False)
+
+
+def test_other_architectures_are_not_counted() -> None:
+    with pytest.raises(ValueError, match="distilbert"):
+        counts(replace(CATALOG[0], model_type="distilbert"), FullFineTuning(), 2, False)
+
+
+# What only a real pass over data tells ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.3, 0.123, 0.5, 0.999])
+def test_fisher_kept_is_what_the_threshold_keeps(p: float) -> None:
+    for size in (2, 10, 1001, 4096):
+        values = torch.randperm(size).float()
+        assert int((values >= fisher_threshold(values, p)).sum()) == fisher_kept(p, size)
+
+
+TINY = replace(
+    CATALOG[0], layers=2, hidden=32, intermediate=48, heads=4, vocabulary=99, positions=40
+)
+"""The sizes of `tests.methods.tiny`."""
+
+
+def test_child_tuning_d_keeps_what_is_said_beforehand() -> None:
+    found = counts(TINY, ChildTuningD(), 2, True)
+    assert found.certainty == "ties"
+    assert Run("child_tuning_d").phases.trainable_when_complete() == found.lft
+    assert Run("child_tuning_d", resuming=True).phases.trainable_when_complete() == found.lft
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_diff_pruning_ends_at_the_formula(reference: bool) -> None:
+    run = Run("diff_pruning", variant="D", target_share=0.01, reference=reference)
+    found = counts(TINY, run.settings, 2, False)
+    run.switch_all()
+    assert run.phases.trainable() == found.before_pruning
+    for seed in range(14):  # of 20 steps, 0.3 are left to the pruned mask
+        run.step(seed)
+    assert run.phases.trainable() == found.lft
+
+
+def test_a_squeezed_count_is_a_ceiling() -> None:
+    run = Run("mpop", squeeze_gap=0.5)
+    found = counts(TINY, run.settings, 2, True)
+    run.switch_all()
+    assert (found.certainty, run.phases.trainable()) == ("ceiling", found.lft)
+    for form in run.attachment.forms.values():
+        assert isinstance(form, MpoForm)
+        form.squeeze([1, 1, 1, 1])
+    assert found.lft is not None
+    assert run.phases.trainable() < found.lft

@@ -1,0 +1,91 @@
+"""What the setup screen says beforehand of parameters and memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from calisr_engine.config.load import load
+from calisr_tui.estimates import counts, estimate
+from calisr_tui.widgets.summary import summary
+
+OWN_FILE = [
+    "task.name=mine",
+    "task.train_file=a.csv",
+    "task.validation_file=b.csv",
+    "task.text_column=text",
+    "task.label_column=label",
+]
+
+
+def said(*sets: str, compact: bool = False) -> str:
+    return summary(load("demo", sets), False, compact).plain
+
+
+@pytest.mark.parametrize(
+    ("sets", "lines"),
+    [
+        (["method.name=fft", "calibration.variant=off"], ["trainable in FFT   4,386,178"]),
+        (
+            ["method.name=mpop", "calibration.variant=S"],
+            [
+                "trainable in FFT   4,435,906 (the model and 49,728 of the method's own)",
+                "trainable in LFT   70,082 (1.60%)",
+            ],
+        ),
+        (
+            ["method.name=lora", "calibration.variant=off"],
+            ["trainable in LFT   28,546 (0.65%)"],
+        ),
+        (
+            ["method.name=bitfit", "calibration.variant=off", "schedule.switch_at=1"],
+            ["trainable in FFT   4,386,178"],
+        ),
+        (
+            ["method.name=child_tuning_d", "calibration.variant=off", "schedule.switch_at=0.5"],
+            ["trainable in FFT   4,386,178", "trainable in LFT   about 138,319 (3.15%)"],
+        ),
+        (
+            ["method.name=mpop", "calibration.variant=off", "method.squeeze_gap=0.1"],
+            ["trainable in LFT   at most 70,082 (1.60%)"],
+        ),
+        (
+            ["method.name=diff_pruning", "calibration.variant=off"],
+            ["trainable unpruned 806,798 (18.39%)", "trainable pruned   22,320 (0.51%)"],
+        ),
+        (
+            ["method.name=adapter", "calibration.variant=off", "method.components=query"],
+            [],
+        ),
+    ],
+)
+def test_only_the_phases_that_the_run_comes_to_are_counted(
+    sets: list[str], lines: list[str]
+) -> None:
+    assert [line for line in said(*sets).splitlines() if line.startswith("trainable")] == lines
+
+
+def test_the_compact_form_says_the_same() -> None:
+    plain = said("method.name=diff_pruning", "calibration.variant=off", compact=True)
+    assert plain.startswith("trains 806,798 (18.39%) unpruned, 22,320 (0.51%) pruned\n")
+
+
+def test_labels_that_only_a_file_knows_are_said_to_be_assumed() -> None:
+    classes = [*OWN_FILE, "task.kind=classification"]
+    assert "labels             2 assumed; your file tells" in said(*classes)
+    regression = [*OWN_FILE, "task.kind=regression"]
+    assert "assumed" not in said(*regression)
+    two, one = (counts(load("demo", sets).config) for sets in (classes, regression))
+    assert two is not None
+    assert one is not None
+    assert two.total - one.total == 128 + 1
+
+
+def test_memory_counts_what_trains_and_the_libraries() -> None:
+    assert "memory, estimated  781 MB, 600 MB of it libraries" in said()
+    light, full = (
+        estimate(load("demo", [f"method.name={name}", "calibration.variant=off"]).config)
+        for name in ("bitfit", "fft")
+    )
+    assert light is not None
+    assert full is not None
+    assert full.memory - light.memory == 12 * (4_386_178 - 3_330)
