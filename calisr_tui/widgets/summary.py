@@ -53,7 +53,7 @@ def _figures_in_short(config: RunConfig, detached: bool) -> Text:
         costs.append(f"{estimate.steps:,} steps")
         costs.append(size(estimate.memory + estimates.LIBRARIES))
         costs.append(f"at most {_times(estimate)}")
-    costs.append("detached (F7)" if detached else "in this app (F7)")
+    costs.append("detached" if detached else "in this app")
     return Text("\n".join(filter(None, (", ".join(trains), " · ".join(costs)))))
 
 
