@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.errors import NotFoundError
+from calisr_engine.grid.labels import METHODS, MODELS
 from calisr_engine.models import catalog
+from calisr_engine.tasks import glue
 
 AVERAGE = "Avg"
 """Name of the column that holds the mean over a table's other columns."""
@@ -51,6 +54,41 @@ def paper_figure(table: str, model: str, row: str, column: str) -> float | None:
     if row not in found["rows"] or column not in found["columns"]:
         return None
     return float(found["rows"][row][found["columns"].index(column)])
+
+
+def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
+    """The paper's development figure for a run's settings, in percent, and the model it is of.
+
+    Tables 1 to 3 are searched for the run's own model, then Table 3 for one of its architecture.
+    None for methods and tasks that they do not have, and for runs that switch on a schedule or
+    have the light method on chosen components.
+
+    Args:
+        config: the run's settings as nested tables.
+    """
+    method, model = config["method"], config["model"]["name"]
+    if config["schedule"].get("switch_at") is not None or method.get("components"):
+        return None
+    variant = config["calibration"]["variant"]
+    row = METHODS.get(method["name"], "") + ("" if variant == "off" else f"+CaliSr-{variant}")
+    try:
+        column = glue.find(config["task"]["name"]).title
+    except NotFoundError:
+        return None
+    places = [(table, model) for table in ("table1", "table2", "table3")]
+    places = [(table, each) for table, each in places if each in paper_table(table)]
+    kin = model_beside("table3", model)
+    for table, each in [*places, *([("table3", kin)] if kin else [])]:
+        figure = paper_figure(table, each, row, column)
+        if figure is not None:
+            return figure, MODELS.get(each, each)
+    return None
+
+
+def beside(config: Mapping[str, Any]) -> str:
+    """`figure_beside_run` in words, as a fraction ("0.924 BERT-base"); "" for none."""
+    found = figure_beside_run(config)
+    return "" if found is None else f"{found[0] / 100:.3f} {found[1]}"
 
 
 def _architecture(model: str) -> str:

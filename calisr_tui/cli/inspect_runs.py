@@ -72,6 +72,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs: results, differing settings, mean and spread over seeds."""
+    from calisr_engine.grid.paper import figure_beside_run
     from calisr_engine.runs import load_view
     from calisr_engine.runs.compare import differences, over_seeds
 
@@ -83,7 +84,10 @@ def compare(
     if as_json:
         print_json(
             {
-                "runs": {name: {"best": v.best, "last": v.last} for name, v in views.items()},
+                "runs": {
+                    name: {"best": v.best, "last": v.last, "paper": figure_beside_run(v.config)}
+                    for name, v in views.items()
+                },
                 "differences": differing,
                 "over_seeds": [asdict(each) for each in seeds],
             }

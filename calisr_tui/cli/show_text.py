@@ -114,9 +114,13 @@ def comparison(
     from rich.console import Console
     from rich.table import Table
 
+    from calisr_engine.grid.paper import beside
+
     console = Console()
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "state", "metric", "best", "last", "trainable"):
+    printed = {name: beside(view.config) for name, view in views.items()}
+    columns = ["run", "state", "metric", "best", "last", "trainable"]
+    for column in columns + ["paper"] * any(printed.values()):
         table.add_column(column, overflow="fold")
     for name, view in views.items():
         table.add_row(
@@ -126,6 +130,7 @@ def comparison(
             "" if view.best is None else f"{view.best:.4f}",
             "" if view.last is None else f"{view.last:.4f}",
             "" if view.share is None else f"{view.share:.2%}",
+            *([printed[name]] if any(printed.values()) else []),
         )
     console.print(table)
     if differing:

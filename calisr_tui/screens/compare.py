@@ -163,6 +163,7 @@ class CompareScreen(Screen[None]):
         tables.update(self._tables(colours(self.app.theme)))
 
     def _tables(self, styles: dict[str, str]) -> Group:
+        from calisr_engine.grid.paper import beside
         from calisr_engine.runs.compare import differences, over_seeds
 
         signs = {
@@ -199,9 +200,12 @@ class CompareScreen(Screen[None]):
             parts.append(Text("none", styles["dim"]))
         parts.append(Text("\nMean and spread over seeds", "bold"))
         seeds = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in ("settings", "metric", "mean", "± sd", "seeds"):
+        groups = over_seeds(self.views)
+        printed = [beside(self.views[each.runs[0]].config) for each in groups]
+        columns = ("settings", "metric", "mean", "± sd", "seeds")
+        for column in (*columns, *(["paper"] if any(printed) else [])):
             seeds.add_column(column, header_style=styles["dim"])
-        for each in over_seeds(self.views):
+        for each, paper in zip(groups, printed, strict=True):
             marks = Text()
             for name in each.runs:
                 marks.append(*signs[name])
@@ -212,6 +216,7 @@ class CompareScreen(Screen[None]):
                 f"{each.mean:.4f}",
                 "one seed" if single else f"{each.deviation:.4f}",
                 ", ".join(map(str, each.seeds)),
+                *([paper or "–"] if any(printed) else []),
             )
         parts.append(seeds)
         return Group(*parts)

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from calisr_engine.config.load import load
 from calisr_engine.grid import paper, plan_grid, report
+from calisr_engine.grid.paper import figure_beside_run
 from calisr_engine.grid.plan import Cell, GridPlan
 from calisr_engine.grid.report import Report, make_report
 from calisr_engine.grid.schedule import GridState
@@ -155,3 +157,23 @@ def test_a_model_of_ones_own_stands_beside_its_kin(tmp_path: Path) -> None:
     assert paper.model_beside("table3", "no/such-model") is None
     assert paper.model_beside("table1", "no/such-model") == "bert-large-uncased"
     assert paper.model_beside("table9", "demo-bert") is None
+
+
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        (["model.name=bert-large-uncased", "task.name=RTE"], (71.1, "BERT-large")),
+        (["model.name=roberta-base", "calibration.variant=off"], (94.2, "RoBERTa-base")),
+        (["method.name=mpop", "calibration.variant=S"], (92.4, "BERT-base")),
+        (["schedule.switch_at=0.4", "calibration.variant=off"], None),
+        (["method.name=mask_bert"], None),
+        (["task.name=demo"], None),
+    ],
+)
+def test_the_figure_beside_a_single_run(
+    sets: list[str], expected: tuple[float, str] | None
+) -> None:
+    usual = ["task.name=SST-2", "method.name=lora", "calibration.variant=D"]
+    kept = [each for each in usual if each.split("=")[0] not in {s.split("=")[0] for s in sets}]
+    config = load(None, [*kept, *sets]).config
+    assert figure_beside_run(config.model_dump(mode="json")) == expected
