@@ -1,4 +1,4 @@
-"""Dimension squeezing: bonds shrink during the light phase (Liu et al., 2021, section 4.2).
+"""Dimension squeezing: bonds shrink during the light phase (Liu et al., 2021).
 
     at each evaluation in the light phase, until the metric has fallen by more than `squeeze_gap`:
         of all bonds of all matrices, shrink the one whose truncation costs least
