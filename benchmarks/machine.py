@@ -37,8 +37,8 @@ def _processor() -> str:
 def heading(title: str, facts: dict[str, Any]) -> str:
     """Markdown heading of a result file."""
     versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
-    seeds = ", ".join(map(str, facts["seeds"]))
+    seeds = "; seeds " + ", ".join(map(str, facts["seeds"])) if facts["seeds"] else ""
     return (
         f"# {title}\n\n{facts['date']}; {facts['processor']}, {facts['cores']} cores, "
-        f"{facts['threads']} threads; Python {facts['python']}, {versions}; seeds {seeds}.\n"
+        f"{facts['threads']} threads; Python {facts['python']}, {versions}{seeds}.\n"
     )
