@@ -260,7 +260,7 @@ def begin(preset: str) -> tuple[Terminal, Path]:
     terminal.press("\r")
     terminal.settle()
     terminal.press("\x12")  # Ctrl-R
-    terminal.wait(lambda: Path("runs").is_dir() and any(Path("runs").iterdir()))
+    terminal.wait(lambda: any(Path("runs").glob("*/events.jsonl")))
     (run_dir,) = Path("runs").iterdir()
     terminal.wait(lambda: load_view(run_dir).step > 3)
     return terminal, run_dir
