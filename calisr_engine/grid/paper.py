@@ -60,20 +60,20 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
     """The paper's development figure for a run's settings, in percent, and the model it is of.
 
     Tables 1 to 3 are searched for the run's own model, then Table 3 for one of its architecture.
-    None for methods and tasks that they do not have, and for runs that switch on a schedule or
-    have the light method on chosen components.
+    None for methods and tasks that they do not have, for runs that switch on a schedule or have the
+    light method on chosen components, and where settings are missing (a damaged log).
 
     Args:
         config: the run's settings as nested tables.
     """
-    method, model = config["method"], config["model"]["name"]
-    if config["schedule"].get("switch_at") is not None or method.get("components"):
-        return None
-    variant = config["calibration"]["variant"]
-    row = METHODS.get(method["name"], "") + ("" if variant == "off" else f"+CaliSr-{variant}")
     try:
-        column = glue.find(config["task"]["name"]).title
-    except NotFoundError:
+        method, model = config["method"], config["model"]["name"]
+        variant, task = config["calibration"]["variant"], config["task"]["name"]
+        if config["schedule"]["switch_at"] is not None or method["components"] is not None:
+            return None
+        row = METHODS.get(method["name"], "") + ("" if variant == "off" else f"+CaliSr-{variant}")
+        column = glue.find(task).title
+    except (KeyError, TypeError, NotFoundError):
         return None
     places = [(table, model) for table in ("table1", "table2", "table3")]
     places = [(table, each) for table, each in places if each in paper_table(table)]

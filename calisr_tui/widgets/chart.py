@@ -18,6 +18,7 @@ class Chart(Widget, can_focus=True):
     """One or more stacked plots with a title, a legend and a cursor; redrawn only on a change."""
 
     DEFAULT_CSS = "Chart { height: 1fr; }"
+    ALLOW_SELECT = False
 
     def __init__(self, title: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

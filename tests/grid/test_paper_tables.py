@@ -177,3 +177,12 @@ def test_the_figure_beside_a_single_run(
     kept = [each for each in usual if each.split("=")[0] not in {s.split("=")[0] for s in sets}]
     config = load(None, [*kept, *sets]).config
     assert figure_beside_run(config.model_dump(mode="json")) == expected
+
+
+@pytest.mark.parametrize("lost", ["method", "model", "calibration", "schedule", "task"])
+def test_a_run_whose_log_lost_its_settings_has_no_figure(lost: str) -> None:
+    config = load(None, ["task.name=SST-2", "method.name=lora", "calibration.variant=off"]).config
+    settings = config.model_dump(mode="json")
+    assert figure_beside_run(settings) is not None
+    del settings[lost]
+    assert figure_beside_run(settings) is None

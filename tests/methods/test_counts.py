@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import nn
 
 from calisr_engine.methods import registry
@@ -20,6 +19,7 @@ from calisr_engine.models.counts import bottleneck_count, prefix_count
 from calisr_engine.models.mpo_shapes import factorise_matrix, parameter_counts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import ARCHITECTURES, Run, context, make_model
+from tests.models.full_size import from_entry
 
 # Full size ----------------------------------------------------------------------------------------
 
@@ -27,17 +27,8 @@ from tests.methods.tiny import ARCHITECTURES, Run, context, make_model
 def full_size(name: str) -> nn.Module:
     """The catalogue's model of that name with 2 labels, on the meta device: shapes, no numbers."""
     entry = next(entry for entry in CATALOG if entry.name == name)
-    config = transformers.CONFIG_MAPPING[entry.model_type](
-        hidden_size=entry.hidden,
-        num_hidden_layers=entry.layers,
-        num_attention_heads=entry.heads,
-        intermediate_size=entry.intermediate,
-        vocab_size=entry.vocabulary,
-        max_position_embeddings=entry.positions,
-        type_vocab_size=entry.types,
-    )
     with torch.device("meta"):
-        return transformers.AutoModelForSequenceClassification.from_config(config)
+        return from_entry(entry)
 
 
 def size(model: nn.Module) -> int:

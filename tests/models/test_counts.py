@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 import pytest
 import torch
-import transformers
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -27,6 +26,7 @@ from calisr_engine.models.components import find_targets, groups
 from calisr_engine.models.counts import counts, fisher_kept, parts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import Run, context
+from tests.models.full_size import from_entry
 
 ALL = get_args(ComponentName)
 MODELS = ("demo-bert", "bert-base-uncased", "roberta-base")
@@ -71,20 +71,6 @@ class Shapes(FakeTensorMode):
         if func is torch.ops.aten._local_scalar_dense.default:
             return 0
         return super().dispatch(func, types, args, kwargs)
-
-
-def full_size(entry: ModelEntry, labels: int) -> nn.Module:
-    config = transformers.CONFIG_MAPPING[entry.model_type](
-        hidden_size=entry.hidden,
-        num_hidden_layers=entry.layers,
-        num_attention_heads=entry.heads,
-        intermediate_size=entry.intermediate,
-        vocab_size=entry.vocabulary,
-        max_position_embeddings=entry.positions,
-        type_vocab_size=entry.types,
-        num_labels=labels,
-    )
-    return transformers.AutoModelForSequenceClassification.from_config(config)
 
 
 def attached(
@@ -145,7 +131,7 @@ def test_the_formula_counts_what_the_attached_model_trains(
     found = counts(entry, own, 3, calibrated)
     with Shapes() if pretend else nullcontext():
         with torch.device("cpu" if pretend else "meta"):
-            built = full_size(entry, 3)
+            built = from_entry(entry, 3)
         assert found.total == sum(p.numel() for p in built.parameters())
         before, after = attached(built, name, own, calibrated)
     if name == "diff_pruning":
