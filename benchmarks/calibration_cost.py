@@ -26,9 +26,9 @@ from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.config.load import load
 from calisr_engine.models import catalog
 from calisr_engine.models.components import find_targets
+from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
-from calisr_engine.training.run import execute
 
 TRAIN_EXAMPLES = {"RTE": 2490, "SST-2": 67349}
 

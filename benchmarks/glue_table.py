@@ -28,7 +28,7 @@ TASKS = ("SST-2", "STS-B", "CoLA", "MRPC", "RTE")
 # Each run forks off a process that has done its imports, which take longer than some runs.
 PROCESSES = multiprocessing.get_context("forkserver")
 IMPORTED = [
-    "calisr_engine.training.run",
+    "calisr_engine.process.execute",
     "peft",
     "transformers.models.bert.modeling_bert",
     "datasets",
@@ -130,7 +130,7 @@ def settings(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> 
 
 def train(folder: Path) -> None:
     """Body of a run's process: train to the end, then note the largest resident memory (bytes)."""
-    from calisr_engine.training.run import execute
+    from calisr_engine.process.execute import execute
 
     if execute(folder) == 0:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

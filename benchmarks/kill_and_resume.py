@@ -31,7 +31,7 @@ TIMED = ("seconds", "time", "wall", "per_step")
 
 def worker(run_dir: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "calisr_engine.worker", str(run_dir)],
+        [sys.executable, "-m", "calisr_engine.process.worker", str(run_dir)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -24,12 +24,12 @@ from calisr_engine.config.load import load
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.log import EventWriter
 from calisr_engine.models.load import load_model
+from calisr_engine.process.execute import _switch_at_start
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.loop import TrainingLoop
-from calisr_engine.training.run import _switch_at_start
 from calisr_engine.training.session import prepare
 
 

@@ -31,6 +31,14 @@ class RunFailedError(CalisrError):
     exit_code = 1
 
 
+class StorageError(RunFailedError):
+    """Something could not be written: a full disk, a folder without the right to write."""
+
+
+class DamagedError(CalisrError):
+    """A stored folder or file that does not match its own checksums or form."""
+
+
 class ConfigError(CalisrError):
     """A setting, preset, config file or command line that cannot be used.
 

@@ -146,7 +146,7 @@ class CalisrApp(App[int]):
             loop.add_signal_handler(signal.SIGTERM, partial(self._leave, "save"))
 
     def _load_engine(self) -> None:
-        from calisr_engine.engine_thread import preload
+        from calisr_engine.process.thread import preload
 
         preload()
 

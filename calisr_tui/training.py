@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.worker_process import start_worker
 
 if TYPE_CHECKING:
-    from calisr_engine.engine_thread import EngineThread
+    from calisr_engine.process.thread import EngineThread
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Training:
 
     def start(self, run_dir: Path) -> None:
         """Train in the background of this process; the engine holds the run's lock."""
-        from calisr_engine.engine_thread import EngineThread
+        from calisr_engine.process.thread import EngineThread
 
         self.engine = EngineThread(run_dir)
         self.engine.start()

@@ -10,9 +10,12 @@ Absent figures are None, never zero. Steps count from 1, epochs are fractions of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 added `held_back` of a decision and `cause` of a switch; `decode` reads both."""
+
+Cause = Literal["calibration", "schedule", "hand"]
 
 EVENT_TYPES: dict[str, type[Event]] = {}
 
@@ -127,6 +130,8 @@ class GroupDecision:
     switch: bool
     why: str
     """The reason in words, with the numbers."""
+    held_back: bool = False
+    """Whether the score said switch, but training ends with this step, so nothing switches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +150,10 @@ class GroupSwitched(Event):
     type: ClassVar[str] = "group_switched"
     epoch: float
     group: str
+    cause: Cause
+    """What decided it: the score, a fixed step, or a person."""
     why: str
-    """"calibration", "schedule" or "hand", then the reason in words."""
+    """The reason in words, with the numbers."""
     trainable_before: int
     trainable: int
     total: int

@@ -1,8 +1,8 @@
 """Where a grid's runs are trained: processes of this machine, or others.
 
 The others are `ray_nodes.py` and `slurm.py`. The worker is the same everywhere:
-`python -m calisr_engine.worker RUN_DIR`. So a run that a lost node began goes on elsewhere from its
-newest checkpoint, where the run directory can be reached.
+`python -m calisr_engine.process.worker RUN_DIR`. So a run that a lost node began goes on elsewhere from
+its newest checkpoint, where the run directory can be reached.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Protocol
 
 from calisr_engine.errors import EXIT_STOPPED
 from calisr_engine.grid.room import MeasuredRoom
+from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import control
-from calisr_engine.worker_process import start_worker
 
 LOST = EXIT_STOPPED
 """What a run that ended without its own status counts as: stopped, can be resumed."""

@@ -11,10 +11,10 @@ from calisr_engine.errors import UnavailableError
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Failed
 from calisr_engine.grid.executors import LOCKED
+from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_engine.worker_process import start_worker
 
 LOCK_SECONDS = 120.0
 """How long a node waits for the worker of a lost one to let go of the run."""

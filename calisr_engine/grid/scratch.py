@@ -18,10 +18,10 @@ from calisr_engine.errors import UnavailableError
 from calisr_engine.events.log import parse
 from calisr_engine.grid.executors import LOST
 from calisr_engine.grid.on_node import data_is_here, node_name, thread_variables
+from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import control
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_engine.worker_process import start_worker
 
 CHUNK = 16 << 20
 """Bytes that are moved at once, and so what a large file takes in memory."""

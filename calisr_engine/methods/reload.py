@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from calisr_engine.config.methods import Adapter, MethodBase, Prefix
 from calisr_engine.errors import ConfigError, RunFailedError, UnavailableError
-from calisr_engine.export import CardFacts, model_card
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext
 from calisr_engine.models.components import find_targets
+from calisr_engine.results.plain_export import CardFacts, model_card
 
 WEIGHTS = "calisr_model.safetensors"
 METHOD = "calisr_method.json"

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from calisr_engine.best_model import Progress, logits_of, open_best
 from calisr_engine.errors import ConfigError, RunFailedError
+from calisr_engine.results.best_model import Progress, logits_of, open_best
 from calisr_engine.submission.choose import Candidate
 from calisr_engine.submission.files import class_cells, score_cells
 from calisr_engine.tasks import glue

@@ -285,6 +285,7 @@ class TrainingLoop:
                 samples=decision.samples,
                 switch=switch,
                 why=why,
+                held_back=decision.switch and at_end,
             )
             if switch:
                 switching.append((name, why))
@@ -315,6 +316,7 @@ class TrainingLoop:
             ev.GroupSwitched(
                 epoch=self._epoch(),
                 group=group,
+                cause=why.partition(":")[0],  # type: ignore[arg-type]
                 why=why,
                 trainable_before=result.trainable_before,
                 trainable=result.trainable,

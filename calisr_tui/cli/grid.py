@@ -258,7 +258,7 @@ def _show_plan(planned: GridPlan, probe: bool, as_json: bool) -> None:
     ]
     seconds = None
     if probe and waiting:
-        from calisr_engine.probe import estimate_seconds
+        from calisr_engine.forecast.grid_time import estimate_seconds
 
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         seconds = estimate_seconds(planned, waiting)

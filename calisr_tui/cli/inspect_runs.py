@@ -100,7 +100,7 @@ def compare(
 
 def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:
     """Recompute every stable rank, hit and decision of a run with a full float64 SVD."""
-    from calisr_engine.audit import audit as recompute
+    from calisr_engine.results.audit import audit as recompute
 
     run_dir = find_run(name, output_dir)
     say(f"recomputing {run_dir.name} ...")
@@ -133,7 +133,7 @@ def export(
     output_dir: OutputDir = Path("runs"),
 ) -> None:
     """Write a run's best model as a plain transformers folder."""
-    from calisr_engine.export_run import export_run
+    from calisr_engine.results.export_run import export_run
 
     run_dir = find_run(name, output_dir)
     export_run(run_dir, folder, adapter_only=adapter_only)

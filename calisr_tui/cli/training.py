@@ -173,7 +173,7 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
 
 
 def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
-    from calisr_engine.plan import plan_run
+    from calisr_engine.forecast.dry_run import plan_run
 
     plan = plan_run(resolved.config)
     if as_json:
@@ -186,7 +186,7 @@ def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
 
 
 def _detach(run_dir: Path, as_json: bool, processes: int) -> int:
-    from calisr_engine.worker_process import start_worker
+    from calisr_engine.process.spawn import start_worker
 
     process = start_worker(run_dir, detached=True, processes=processes)
     if as_json:
@@ -199,9 +199,9 @@ def _detach(run_dir: Path, as_json: bool, processes: int) -> int:
 
 def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int:
     """Train in this process, or in several; the main thread shows what the log says."""
-    from calisr_engine.engine_thread import EngineThread
+    from calisr_engine.process.spawn import WorkerProcess
+    from calisr_engine.process.thread import EngineThread
     from calisr_engine.runs import load_view
-    from calisr_engine.worker_process import WorkerProcess
     from calisr_tui.cli.live_text import LiveText
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -17,14 +17,14 @@ from calisr_engine.analysis.weights import (
     start_weights,
     total_stable_rank,
 )
-from calisr_engine.audit import stable_rank_by_svd
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import CalisrError, ConfigError, NotFoundError, UnavailableError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.models.components import find_targets
+from calisr_engine.process.execute import execute
+from calisr_engine.results.audit import stable_rank_by_svd
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint as checkpoints
-from calisr_engine.training.run import execute
 from calisr_engine.training.session import prepare
 from calisr_tui.cli.app import run_command_line
 from tests.training.tiny_run import make_run, save_model

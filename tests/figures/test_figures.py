@@ -19,8 +19,8 @@ from calisr_engine.figures.catalog import NAMES, default_grid, make_figure, pane
 from calisr_engine.figures.data import Figure, Panel, Series
 from calisr_engine.figures.runs import gather
 from calisr_engine.grid.spec import grid_names
+from calisr_engine.process.execute import execute
 from calisr_engine.training.checkpoint import steps
-from calisr_engine.training.run import execute
 from calisr_tui.cli.app import run_command_line
 from calisr_tui.cli.figure_text import panel_text
 from tests.training.tiny_run import make_run, save_model

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from calisr_engine.training.run import execute
+from calisr_engine.process.execute import execute
 from calisr_tui.cli.app import run_command_line
 from tests.submission.reader import read_submission
 from tests.training.tiny_run import make_run, save_model

@@ -19,11 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from calisr_engine.config.load import load
 from calisr_engine.errors import UnavailableError
+from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 from calisr_engine.trackers import available, feed
 from calisr_engine.trackers.scalars import scalars
-from calisr_engine.training.run import execute
 from calisr_tui.cli.app import run_command_line
 from tests.training.tiny_run import events, make_run, save_model
 
@@ -346,7 +346,7 @@ def test_a_worker_does_not_wait_for_what_a_library_left_behind(model: Path, tmp_
         "import atexit, runpy, sys, time;"
         "atexit.register(time.sleep, 10_000);"
         f"sys.argv = ['worker', {str(run)!r}];"
-        "runpy.run_module('calisr_engine.worker', run_name='__main__')"
+        "runpy.run_module('calisr_engine.process.worker', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=200, check=False)
     assert done.returncode == 0

@@ -60,9 +60,9 @@ def statuses(jobs: list[dict[str, Any]]) -> list[list[int]]:
 
 
 def main() -> None:
+    from calisr_engine.process.execute import execute
     from calisr_engine.training.loop import TrainingLoop
     from calisr_engine.training.ranks import Place
-    from calisr_engine.training.run import execute
 
     place = Place.from_environment()
     train_step = TrainingLoop._train_step

@@ -14,7 +14,7 @@ from tests.training.tiny_run import events, make_run, save_model
 PARENT = """
 import sys, time
 from pathlib import Path
-from calisr_engine.worker_process import start_worker
+from calisr_engine.process.spawn import start_worker
 start_worker(Path(sys.argv[1]), with_parent=True)
 time.sleep(600)
 """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from calisr_engine.methods.registry import available
+from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.tasks import demo
-from calisr_engine.training.run import execute
 from tests.training.tiny_run import make_run, save_model
 
 

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.process.execute import execute
 from calisr_engine.runs import control, load_view
 from calisr_engine.training.ranks import Place, Ranks, slice_of
-from calisr_engine.training.run import execute
 from tests.training.rank_process import start, statuses
 from tests.training.tiny_run import events, make_run, save_model
 

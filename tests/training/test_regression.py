@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from calisr_engine.training.run import execute
+from calisr_engine.process.execute import execute
 from tests.training.tiny_run import events, make_run, save_model
 
 LABELS = [37.0, 38.0, 40.0, 41.0, 43.0, 44.0]

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from calisr_engine.audit import audit
 from calisr_engine.errors import LockedError
 from calisr_engine.methods.registry import available
+from calisr_engine.process.execute import execute
+from calisr_engine.results.audit import audit
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.tasks import demo
 from calisr_engine.training.loop import TrainingLoop
-from calisr_engine.training.run import execute
 from tests.training.tiny_run import events, make_run, save_model
 
 CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.training.loop import TrainingLoop
-from calisr_engine.training.run import execute
 from calisr_engine.training.session import Session
 from tests.training.tiny_run import events, make_run, save_model
 

@@ -17,7 +17,7 @@ def preload() -> threading.Thread:
     """Import torch and transformers in the background, while the user is still choosing."""
 
     def load() -> None:
-        import calisr_engine.training.run  # noqa: F401
+        import calisr_engine.process.execute  # noqa: F401
 
     thread = threading.Thread(target=load, name="calisr-preload", daemon=True)
     thread.start()
@@ -46,7 +46,7 @@ class EngineThread:
 
     def _work(self) -> None:
         try:
-            from calisr_engine.training.run import execute
+            from calisr_engine.process.execute import execute
 
             self.status = execute(self.run_dir, self._stop)
         except CalisrError as error:

@@ -1,10 +1,11 @@
-"""The same run as a process of its own: `python -m calisr_engine.worker RUN_DIR`.
+"""The same run as a process of its own: `python -m calisr_engine.process.worker RUN_DIR`.
 
 SIGTERM, SIGINT, SIGHUP and SIGUSR2 (the warning that a SLURM job's time is over) stop it with a
 checkpoint; it then ends with status 75.
 
 Several processes train one run together with `--processes N` on this machine, or anywhere by
-torchrun or (on GPUs) `accelerate launch --multi_gpu`, with `-m calisr_engine.worker RUN_DIR`.
+torchrun or (on GPUs) `accelerate launch --multi_gpu`, with
+`-m calisr_engine.process.worker RUN_DIR`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ ORPHAN_SECONDS = 30.0
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m calisr_engine.worker", description="Train the run in RUN_DIR to its end."
+        prog="python -m calisr_engine.process.worker",
+        description="Train the run in RUN_DIR to its end.",
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     parser.add_argument(
@@ -52,11 +54,11 @@ def main(arguments: list[str]) -> int:
         end_with_parent(options.with_parent, stop)
     try:
         if options.processes > 1:
-            from calisr_engine.launch import launch
+            from calisr_engine.process.launch import launch
 
             return launch(run_dir, options.processes, stop)
+        from calisr_engine.process.execute import execute
         from calisr_engine.training.ranks import Place
-        from calisr_engine.training.run import execute
 
         place = Place.from_environment()
         return execute(run_dir, stop, place=place)

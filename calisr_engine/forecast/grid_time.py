@@ -19,7 +19,7 @@ def estimate_seconds(plan: GridPlan, waiting: list[Cell]) -> float:
     One run of each (model, task, method) takes a few steps in full; all runs of the kind are taken
     to need as long a step. Evaluation and start-up are in it as far as the probe shows them.
     """
-    from calisr_engine.training.run import execute
+    from calisr_engine.process.execute import execute
 
     kinds: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in waiting:

@@ -35,7 +35,7 @@ def start_worker(
         options += ["--with-parent", str(os.getpid())]
     with RunPaths(run_dir).log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "calisr_engine.worker", *options, str(run_dir)],
+            [sys.executable, "-m", "calisr_engine.process.worker", *options, str(run_dir)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -18,10 +18,10 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, RunFailedError
 from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter, last_attempt
+from calisr_engine.results import finish
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.trackers.follow import following
-from calisr_engine.training import finish
 from calisr_engine.training.device import choose_device
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.ranks import Place, Ranks, SilentWriter
@@ -137,6 +137,7 @@ def _switch_at_start(session: Session, group: str) -> None:
         ev.GroupSwitched(
             epoch=0.0,
             group=group,
+            cause="schedule",
             why="schedule: the light method from the first step",
             trainable_before=result.trainable_before,
             trainable=result.trainable,

@@ -67,7 +67,7 @@ def _start(run_dir: Path, rank: int, count: int, port: int) -> subprocess.Popen[
         [
             sys.executable,
             "-m",
-            "calisr_engine.worker",
+            "calisr_engine.process.worker",
             "--with-parent",
             str(os.getpid()),
             str(run_dir),

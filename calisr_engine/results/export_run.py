@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from calisr_engine.errors import ConfigError, NotFoundError
-from calisr_engine.export import refuse_adapter_only
+from calisr_engine.results.plain_export import refuse_adapter_only
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 

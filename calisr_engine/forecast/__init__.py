@@ -1,0 +1,1 @@
+"""What a run or a grid would do and take, before anything trains."""

@@ -1,0 +1,1 @@
+"""What comes out of a run: the best model, its export and predictions, the audit."""
