@@ -77,7 +77,7 @@ def read_weights(source: str | Path, output_dir: Path = Path("runs")) -> TargetW
         CalisrError: its weights are damaged.
     """
     path = Path(source)
-    if (path / checkpoints.MANIFEST).is_file():
+    if (path / checkpoints.STATE).is_file():
         return checkpoint_weights(path)
     if (path / "weights.safetensors").is_file():
         return _from_tensors(_label(path), load_file(path / "weights.safetensors"), path)
@@ -130,7 +130,7 @@ def checkpoint_weights(path: Path) -> TargetWeights:
         CalisrError: it is damaged.
     """
     config = _config_of(path)
-    tensors = checkpoints.load(path).tensors["model"]
+    tensors = checkpoints.load(path).model
     method = registry.get(config.method.name)
     return _ordered(_label(path), method.dense_matrices(tensors, config.method))
 

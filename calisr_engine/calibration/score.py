@@ -81,43 +81,26 @@ class Decision:
 
 @dataclass(frozen=True)
 class GroupCounter:
-    """Hits and samples of one group in the present window.
-
-    Attributes:
-        last_sr_lft, last_sr_fft: group scores of the latest sample that named them.
-    """
+    """Hits and samples of one group in the present window."""
 
     hits: Fraction = Fraction(0)
     samples: int = 0
-    switched: bool = False
-    last_sr_lft: float | None = None
-    last_sr_fft: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; hits as a string such as "7/2"."""
-        return {
-            "hits": str(self.hits),
-            "samples": self.samples,
-            "switched": self.switched,
-            "last_sr_lft": self.last_sr_lft,
-            "last_sr_fft": self.last_sr_fft,
-        }
+        return {"hits": str(self.hits), "samples": self.samples}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> GroupCounter:
         """What `to_dict` gave."""
-        return cls(
-            hits=Fraction(data["hits"]),
-            samples=int(data["samples"]),
-            switched=bool(data["switched"]),
-            last_sr_lft=data.get("last_sr_lft"),
-            last_sr_fft=data.get("last_sr_fft"),
-        )
+        return cls(hits=Fraction(data["hits"]), samples=int(data["samples"]))
 
 
 @dataclass(frozen=True)
 class ScoreBoard:
     """All groups' counters. Every method returns a new board.
+
+    It counts and decides; which groups have switched is for its owner to know.
 
     Attributes:
         delta: threshold in [0, 1], as the user wrote it.
@@ -131,59 +114,31 @@ class ScoreBoard:
 
     @classmethod
     def start(cls, groups: Sequence[str], delta: float, cumulative: bool = False) -> ScoreBoard:
-        """A board with every group in full fine-tuning and no samples."""
+        """A board without samples."""
         return cls(delta, cumulative, {name: GroupCounter() for name in groups})
 
-    def record(
-        self,
-        group: str,
-        sr_lft: float | None = None,
-        sr_fft: float | None = None,
-        *,
-        hit: bool | int | Fraction,
-    ) -> ScoreBoard:
+    def record(self, group: str, hit: bool | int | Fraction) -> ScoreBoard:
         """Count one sample of `group`; `hit` in [0, 1] (a tie of stable ranks is 0).
 
         Raises:
-            ValueError: the group has switched already, or `hit` is a float or outside [0, 1].
+            ValueError: `hit` is a float or outside [0, 1].
         """
-        counter = self.counters[group]
-        if counter.switched:
-            raise ValueError(f"{group} has switched; it is not measured any more")
         if isinstance(hit, float) or not 0 <= hit <= 1:
             raise ValueError(f"a hit is 0, 1 or a Fraction between, not {hit!r}")
-        return self._with(
-            group,
-            replace(
-                counter,
-                hits=counter.hits + Fraction(hit),
-                samples=counter.samples + 1,
-                last_sr_lft=sr_lft,
-                last_sr_fft=sr_fft,
-            ),
-        )
+        counter = self.counters[group]
+        return self._with(group, GroupCounter(counter.hits + Fraction(hit), counter.samples + 1))
 
-    def close_window(self) -> tuple[ScoreBoard, dict[str, Decision]]:
-        """End the window: one decision for each group still in full fine-tuning.
+    def close_window(self, waiting: Sequence[str]) -> tuple[ScoreBoard, dict[str, Decision]]:
+        """End the window: one decision for each group of `waiting`, those still in FFT.
 
-        Counters restart unless `cumulative`. A decision does not switch the group by itself: the
-        caller does, and says so with `switched`.
+        Counters restart unless `cumulative`.
         """
-        waiting = {name: c for name, c in self.counters.items() if not c.switched}
-        decisions = {name: self._decide(name, counter) for name, counter in waiting.items()}
+        decisions = {name: self._decide(name, self.counters[name]) for name in waiting}
         board = self
         if not self.cumulative:
-            for name, counter in waiting.items():
-                board = board._with(name, replace(counter, hits=Fraction(0), samples=0))
+            for name in waiting:
+                board = board._with(name, GroupCounter())
         return board, decisions
-
-    def switched(self, group: str) -> ScoreBoard:
-        """The group has left full fine-tuning, for good."""
-        return self._with(group, replace(self.counters[group], switched=True))
-
-    def waiting(self) -> tuple[str, ...]:
-        """Groups still in full fine-tuning."""
-        return tuple(name for name, counter in self.counters.items() if not counter.switched)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; `from_dict` gives an equal board back."""

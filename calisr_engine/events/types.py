@@ -177,6 +177,8 @@ class Evaluated(Event):
     is_best: bool
     loss: float | None = None
     seconds: float | None = None
+    planned: bool = True
+    """False for one asked for by hand, which is no opinion on patience."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,35 +18,35 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
     from calisr_engine.events.log import EventWriter
     from calisr_engine.runs.layout import RunPaths
     from calisr_engine.trackers.available import check_installed
-    from calisr_engine.training.session import prepare
+    from calisr_engine.training.build import prepare
 
     check_installed(config.output.trackers)
     with tempfile.TemporaryDirectory(prefix="calisr-plan-") as folder:
         paths = RunPaths(Path(folder))
         with EventWriter(paths.events, attempt=0) as writer:
-            session = prepare(config, paths, writer, resume=False, dry=True)
-            phases, plan = session.phases, session.plan
+            run = prepare(config, paths, writer, resume=False, dry=True)
+            phases, plan = run.calibrator.phases, run.plan
             shown: dict[str, Any] = {
-                "device": str(session.device),
-                "precision": session.precision,
-                "model": session.loaded.description,
-                "train_examples": session.batches.train_count,
-                "validation_examples": session.batches.validation_count,
-                "metric": session.metric,
+                "device": str(run.context.device),
+                "precision": run.context.precision,
+                "model": run.loaded.description,
+                "train_examples": run.batches.train_count,
+                "validation_examples": run.batches.validation_count,
+                "metric": run.data.metric,
                 "steps_per_epoch": plan.steps_per_epoch,
                 "total_steps": plan.total_steps,
                 "groups": list(phases.groups),
-                "targets": len(session.targets),
-                "parameters": session.total_parameters,
-                "trainable_in_fft": phases.trainable(),
-                "notes": [*session.attachment.notes, *session.data.notes],
+                "targets": len(run.targets),
+                "parameters": run.total_parameters,
+                "trainable_in_fft": phases.counted,
+                "notes": [*run.attachment.notes, *run.data.notes],
             }
-            if phases.groups or session.attachment.has_light_phase:
+            if phases.groups or run.attachment.has_light_phase:
                 shown["trainable_in_lft"] = phases.trainable_when_complete()
                 shown["trainable_share_in_lft"] = round(
-                    phases.trainable_when_complete() / session.total_parameters, 6
+                    phases.trainable_when_complete() / run.total_parameters, 6
                 )
-            if session.sampler is not None:
+            if run.calibrator.sampler is not None:
                 shown["sample_steps_in_window"] = list(plan.samples) or (
                     f"every {plan.every_steps}"
                 )

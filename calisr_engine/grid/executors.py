@@ -1,8 +1,8 @@
 """Where a grid's runs are trained: processes of this machine, or others.
 
 The others are `ray_nodes.py` and `slurm.py`. The worker is the same everywhere:
-`python -m calisr_engine.process.worker RUN_DIR`. So a run that a lost node began goes on elsewhere from
-its newest checkpoint, where the run directory can be reached.
+`python -m calisr_engine.process.worker RUN_DIR`. So a run that a lost node began goes on elsewhere
+from its newest checkpoint, where the run directory can be reached.
 """
 
 from __future__ import annotations

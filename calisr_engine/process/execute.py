@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import threading
 import time
 import traceback
@@ -16,16 +17,19 @@ import torch
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, RunFailedError
-from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter, last_attempt
+from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
+from calisr_engine.process.environment import environment
 from calisr_engine.results import finish
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
+from calisr_engine.storage.whole import write_text
 from calisr_engine.trackers.follow import following
+from calisr_engine.training.build import PreparedRun, prepare
+from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import choose_device
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.ranks import Place, Ranks, SilentWriter
-from calisr_engine.training.session import Session, environment, prepare, write_json
 
 
 def execute(
@@ -67,7 +71,7 @@ def execute(
                 with contextlib.suppress(CalisrError, OSError):  # a full disk takes no more lines
                     writer.write(
                         step,
-                        ev.Failed(
+                        Failed(
                             message=failure.message,
                             hint=failure.hint,
                             traceback=traceback.format_exc(),
@@ -81,9 +85,13 @@ def execute(
 def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, ranks: Ranks) -> int:
     config = from_resolved(paths.config)
     device = choose_device(ranks.device_name(config.training.device))
-    with ranks.joined(device):
-        writer.attempt = ranks.from_first(writer.attempt)
-        return _train(config, paths, writer, stop_event, ranks)
+    threads = torch.get_num_threads()
+    try:
+        with ranks.joined(device):
+            writer.attempt = ranks.from_first(writer.attempt)
+            return _train(config, paths, writer, stop_event, ranks)
+    finally:
+        torch.set_num_threads(threads)  # the next run of this process has settings of its own
 
 
 def _train(
@@ -94,27 +102,24 @@ def _train(
     ranks: Ranks,
 ) -> int:
     started = time.monotonic()
-    session = prepare(config, paths, writer, resume=writer.attempt > 1, ranks=ranks)
-    session.stop_event = stop_event
-    if ranks.is_first:
-        write_json(paths.environment, environment(session))
+    run = prepare(config, paths, writer, resume=writer.attempt > 1, ranks=ranks)
+    run.step.stop = stop_event
+    resumed_from = run.start_step if writer.attempt > 1 else None
     followed: AbstractContextManager[None] = contextlib.nullcontext()
     if ranks.is_first:
-        resumed_from = session.start_step if writer.attempt > 1 else None
+        facts = json.dumps(environment(run), indent=1, sort_keys=True) + "\n"
+        write_text(paths.environment, facts, "the run's environment")
         followed = following(config, paths, writer, resumed_from)
     with followed:
-        _announce(session)
-        if session.switch_step == 0 and not session.phases.changes:
-            for group in session.phases.in_fft():
-                _switch_at_start(session, group)
-        loop = TrainingLoop(session)
+        _announce(run, resumed_from)
+        loop = TrainingLoop(run)
         status = _loop(loop)
         if status == EXIT_STOPPED or not ranks.is_first:
             return status
-        summary = finish.finish(session, loop)
-    summary["wall_seconds"] = loop.counters.wall_seconds
+        summary = finish.finish(run, loop.step)
+    summary["wall_seconds"] = run.reporter.tally.wall_seconds
     summary["seconds_this_attempt"] = time.monotonic() - started
-    writer.write(loop.step, ev.Completed(summary=summary))
+    writer.write(loop.step, Completed(summary=summary))
     return 0
 
 
@@ -128,61 +133,39 @@ def _loop(loop: TrainingLoop) -> int:
         gc.unfreeze()
 
 
-def _switch_at_start(session: Session, group: str) -> None:
-    result = session.phases.switch(group, 0, "plain", session.optimizer)
-    session.board = session.board.switched(group)
-    session.trainable = result.trainable
-    session.emit(
-        0,
-        ev.GroupSwitched(
-            epoch=0.0,
-            group=group,
-            cause="schedule",
-            why="schedule: the light method from the first step",
-            trainable_before=result.trainable_before,
-            trainable=result.trainable,
-            total=session.total_parameters,
-        ),
-    )
-
-
-def _announce(session: Session) -> None:
-    config, plan = session.config, session.plan
-    phases = session.phases
-    session.emit(
-        session.start_step,
-        ev.RunStarted(
+def _announce(run: PreparedRun, resumed_from: int | None) -> None:
+    context, plan, phases = run.context, run.plan, run.calibrator.phases
+    context.emit(
+        run.start_step,
+        RunStarted(
             groups=tuple(phases.groups),
             phases={group: phases.phase(group) for group in phases.groups},
             total_steps=plan.total_steps,
             steps_per_epoch=plan.steps_per_epoch,
-            epochs=config.training.epochs,
-            trainable=session.trainable,
-            total=session.total_parameters,
+            epochs=context.config.training.epochs,
+            trainable=phases.counted,
+            total=run.total_parameters,
             trainable_lft=phases.trainable_when_complete() if phases.groups else None,
-            train_examples=session.batches.train_count,
-            validation_examples=session.batches.validation_count,
-            metric=session.metric,
-            device=_device_words(session),
-            precision=session.precision,
-            decision_steps=plan.decision_steps() if session.sampler is not None else (),
-            model_summary=session.loaded.description,
-            resumed_from=session.start_step if session.writer.attempt > 1 else None,
+            train_examples=run.batches.train_count,
+            validation_examples=run.batches.validation_count,
+            metric=run.data.metric,
+            device=_device_words(context),
+            precision=context.precision,
+            decision_steps=plan.decision_steps() if run.calibrator.sampler is not None else (),
+            model_summary=run.loaded.description,
+            resumed_from=resumed_from,
         ),
     )
-    for skipped in session.skipped_checkpoints:
-        session.emit(
-            session.start_step,
-            ev.Warned(message=f"a damaged checkpoint was skipped: {skipped}"),
-        )
-    if session.start_step == 0:
-        for note in [*session.data.notes, *session.batches.notes]:
-            session.emit(0, ev.Warned(message=note))
+    notes = [f"a damaged checkpoint was skipped: {skipped}" for skipped in run.skipped]
+    if run.start_step == 0:
+        notes += [*run.attachment.notes, *run.data.notes, *run.batches.notes]
+    for note in notes:
+        context.emit(run.start_step, Warned(message=note))
 
 
-def _device_words(session: Session) -> str:
-    size = session.ranks.size
-    return str(session.device) if size == 1 else f"{size} x {session.device.type}"
+def _device_words(context: RunContext) -> str:
+    size = context.ranks.size
+    return str(context.device) if size == 1 else f"{size} x {context.device.type}"
 
 
 def _explain(error: Exception) -> CalisrError:

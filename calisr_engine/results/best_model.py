@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import CalisrError, NotFoundError, UnavailableError
+from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
 from calisr_engine.methods.reload import KINDS, METHOD, attach_for_reading, load_with_method
 from calisr_engine.models.load import load_model
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.batches import evaluation_batches, tokenize
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.training import best
 from calisr_engine.training.batching import evaluation_stream
 from calisr_engine.training.device import autocast_for, choose_precision
-from calisr_engine.training.evaluate import predict
+from calisr_engine.training.predict import predict
 
 Progress = Callable[[int, int], None]
 """Called with (rows predicted, rows in all)."""
@@ -42,16 +42,18 @@ def open_best(
     if paths.model.is_dir():
         return open_exported(paths.model)
     step = load_view(run_dir).best_step
-    file = paths.best / f"step-{step}" / "weights.safetensors"
-    if not file.is_file():
+    if step is None or not (paths.best / f"step-{step}").is_dir():
         raise NotFoundError(
             f"{run_dir.name} has no model: neither {paths.model.name}/ nor {paths.best.name}/",
             f"go on with it (calisr resume {run_dir}), or train it anew",
         )
     try:
-        weights = load_file(file)
-    except Exception as error:
-        raise UnavailableError(f"{file} cannot be read: {error}", "train the run anew") from error
+        weights = best.weights(paths.best, step)
+    except DamagedError as error:
+        raise UnavailableError(
+            f"the best model in {paths.best / f'step-{step}'} is damaged: {error.message}",
+            "train the run anew",
+        ) from error
     return rebuild(config, label_names, kind, weights)
 
 

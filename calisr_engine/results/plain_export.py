@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from calisr_engine.errors import ConfigError, RunFailedError
+from calisr_engine.errors import ConfigError
+from calisr_engine.storage.whole import whole_folder
 
 WHY_NO_ADAPTER = (
     "the base weights were trained too, so an adapter on the original base would be another, wrong "
@@ -74,12 +73,9 @@ def export_merged(
     tensors under transformers' own names.
 
     Raises:
-        RunFailedError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full or the folder cannot be written.
     """
-    part = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+    with whole_folder(folder, "the exported model", "then `calisr resume` the run") as part:
         config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.save_pretrained(part)
@@ -87,15 +83,6 @@ def export_merged(
         save_file(plain, part / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save_pretrained(part)
         (part / "README.md").write_text(model_card(card), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-    except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise RunFailedError(
-            f"the model could not be exported to {folder}: {error}",
-            "free space there, then export again with `calisr export`",
-        ) from error
 
 
 def model_card(card: CardFacts) -> str:

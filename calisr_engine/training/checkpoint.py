@@ -1,102 +1,78 @@
 """Checkpoints: written whole or not at all, verified before they are read, no pickle.
 
-A checkpoint is a folder `step-N` with safetensors files, `state.json` and, written last,
-`manifest.json` with the size and SHA-256 of every file. It is written under a temporary name,
-synced file by file, and renamed.
+A checkpoint is a sealed folder `step-N` with one safetensors file a group of tensors and
+`state.json`; `TrainState` says what they hold. It counts on the best model that it names, so it is
+whole only together with that.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from calisr_engine.errors import CalisrError, RunFailedError
+from calisr_engine.errors import DamagedError
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.sealed import sealed_folder, verified
+from calisr_engine.storage.whole import remove, sweep
+from calisr_engine.training import best
+from calisr_engine.training.ranks import Ranks
+from calisr_engine.training.state import Stateful, TrainState
 
-MANIFEST = "manifest.json"
 STATE = "state.json"
 _STEP = re.compile(r"^step-(\d+)$")
+_SUFFIX = ".safetensors"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a checkpoint holds: named groups of tensors and one JSON object."""
-
-    step: int
-    tensors: dict[str, dict[str, Tensor]]
-    state: dict[str, Any]
-
-
-def save(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any]
-) -> tuple[Path, int]:
-    """Write `folder`/step-N and return its path and size in bytes.
+def save(folder: Path, state: TrainState) -> Path:
+    """Write `folder`/step-N and return its path.
 
     Raises:
-        RunFailedError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step}"
-    part = folder / f"step-{step}.tmp-{os.getpid()}"
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for name, group in tensors.items():
-            if group:
-                plain = {key: t.detach().cpu().contiguous() for key, t in group.items()}
-                save_file(plain, part / f"{name}.safetensors")
-        (part / STATE).write_text(json.dumps(state))
-        files = sorted(p for p in part.iterdir())
-        entries = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files}
-        for path in files:
-            _sync(path)
-        (part / MANIFEST).write_text(json.dumps({"step": step, "files": entries}, indent=1))
-        _sync(part / MANIFEST)
-        _sync(part)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(part, final)
-        _sync(folder)
-    except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise RunFailedError(
-            f"the checkpoint of step {step} could not be written: {error}",
-            f"free space at {folder}, then `calisr resume` the run",
-        ) from error
-    size = sum(int(entry["bytes"]) for entry in entries.values())  # type: ignore[call-overload]
-    return final, size
+    plain, groups = state.state_dict()
+    final = folder / f"step-{state.step}"
+    what = f"the checkpoint of step {state.step}"
+    with sealed_folder(final, {"step": state.step}, what, "then `calisr resume` the run") as part:
+        for name, tensors in groups.items():
+            if tensors:
+                moved = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+                save_file(moved, part / f"{name}{_SUFFIX}")
+        (part / STATE).write_text(json.dumps(plain))
+    return final
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> TrainState:
     """Read a checkpoint after checking it against its manifest.
 
     Raises:
-        CalisrError: something is missing or damaged; the message says what.
+        DamagedError: something is missing or damaged; the message says what.
+        CalisrError: another version wrote it in another form.
     """
-    manifest = _verify(path)
-    tensors = {
-        p.name.removesuffix(".safetensors"): load_file(p) for p in path.glob("*.safetensors")
-    }
-    state = json.loads((path / STATE).read_text())
-    return Checkpoint(int(manifest["step"]), tensors, state)
+    manifest = verified(path)
+    try:
+        plain = json.loads((path / STATE).read_text())
+        groups = {
+            name.removesuffix(_SUFFIX): load_file(path / name)
+            for name in manifest["files"]
+            if name.endswith(_SUFFIX)
+        }
+        return TrainState.load_state_dict(plain, groups)
+    except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
+        raise DamagedError(f"{STATE} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and a line for each that was skipped."""
+def newest(paths: RunPaths) -> tuple[TrainState | None, list[str]]:
+    """The newest checkpoint of a run that is whole, and a line for each that was skipped."""
     skipped: list[str] = []
-    for path in reversed(steps(folder)):
+    for path in reversed(steps(paths.checkpoints)):
         try:
+            _check(path)
             return load(path), skipped
-        except CalisrError as error:
+        except DamagedError as error:
             skipped.append(f"{path.name}: {error.message}")
     return None, skipped
 
@@ -109,44 +85,81 @@ def steps(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, and leftovers of interrupted writes."""
-    if not folder.is_dir():
-        return
-    for path in steps(folder)[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob("step-*.tmp-*"):
-        shutil.rmtree(path, ignore_errors=True)
+@dataclass
+class Checkpoints:
+    """The checkpoints of one run: writes them and keeps the newest that are whole.
+
+    Attributes:
+        saved_at: step of the newest one written or resumed from; -1 before that.
+    """
+
+    paths: RunPaths
+    keep: int
+    ranks: Ranks
+    saved_at: int = -1
+    _whole: set[Path] = field(default_factory=set)
+    """Those that this process wrote or has verified, so that none is read again and again."""
+
+    def save(self, run: Stateful, step: int) -> tuple[str, int] | None:
+        """Write the state of `run` unless that is done; all ranks must call it.
+
+        Returns:
+            (path relative to the run directory, bytes) on the rank that wrote one.
+        """
+        if self.saved_at == step:
+            return None
+        self.ranks.check_equal(run.optimizer.parameters(), step)
+        state = run.capture(step)
+        self.saved_at = step
+        if not self.ranks.is_first:
+            return None
+        path = save(self.paths.checkpoints, state)
+        self._whole.add(path)
+        self._prune()
+        size = sum(file.stat().st_size for file in path.iterdir())
+        return str(path.relative_to(self.paths.root)), size
+
+    def _prune(self) -> None:
+        """Delete all but the newest `keep` whole checkpoints, and best models that none names.
+
+        One that is damaged does not count, so a good older one is kept in its place.
+        """
+        sweep(self.paths.checkpoints)
+        kept: list[int | None] = []
+        for path in reversed(steps(self.paths.checkpoints)):
+            if len(kept) < self.keep and self._is_whole(path):
+                kept.append(_best_step(path))
+            else:
+                remove(path)
+        best.prune(self.paths.best, [step for step in kept if step is not None])
+
+    def _is_whole(self, path: Path) -> bool:
+        if path not in self._whole:
+            try:
+                _check(path)
+            except DamagedError:
+                return False
+            self._whole.add(path)
+        return True
 
 
-def _verify(path: Path) -> dict[str, Any]:
+def _check(path: Path) -> None:
+    """Raise DamagedError unless a checkpoint is whole, with the best model it counts on."""
+    if STATE not in verified(path)["files"]:
+        raise DamagedError(f"the manifest does not name {STATE}")
+    step = _best_step(path)
+    if step is not None:
+        try:
+            best.verify(path.parent.parent / "best", step)
+        except DamagedError as error:
+            raise DamagedError(f"its best model (best/step-{step}): {error.message}") from error
+
+
+def _best_step(path: Path) -> int | None:
+    """Step of the best model that a checkpoint names; None before the first evaluation."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        files = manifest["files"]
-        int(manifest["step"])
+        plain = json.loads((path / STATE).read_text())
+        score = plain["score"] if "score" in plain else plain["counters"]
+        return None if score["best"] is None else int(score["best_step"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CalisrError(f"no readable {MANIFEST} ({type(error).__name__})") from error
-    if STATE not in files:
-        raise CalisrError(f"{MANIFEST} does not name {STATE}")
-    for name, entry in files.items():
-        part = path / name
-        if not part.is_file():
-            raise CalisrError(f"{name} is missing")
-        if part.stat().st_size != entry["bytes"]:
-            raise CalisrError(f"{name} has {part.stat().st_size} bytes, not {entry['bytes']}")
-        if _sha256(part) != entry["sha256"]:
-            raise CalisrError(f"{name} does not match its checksum")
-    return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise DamagedError(f"{STATE} cannot be read: {type(error).__name__}") from error

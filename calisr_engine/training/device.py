@@ -49,22 +49,6 @@ def choose_precision(device: torch.device, wanted: str) -> str:
     return wanted
 
 
-def make_accelerator(device: torch.device, wanted: str) -> tuple[Any, str]:
-    """An Accelerator for this run, and the precision chosen.
-
-    Accelerate keeps its state for the whole process; a new run in the same process starts anew.
-    """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    precision = choose_precision(device, wanted)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no"
-    )
-    return accelerator, precision
-
-
 def autocast_for(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
     """A maker of autocast contexts for the forward pass (nothing for fp32)."""
     if precision == "bf16":

@@ -123,8 +123,6 @@ class Ranks:
             return
         # NCCL wants a GPU for each rank; gloo also serves ranks that share one (for trials).
         own_gpu = device.type == "cuda" and self.place.local_size <= torch.cuda.device_count()
-        if device.type == "cuda":
-            os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
         with self._together("meet"):
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if own_gpu else "gloo",

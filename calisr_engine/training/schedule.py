@@ -36,6 +36,8 @@ class StepPlan:
         every_steps: sample each step divisible by this, or None.
         eval_every: evaluate each step divisible by this, or None for epoch ends.
         checkpoint_every: likewise for checkpoints.
+        switch_step: step after which everything switches by schedule: 0 for the plain light
+            method, None where nothing does.
     """
 
     batches_per_epoch: int
@@ -46,11 +48,16 @@ class StepPlan:
     every_steps: int | None = None
     eval_every: int | None = None
     checkpoint_every: int | None = None
+    switch_step: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one pass; the last may hold fewer micro-batches."""
         return math.ceil(self.batches_per_epoch / self.accumulate)
+
+    def epochs_done(self, step: int) -> float:
+        """Passes over the data that are done after step `step`."""
+        return step / self.steps_per_epoch
 
     def epoch_of(self, step: int) -> tuple[int, int]:
         """(0-based epoch, 0-based step within it) of step `step`."""

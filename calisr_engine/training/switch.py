@@ -7,21 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
 from calisr_engine.config.methods import MethodBase
+from calisr_engine.events.types import Cause
 from calisr_engine.methods.base import Attachment, Phase, StateMove, TargetForm
 from calisr_engine.models.components import Target, embedding_parameters
 from calisr_engine.training.optim import StepOptimizer
 
+RunPhase = Literal["fft", "mixed", "lft"]
+
 
 @dataclass(frozen=True)
 class PhaseChange:
-    """One switch, as checkpoints and reports keep it."""
+    """One switch, as checkpoints and reports keep it; `why` is the reason in words."""
 
     group: str
     step: int
+    cause: Cause
     why: str
 
 
@@ -35,11 +40,12 @@ class SwitchResult:
 
 
 class Phases:
-    """The groups of one run and their phases.
+    """The groups of one run and their phases: the one who knows; everyone else asks it.
 
     Attributes:
         groups: group name -> the forms of its targets.
-        changes: switches so far, in order.
+        changes: switches so far, in order; a group that is not among them is in FFT.
+        counted: trainable numbers as of the newest switch or `count`.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Phases:
         self._with_last = [p for p in self._with_last if p not in following]
         for parameter in attachment.never_trained:
             parameter.requires_grad_(False)
+        self.counted = 0
 
     @property
     def lft_complete(self) -> bool:
@@ -111,6 +118,17 @@ class Phases:
         """Trainable numbers now (ChildTuning-F counts the share that a step moves)."""
         return self._count(lambda form: form.phase, self.lft_complete)
 
+    def count(self) -> None:
+        """Count anew; for whoever changed what trains by other means than a switch."""
+        self.counted = self.trainable()
+
+    def of_run(self) -> RunPhase:
+        """ "fft", "lft", or "mixed" while some groups have switched."""
+        waiting = len(self.in_fft())
+        if waiting == 0:
+            return "lft" if self.attachment.has_light_phase else "fft"
+        return "fft" if waiting == len(self.groups) else "mixed"
+
     def trainable_when_complete(self) -> int:
         """Trainable numbers once every group has switched."""
         return self._count(lambda form: "lft", True)
@@ -133,28 +151,27 @@ class Phases:
         if self.lft_complete:
             for parameter in self._with_last:
                 parameter.requires_grad_(False)
+        self.count()
 
-    def switch(
-        self, group: str, step: int, why: str, optimizer: StepOptimizer | None
-    ) -> SwitchResult:
-        """Move `group` from FFT to LFT for good.
+    def switch(self, change: PhaseChange, optimizer: StepOptimizer | None) -> SwitchResult:
+        """Move a group from FFT to LFT for good.
 
         Its extra part is frozen: no gradient, no optimizer state, no weight decay. The core's
         optimizer state goes on. With the last group go the embeddings and whatever the method and
         the settings freeze then. `optimizer` is None when a checkpoint's switches are replayed
         before the optimizer is built.
         """
-        if self.phase(group) == "lft":
-            raise ValueError(f"group {group} has already switched")
-        before = self.trainable()
+        if self.phase(change.group) == "lft":
+            raise ValueError(f"group {change.group} has already switched")
+        before = self.counted
         frozen: list[nn.Parameter] = []
         moves: list[StateMove] = []
         added: list[nn.Parameter] = []
         left: list[nn.Parameter] = []
-        forms = list(self.groups[group])
+        forms = list(self.groups[change.group])
         if self.attachment.before_switch is not None and optimizer is not None:
             self.attachment.before_switch(forms)
-        self.changes.append(PhaseChange(group, step, why))
+        self.changes.append(change)
         if self.lft_complete:
             forms += self._followers
         for form in forms:
@@ -185,4 +202,5 @@ class Phases:
                 optimizer.add(self._names[parameter], parameter)
             sources = [move.source for move in moves]
             freed = optimizer.drop([*frozen, *sources, *left])
-        return SwitchResult(before, self.trainable(), freed)
+        self.count()
+        return SwitchResult(before, self.counted, freed)

@@ -25,7 +25,7 @@ from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import stable_rank_by_svd
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint as checkpoints
-from calisr_engine.training.session import prepare
+from calisr_engine.training.build import prepare
 from calisr_tui.cli.app import run_command_line
 from tests.training.tiny_run import make_run, save_model
 

@@ -77,11 +77,11 @@ def test_every_steps_counts_over_windows() -> None:
 def test_window_decides_restarts_and_says_why() -> None:
     board = ScoreBoard.start(("value", "query", "key"), 0.5)
     for hit in (1, 1, 0, 1, 1):
-        board = board.record("value", 1.0, 2.0, hit=hit)
+        board = board.record("value", hit=hit)
     for hit in (1, 0):
         board = board.record("query", hit=bool(hit))
     before = board
-    board, decisions = board.close_window()
+    board, decisions = board.close_window(["value", "query", "key"])
     assert decisions["value"].switch
     assert decisions["value"].reason == "value switched: 4 of 5 samples, 0.80 > 0.50"
     assert not decisions["query"].switch
@@ -95,20 +95,17 @@ def test_window_decides_restarts_and_says_why() -> None:
     assert before.counters["value"].samples == 5  # states are never changed in place
 
 
-def test_switched_groups_never_come_back() -> None:
-    board = ScoreBoard.start(("a", "b"), 0.5).record("a", hit=1).switched("a")
-    assert board.waiting() == ("b",)
-    with pytest.raises(ValueError, match="has switched"):
-        board.record("a", hit=1)
-    board, decisions = board.close_window()
+def test_only_those_who_wait_are_decided() -> None:
+    board = ScoreBoard.start(("a", "b"), 0.5).record("a", hit=1).record("b", hit=1)
+    board, decisions = board.close_window(["b"])
     assert set(decisions) == {"b"}
-    assert board.counters["a"].switched
+    assert (board.counters["a"].samples, board.counters["b"].samples) == (1, 0)
 
 
 def test_cumulative_goes_on_counting() -> None:
     board = ScoreBoard.start(("a",), 0.5, cumulative=True)
-    board, first = board.record("a", hit=0).close_window()
-    board, second = board.record("a", hit=1).record("a", hit=1).close_window()
+    board, first = board.record("a", hit=0).close_window(["a"])
+    board, second = board.record("a", hit=1).record("a", hit=1).close_window(["a"])
     assert not first["a"].switch
     assert second["a"].srs == Fraction(2, 3)
     assert second["a"].switch
@@ -118,7 +115,7 @@ def test_votes_add_up_exactly() -> None:
     board = ScoreBoard.start(("a",), 0.3)
     for _ in range(10):
         board = board.record("a", hit=Fraction(3, 10))
-    _, decisions = board.close_window()
+    _, decisions = board.close_window(["a"])
     assert decisions["a"].srs == Fraction(3, 10)  # ten times 0.3 in doubles is not 3
     assert not decisions["a"].switch
     for bad in (0.5, 2, -1):
@@ -128,10 +125,11 @@ def test_votes_add_up_exactly() -> None:
 
 def test_json_round_trip_goes_on_equally() -> None:
     board = ScoreBoard.start(("a", "b"), 0.45, cumulative=True)
-    board = board.record("a", 1.5, 2.5, hit=Fraction(1, 3)).switched("b")
+    board = board.record("a", hit=Fraction(1, 3))
     again = ScoreBoard.from_dict(json.loads(json.dumps(board.to_dict())))
     assert again == board
-    assert again.record("a", hit=1).close_window() == board.record("a", hit=1).close_window()
+    first, second = (each.record("a", hit=1).close_window(["a", "b"]) for each in (again, board))
+    assert first == second
 
 
 def test_score_needs_no_torch() -> None:

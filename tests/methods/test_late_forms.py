@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from calisr_engine.training.switch import PhaseChange
 from tests.methods.tiny import Run, evaluate, make_batch, make_model
 
 LATE: list[tuple[str, dict[str, Any]]] = [
@@ -96,13 +97,13 @@ def test_the_switch_keeps_the_model_and_trains_the_core_alone(
 def test_resume_after_the_switch_is_exact(method: str, settings: dict[str, Any]) -> None:
     through = Run(method, **settings)
     through.step(0)
-    through.phases.switch("query", 1, "test", through.optimizer)
+    through.phases.switch(PhaseChange("query", 1, "hand", "test"), through.optimizer)
     through.step(1)
     assert through.optimizer is not None
     model = {k: v.clone() for k, v in through.model.state_dict().items()}
     moments = {k: v.clone() for k, v in through.optimizer.tensors().items()}
     again = Run(method, resuming=True, model_seed=7, optimizer=False, **settings)
-    again.phases.switch("query", 1, "test", None)
+    again.phases.switch(PhaseChange("query", 1, "hand", "test"), None)
     again.build_optimizer()
     with torch.no_grad():
         present = again.model.state_dict()
@@ -125,7 +126,7 @@ def test_a_new_mask_is_made_from_the_weights_at_the_switch() -> None:
     for run in (old, new):
         for seed in range(4):
             run.step(seed)
-        run.phases.switch("query", 4, "test", run.optimizer)
+        run.phases.switch(PhaseChange("query", 4, "hand", "test"), run.optimizer)
     queries = [name for name in old.attachment.forms if "query" in name]
     masks = [[run.attachment.forms[name].mask for name in queries] for run in (old, new)]  # type: ignore[attr-defined]
     assert any(not torch.equal(a, b) for a, b in zip(*masks, strict=True))
@@ -171,8 +172,8 @@ def test_the_order_of_parameters_does_not_depend_on_when_they_came_in(method: st
     through.step(0)
     again = Run(method, optimizer=False)
     for group in ("output", "query"):
-        through.phases.switch(group, 1, "test", through.optimizer)
-        again.phases.switch(group, 1, "test", None)
+        through.phases.switch(PhaseChange(group, 1, "hand", "test"), through.optimizer)
+        again.phases.switch(PhaseChange(group, 1, "hand", "test"), None)
     again.build_optimizer()
     assert through.optimizer is not None
     assert again.optimizer is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from calisr_engine.training.switch import PhaseChange
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
 
 CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
@@ -200,7 +201,7 @@ def test_resume_across_the_switch_is_exact(method: str, architecture: str) -> No
     for seed in range(3):
         through.step(seed)
     for group in ("query", "output"):
-        through.phases.switch(group, 3, "test", through.optimizer)
+        through.phases.switch(PhaseChange(group, 3, "hand", "test"), through.optimizer)
     through.step(3)
     assert through.optimizer is not None
     model = {k: v.clone() for k, v in through.model.state_dict().items()}
@@ -214,7 +215,7 @@ def test_resume_across_the_switch_is_exact(method: str, architecture: str) -> No
     for name, state in states.items():
         again.attachment.forms[name].load_state(state)
     for change in through.phases.changes:
-        again.phases.switch(change.group, change.step, change.why, None)
+        again.phases.switch(change, None)
     again.build_optimizer()
     with torch.no_grad():
         present = again.model.state_dict()
@@ -305,6 +306,6 @@ def test_the_counts_are_those_of_what_the_optimizer_steps(method: str, architect
 def test_a_group_cannot_switch_twice(method: str) -> None:
     run = Run(method)
     run.step(0)
-    run.phases.switch("query", 1, "test", run.optimizer)
+    run.phases.switch(PhaseChange("query", 1, "hand", "test"), run.optimizer)
     with pytest.raises(ValueError, match="already switched"):
-        run.phases.switch("query", 2, "test", run.optimizer)
+        run.phases.switch(PhaseChange("query", 2, "hand", "test"), run.optimizer)

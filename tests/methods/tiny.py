@@ -14,7 +14,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment
 from calisr_engine.models.components import Target, find_targets, groups
 from calisr_engine.training.optim import StepOptimizer
-from calisr_engine.training.switch import Phases
+from calisr_engine.training.switch import PhaseChange, Phases
 
 _BERT = {
     "hidden_size": 32,
@@ -155,7 +155,7 @@ class Run:
 
     def switch_all(self) -> None:
         for group in self.phases.in_fft():
-            self.phases.switch(group, self.step_number, "test", self.optimizer)
+            self.phases.switch(PhaseChange(group, self.step_number, "hand", "test"), self.optimizer)
 
     def logits(self, seed: int = 55) -> Tensor:
         return evaluate(self.model, seed)

@@ -25,6 +25,7 @@ from calisr_engine.runs.create import create_run
 from calisr_engine.trackers import available, feed
 from calisr_engine.trackers.scalars import scalars
 from calisr_tui.cli.app import run_command_line
+from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
 CALIBRATED = (
@@ -299,19 +300,8 @@ def test_tensorboard_files_say_what_the_log_says(plain: Path, model: Path, tmp_p
 def test_tensorboard_goes_on_in_its_folder_and_hides_repeated_steps(
     model: Path, tmp_path: Path
 ) -> None:
-    from calisr_engine.training.loop import TrainingLoop
-
     run = tracked_run(model, tmp_path, "[tensorboard]", "output.checkpoint_every_steps=4")
-    step = TrainingLoop._train_step
-
-    def die(loop: TrainingLoop) -> None:
-        if loop.step == 7:
-            raise RuntimeError("died")
-        step(loop)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainingLoop, "_train_step", die)
-        assert execute(run) == 1
+    kill_at(run, 6)
     assert execute(run, raise_errors=True) == 0
     assert events(run, "run_started")[-1]["resumed_from"] == 4
     read = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()

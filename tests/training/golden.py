@@ -13,7 +13,6 @@ import hashlib
 import json
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from calisr_engine.events.log import EventWriter
+from calisr_engine.errors import EXIT_STOPPED
 from calisr_engine.methods.registry import available, get
 from calisr_engine.process.execute import execute
+from tests.training.interrupt import kill_at, stop_at
 from tests.training.tiny_run import make_run, save_model
 
 CALIBRATED = ("calibration.variant=S", "calibration.delta=0.3", "calibration.samples_per_epoch=3")
@@ -37,10 +37,6 @@ KEPT = {
 }
 SAMPLE = ("sr_lft", "sr_fft", "difference", "hit", "hits", "samples", "fallbacks")
 DECISION = ("srs", "delta", "hits", "samples", "switch")
-
-
-class Kill(BaseException):
-    """Stands for SIGKILL: no handler of the engine sees it."""
 
 
 def cases() -> dict[str, tuple[tuple[str, ...], str]]:
@@ -94,7 +90,11 @@ def record(case: str, model: Path, folder: Path) -> dict[str, Any]:
     sets, interruption = cases()[case]
     run = make_run(model, folder, case.replace("/", "-").replace(" ", "-"), *sets)
     if interruption:
-        _interrupt(run, interruption)
+        how, _, step = interruption.partition("@")
+        if how == "kill":
+            kill_at(run, int(step))
+        else:
+            assert stop_at(run, int(step)) == EXIT_STOPPED
     assert execute(run, raise_errors=True) == 0
     return {
         "weights": digest(newest_checkpoint(run) / "model.safetensors"),
@@ -102,27 +102,6 @@ def record(case: str, model: Path, folder: Path) -> dict[str, Any]:
         "model": digest(run / "model" / "model.safetensors"),
         "story": list(story(run)),
     }
-
-
-def _interrupt(run: Path, interruption: str) -> None:
-    how, _, moment = interruption.partition("@")
-    stop = threading.Event()
-    write = EventWriter.write
-
-    def hooked(self: EventWriter, step: int, event: Any) -> None:
-        write(self, step, event)
-        if event.type == "progress" and step == int(moment):
-            if how == "kill":
-                raise Kill
-            stop.set()
-
-    EventWriter.write = hooked  # type: ignore[method-assign]
-    try:
-        execute(run, stop)
-    except Kill:
-        pass
-    finally:
-        EventWriter.write = write  # type: ignore[method-assign]
 
 
 def newest_checkpoint(run: Path) -> Path:

@@ -61,29 +61,30 @@ def statuses(jobs: list[dict[str, Any]]) -> list[list[int]]:
 
 def main() -> None:
     from calisr_engine.process.execute import execute
-    from calisr_engine.training.loop import TrainingLoop
     from calisr_engine.training.ranks import Place
+    from calisr_engine.training.step import OptimizerStep
 
     place = Place.from_environment()
-    train_step = TrainingLoop._train_step
+    gradients = OptimizerStep.gradients
     for job in json.loads(sys.argv[1]):
         os.environ["MASTER_PORT"] = str(job["port"])
         stop = threading.Event()
         mine = job.get("on") == place.rank
 
         def step(
-            loop: TrainingLoop,
+            self: OptimizerStep,
+            number: int,
             stop: threading.Event = stop,
             mine: bool = mine,
             job: dict[str, Any] = job,
         ) -> None:
-            if mine and loop.step == job.get("stop_at"):
+            if mine and number == job.get("stop_at"):
                 stop.set()
-            if mine and loop.step == job.get("die_at"):
+            if mine and number == job.get("die_at"):
                 os._exit(9)
-            train_step(loop)
+            gradients(self, number)
 
-        TrainingLoop._train_step = step  # type: ignore[method-assign]
+        OptimizerStep.gradients = step  # type: ignore[method-assign]
         print(execute(Path(job["run_dir"]), stop, place=place), flush=True)
     os._exit(0)
 

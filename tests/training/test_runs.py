@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.tasks import demo
-from calisr_engine.training.loop import TrainingLoop
+from calisr_engine.training import step
+from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
 CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
@@ -125,30 +127,14 @@ def test_measuring_changes_nothing(model: Path, tmp_path: Path, method: str) -> 
     assert same(weights(measured), weights(plain))
 
 
-class Kill(BaseException):
-    """Stands for SIGKILL: no handler of the engine sees it."""
-
-
 @pytest.mark.parametrize("method", CALIBRATABLE)
-def test_a_killed_run_resumes_to_the_same_bits(
-    model: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_resumes_to_the_same_bits(model: Path, tmp_path: Path, method: str) -> None:
     sets = (f"method.name={method}", *CALIBRATED, "output.checkpoint_every_steps=4")
     calm = make_run(model, tmp_path, "calm", *sets)
     assert execute(calm, raise_errors=True) == 0
     killed = make_run(model, tmp_path, "killed", *sets)
-    train_step = TrainingLoop._train_step
     for moment in (3, 6, 7, 13, 17):
-
-        def dies(loop: TrainingLoop, moment: int = moment) -> None:
-            train_step(loop)
-            if loop.step == moment:
-                raise Kill
-
-        monkeypatch.setattr(TrainingLoop, "_train_step", dies)
-        with pytest.raises(Kill):
-            execute(killed)
-    monkeypatch.setattr(TrainingLoop, "_train_step", train_step)
+        kill_at(killed, moment)
     assert execute(killed, raise_errors=True) == 0
     assert same(weights(calm), weights(killed))
     assert sorted(map(json.dumps, story(calm))) == sorted(map(json.dumps, story(killed)))
@@ -209,20 +195,20 @@ def test_a_loss_that_is_not_a_number_fails_clearly_and_keeps_the_checkpoint(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(model, tmp_path, "nan", "method.name=fft", "output.checkpoint_every_steps=4")
-    gradients = TrainingLoop._gradients
+    forward = step.forward_loss
+    calls = []
 
-    def bad(loop: TrainingLoop) -> torch.Tensor:
-        loss = gradients(loop)
-        return loss * float("nan") if loop.step == 6 else loss
+    def bad(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        calls.append(1)
+        return forward(model, batch) * (float("nan") if len(calls) == 6 else 1.0)
 
-    monkeypatch.setattr(TrainingLoop, "_gradients", bad)
+    monkeypatch.setattr(step, "forward_loss", bad)
     assert execute(run) == 1
     view = load_view(run)
     assert view.state == "failed"
     assert view.failure is not None
     assert "not a number at step 6" in view.failure.message
     assert (RunPaths(run).checkpoints / "step-4").is_dir()
-    monkeypatch.setattr(TrainingLoop, "_gradients", gradients)
     assert execute(run) == 0
     assert load_view(run).state == "completed"
 

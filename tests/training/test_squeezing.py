@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from calisr_engine.errors import ConfigError
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
-from calisr_engine.training.loop import TrainingLoop
-from calisr_engine.training.session import Session
+from calisr_engine.tasks.data import TaskData
+from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
 SQUEEZED = (
@@ -40,10 +40,6 @@ def told(run: Path) -> list[tuple[int, str]]:
     """Step and words of each squeeze; a resumed run may tell one twice."""
     found = [(w["step"], w["message"]) for w in events(run, "warning") if "bond" in w["message"]]
     return sorted(set(found))
-
-
-class Kill(BaseException):
-    """Stands for SIGKILL: no handler of the engine sees it."""
 
 
 def test_squeezes_are_told_and_counted(model: Path, tmp_path: Path) -> None:
@@ -81,24 +77,12 @@ def test_the_best_model_is_one_of_the_last_shape(model: Path, tmp_path: Path) ->
     assert summary["best"] == summary["last"]
 
 
-def test_a_killed_run_resumes_to_the_same_bits(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_resumes_to_the_same_bits(model: Path, tmp_path: Path) -> None:
     sets = (*SQUEEZED, "output.checkpoint_every_steps=3")
     calm, killed = (make_run(model, tmp_path, name, *sets) for name in ("calm", "killed"))
     assert execute(calm, raise_errors=True) == 0
-    train_step = TrainingLoop._train_step
     for moment in (5, 8, 10, 17):
-
-        def dies(loop: TrainingLoop, moment: int = moment) -> None:
-            train_step(loop)
-            if loop.step == moment:
-                raise Kill
-
-        monkeypatch.setattr(TrainingLoop, "_train_step", dies)
-        with pytest.raises(Kill):
-            execute(killed)
-    monkeypatch.setattr(TrainingLoop, "_train_step", train_step)
+        kill_at(killed, moment)
     assert execute(killed, raise_errors=True) == 0
     one, two = last_weights(calm), last_weights(killed)
     assert one.keys() == two.keys()
@@ -113,15 +97,14 @@ def test_a_fall_of_the_metric_stops_it(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the evaluation on at which the metric has fallen by more than the gap."""
-    evaluate = Session.evaluate
+    score = TaskData.score
 
-    def falling(session: Session) -> tuple[dict[str, float], float | None]:
-        metrics, loss = evaluate(session)
-        calls.append(session.metric)
-        return metrics | {session.metric: 0.9 - 0.1 * len(calls)}, loss
+    def falling(data: TaskData, name: str, logits: torch.Tensor) -> dict[str, float]:
+        calls.append(name)
+        return score(data, name, logits) | {data.metric: 0.9 - 0.1 * len(calls)}
 
     calls: list[str] = []
-    monkeypatch.setattr(Session, "evaluate", falling)
+    monkeypatch.setattr(TaskData, "score", falling)
     sets = [each for each in SQUEEZED if "gap" not in each]
     run = make_run(model, tmp_path, "stops", *sets, "method.squeeze_gap=0.15")
     assert execute(run, raise_errors=True) == 0
@@ -138,8 +121,8 @@ def test_several_processes_are_refused(model: Path, tmp_path: Path) -> None:
     from calisr_engine.config.load import from_resolved
     from calisr_engine.events.log import EventWriter
     from calisr_engine.runs.layout import RunPaths
+    from calisr_engine.training.build import prepare
     from calisr_engine.training.ranks import Place, Ranks
-    from calisr_engine.training.session import prepare
 
     paths = RunPaths(make_run(model, tmp_path, "two", *SQUEEZED))
     ranks = Ranks(Place(rank=0, size=2))

@@ -185,12 +185,12 @@ async def test_memory_that_runs_out_is_told_with_a_hint(
 ) -> None:
     import torch
 
-    from calisr_engine.training.loop import TrainingLoop
+    from calisr_engine.training import step
 
-    def too_large(self: TrainingLoop) -> None:
+    def too_large(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(TrainingLoop, "_gradients", too_large)
+    monkeypatch.setattr(step, "forward_loss", too_large)
     app = make_app(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await start(pilot, "shortrun")

@@ -1,0 +1,331 @@
+"""A run put together from its settings, in named steps: data, model, method, phases, state.
+
+The order of the steps is part of the result: each draws its random numbers where it stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from calisr_engine.calibration.sampler import Sampler
+from calisr_engine.calibration.score import sample_steps
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import ConfigError
+from calisr_engine.events.log import EventWriter
+from calisr_engine.methods import registry
+from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
+from calisr_engine.models.components import Target, find_targets, start_regression_at
+from calisr_engine.models.components import groups as group_targets
+from calisr_engine.models.load import LoadedModel, load_model
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.examples import mean_label
+from calisr_engine.training import checkpoint
+from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.calibrator import Calibrator
+from calisr_engine.training.checkpoint import Checkpoints
+from calisr_engine.training.context import RunContext
+from calisr_engine.training.determinism import seed_everything, seed_rank
+from calisr_engine.training.evaluation import Evaluation, model_tensors
+from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.ranks import Ranks
+from calisr_engine.training.reporter import Reporter
+from calisr_engine.training.schedule import StepPlan, learning_rate_factor
+from calisr_engine.training.state import Stateful, TrainState, form_tensors, load_forms
+from calisr_engine.training.step import OptimizerStep, forward_loss
+from calisr_engine.training.switch import Phases
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to train.
+
+    Attributes:
+        start_step: optimizer steps already done (those of the checkpoint resumed from).
+        total_parameters: of the dense model, the denominator of the trainable share.
+        skipped: a line for each damaged checkpoint that was passed over.
+    """
+
+    context: RunContext
+    data: TaskData
+    loaded: LoadedModel
+    targets: list[Target]
+    batches: TaskBatches
+    plan: StepPlan
+    attachment: Attachment
+    optimizer: StepOptimizer
+    calibrator: Calibrator
+    step: OptimizerStep
+    evaluation: Evaluation
+    reporter: Reporter
+    stateful: Stateful
+    checkpoints: Checkpoints
+    total_parameters: int
+    start_step: int
+    skipped: list[str]
+
+    @property
+    def model(self) -> nn.Module:
+        return self.loaded.model
+
+
+def prepare(
+    config: RunConfig,
+    paths: RunPaths,
+    writer: EventWriter,
+    resume: bool,
+    dry: bool = False,
+    ranks: Ranks | None = None,
+) -> PreparedRun:
+    """Put a run together; with `resume`, from its newest checkpoint that is whole.
+
+    A `dry` run is for counting only: costly passes of the method are skipped. Several `ranks`
+    must have met before (`Ranks.joined`); all begin with the weights and masks of rank 0.
+
+    Raises:
+        CalisrError: data, model or settings cannot be used; the message says why.
+    """
+    context = RunContext.open(config, paths, writer, ranks or Ranks())
+    data = load_task(config.task)
+    loaded = open_model(context, data)
+    total = sum(p.numel() for p in dict.fromkeys(loaded.model.parameters()))
+    batches = TaskBatches(data, loaded.tokenizer, config)
+    plan = step_plan(config, batches.per_epoch)
+    fingerprint = f"{data.fingerprint}/{loaded.fingerprint}"
+    state, skipped = find_state(context, fingerprint) if resume else (None, [])
+
+    seed_everything(config.training.seed)
+    targets = find_targets(loaded.model)
+    attachment = attach_method(
+        context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
+    )
+    phases = open_phases(context, loaded.model, targets, attachment, state)
+    optimizer = StepOptimizer(
+        phases.stepped(),
+        config.training,
+        attachment.rules,
+        fused=context.device.type in ("cuda", "cpu"),
+    )
+    calibrator = Calibrator(context, plan, phases, optimizer, open_sampler(context), total)
+    evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
+    reporter = Reporter(context, plan)
+    stateful = Stateful(
+        context,
+        fingerprint,
+        loaded.model,
+        attachment,
+        optimizer,
+        calibrator,
+        evaluation,
+        reporter,
+    )
+    if state is not None:
+        stateful.restore(state)
+    else:
+        seed_rank(context.device, config.training.seed, context.ranks.rank, 0)
+    if context.ranks.size > 1:
+        _begin_equal(context.ranks, loaded.model, attachment)
+    start_step = 0 if state is None else state.step
+    return PreparedRun(
+        context=context,
+        data=data,
+        loaded=loaded,
+        targets=targets,
+        batches=batches,
+        plan=plan,
+        attachment=attachment,
+        optimizer=optimizer,
+        calibrator=calibrator,
+        step=OptimizerStep(context, plan, batches, loaded.model, attachment, optimizer),
+        evaluation=evaluation,
+        reporter=reporter,
+        stateful=stateful,
+        checkpoints=Checkpoints(
+            paths,
+            config.output.keep_checkpoints,
+            context.ranks,
+            saved_at=-1 if state is None else start_step,
+        ),
+        total_parameters=total,
+        start_step=start_step,
+        skipped=skipped,
+    )
+
+
+def open_model(context: RunContext, data: TaskData) -> LoadedModel:
+    """The pretrained encoder with a fresh head for the task, on the run's device."""
+    config = context.config
+    loaded = load_model(
+        config.model,
+        num_labels=len(data.label_names) if data.label_names else 1,
+        kind=data.kind,
+        seed=config.training.seed,
+        label_names=data.label_names,
+        dropout=config.training.dropout,
+    )
+    if data.kind == "regression" and config.training.regression_start == "mean":
+        start_regression_at(loaded.model, mean_label(data.train))
+    loaded.model.to(context.device)
+    return loaded
+
+
+def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None, list[str]]:
+    """The newest whole checkpoint on rank 0, and those skipped; the same on all ranks.
+
+    Raises:
+        ConfigError: data or model are not those that it was trained with.
+    """
+    paths, ranks = context.paths, context.ranks
+    found: TrainState | None = None
+    skipped: list[str] = []
+    if ranks.is_first:
+        found, skipped = checkpoint.newest(paths)
+    step = ranks.from_first(None if found is None else found.step)
+    if found is None and step is not None:
+        found = checkpoint.load(paths.checkpoint(step))
+    if found is not None and found.fingerprint != fingerprint:
+        raise ConfigError(
+            "the data or the model changed since this run was stopped, so it cannot go on exactly",
+            "restore them, or start a new run",
+        )
+    return found, skipped
+
+
+def attach_method(
+    context: RunContext,
+    model: nn.Module,
+    targets: list[Target],
+    batches: TaskBatches,
+    plan: StepPlan,
+    skip_costly: bool,
+) -> Attachment:
+    """The method of the settings, attached to the targets it covers."""
+    config, training = context.config, context.config.training
+    method = registry.get(config.method.name)
+    calibrated = config.calibration.variant != "off" or config.schedule.switch_at is not None
+    names = config.method.components or method.default_components(config.method, calibrated)
+
+    def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
+        return batches.fixed_order(context.device, limit)
+
+    attachment = method.attach(
+        model,
+        [target for target in targets if target.component in names],
+        config.method,
+        AttachContext(
+            seed=training.seed,
+            calibrated=calibrated,
+            learning_rate=training.learning_rate,
+            lft_learning_rate=training.lft_learning_rate,
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.max_grad_norm,
+            total_steps=plan.total_steps,
+            gradient_batches=gradient_batches,
+            forward_loss=forward_loss,
+            rate_factor=lambda step: learning_rate_factor(
+                step - 1, plan.total_steps, training.warmup_ratio, training.schedule
+            ),
+            new_optimizer=lambda groups: make_optimizer(groups, training, fused=False),
+            resuming=skip_costly,
+        ),
+    )
+    if attachment.after_evaluation is not None and context.ranks.size > 1:
+        raise ConfigError(
+            "method.squeeze_gap: dimension squeezing runs in one process only",
+            "start the run with one process, or remove squeeze_gap",
+        )
+    model.to(context.device)
+    return attachment
+
+
+def open_phases(
+    context: RunContext,
+    model: nn.Module,
+    targets: list[Target],
+    attachment: Attachment,
+    state: TrainState | None,
+) -> Phases:
+    """The groups of the run; those that had switched before `state` switch again."""
+    variant = context.config.calibration.variant
+    covered = [target for target in targets if target.name in attachment.forms]
+    grouped = group_targets(covered, "D" if variant == "off" else variant)
+    groups: dict[str, list[TargetForm]] = {
+        name: [attachment.forms[target.name] for target in members]
+        for name, members in grouped.items()
+    }
+    phases = Phases(model, attachment, targets, groups, context.config.method)
+    phases.begin()
+    if state is not None:
+        for change in state.switches:
+            load_forms(attachment, state.forms)
+            phases.switch(change, None)
+    return phases
+
+
+def open_sampler(context: RunContext) -> Sampler | None:
+    calibration = context.config.calibration
+    if calibration.variant == "off":
+        return None
+    keep = context.paths.root / "samples" if calibration.keep_samples else None
+    return Sampler(calibration.score, keep)
+
+
+def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
+    """The plan of steps for a training set of so many micro-batches."""
+    training, calibration = config.training, config.calibration
+    per_epoch = math.ceil(batches_per_epoch / training.accumulate)
+    total = per_epoch * training.epochs
+    if training.max_steps is not None:
+        total = min(total, training.max_steps)
+    window = calibration.decide_every_steps or per_epoch
+    samples: tuple[int, ...] = ()
+    if calibration.variant != "off" and calibration.samples is not None:
+        samples = sample_steps(window, calibration.samples)
+    return StepPlan(
+        batches_per_epoch=batches_per_epoch,
+        accumulate=training.accumulate,
+        total_steps=total,
+        window=window,
+        samples=samples,
+        every_steps=calibration.every_steps,
+        eval_every=training.eval_every_steps,
+        checkpoint_every=config.output.checkpoint_every_steps,
+        switch_step=_switch_step(config, total),
+    )
+
+
+def _switch_step(config: RunConfig, total_steps: int) -> int | None:
+    """Step after which everything switches; 0 for the plain light method, None for never."""
+    if config.calibration.variant != "off":
+        return None
+    share = config.schedule.switch_at or 0.0
+    return None if share >= 1.0 else round(share * total_steps)
+
+
+def _begin_equal(ranks: Ranks, model: nn.Module, attachment: Attachment) -> None:
+    """Weights and masks of rank 0 on all ranks, now and whenever a switch draws new masks."""
+
+    def share_forms() -> None:
+        received = ranks.tensors_of_first(form_tensors(attachment))
+        if not ranks.is_first:
+            load_forms(attachment, received)
+
+    own = model_tensors(model)
+    received = ranks.tensors_of_first(own)
+    with torch.no_grad():
+        for name, value in received.items():
+            own[name].copy_(value)
+    share_forms()
+    before_switch = attachment.before_switch
+    if before_switch is not None:
+
+        def before(forms: list[TargetForm]) -> None:
+            before_switch(forms)
+            share_forms()
+
+        attachment.before_switch = before

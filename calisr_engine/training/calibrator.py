@@ -1,0 +1,207 @@
+"""Sample, count, decide, switch: the calibration of one run, and every other way to switch.
+
+    at a sampling step: remember the extra; step; compare stable ranks; count hits
+    at the end of a decision window: groups whose score is above delta switch
+
+Rank 0 alone measures and decides (measuring changes nothing); the others hear what switches at the
+same step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from calisr_engine.calibration.sampler import Sampler
+from calisr_engine.calibration.score import ScoreBoard
+from calisr_engine.events.types import (
+    GroupDecision,
+    GroupSample,
+    GroupSwitched,
+    SrsEvaluated,
+    StableRankSampled,
+    Warned,
+)
+from calisr_engine.methods.base import TargetForm
+from calisr_engine.training.context import RunContext
+from calisr_engine.training.optim import StepOptimizer
+from calisr_engine.training.schedule import StepPlan
+from calisr_engine.training.switch import PhaseChange, Phases
+
+
+@dataclass
+class Measured:
+    """What sampling has cost so far; a checkpoint keeps it.
+
+    Attributes:
+        samples: sampling steps measured, and the seconds they took beside training.
+        compared: matrices compared; fallbacks: those for which the exact value was taken.
+    """
+
+    samples: int = 0
+    seconds: float = 0.0
+    compared: int = 0
+    fallbacks: int = 0
+
+
+class Calibrator:
+    """Moves the groups of one run from FFT to LFT, by score, by schedule or by hand.
+
+    Attributes:
+        phases: the groups and who trains how.
+        sampler: None in a run that is not calibrated.
+        board: hits and samples of the present window.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        plan: StepPlan,
+        phases: Phases,
+        optimizer: StepOptimizer,
+        sampler: Sampler | None,
+        total_parameters: int,
+    ) -> None:
+        calibration = context.config.calibration
+        self.context = context
+        self.phases = phases
+        self.sampler = sampler
+        self.board = ScoreBoard.start(
+            tuple(phases.groups), calibration.delta, calibration.cumulative
+        )
+        self.measured = Measured()
+        self._plan = plan
+        self._optimizer = optimizer
+        self._total = total_parameters
+        self._sampling: Mapping[str, list[TargetForm]] = {}
+        self._remembering = 0.0
+
+    # Sampling -----------------------------------------------------------------------------------
+
+    def remember(self, step: int) -> None:
+        """Before the optimizer step: at a sampling step, keep what it may change."""
+        self._sampling = {}
+        if self.sampler is None or not self._plan.is_sample(step):
+            return
+        if not self.context.ranks.is_first:
+            return
+        self._sampling = {name: self.phases.groups[name] for name in self.phases.in_fft()}
+        began = time.monotonic()
+        self.sampler.remember(self._sampling)
+        self._remembering = time.monotonic() - began
+        self.measured.seconds += self._remembering
+
+    def sample(self, step: int) -> None:
+        """After the optimizer step: at a sampling step, compare and count the hits."""
+        if not self._sampling:
+            return
+        assert self.sampler is not None
+        began = time.monotonic()
+        groups = {}
+        for name, result in self.sampler.measure(self._sampling, step).items():
+            self.board = self.board.record(name, hit=result.hit)
+            counter = self.board.counters[name]
+            self.measured.fallbacks += result.fallbacks
+            self.measured.compared += len(self._sampling[name])
+            groups[name] = GroupSample(
+                sr_lft=result.sr_lft,
+                sr_fft=result.sr_fft,
+                difference=result.difference,
+                hit=float(result.hit),
+                hits=float(counter.hits),
+                samples=counter.samples,
+                fallbacks=result.fallbacks,
+            )
+        seconds = time.monotonic() - began
+        self.measured.samples += 1
+        self.measured.seconds += seconds
+        self.context.emit(
+            step,
+            StableRankSampled(
+                epoch=self._plan.epochs_done(step),
+                groups=groups,
+                seconds=self._remembering + seconds,
+            ),
+        )
+
+    # Deciding -----------------------------------------------------------------------------------
+
+    def close_window(self, step: int) -> None:
+        """At the end of a decision window: close the counters and switch who is above delta."""
+        if self.sampler is None or not self._plan.is_window_end(step) or not self.phases.in_fft():
+            return
+        ranks = self.context.ranks
+        self._switch(ranks.from_first(self._decide(step) if ranks.is_first else []))
+
+    def _decide(self, step: int) -> list[PhaseChange]:
+        self.board, decisions = self.board.close_window(self.phases.in_fft())
+        at_end = step >= self._plan.total_steps
+        reported: dict[str, GroupDecision] = {}
+        switching: list[PhaseChange] = []
+        for name, decision in decisions.items():
+            held_back = decision.switch and at_end
+            why = decision.reason
+            if held_back:
+                why += "; but training ends with this step, so nothing switches"
+            elif decision.switch:
+                switching.append(PhaseChange(name, step, "calibration", why))
+            reported[name] = GroupDecision(
+                srs=None if decision.srs is None else float(decision.srs),
+                delta=self.context.config.calibration.delta,
+                hits=float(decision.hits),
+                samples=decision.samples,
+                switch=decision.switch and not held_back,
+                why=why,
+                held_back=held_back,
+            )
+        epoch = self._plan.epochs_done(step)
+        self.context.emit(step, SrsEvaluated(epoch=epoch, groups=reported))
+        return switching
+
+    # Switching ----------------------------------------------------------------------------------
+
+    def switch_on_schedule(self, step: int) -> None:
+        """At the step of the schedule (0 for the plain light method): everything switches."""
+        if step != self._plan.switch_step:
+            return
+        if step == 0:
+            why = "the light method from the first step"
+        else:
+            why = f"fixed at {self.context.config.schedule.switch_at:.0%} of all steps"
+        self._switch([PhaseChange(g, step, "schedule", why) for g in self.phases.in_fft()])
+
+    def switch_by_hand(self, group: str, step: int) -> None:
+        """Switch `group` because the user asked for it; a group that cannot is told."""
+        waiting = self.phases.in_fft()
+        if group in waiting:
+            self._switch([PhaseChange(group, step, "hand", "asked for by the user")])
+            return
+        self.context.emit(
+            step,
+            Warned(
+                message=f"cannot switch {group!r}: not a group in FFT",
+                hint=f"groups in FFT: {', '.join(waiting) or 'none is left in FFT'}",
+            ),
+        )
+
+    def _switch(self, changes: list[PhaseChange]) -> None:
+        for change in changes:
+            result = self.phases.switch(change, self._optimizer)
+            if self.sampler is not None:
+                self.sampler.forget(self.phases.groups[change.group])
+            self.context.emit(
+                change.step,
+                GroupSwitched(
+                    epoch=self._plan.epochs_done(change.step),
+                    group=change.group,
+                    cause=change.cause,
+                    why=change.why,
+                    trainable_before=result.trainable_before,
+                    trainable=result.trainable,
+                    total=self._total,
+                    freed_bytes=result.freed_bytes,
+                ),
+            )
+        if changes:
+            self.context.free_memory()

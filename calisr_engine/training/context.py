@@ -1,0 +1,61 @@
+"""Where and under which settings a run trains: what every part of it may ask."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.events.log import EventWriter
+from calisr_engine.events.types import Event
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.training.device import autocast_for, choose_device, choose_precision
+from calisr_engine.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Settings, directory, log, ranks and device of one run.
+
+    Attributes:
+        precision: "fp32" or "bf16", of the forward pass; weights are always fp32.
+        autocast: makes the context of a forward pass.
+    """
+
+    config: RunConfig
+    paths: RunPaths
+    writer: EventWriter
+    ranks: Ranks
+    device: torch.device
+    precision: str
+    autocast: Callable[[], AbstractContextManager[Any]]
+
+    @classmethod
+    def open(
+        cls, config: RunConfig, paths: RunPaths, writer: EventWriter, ranks: Ranks
+    ) -> RunContext:
+        """Choose device, precision and threads as the settings say.
+
+        Raises:
+            ConfigError: the device or the precision is not to be had here.
+        """
+        training = config.training
+        if training.threads is not None:
+            torch.set_num_threads(training.threads)
+        device = choose_device(ranks.device_name(training.device))
+        precision = choose_precision(device, training.precision)
+        return cls(config, paths, writer, ranks, device, precision, autocast_for(device, precision))
+
+    def emit(self, step: int, event: Event) -> None:
+        self.writer.write(step, event)
+
+    def free_memory(self) -> None:
+        """Give back what a switch freed. A sweep stops every thread, so once for all groups."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()

@@ -1,0 +1,136 @@
+"""One optimizer step: gradients over the micro-batches, one global clip, the update."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from calisr_engine.errors import RunFailedError
+from calisr_engine.methods.base import Attachment
+from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.context import RunContext
+from calisr_engine.training.optim import StepOptimizer
+from calisr_engine.training.schedule import StepPlan, learning_rate_factor
+
+
+def forward_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """Mean loss of one micro-batch: cross entropy, or squared error for regression."""
+    loss = model(**batch).loss
+    assert isinstance(loss, Tensor)
+    return loss
+
+
+class OptimizerStep:
+    """Takes the steps of one run.
+
+    Attributes:
+        loss: mean loss of the newest step's batch (a tensor on the device).
+        norm: its gradient norm before the clip; None where nothing is clipped.
+        examples: how many examples it saw.
+        stop: set by whoever wants the run to stop; heard by all ranks at the same step.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        plan: StepPlan,
+        batches: TaskBatches,
+        model: nn.Module,
+        attachment: Attachment,
+        optimizer: StepOptimizer,
+    ) -> None:
+        self.loss = torch.zeros((), device=context.device)
+        self.norm: Tensor | None = None
+        self.examples = 0
+        self.stop = threading.Event()
+        self._context = context
+        self._plan = plan
+        self._batches = batches
+        self._model = model
+        self._attachment = attachment
+        self._optimizer = optimizer
+
+    def factor(self, step: int) -> float:
+        """Factor on the peak learning rates at optimizer step `step`."""
+        training = self._context.config.training
+        return learning_rate_factor(
+            step - 1, self._plan.total_steps, training.warmup_ratio, training.schedule
+        )
+
+    def gradients(self, step: int) -> None:
+        """Forward, backward, the sum over ranks, the clip.
+
+        Raises:
+            RunFailedError: loss or gradient is not a number; no weight has been touched.
+        """
+        forms = self._attachment.forms.values()
+        ranks = self._context.ranks
+        self._optimizer.set_factor(self.factor(step))
+        for form in forms:
+            form.begin_step(step)
+        loss = self._backward(step)
+        for form in forms:
+            form.pull()
+        self.loss, stop = ranks.add_gradients(
+            self._optimizer.parameters(), loss, self.stop.is_set()
+        )
+        if stop:
+            self.stop.set()
+        limit = self._context.config.training.max_grad_norm
+        self.norm = None
+        if limit != 0:
+            parameters = self._optimizer.parameters()
+            self.norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
+        self._check_finite(step)
+
+    def apply(self, step: int) -> bool:
+        """Update the weights; whether the method changed what trains."""
+        self._optimizer.step()
+        for form in self._attachment.forms.values():
+            form.push()
+        after = self._attachment.after_step
+        changed = after is not None and after(step)
+        self._optimizer.zero_grad()
+        return changed
+
+    def _backward(self, step: int) -> Tensor:
+        """Backward over this step's micro-batches.
+
+        Returns the mean loss; with several ranks, what this rank's slices add to it. A slice weighs
+        as many examples as it has, so uneven slices add up to the gradient of the whole batch.
+        """
+        context = self._context
+        rank, size = context.ranks.rank, context.ranks.size
+        epoch, _ = self._plan.epoch_of(step)
+        batches = [
+            self._batches.train_part(epoch, index, context.device, rank, size)
+            for index in self._plan.micro_batches(step)
+        ]
+        self.examples = sum(count for _, count in batches)
+        mean = torch.zeros((), device=context.device)
+        for batch, _ in batches:
+            if batch is None:
+                continue
+            weight = len(batch["labels"]) / self.examples
+            with context.autocast():
+                loss = forward_loss(self._model, batch)
+            mean += loss.detach().float() * weight
+            (loss * weight if weight != 1.0 else loss).backward()
+        if self._attachment.penalty is not None and context.ranks.is_first:
+            self._attachment.penalty().backward()
+        return mean
+
+    def _check_finite(self, step: int) -> None:
+        """Stop before a bad step reaches the weights."""
+        total = self.loss if self.norm is None else self.loss + self.norm
+        if not math.isfinite(total.item()):
+            what = "loss" if not math.isfinite(self.loss.item()) else "gradient norm"
+            raise RunFailedError(
+                f"the {what} is not a number at step {step}",
+                "lower training.learning_rate or use training.precision=fp32; the last "
+                "checkpoint is intact, so a changed run can start from there",
+            )

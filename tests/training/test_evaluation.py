@@ -1,0 +1,115 @@
+"""Patience, the best model, and what an evaluation by hand does not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from calisr_engine.process.execute import execute
+from calisr_engine.results import plain_export
+from calisr_engine.runs import control, load_view
+from calisr_engine.training.evaluation import Score
+from tests.training.golden import digest, newest_checkpoint
+from tests.training.interrupt import after_event, kill_at
+from tests.training.tiny_run import events, make_run, save_model
+
+PATIENT = (
+    "method.name=lora",
+    "training.epochs=6",
+    "training.learning_rate=1e-7",  # nothing is learnt, so nothing improves
+    "training.early_stopping=2",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+def test_the_first_of_equals_is_the_best() -> None:
+    score = Score()
+    assert [score.take(value, step, True, True) for step, value in enumerate((0.5, 0.5, 0.6))] == [
+        True,
+        False,
+        True,
+    ]
+    assert (score.best, score.best_step, score.last, score.without_gain) == (0.6, 2, 0.6, 0)
+
+
+def test_a_model_that_is_not_finished_stands_in_until_one_is() -> None:
+    score = Score()
+    assert score.take(0.9, 1, counts=False, planned=True)
+    assert score.take(0.4, 2, counts=True, planned=True)
+    assert not score.take(0.3, 3, counts=True, planned=True)
+    assert (score.best, score.best_step) == (0.4, 2)
+
+
+def test_an_evaluation_by_hand_is_no_opinion_on_patience() -> None:
+    score = Score()
+    score.take(0.5, 1, True, True)
+    score.take(0.4, 2, True, False)
+    assert score.without_gain == 0
+    assert score.last == 0.4
+    assert score.take(0.6, 3, True, False)
+
+
+def test_evaluations_asked_for_do_not_end_a_run_early(model: Path, tmp_path: Path) -> None:
+    run = make_run(model, tmp_path, "asked", *PATIENT[:2], "training.early_stopping=1")
+
+    def ask(step: int, event: object) -> None:
+        if getattr(event, "type", "") == "progress" and step in (2, 3, 4):
+            control.request(run, "evaluate")
+
+    with after_event(ask), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("calisr_engine.training.requests.POLL_SECONDS", 0.0)
+        assert execute(run, raise_errors=True) == 0
+    by_hand = [e for e in events(run, "evaluated") if not e["planned"]]
+    assert [e["step"] for e in by_hand] == [2, 3, 4]
+    assert not any(e["is_best"] for e in by_hand[1:])
+    planned = [e["step"] for e in events(run, "evaluated") if e["planned"]]
+    assert planned[0] == 6
+
+
+def test_a_run_that_ended_early_stays_ended_when_its_export_failed(
+    model: Path, tmp_path: Path
+) -> None:
+    """Killed or failed after its last checkpoint, it does not train on."""
+    calm, failed = (make_run(model, tmp_path, name, *PATIENT) for name in ("calm", "failed"))
+    assert execute(calm, raise_errors=True) == 0
+    summary = load_view(calm).summary
+    assert summary is not None
+    assert summary["ended_early"]
+    assert summary["steps"] == 18 < load_view(calm).total_steps
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_export, "save_file", full)
+        assert execute(failed) == 1
+    failure = load_view(failed).failure
+    assert failure is not None
+    assert "the disk is full" in failure.message
+    assert "calisr resume" in failure.hint
+    assert execute(failed, raise_errors=True) == 0
+    again = load_view(failed).summary
+    assert again is not None
+    assert again["steps"] == 18
+    for key in ("best", "best_step", "last", "ended_early", "trainable"):
+        assert again[key] == summary[key], key
+    assert digest(failed / "model" / "model.safetensors") == digest(
+        calm / "model" / "model.safetensors"
+    )
+    assert len(events(failed, "evaluated")) == len(events(calm, "evaluated"))
+
+
+def test_killed_right_after_the_last_checkpoint(model: Path, tmp_path: Path) -> None:
+    calm, killed = (make_run(model, tmp_path, name, *PATIENT) for name in ("calm", "killed"))
+    assert execute(calm, raise_errors=True) == 0
+    kill_at(killed, 18, "checkpoint_saved")
+    assert execute(killed, raise_errors=True) == 0
+    assert newest_checkpoint(killed).name == newest_checkpoint(calm).name == "step-18"
+    assert len(events(killed, "evaluated")) == len(events(calm, "evaluated"))
