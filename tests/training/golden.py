@@ -3,12 +3,14 @@
 Every method plain, scheduled, calibrated, stopped and resumed, killed and resumed, with a tiny
 random BERT on the demo task. Kept of each run: hashes of the final, best and exported weights, the
 losses to the last bit, every sample, decision, switch and evaluation. A refactor records before and
-after on one machine and compares; `golden.json` beside this file is what the tests hold runs
-against (to the bit where machine and torch are the same, to rounding elsewhere).
+after on one machine and compares. `golden.json` beside this file, the compact form (`--compact`),
+is what the tests hold runs against: to the bit where machine and torch are the same, else to
+rounding.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -141,12 +143,17 @@ def story(run: Path) -> Iterator[dict[str, Any]]:
 
 def machine() -> dict[str, str]:
     """What bits depend on."""
-    flags = Path("/proc/cpuinfo")
-    name = [line for line in flags.read_text().splitlines() if "model name" in line]
+    wanted = ("model name", "cpu family", "model", "stepping", "cache size")
+    facts: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in wanted:
+                facts.setdefault(key.strip(), value.strip())
     return {
         "torch": torch.__version__,
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "processor": name[0].partition(":")[2].strip() if name else "?",
+        "processor": "; ".join(f"{key} {value}" for key, value in sorted(facts.items())),
     }
 
 
@@ -157,5 +164,32 @@ def record_all(names: list[str]) -> dict[str, Any]:
         return {"machine": machine(), "cases": {n: record(n, model, Path(folder)) for n in names}}
 
 
+def compact(found: dict[str, Any]) -> dict[str, Any]:
+    """A record small enough to keep: the story as one hash, and its figures to six digits."""
+    cases = {}
+    for name, case in found["cases"].items():
+        story = case["story"]
+        cases[name] = {
+            "weights": case["weights"],
+            "best": case["best"],
+            "model": case["model"],
+            "story": hashlib.sha256(json.dumps(story).encode()).hexdigest()[:24],
+            "losses": [float(f"{s['loss']:.6g}") for s in story if s["type"] == "progress"],
+            "hits": [
+                "".join(f"{g['hit']:g}" for g in s["groups"].values())
+                for s in story
+                if s["type"] == "stable_rank_sampled"
+            ],
+            "switches": {s["group"]: s["step"] for s in story if s["type"] == "group_switched"},
+            "trainable": [s["trainable"] for s in story if s["type"] == "group_switched"],
+            "values": [s["value"] for s in story if s["type"] == "evaluated"],
+        }
+    return {"machine": found["machine"], "cases": cases}
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(record_all(sys.argv[2:] or list(cases()))) + "\n")
+    arguments = [each for each in sys.argv[1:] if each != "--compact"]
+    found = record_all(arguments[1:] or list(cases()))
+    if "--compact" in sys.argv:
+        found = compact(found)
+    Path(arguments[0]).write_text(json.dumps(found) + "\n")
