@@ -32,7 +32,7 @@ def test_a_run_gives_its_golden_figures(case: str, model: Path, tmp_path: Path) 
     if SAME_MACHINE:
         assert found == expected
         return
-    # Other hardware rounds otherwise; a hit at a tiny difference may turn, and what follows with it.
+    # Other hardware rounds otherwise: a hit at a tiny difference may turn, and all that follows.
     assert len(found["losses"]) == len(expected["losses"])
     assert found["losses"][:6] == pytest.approx(expected["losses"][:6], rel=1e-3)
     assert found["values"] == pytest.approx(expected["values"], abs=0.2)

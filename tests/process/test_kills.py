@@ -1,0 +1,110 @@
+"""Kills inside saving, pruning, finishing and exporting: every resume ends with the same bits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calisr_engine.process.execute import execute
+from calisr_engine.runs import load_view
+from tests.training.golden import digest, newest_checkpoint
+from tests.training.interrupt import Kill
+from tests.training.tiny_run import make_run, save_model
+
+SETTINGS = (
+    "method.name=lora",
+    "calibration.variant=S",
+    "calibration.delta=0.3",
+    "calibration.samples_per_epoch=3",
+    "training.epochs=2",
+    "training.eval_every_steps=3",
+    "output.checkpoint_every_steps=4",
+    "output.keep_checkpoints=1",
+)
+KEPT = ("best", "best_step", "last", "switched", "trainable", "samples", "steps")
+OPERATIONS = ("fsync", "rename", "replace", "unlink", "rmdir")
+"""What every write, prune and export goes through."""
+
+
+@contextmanager
+def killed_at(operation: int) -> Iterator[list[str]]:
+    """Counts the file operations of the run; from number `operation` on, all of them fail.
+
+    So nothing is cleaned up after the kill, as after SIGKILL.
+    """
+    done: list[str] = []
+    real = {name: getattr(os, name) for name in OPERATIONS}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OPERATIONS:
+
+            def act(*args: Any, name: str = name, **kwargs: Any) -> Any:
+                done.append(name)
+                if len(done) >= operation:
+                    raise Kill
+                return real[name](*args, **kwargs)
+
+            patch.setattr(os, name, act)
+        yield done
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    summary = load_view(run).summary
+    assert summary is not None
+    best = next(iter((run / "best").glob("step-*")))
+    return {
+        **{key: summary[key] for key in KEPT},
+        "weights": digest(newest_checkpoint(run) / "model.safetensors"),
+        "best weights": digest(best / "weights.safetensors"),
+        "model": digest(run / "model" / "model.safetensors"),
+        "predictions": (run / "predictions" / "validation.tsv").read_text(),
+    }
+
+
+def test_killed_at_any_file_operation(model: Path, tmp_path: Path) -> None:
+    calm = make_run(model, tmp_path, "calm", *SETTINGS)
+    with killed_at(10**9) as done:
+        assert execute(calm, raise_errors=True) == 0
+    expected = outcome(calm)
+    assert {"fsync", "rename", "unlink"} <= set(done)
+    # Every seventh operation, so that all kinds and moments are met in one run or another.
+    for number in range(3, len(done), 7):
+        run = make_run(model, tmp_path, f"killed-{number}", *SETTINGS)
+        with killed_at(number):
+            try:
+                execute(run)
+            except Kill:
+                pass
+            else:
+                raise AssertionError(f"operation {number} of {len(done)} was not reached")
+        assert execute(run, raise_errors=True) == 0
+        assert outcome(run) == expected, f"killed at operation {number}: {done[number - 1]}"
+        leftovers = [p for p in run.rglob("*") if ".tmp" in p.name]
+        assert not leftovers, f"killed at operation {number}"
+        shutil.rmtree(run)
+
+
+def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
+    calm, killed = (make_run(model, tmp_path, name, *SETTINGS) for name in ("calm", "killed"))
+    assert execute(calm, raise_errors=True) == 0
+    for number in (5, 17, 29, 23, 31, 40, 11, 47):
+        with killed_at(number):
+            try:
+                execute(killed)
+            except Kill:
+                continue
+        break
+    assert execute(killed, raise_errors=True) == 0
+    assert outcome(killed) == outcome(calm)
