@@ -94,6 +94,11 @@ class EventWriter:
         if self.listener is not None:
             self.listener(record)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the log holds no event yet."""
+        return self._seq == 0
+
     def close(self) -> None:
         os.close(self._descriptor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import threading
 import time
 import traceback
@@ -21,10 +22,12 @@ from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
 from calisr_engine.process.environment import environment
 from calisr_engine.results import finish
+from calisr_engine.runs.create import run_created
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.storage.whole import write_text
 from calisr_engine.trackers.follow import following
+from calisr_engine.training import checkpoint
 from calisr_engine.training.build import PreparedRun, prepare
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import choose_device
@@ -60,30 +63,37 @@ def execute(
     stop_event = stop_event or threading.Event()
     if not ranks.is_first:
         return _run(paths, SilentWriter(paths.events), stop_event, ranks)
-    with RunLock(paths):
-        attempt = last_attempt(paths.events) + 1
-        with EventWriter(paths.events, attempt) as writer:
-            try:
-                return _run(paths, writer, stop_event, ranks)
-            except Exception as error:
-                failure = _explain(error)
-                step = writer.last_step
-                with contextlib.suppress(CalisrError, OSError):  # a full disk takes no more lines
-                    writer.write(
-                        step,
-                        Failed(
-                            message=failure.message,
-                            hint=failure.hint,
-                            traceback=traceback.format_exc(),
-                        ),
-                    )
-                if raise_errors:
-                    raise
-                return failure.exit_code
+    with RunLock(paths), EventWriter(paths.events, _attempt(paths)) as writer:
+        try:
+            return _run(paths, writer, stop_event, ranks)
+        except Exception as error:
+            failure = _explain(error)
+            step = writer.last_step
+            with contextlib.suppress(CalisrError, OSError):  # a full disk takes no more lines
+                writer.write(
+                    step,
+                    Failed(
+                        message=failure.message,
+                        hint=failure.hint,
+                        traceback=traceback.format_exc(),
+                    ),
+                )
+            if raise_errors:
+                raise
+            return failure.exit_code
+
+
+def _attempt(paths: RunPaths) -> int:
+    """1 for the first process that trains a run. Checkpoints are of an earlier one, whatever became
+    of the log: a lost log never makes a run start anew."""
+    began = 1 if checkpoint.steps(paths.checkpoints) else 0
+    return max(last_attempt(paths.events), began) + 1
 
 
 def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, ranks: Ranks) -> int:
     config = from_resolved(paths.config)
+    if writer.is_empty:
+        _begin_log(config, paths, writer)
     device = choose_device(ranks.device_name(config.training.device))
     threads = torch.get_num_threads()
     try:
@@ -123,6 +133,19 @@ def _train(
     return 0
 
 
+def _begin_log(config: RunConfig, paths: RunPaths, writer: EventWriter) -> None:
+    """The first line of a log that was lost."""
+    writer.write(0, run_created(paths.root.name, config))
+    if writer.attempt > 1:
+        writer.write(
+            0,
+            Warned(
+                message="the log of this run was lost; it goes on from its checkpoints",
+                hint="curves and decisions before that are missing here",
+            ),
+        )
+
+
 def _loop(loop: TrainingLoop) -> int:
     # What is there now lives as long as the run. Sweeps for garbage (one at each switch) would
     # look at all of it again and again, and hold up every other thread, such as the screen's.
@@ -142,7 +165,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
             phases={group: phases.phase(group) for group in phases.groups},
             total_steps=plan.total_steps,
             steps_per_epoch=plan.steps_per_epoch,
-            epochs=context.config.training.epochs,
+            epochs=math.ceil(plan.total_steps / plan.steps_per_epoch),
             trainable=phases.counted,
             total=run.total_parameters,
             trainable_lft=phases.trainable_when_complete() if phases.groups else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from calisr_engine.config.load import ResolvedConfig
-from calisr_engine.config.schema import TaskSettings
+from calisr_engine.config.schema import RunConfig, TaskSettings
 from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
@@ -35,15 +35,17 @@ def create_run(
     paths = RunPaths(run_dir)
     paths.config.write_text(resolved.to_toml(), encoding="utf-8")
     with EventWriter(paths.events, attempt=0) as writer:
-        writer.write(
-            0,
-            RunCreated(
-                run_id=run_dir.name,
-                config=config.model_dump(mode="json"),
-                synthetic_data=config.task.name == "demo",
-            ),
-        )
+        writer.write(0, run_created(run_dir.name, config))
     return run_dir
+
+
+def run_created(run_id: str, config: RunConfig) -> RunCreated:
+    """The first line of a run's log."""
+    return RunCreated(
+        run_id=run_id,
+        config=config.model_dump(mode="json"),
+        synthetic_data=config.task.name == "demo",
+    )
 
 
 def _check_task(task: TaskSettings) -> None:

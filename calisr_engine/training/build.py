@@ -35,7 +35,7 @@ from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
-from calisr_engine.training.schedule import StepPlan, learning_rate_factor
+from calisr_engine.training.schedule import StepPlan
 from calisr_engine.training.state import Stateful, TrainState, form_tensors, load_forms
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
@@ -227,9 +227,7 @@ def attach_method(
             total_steps=plan.total_steps,
             gradient_batches=gradient_batches,
             forward_loss=forward_loss,
-            rate_factor=lambda step: learning_rate_factor(
-                step - 1, plan.total_steps, training.warmup_ratio, training.schedule
-            ),
+            rate_factor=plan.rate_factor,
             new_optimizer=lambda groups: make_optimizer(groups, training, fused=False),
             resuming=skip_costly,
         ),
@@ -276,17 +274,19 @@ def open_sampler(context: RunContext) -> Sampler | None:
 
 
 def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
-    """The plan of steps for a training set of so many micro-batches."""
+    """The plan of steps for a training set of so many micro-batches.
+
+    Raises:
+        ConfigError: no step would have a learning rate above 0.
+    """
     training, calibration = config.training, config.calibration
     per_epoch = math.ceil(batches_per_epoch / training.accumulate)
-    total = per_epoch * training.epochs
-    if training.max_steps is not None:
-        total = min(total, training.max_steps)
+    total = training.max_steps or per_epoch * training.epochs
     window = calibration.decide_every_steps or per_epoch
     samples: tuple[int, ...] = ()
     if calibration.variant != "off" and calibration.samples is not None:
         samples = sample_steps(window, calibration.samples)
-    return StepPlan(
+    plan = StepPlan(
         batches_per_epoch=batches_per_epoch,
         accumulate=training.accumulate,
         total_steps=total,
@@ -296,7 +296,16 @@ def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
         eval_every=training.eval_every_steps,
         checkpoint_every=config.output.checkpoint_every_steps,
         switch_step=_switch_step(config, total),
+        warmup_ratio=training.warmup_ratio,
+        schedule=training.schedule,
     )
+    if total == 1 and plan.rate_factor(1) == 0:
+        raise ConfigError(
+            "training.warmup_ratio: the run's only optimizer step is the first of its warm-up, "
+            "whose learning rate is 0, so nothing would be trained",
+            "set training.warmup_ratio=0, or train for more steps",
+        )
+    return plan
 
 
 def _switch_step(config: RunConfig, total_steps: int) -> int | None:

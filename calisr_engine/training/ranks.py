@@ -269,6 +269,10 @@ class SilentWriter(EventWriter):
     def write(self, step: int, event: Event) -> None:
         self.last_step = step
 
+    @property
+    def is_empty(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 

@@ -95,13 +95,14 @@ class Reporter:
             self._report(number, step, now)
 
     def _report(self, number: int, step: OptimizerStep, now: float) -> None:
+        peak = self._context.config.training.learning_rate
         training = max(now - self._since - self._aside, 1e-9)
         self._context.emit(
             number,
             Progress(
                 epoch=self._plan.epochs_done(number),
                 loss=float(torch.stack(self._losses).mean()),
-                learning_rate=self._context.config.training.learning_rate * step.factor(number),
+                learning_rate=peak * self._plan.rate_factor(number),
                 gradient_norm=None if step.norm is None else float(step.norm),
                 examples_per_second=self._examples / training,
                 seconds_per_step=self._train_seconds / len(self._losses),

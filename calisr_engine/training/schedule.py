@@ -38,6 +38,7 @@ class StepPlan:
         checkpoint_every: likewise for checkpoints.
         switch_step: step after which everything switches by schedule: 0 for the plain light
             method, None where nothing does.
+        warmup_ratio, schedule: of the learning rate, as `learning_rate_factor` takes them.
     """
 
     batches_per_epoch: int
@@ -49,6 +50,12 @@ class StepPlan:
     eval_every: int | None = None
     checkpoint_every: int | None = None
     switch_step: int | None = None
+    warmup_ratio: float = 0.0
+    schedule: str = "constant"
+
+    def rate_factor(self, step: int) -> float:
+        """Factor on the peak learning rates at step `step`; 0 at the first of a warm-up."""
+        return learning_rate_factor(step - 1, self.total_steps, self.warmup_ratio, self.schedule)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,6 +77,9 @@ class StepPlan:
         return range(first, min(first + self.accumulate, self.batches_per_epoch))
 
     def is_sample(self, step: int) -> bool:
+        """Whether the step is measured; where the rate is 0, nothing moves that could be."""
+        if self.rate_factor(step) == 0:
+            return False
         if self.every_steps is not None:
             return step % self.every_steps == 0
         return (step - 1) % self.window + 1 in self.samples

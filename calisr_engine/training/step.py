@@ -14,7 +14,7 @@ from calisr_engine.methods.base import Attachment
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.optim import StepOptimizer
-from calisr_engine.training.schedule import StepPlan, learning_rate_factor
+from calisr_engine.training.schedule import StepPlan
 
 
 def forward_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -54,13 +54,6 @@ class OptimizerStep:
         self._attachment = attachment
         self._optimizer = optimizer
 
-    def factor(self, step: int) -> float:
-        """Factor on the peak learning rates at optimizer step `step`."""
-        training = self._context.config.training
-        return learning_rate_factor(
-            step - 1, self._plan.total_steps, training.warmup_ratio, training.schedule
-        )
-
     def gradients(self, step: int) -> None:
         """Forward, backward, the sum over ranks, the clip.
 
@@ -69,7 +62,7 @@ class OptimizerStep:
         """
         forms = self._attachment.forms.values()
         ranks = self._context.ranks
-        self._optimizer.set_factor(self.factor(step))
+        self._optimizer.set_factor(self._plan.rate_factor(step))
         for form in forms:
             form.begin_step(step)
         loss = self._backward(step)

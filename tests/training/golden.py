@@ -81,7 +81,13 @@ def cases() -> dict[str, tuple[tuple[str, ...], str]]:
         "kill@11",
     )
     found["lora/S/accumulate sgd cosine"] = (
-        (*vote[:-1], "training.accumulate=2", "training.optimizer=sgd", "training.schedule=cosine"),
+        (
+            *vote[:-1],
+            "training.accumulate=2",
+            "training.warmup_ratio=0",
+            "training.optimizer=sgd",
+            "training.schedule=cosine",
+        ),
         "stop@4",
     )
     return found

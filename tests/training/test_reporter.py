@@ -45,7 +45,7 @@ def make(every: float, said: list[tuple[int, Any]]) -> Reporter:
     return reporter
 
 
-STEP: Any = SimpleNamespace(loss=torch.tensor(0.5), norm=None, examples=32, factor=lambda step: 1.0)
+STEP: Any = SimpleNamespace(loss=torch.tensor(0.5), norm=None, examples=32)
 
 
 def progress(said: list[tuple[int, Any]]) -> list[tuple[int, Any]]:

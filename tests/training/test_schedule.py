@@ -4,6 +4,9 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import ConfigError
+from calisr_engine.training.build import step_plan
 from calisr_engine.training.schedule import StepPlan, learning_rate_factor
 
 
@@ -49,3 +52,31 @@ def test_the_last_step_is_always_evaluated_and_kept() -> None:
     assert [s for s in range(1, 8) if p.is_evaluation(s)] == [3, 6, 7]
     assert [s for s in range(1, 8) if p.is_checkpoint(s)] == [5, 7]
     assert p.decision_steps() == (4,)
+
+
+def test_steps_at_rate_0_are_not_measured() -> None:
+    plan = StepPlan(
+        batches_per_epoch=10,
+        accumulate=1,
+        total_steps=30,
+        window=10,
+        every_steps=1,
+        warmup_ratio=0.1,
+        schedule="linear",
+    )
+    assert [step for step in range(1, 31) if not plan.is_sample(step)] == [1]
+    assert all(plan.rate_factor(step) > 0 for step in range(2, 31))
+
+
+def test_a_run_that_would_train_nothing_is_refused() -> None:
+    config = RunConfig.model_validate({"training": {"max_steps": 1}})
+    with pytest.raises(ConfigError, match=r"training\.warmup_ratio.*learning rate is 0"):
+        step_plan(config, batches_per_epoch=6)
+    config = RunConfig.model_validate({"training": {"max_steps": 1, "warmup_ratio": 0}})
+    assert step_plan(config, batches_per_epoch=6).total_steps == 1
+
+
+def test_max_steps_rules_over_epochs_both_ways() -> None:
+    for steps in (4, 100):
+        config = RunConfig.model_validate({"training": {"max_steps": steps, "epochs": 3}})
+        assert step_plan(config, batches_per_epoch=6).total_steps == steps
