@@ -24,13 +24,12 @@ from calisr_engine.config.load import load
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.log import EventWriter
 from calisr_engine.models.load import load_model
-from calisr_engine.process.execute import _switch_at_start
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.build import prepare
 from calisr_engine.training.loop import TrainingLoop
-from calisr_engine.training.session import prepare
 
 
 def settings(arguments: argparse.Namespace, root: Path, *more: str) -> list[str]:
@@ -56,15 +55,11 @@ def ours(arguments: argparse.Namespace, root: Path, *more: str) -> tuple[float, 
     paths = RunPaths(run_dir)
     config = load(None, settings(arguments, root, *more), {"output.dir": root}).config
     with EventWriter(paths.events, 1) as writer:
-        session = prepare(config, paths, writer, resume=False)
-        if session.switch_step == 0:
-            for group in session.phases.in_fft():
-                _switch_at_start(session, group)
-        loop = TrainingLoop(session)
+        loop = TrainingLoop(prepare(config, paths, writer, resume=False))
         loop.run()
-    counters = loop.counters
-    per_step = {p: counters.seconds[p] / n for p, n in counters.steps.items() if n}
-    return loop.step / counters.wall_seconds, per_step
+    tally = loop.prepared.reporter.tally
+    per_step = {str(p): tally.seconds[p] / n for p, n in tally.steps.items() if n}
+    return loop.step / tally.wall_seconds, per_step
 
 
 def trainer(arguments: argparse.Namespace, root: Path, lora: bool) -> float:

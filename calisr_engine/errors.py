@@ -82,6 +82,35 @@ class LockedError(CalisrError):
     exit_code = 4
 
 
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "bad_alloc", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or the CPU; torch, NumPy and the system each say it their
+    way."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError | OSError) and any(each in text for each in _MEMORY_WORDS)
+
+
+def explain(error: BaseException) -> CalisrError:
+    """The user's version of any exception."""
+    if isinstance(error, CalisrError):
+        return error
+    if is_out_of_memory(error):
+        return RunFailedError(
+            "memory ran out",
+            "lower training.batch_size and raise training.accumulate by the same factor, or lower "
+            "training.eval_batch_size or task.max_length; then `calisr resume` or start anew",
+        )
+    lines = str(error).strip().splitlines()
+    return RunFailedError(
+        f"unexpected {type(error).__name__}: {lines[0][:300] if lines else 'no message'}",
+        "this is a bug or a broken installation; the traceback is in the log, or shown by --debug",
+    )
+
+
 EXIT_STOPPED = 75
 """Exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)."""
 

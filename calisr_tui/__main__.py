@@ -8,11 +8,12 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from calisr_tui.cli.app import run_command_line
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    from calisr_tui.cli.app import flush_output, run_command_line
 
-    status = run_command_line(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    status = flush_output(run_command_line(sys.argv[1:]))
     # A training thread may still be inside a library call; it must not hold the process back.
     os._exit(status)
 

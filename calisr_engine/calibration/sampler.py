@@ -17,6 +17,7 @@ from torch import Tensor
 
 from calisr_engine.calibration.certified import CertifiedComparison, GroupComparison
 from calisr_engine.methods.base import TargetForm
+from calisr_engine.storage.whole import whole_file
 
 Rule = Literal["sum", "log_sum", "vote"]
 
@@ -57,10 +58,10 @@ class Sampler:
                 pairs = {target: partial(_same, pair) for target, pair in measured.items()}
             result[name] = self.comparison.compare(pairs, self.rule)
         if self.keep_in is not None:
-            self.keep_in.mkdir(parents=True, exist_ok=True)
-            part = self.keep_in / f"step-{step}.tmp"
-            save_file({key: _own_memory(t) for key, t in kept.items()}, part)
-            part.rename(self.keep_in / f"step-{step}.safetensors")
+            final = self.keep_in / f"step-{step}.safetensors"
+            hint = "then `calisr resume` the run"
+            with whole_file(final, f"the sample of step {step}", hint) as part:
+                save_file({key: _own_memory(t) for key, t in kept.items()}, part)
         return result
 
     def forget(self, forms: Sequence[TargetForm]) -> None:

@@ -11,13 +11,12 @@ import time
 import traceback
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import EXIT_STOPPED, CalisrError, RunFailedError
+from calisr_engine.errors import EXIT_STOPPED, CalisrError, explain
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
 from calisr_engine.process.environment import environment
@@ -67,7 +66,7 @@ def execute(
         try:
             return _run(paths, writer, stop_event, ranks)
         except Exception as error:
-            failure = _explain(error)
+            failure = explain(error)
             step = writer.last_step
             with contextlib.suppress(CalisrError, OSError):  # a full disk takes no more lines
                 writer.write(
@@ -189,20 +188,3 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
 def _device_words(context: RunContext) -> str:
     size = context.ranks.size
     return str(context.device) if size == 1 else f"{size} x {context.device.type}"
-
-
-def _explain(error: Exception) -> CalisrError:
-    """The user's version of any exception."""
-    if isinstance(error, CalisrError):
-        return error
-    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower():
-        return RunFailedError(
-            "memory ran out",
-            "lower training.batch_size and raise training.accumulate by the same factor; "
-            "then `calisr resume` or start anew",
-        )
-    detail: Any = str(error).strip().splitlines()
-    return RunFailedError(
-        f"unexpected {type(error).__name__}: {detail[0] if detail else 'no message'}",
-        "this is a bug or a broken installation; the traceback is in the log",
-    )

@@ -9,6 +9,7 @@ from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.results.plain_export import refuse_adapter_only
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.whole import whole_folder
 
 
 def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
@@ -17,6 +18,7 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
     Raises:
         ConfigError: `folder` exists, or an adapter alone would be wrong.
         NotFoundError: the run has no exported model (yet).
+        StorageError: `folder` cannot be written.
     """
     paths = RunPaths(run_dir)
     if adapter_only:
@@ -38,13 +40,5 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
             f"{run_dir.name} has no exported model (state: {view.state})",
             "a run exports its best model when it completes, unless output.export is false",
         )
-    part = folder.with_name(f"{folder.name}.tmp")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(paths.model, part)
-        part.rename(folder)
-    except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise ConfigError(
-            f"{folder} cannot be written: {error.strerror or error}", "choose another folder"
-        ) from error
+    with whole_folder(folder, "the exported model") as part:
+        shutil.copytree(paths.model, part, dirs_exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError
+from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
 from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
 
 app = typer.Typer(
@@ -86,5 +88,38 @@ def run_command_line(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`calisr runs | head`); that is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return 0
+    except Exception as error:
+        if _DEBUG["on"]:
+            raise
+        if isinstance(error, OSError) and error.filename is None and error.errno == errno.ENOSPC:
+            return _output_lost(error)
+        failure = explain(error)
+        print(f"calisr: {failure}", file=sys.stderr)
+        return failure.exit_code
+
+
+def flush_output(status: int) -> int:
+    """Write what is still buffered; returns `status`, or 1 where it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+    except (OSError, ValueError) as error:  # a full disk, a closed descriptor
+        status = status or _output_lost(error)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    return status
+
+
+def _output_lost(error: Exception) -> int:
+    _close_stdout()
+    with contextlib.suppress(OSError, ValueError):
+        print(f"calisr: the output cannot be written: {error}", file=sys.stderr)
+    return 1
+
+
+def _close_stdout() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
