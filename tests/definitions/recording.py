@@ -1,0 +1,77 @@
+"""Whole small runs, recorded: where they began, which batches came, and every weight after each
+step. What the steps should have done is computed by `reference.py`, which knows only the
+definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from calisr_engine.process.execute import execute
+from calisr_engine.training import step as steps
+from calisr_engine.training.step import OptimizerStep
+from tests.training.tiny_run import make_run
+
+Batch = dict[str, Tensor]
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Recording:
+    """One run.
+
+    Attributes:
+        start: parameters before the first step, by the engine's names.
+        batches: micro-batches of each step.
+        after: parameters after each step.
+    """
+
+    run: Path
+    start: Weights = field(default_factory=dict)
+    batches: list[list[Batch]] = field(default_factory=list)
+    after: list[Weights] = field(default_factory=list)
+
+
+def recorded(model: Path, folder: Path, name: str, *sets: str) -> Recording:
+    """Train a run of the demo task and keep what it did. Dropout is off, so nothing is random."""
+    torch.set_num_threads(1)
+    run = make_run(model, folder, name, "training.dropout=0", *sets)
+    result = Recording(run)
+    forward, gradients, apply = steps.forward_loss, OptimizerStep.gradients, OptimizerStep.apply
+    trained: list[nn.Module] = []
+
+    def seen(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        if result.batches:  # not a pass before the first step
+            if not trained:
+                trained.append(model)
+                result.start = weights(model)
+            result.batches[-1].append({key: value.clone() for key, value in batch.items()})
+        return forward(model, batch)
+
+    def begun(self: OptimizerStep, number: int) -> None:
+        result.batches.append([])
+        gradients(self, number)
+
+    def done(self: OptimizerStep, number: int) -> bool:
+        changed = apply(self, number)
+        result.after.append(weights(trained[0]))
+        return changed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "forward_loss", seen)
+        patch.setattr(OptimizerStep, "gradients", begun)
+        patch.setattr(OptimizerStep, "apply", done)
+        assert execute(run, raise_errors=True) == 0
+    return result
+
+
+def weights(model: nn.Module) -> Weights:
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }

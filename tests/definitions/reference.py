@@ -1,0 +1,110 @@
+"""Training by definition: plain transformers, torch's autograd, and updates written out.
+
+Nothing of the engine is imported. A method is a set of leaves (what is trained), a function from
+leaves to the plain model's weights (autograd goes back through it), and which leaves train when.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import BertForSequenceClassification
+
+Leaves = dict[str, Tensor]
+
+
+@dataclass
+class Settings:
+    """The figures of a run that its steps depend on."""
+
+    total_steps: int
+    learning_rate: float = 1e-2
+    own_rates: Callable[[str], float | None] = lambda name: None
+    weight_decay: float = 0.1
+    decays: Callable[[str], bool] = lambda name: not plain_name_without_decay(name)
+    clip: float = 0.05
+    warmup: float = 0.06
+    optimizer: str = "adamw"
+    epsilon: float = 1e-2
+
+
+def plain_name_without_decay(name: str) -> bool:
+    return name.endswith("bias") or "LayerNorm" in name
+
+
+class Reference:
+    """Trains `leaves` step by step.
+
+    Args:
+        dense: leaves -> weights under the plain model's names.
+        mask: leaf, its gradient -> the gradient that the method lets through.
+        kept: leaf, new value, old value -> what the method lets it become.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        leaves: Mapping[str, Tensor],
+        settings: Settings,
+        dense: Callable[[Leaves], Leaves] = dict,
+        mask: Callable[[str, Tensor], Tensor] = lambda name, gradient: gradient,
+        kept: Callable[[str, Tensor, Tensor], Tensor] = lambda name, new, old: new,
+    ) -> None:
+        self.model: nn.Module = BertForSequenceClassification.from_pretrained(
+            folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
+        self.model.train()
+        self.leaves = {name: value.clone() for name, value in leaves.items()}
+        self.settings = settings
+        self.state: dict[str, dict[str, Tensor | int]] = {}
+        self.step_number = 0
+        self.dense, self.mask, self.kept = dense, mask, kept
+
+    def factor(self) -> float:
+        """Linear warm-up from zero, then linear decay to zero."""
+        total, at = self.settings.total_steps, self.step_number - 1
+        warm = math.ceil(total * self.settings.warmup)
+        return at / warm if at < warm else (total - at) / (total - warm)
+
+    def step(self, batches: list[dict[str, Tensor]], trained: set[str]) -> None:
+        self.step_number += 1
+        leaves = {n: v.clone().requires_grad_(n in trained) for n, v in self.leaves.items()}
+        total = sum(len(batch["labels"]) for batch in batches)
+        for batch in batches:
+            weights = self.dense(leaves)
+            loss = functional_call(self.model, weights, args=(), kwargs=batch).loss
+            (loss * (len(batch["labels"]) / total)).backward()
+        gradients = {
+            name: self.mask(name, leaf.grad)
+            for name, leaf in leaves.items()
+            if name in trained and leaf.grad is not None
+        }
+        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
+        scale = min(1.0, self.settings.clip / (norm + 1e-6)) if self.settings.clip else 1.0
+        for name, gradient in gradients.items():
+            old = self.leaves[name]
+            self.leaves[name] = self.kept(name, self._moved(name, old, gradient * scale), old)
+
+    def _moved(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
+        s = self.settings
+        own = s.own_rates(name)
+        rate = (s.learning_rate if own is None else own) * self.factor()
+        decay = s.weight_decay if s.decays(name) else 0.0
+        state = self.state.setdefault(name, {})
+        if s.optimizer == "sgd":
+            gradient = gradient + decay * value
+            moment = state.get("m")
+            state["m"] = gradient if moment is None else 0.9 * moment + gradient
+            return value - rate * state["m"]
+        state["t"] = t = int(state.get("t", 0)) + 1
+        m = 0.9 * state.get("m", torch.zeros_like(value)) + 0.1 * gradient
+        v = 0.999 * state.get("v", torch.zeros_like(value)) + 0.001 * gradient.square()
+        state["m"], state["v"] = m, v
+        value = value * (1 - rate * decay)
+        return value - rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + s.epsilon)
