@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from calisr_engine.events.types import Warned
-from calisr_engine.methods.reload import save_with_method
 from calisr_engine.results.best_model import logits_of, rebuild
 from calisr_engine.results.plain_export import CardFacts, export_merged
+from calisr_engine.results.with_method import save_with_method
 from calisr_engine.training.session import Session
 
 if TYPE_CHECKING:

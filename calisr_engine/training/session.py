@@ -260,7 +260,7 @@ def prepare(
     targets = find_targets(model)
     method = registry.get(config.method.name)
     calibrated = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    names = config.method.components or method.default_components(config.method, calibrated)
+    names = config.method.covered(calibrated)
     covered = [target for target in targets if target.component in names]
 
     def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
