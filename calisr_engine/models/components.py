@@ -62,6 +62,7 @@ ARCHITECTURES: dict[str, dict[str, str]] = {
 SHARED_LAYERS = frozenset({"albert"})
 """Architectures whose layers share one set of weights: their six targets stand for all layers."""
 
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """One target matrix: the weight of a linear layer of one of the six components.

@@ -30,7 +30,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, overflow="fold", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    Console(width=None if sys.stdout.isatty() else 1000, markup=False).print(table)
 
 
 def presets(

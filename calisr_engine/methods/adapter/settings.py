@@ -33,7 +33,7 @@ class Adapter(MethodBase):
     def _a_place_is_named(self) -> Adapter:
         if not set(self.covered(False)) & set(self.places):
             raise ValueError(
-                "components: adapters go behind attention_output and output only; name one or both "
+                "components: adapters go behind attention_output and output only; list one or both "
                 "of them, or leave components out"
             )
         return self

@@ -31,7 +31,7 @@ class Prefix(MethodBase):
     def _key_and_value_come_together(self) -> Prefix:
         if not set(self.covered(False)) >= set(self.pair):
             raise ValueError(
-                "components: a prefix is a key and a value, so it needs both; name both, or leave "
+                "components: a prefix is a key and a value, so it needs both; list both, or leave "
                 "components out"
             )
         return self
