@@ -1,6 +1,6 @@
 """What a run will train, need and take, from closed formulas: no model is loaded.
 
-Counts are those of `calisr_engine.models.counts`; memory and time are estimates.
+Counts are those of `calisr_engine.methods.counts`; memory and time are estimates.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass, replace
 
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.methods.counts import Counts
+from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import find
-from calisr_engine.models.counts import Counts
-from calisr_engine.models.counts import counts as model_counts
 from calisr_engine.tasks import glue
 
 DEMO_EXAMPLES = 4000
@@ -54,14 +54,14 @@ def counts(config: RunConfig) -> Counts | None:
     """Trainable parameters of a run, with two labels where their number is not known here.
 
     `fft` is None where the run has no full phase, `lft` where it never leaves it. None as a whole
-    for models without a catalogue entry and for settings that the method refuses.
+    for models without a catalogue entry.
     """
     entry, switch_at = find(config.model.name), config.schedule.switch_at
     calibrated = config.calibration.variant != "off"
     if entry is None:
         return None
     try:
-        found = model_counts(
+        found = method_counts(
             entry, config.method, labels(config) or 2, calibrated or switch_at is not None
         )
     except ValueError:
@@ -118,7 +118,7 @@ def meaning(config: RunConfig) -> str:
     """What a choice of settings means, in two sentences."""
     method, calibration = config.method, config.calibration
     where = f"{config.model.name} on {config.task.name}"
-    if method.name == "fft":
+    if not method.has_light_phase:
         return (
             f"Every weight of {where} is trained from the first to the last step. This is the "
             "baseline that calibrated runs are measured against; nothing switches."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from calisr_engine.events.view import GroupView, RunView, Switch
+from calisr_engine.methods.catalog import label
 
 STATES = {
     "created": ("○", "CREATED", "dim"),
@@ -93,7 +94,7 @@ def explain_counter(view: RunView, group: GroupView) -> str:
     if group.switch is not None:
         return explain_switch(view, group.switch)
     delta = view.delta if view.delta is not None else 0.5
-    method = view.method.upper() if view.method == "lora" else view.method
+    method = label(view.method)
     latest = group.latest
     if view.variant == "off":
         return (

@@ -13,15 +13,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo as PydanticField
 from pydantic_core import PydanticUndefined
 
-from calisr_engine.config.methods import ALL_SETTINGS, MethodBase
 from calisr_engine.config.schema import RunConfig, Section
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.methods.settings import MethodBase
 
 Kind = Literal["int", "float", "text", "flag", "path", "choice", "list"]
-
-METHODS: dict[str, type[MethodBase]] = {
-    model.model_fields["name"].default: model for model in ALL_SETTINGS
-}
-"""The settings model of each method, by the name that `method.name` takes."""
 
 SECTIONS: dict[str, type[Section]] = {
     name: field.annotation

@@ -1,6 +1,7 @@
 """The settings of one run, with the help text that the CLI and the setup screen show.
 
-Every model is frozen and refuses unknown keys. A method's own settings live in `methods.py`.
+Every model is frozen and refuses unknown keys. A method's own settings live in its
+folder (`calisr_engine.methods`).
 """
 
 from __future__ import annotations
@@ -10,17 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from calisr_engine.config.methods import FullFineTuning, MethodSettings
-
-Component = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
-COMPONENTS: tuple[Component, ...] = (
-    "query",
-    "key",
-    "value",
-    "attention_output",
-    "intermediate",
-    "output",
-)
+from calisr_engine.methods.catalog import MethodSettings
+from calisr_engine.methods.fft.settings import FullFineTuning
 
 Variant = Literal["off", "D", "S", "S3"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from calisr_engine.config.schema import COMPONENTS
 from calisr_engine.figures.data import Panel, Series, Style, over_runs
 from calisr_engine.figures.runs import KINDS, FigureRun, RunSet
+from calisr_engine.models.component_names import COMPONENTS
 
 DELTA = 0.5
 """Threshold for the switch that the total stable rank suggests."""
@@ -32,7 +32,7 @@ def curves(runs: RunSet) -> list[Panel]:
     tasks = {run.task for run in chosen}
     grouped: dict[str, list[FigureRun]] = {}
     for run in chosen:
-        words = [run.method if run.view.method != "fft" else ""]
+        words = [run.light_method]
         words.append(f"CaliSr-{run.view.variant}" if run.kind == "calibrated" else KINDS[run.kind])
         words.append(run.task if len(tasks) > 1 else "")
         grouped.setdefault(" ".join(word for word in words if word), []).append(run)

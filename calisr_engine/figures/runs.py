@@ -11,7 +11,7 @@ from typing import Literal
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import RunView
 from calisr_engine.grid import plan_grid
-from calisr_engine.grid.labels import METHODS
+from calisr_engine.methods import catalog
 from calisr_engine.runs import load_view, store
 from calisr_engine.tasks import glue
 
@@ -36,7 +36,7 @@ class FigureRun:
         """By what happened: never left full fine-tuning, was light from the first step, switched
         by its score, or by schedule or hand."""
         if not self.view.groups:
-            return "fft" if self.view.method == "fft" else "lft"
+            return "lft" if catalog.has_light_phase(self.view.method) else "fft"
         steps = [switch.step for switch in self.view.switches]
         if not steps:
             return "fft"
@@ -46,7 +46,12 @@ class FigureRun:
 
     @property
     def method(self) -> str:
-        return METHODS.get(self.view.method, self.view.method)
+        return catalog.label(self.view.method)
+
+    @property
+    def light_method(self) -> str:
+        """The method where the run has a light one; "" for full fine-tuning."""
+        return self.method if catalog.has_light_phase(self.view.method) else ""
 
     @property
     def row(self) -> str:

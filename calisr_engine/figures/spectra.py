@@ -52,7 +52,7 @@ def singular_panels(runs: RunSet, wanted: Sequence[str], names: Sequence[str]) -
             last = list(start.matrices)[-1].partition(".")[0]
             targets = start.choose(wanted or [f"{last}.intermediate"])
             for name in targets:
-                words = [run.method if run.view.method != "fft" else "", name]
+                words = [run.light_method, name]
                 words.insert(1, run.task if several else "")
                 label = " ".join(word for word in words if word)
                 compared.append((label, compare(name, start.matrices[name], end.matrices[name])))

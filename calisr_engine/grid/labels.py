@@ -6,26 +6,12 @@ from typing import Any
 
 from calisr_engine.errors import NotFoundError
 from calisr_engine.grid.plan import Cell
+from calisr_engine.methods import catalog
+from calisr_engine.models import component_names
 from calisr_engine.tasks import glue
 
-METHODS = {
-    "fft": "FFT",
-    "lora": "LoRA",
-    "mpop": "MPOP",
-    "child_tuning_d": "ChildTuning",
-    "child_tuning_f": "ChildTuning-F",
-    "mask_bert": "MaskBERT",
-    "bitfit": "BitFit",
-    "adapter": "Adapters",
-    "prefix": "Prefix-tuning",
-    "diff_pruning": "Diff pruning",
-}
-GROUPS = {
-    ("intermediate",): "ffn1",
-    ("output",): "ffn2",
-    ("query", "key", "value", "attention_output"): "att",
-    ("query", "key", "value", "attention_output", "intermediate", "output"): "all",
-}
+GROUPS = {members: name for name, members in component_names.GROUPS["S3"].items()}
+GROUPS[component_names.COMPONENTS] = "all"
 MODELS = {
     "bert-base-uncased": "BERT-base",
     "bert-large-uncased": "BERT-large",
@@ -41,11 +27,11 @@ def label(cell: Cell, keys: tuple[str, ...]) -> str:
 
 
 def _word(cell: Cell, key: str, value: Any) -> str:
-    full = cell.resolved.config.method.name == "fft"
+    full = not cell.resolved.config.method.has_light_phase
     if key == "model.name":
         return MODELS.get(value, str(value))
     if key == "method.name":
-        return METHODS.get(value, str(value))
+        return catalog.label(value)
     if key == "calibration.variant":
         return "" if value == "off" else f"+CaliSr-{value}"
     if key == "task.name":

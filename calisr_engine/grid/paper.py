@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import NotFoundError
-from calisr_engine.grid.labels import METHODS, MODELS
+from calisr_engine.grid.labels import MODELS
+from calisr_engine.methods.catalog import label
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 
@@ -71,7 +72,7 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
         variant, task = config["calibration"]["variant"], config["task"]["name"]
         if config["schedule"]["switch_at"] is not None or method["components"] is not None:
             return None
-        row = METHODS.get(method["name"], "") + ("" if variant == "off" else f"+CaliSr-{variant}")
+        row = label(method["name"]) + ("" if variant == "off" else f"+CaliSr-{variant}")
         column = glue.find(task).title
     except (KeyError, TypeError, NotFoundError):
         return None

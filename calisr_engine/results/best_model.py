@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
-from calisr_engine.methods.reload import KINDS, METHOD, attach_for_reading, load_with_method
+from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_method
 from calisr_engine.models.load import load_model
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
@@ -100,7 +100,7 @@ def rebuild(
         label_names=label_names,
     )
     model = loaded.model
-    if config.method.name in KINDS:
+    if config.method.changes_architecture:
         attach_for_reading(model, config.method)
     own = model.state_dict()
     # Memory that two names share is stored under one of them.

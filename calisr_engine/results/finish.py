@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from calisr_engine.events.types import Warned
-from calisr_engine.methods.reload import save_with_method
 from calisr_engine.results.best_model import logits_of, rebuild
 from calisr_engine.results.plain_export import CardFacts, export_merged
+from calisr_engine.results.with_method import save_with_method
 from calisr_engine.storage.whole import write_text
 from calisr_engine.training import best
 from calisr_engine.training.build import PreparedRun

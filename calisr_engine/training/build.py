@@ -208,7 +208,7 @@ def attach_method(
     config, training = context.config, context.config.training
     method = registry.get(config.method.name)
     calibrated = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    names = config.method.components or method.default_components(config.method, calibrated)
+    names = config.method.covered(calibrated)
 
     def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
         return batches.fixed_order(context.device, limit)

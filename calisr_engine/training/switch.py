@@ -11,9 +11,9 @@ from typing import Literal
 
 from torch import nn
 
-from calisr_engine.config.methods import MethodBase
 from calisr_engine.events.types import Cause
 from calisr_engine.methods.base import Attachment, Phase, StateMove, TargetForm
+from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.components import Target, embedding_parameters
 from calisr_engine.training.optim import StepOptimizer
 

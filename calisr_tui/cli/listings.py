@@ -30,7 +30,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, overflow="fold", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    Console(width=None if sys.stdout.isatty() else 1000, markup=False).print(table)
 
 
 def presets(
@@ -60,30 +60,29 @@ def methods(
     as_json: Json = False,
 ) -> None:
     """List the fine-tuning methods, or show one with its settings."""
-    from calisr_engine.config.methods import ALL_SETTINGS
     from calisr_engine.errors import NotFoundError
+    from calisr_engine.methods.catalog import METHODS
 
-    by_name = {each.model_fields["name"].default: each for each in ALL_SETTINGS}
-    if name is not None and name not in by_name:
+    if name is not None and name not in METHODS:
         import difflib
 
-        near = difflib.get_close_matches(name, by_name, n=1)
+        near = difflib.get_close_matches(name, METHODS, n=1)
         raise NotFoundError(
             f"there is no method {name!r}",
-            f"did you mean {near[0]}?" if near else f"methods: {', '.join(by_name)}",
+            f"did you mean {near[0]}?" if near else f"methods: {', '.join(METHODS)}",
         )
-    chosen = {name: by_name[name]} if name else by_name
+    chosen = {name: METHODS[name]} if name else METHODS
     if as_json:
         print_json([_describe_method(each) for each in chosen.values()])
         return
     if name is None:
         rows = [
             [key, each.title, "no" if each.calibration_refused else "D, S, S3", each.summary]
-            for key, each in by_name.items()
+            for key, each in METHODS.items()
         ]
         print_table("Methods", ["name", "title", "calibration", "what it does"], rows)
         return
-    described = _describe_method(by_name[name])
+    described = _describe_method(METHODS[name])
     print(f"{described['title']} ({name})\n{described['summary']}")
     if described["calibration_refused"]:
         print(f"Not calibrated: {described['calibration_refused']}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from calisr_engine.events.view import RunView
+from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui import words
 from calisr_tui.themes import colours
 from calisr_tui.widgets.lines import Lines
@@ -15,7 +16,7 @@ def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, s
     glyph, word, role = words.STATES.get(view.state, ("?", view.state.upper(), "dim"))
     first = Text(no_wrap=True, overflow="ellipsis")
     first.append(f" {glyph} {word} ", f"bold reverse {styles[role]}")
-    method = "full fine-tuning" if view.method == "fft" else view.method
+    method = view.method if has_light_phase(view.method) else "full fine-tuning"
     facts = [view.task, view.model, method, words.calibration(view.variant, view.delta)]
     facts.append(f"seed {view.seed}")
     if view.device:

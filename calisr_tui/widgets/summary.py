@@ -6,7 +6,7 @@ from rich.text import Text
 
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.models.counts import Counts
+from calisr_engine.methods.counts import Counts
 from calisr_tui import estimates
 from calisr_tui.words import size
 

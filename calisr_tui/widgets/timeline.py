@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from calisr_engine.events.view import RunView
+from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui.drawing import Piece, append_cells, tick_label, ticks
 from calisr_tui.themes import colours
 from calisr_tui.widgets.lines import Lines
@@ -46,7 +47,7 @@ def picture(view: RunView) -> Picture:
         for g in view.groups.values()
     )
     if not lanes and view.total_steps:
-        phase = "fft" if view.method == "fft" else "lft"
+        phase = "lft" if has_light_phase(view.method) else "fft"
         lanes = (Lane("model", phase, None),)
     return Picture(
         lanes=lanes,

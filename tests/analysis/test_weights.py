@@ -20,6 +20,7 @@ from calisr_engine.analysis.weights import (
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import CalisrError, ConfigError, NotFoundError, UnavailableError
 from calisr_engine.events.log import EventWriter
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.components import find_targets
 from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import stable_rank_by_svd
@@ -50,25 +51,17 @@ def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-METHODS = {
-    "fft": (),
-    "lora": (),
+CASES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(METHODS, ()),
     "lora shadow, late": ("method.parametrisation=shadow", "schedule.switch_at=0.5"),
-    "mpop": (),
     "mpop at_switch": ("method.parametrisation=at_switch", "schedule.switch_at=0.5"),
-    "child_tuning_d": (),
-    "mask_bert": (),
-    "bitfit": (),
-    "adapter": (),
-    "prefix": (),
-    "diff_pruning": (),
 }
 
 
-@pytest.mark.parametrize("case", METHODS)
+@pytest.mark.parametrize("case", CASES)
 def test_a_checkpoint_gives_what_the_method_means(case: str, model: Path, tmp_path: Path) -> None:
     """The same as the forms of the run that is put together anew from that checkpoint."""
-    sets = ("training.epochs=1", "training.max_steps=4", "output.export=false", *METHODS[case])
+    sets = ("training.epochs=1", "training.max_steps=4", "output.export=false", *CASES[case])
     run = make_run(model, tmp_path, "run", f"method.name={case.split()[0]}", *sets)
     assert execute(run, raise_errors=True) == 0
     found = read_weights(run)

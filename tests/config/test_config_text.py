@@ -48,6 +48,8 @@ def odd_config(seed: int) -> RunConfig:
     values["calibration.every_steps"] = None
     if values.get("method.parametrisation") == "at_switch":
         values["method.squeeze_gap"] = None
+    if METHODS[method].changes_architecture:  # goes with some components only
+        values["method.components"] = None
     return load(None, overrides=values).config
 
 

@@ -8,16 +8,19 @@ import pytest
 import torch
 
 from calisr_engine.models.components import embedding_parameters, head_parameters
-from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
+from tests.methods.tiny import (
+    ARCHITECTURES,
+    UNCALIBRATED,
+    UNSUITED,
+    Run,
+    evaluate,
+    make_batch,
+    make_model,
+)
 
-PREFIXED = [name for name in ARCHITECTURES if name != "DebertaV2"]
-CASES = [
-    *(("adapter", name) for name in ARCHITECTURES),
-    *(("prefix", name) for name in PREFIXED),
-    *(("diff_pruning", name) for name in ARCHITECTURES),
-]
+CASES = [(m, name) for m in UNCALIBRATED for name in ARCHITECTURES if (m, name) not in UNSUITED]
 every_case = pytest.mark.parametrize(("method", "architecture"), CASES)
-on_bert = pytest.mark.parametrize("method", ["adapter", "prefix", "diff_pruning"])
+on_bert = pytest.mark.parametrize("method", UNCALIBRATED)
 
 
 def light(method: str, architecture: str = "Bert", **settings: Any) -> Run:

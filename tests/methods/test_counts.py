@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from calisr_engine.methods import registry
-from calisr_engine.methods.child_tuning.data_driven import ChildForm
+from calisr_engine.methods.adapter.settings import bottleneck_count
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.methods.child_tuning_d.method import ChildForm
 from calisr_engine.methods.diff_pruning.form import DiffForm
+from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
+from calisr_engine.methods.prefix.settings import prefix_count
 from calisr_engine.models.catalog import CATALOG
 from calisr_engine.models.components import find_targets, groups
-from calisr_engine.models.counts import bottleneck_count, prefix_count
-from calisr_engine.models.mpo_shapes import factorise_matrix, parameter_counts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import ARCHITECTURES, Run, context, make_model
 from tests.models.full_size import from_entry
@@ -38,9 +40,8 @@ def size(model: nn.Module) -> int:
 def attached(method: str, calibrated: bool = False, **settings: Any) -> Phases:
     """BERT-base under `method`, as a run would attach it."""
     model, found = full_size("bert-base-uncased"), registry.get(method)
-    targets, own = find_targets(model), found.settings_type(**settings)
-    names = own.components or found.default_components(own, calibrated)
-    covered = [target for target in targets if target.component in names]
+    targets, own = find_targets(model), METHODS[method](**settings)
+    covered = [target for target in targets if target.component in own.covered(calibrated)]
     attachment = found.attach(model, covered, own, replace(context(), calibrated=calibrated))
     with_form = [target for target in covered if target.name in attachment.forms]
     forms = {

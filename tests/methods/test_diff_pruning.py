@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.diff_pruning import DiffPruningAttachment, largest
 from calisr_engine.methods.diff_pruning.form import DiffForm
 from calisr_engine.methods.diff_pruning.gates import gate, gate_slope, noise, open_probability
+from calisr_engine.methods.diff_pruning.method import DiffPruningAttachment, largest
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
 
 DENSE = 2 * (4 * 32 * 32 + 2 * 32 * 48)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from calisr_engine.methods.lora import ADAPTER
+from calisr_engine.methods.lora.method import ADAPTER
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
 
 SIZES: dict[str, Any] = {"rank": 3, "alpha": 6.0, "components": ("query", "value")}

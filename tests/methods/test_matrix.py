@@ -10,12 +10,19 @@ import pytest
 import torch
 
 from calisr_engine.training.switch import PhaseChange
-from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
+from tests.methods.tiny import (
+    ARCHITECTURES,
+    CALIBRATABLE,
+    UNCALIBRATED,
+    UNSUITED,
+    WITH_OWN_LOADER,
+    Run,
+    evaluate,
+    make_batch,
+    make_model,
+)
 
-CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
-SAME_FORWARD = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "bitfit"]
-
-UNCALIBRATED = ["adapter", "prefix", "diff_pruning"]
+SAME_FORWARD = [name for name in CALIBRATABLE if name != "mask_bert"]
 
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
@@ -25,7 +32,7 @@ every_cell = pytest.mark.parametrize(
         (method, architecture)
         for method in [*CALIBRATABLE, *UNCALIBRATED]
         for architecture in ARCHITECTURES
-        if (method, architecture) != ("prefix", "DebertaV2")  # refused by name
+        if (method, architecture) not in UNSUITED
     ],
 )
 
@@ -309,3 +316,9 @@ def test_a_group_cannot_switch_twice(method: str) -> None:
     run.phases.switch(PhaseChange("query", 1, "hand", "test"), run.optimizer)
     with pytest.raises(ValueError, match="already switched"):
         run.phases.switch(PhaseChange("query", 2, "hand", "test"), run.optimizer)
+
+
+@pytest.mark.parametrize("method", [*CALIBRATABLE, *UNCALIBRATED])
+def test_what_is_said_of_the_architecture_is_so(method: str) -> None:
+    merged = Run(method).attachment.merged_state_dict()
+    assert (merged is None) is (method in WITH_OWN_LOADER)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.prefix.attention import KEY, VALUE, prefix_attention, widen_mask
+from calisr_engine.methods.prefix.settings import prefix_count
 from calisr_engine.models.components import ARCHITECTURES as KNOWN
-from calisr_engine.models.counts import prefix_count
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
 
 SUPPORTED = [name for name in ARCHITECTURES if name != "DebertaV2"]
@@ -153,11 +153,6 @@ def test_other_architectures_are_refused_by_name() -> None:
     for name in ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"):
         assert name in KNOWN
         assert name in caught.value.hint
-
-
-def test_one_of_key_and_value_alone_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs both"):
-        Run("prefix", components=("key",))
 
 
 def test_reference_trains_prefixes_and_head_only() -> None:

@@ -7,14 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from calisr_engine.config.methods import BitFit
 from calisr_engine.errors import ConfigError, UnavailableError
-from calisr_engine.methods.reload import METHOD, WEIGHTS, load_with_method, save_with_method
-from tests.methods.tiny import ARCHITECTURES, Run, evaluate
+from calisr_engine.methods.bitfit.settings import BitFit
+from calisr_engine.methods.reload import METHOD, WEIGHTS, load_with_method
+from calisr_engine.results.with_method import save_with_method
+from tests.methods.tiny import ARCHITECTURES, UNSUITED, WITH_OWN_LOADER, Run, evaluate
 
-CASES = [("adapter", a) for a in ARCHITECTURES] + [
-    ("prefix", a) for a in ARCHITECTURES if a != "DebertaV2"
-]
+CASES = [(m, a) for m in WITH_OWN_LOADER for a in ARCHITECTURES if (m, a) not in UNSUITED]
 
 
 def trained(method: str, architecture: str = "Bert") -> Run:
@@ -47,7 +46,7 @@ def test_given_weights_are_written_instead_of_the_models_own(tmp_path: Path) -> 
     assert torch.equal(evaluate(load_with_method(tmp_path / "out")), logits)
 
 
-@pytest.mark.parametrize("method", ["adapter", "prefix"])
+@pytest.mark.parametrize("method", WITH_OWN_LOADER)
 def test_transformers_does_not_open_it_as_if_it_were_plain(method: str, tmp_path: Path) -> None:
     run = trained(method)
     save_with_method(run.model, None, tmp_path / "out", run.settings)

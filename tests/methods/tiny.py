@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from calisr_engine.config.schema import TrainingSettings
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.components import Target, find_targets, groups
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.switch import PhaseChange, Phases
@@ -32,6 +33,14 @@ _DISTIL = {
     "vocab_size": 99,
     "max_position_embeddings": 40,
 }
+CALIBRATABLE = [name for name, each in METHODS.items() if not each.calibration_refused]
+UNCALIBRATED = [
+    name for name, each in METHODS.items() if each.calibration_refused and each.has_light_phase
+]
+WITH_OWN_LOADER = [name for name, each in METHODS.items() if each.changes_architecture]
+UNSUITED = {("prefix", "DebertaV2")}
+"""Methods that refuse an architecture by name."""
+
 ARCHITECTURES = {
     "Bert": _BERT,
     "Roberta": _BERT,
@@ -99,13 +108,11 @@ class Run:
         optimizer: bool = True,
         **settings: Any,
     ) -> None:
-        found = registry.get(method)
         self.model = make_model(architecture, model_seed)
         self.targets: list[Target] = find_targets(self.model)
-        self.settings = found.settings_type(**settings)
-        names = self.settings.components or found.default_components(self.settings, True)
-        covered = [t for t in self.targets if t.component in names]
-        self.attachment: Attachment = found.attach(
+        self.settings = METHODS[method](**settings)
+        covered = [t for t in self.targets if t.component in self.settings.covered(True)]
+        self.attachment: Attachment = registry.get(method).attach(
             self.model, covered, self.settings, context(resuming=resuming)
         )
         grouped = groups([t for t in covered if t.name in self.attachment.forms], variant)

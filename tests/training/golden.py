@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 
 from calisr_engine.errors import EXIT_STOPPED
-from calisr_engine.methods.registry import available, get
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from tests.training.interrupt import kill_at, stop_at
 from tests.training.tiny_run import make_run, save_model
@@ -44,11 +44,11 @@ DECISION = ("srs", "delta", "hits", "samples", "switch")
 def cases() -> dict[str, tuple[tuple[str, ...], str]]:
     """Case -> (settings, how it is interrupted: "", "stop@N" or "kill@N")."""
     found: dict[str, tuple[tuple[str, ...], str]] = {}
-    for method in available():
+    for method, settings in METHODS.items():
         name = f"method.name={method}"
         found[f"{method}/plain"] = ((name,), "")
         found[f"{method}/plain/killed"] = ((name, "output.checkpoint_every_steps=4"), "kill@9")
-        if method == "fft" or get(method).settings_type.calibration_refused:
+        if settings.calibration_refused:
             continue
         found[f"{method}/scheduled"] = ((name, "schedule.switch_at=0.4"), "")
         for variant in ("S", "D", "S3"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calisr_engine.methods.registry import available
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.tasks import demo
@@ -57,7 +57,7 @@ def own(data: Path, kind: str = "classification") -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("method", available())
+@pytest.mark.parametrize("method", METHODS)
 def test_the_test_file_is_predicted_as_the_best_model_predicts(
     model: Path, data: Path, tmp_path: Path, method: str
 ) -> None:

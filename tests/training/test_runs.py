@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from calisr_engine.errors import LockedError
-from calisr_engine.methods.registry import available
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import audit
 from calisr_engine.runs import load_view
@@ -21,10 +21,10 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.tasks import demo
 from calisr_engine.training import step
+from tests.methods.tiny import CALIBRATABLE, WITH_OWN_LOADER
 from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
-CALIBRATABLE = ["lora", "mpop", "child_tuning_d", "child_tuning_f", "mask_bert", "bitfit"]
 CALIBRATED = ("calibration.variant=S", "calibration.delta=0.3", "calibration.samples_per_epoch=3")
 
 
@@ -54,7 +54,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(first[n].equal(second[n]) for n in first)
 
 
-@pytest.mark.parametrize("method", available())
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_to_its_end_and_exports(model: Path, tmp_path: Path, method: str) -> None:
     run = make_run(model, tmp_path, method, f"method.name={method}", "training.epochs=2")
     assert execute(run, raise_errors=True) == 0
@@ -65,8 +65,8 @@ def test_every_method_runs_to_its_end_and_exports(model: Path, tmp_path: Path, m
     assert summary is not None
     assert summary["steps"] == 12
     assert (run / "model" / "README.md").is_file()
-    if method not in ("fft",):
-        assert summary["trainable"] < summary["total"] or method in ("adapter", "prefix")
+    if METHODS[method].has_light_phase:
+        assert summary["trainable"] < summary["total"] or METHODS[method].changes_architecture
 
 
 @pytest.mark.parametrize("method", CALIBRATABLE)
@@ -81,7 +81,7 @@ def test_the_export_predicts_what_the_run_predicted(
     assert_predicts(run, opened)
 
 
-@pytest.mark.parametrize("method", ["adapter", "prefix"])
+@pytest.mark.parametrize("method", WITH_OWN_LOADER)
 def test_changed_architectures_open_with_the_documented_loader(
     model: Path, tmp_path: Path, method: str
 ) -> None:

@@ -52,10 +52,6 @@ def said(*sets: str, compact: bool = False) -> str:
             ["method.name=diff_pruning", "calibration.variant=off"],
             ["trainable unpruned 806,798 (18.39%)", "trainable pruned   22,320 (0.51%)"],
         ),
-        (
-            ["method.name=adapter", "calibration.variant=off", "method.components=query"],
-            [],
-        ),
     ],
 )
 def test_only_the_phases_that_the_run_comes_to_are_counted(

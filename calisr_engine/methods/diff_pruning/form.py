@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.methods import DiffPruning
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.base import Switched, TargetForm
 from calisr_engine.methods.diff_pruning.gates import gate, gate_slope, noise, open_probability
+from calisr_engine.methods.diff_pruning.settings import DiffPruning
 from calisr_engine.models.components import Target
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.methods import Mpop
 from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
@@ -26,11 +25,11 @@ from calisr_engine.methods.base import (
     TargetForm,
     shadow_step,
 )
+from calisr_engine.methods.mpop.settings import Mpop
+from calisr_engine.methods.mpop.shapes import central_index, factorise_matrix, parameter_counts
 from calisr_engine.methods.mpop.squeeze import Squeezer
 from calisr_engine.methods.mpop.tensors import bond_spectra, contract, decompose
-from calisr_engine.methods.registry import register
 from calisr_engine.models.components import Target, word_embeddings
-from calisr_engine.models.mpo_shapes import central_index, factorise_matrix, parameter_counts
 
 DEFAULT_LR_RATIO = 0.14
 """2.8e-6 beside 2e-5, the learning rates of the reference runs."""
@@ -246,9 +245,6 @@ class LateMpoForm(TargetForm):
 
 
 class MpopMethod(Method):
-    name = "mpop"
-    settings_type = Mpop
-
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Mpop, context: AttachContext
     ) -> Attachment:
@@ -323,6 +319,3 @@ def _squeeze(attachment: Attachment, forms: list[MpoForm], gap: float, settings:
     attachment.after_evaluation = squeezer.after_evaluation
     attachment.extra_state = squeezer.state
     attachment.load_extra_state = squeezer.load_state
-
-
-register(MpopMethod())

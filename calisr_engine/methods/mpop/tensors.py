@@ -16,26 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from calisr_engine.models.mpo_shapes import (
-    Cap,
-    bond_dimensions,
-    central_index,
-    factorise,
-    factorise_matrix,
-    parameter_counts,
-)
-
-__all__ = [
-    "bond_dimensions",
-    "bond_spectra",
-    "central_index",
-    "contract",
-    "decompose",
-    "factorise",
-    "factorise_matrix",
-    "parameter_counts",
-    "truncation_error",
-]
+from calisr_engine.methods.mpop.shapes import Cap, bond_dimensions, central_index
 
 
 def decompose(

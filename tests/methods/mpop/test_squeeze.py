@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from calisr_engine.config.methods import Mpop
 from calisr_engine.methods.base import Reworked
-from calisr_engine.methods.mpop import bond_spectra, contract, decompose
 from calisr_engine.methods.mpop.method import MpoForm
+from calisr_engine.methods.mpop.settings import Mpop
 from calisr_engine.methods.mpop.squeeze import Truncation, candidates, cheapest, shrunk
+from calisr_engine.methods.mpop.tensors import bond_spectra, contract, decompose
 from tests.methods.tiny import Run
 
 FACTORS = ([2, 3, 4, 3, 2], [3, 2, 4, 2, 3])

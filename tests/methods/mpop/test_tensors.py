@@ -10,8 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from calisr_engine.methods.mpop import bond_spectra, contract, decompose, truncation_error
-from calisr_engine.models.mpo_shapes import bond_dimensions
+from calisr_engine.methods.mpop.shapes import bond_dimensions
+from calisr_engine.methods.mpop.tensors import (
+    bond_spectra,
+    contract,
+    decompose,
+    truncation_error,
+)
 
 SHAPES = [
     ([2, 3, 4, 3, 2], [3, 2, 4, 2, 3]),

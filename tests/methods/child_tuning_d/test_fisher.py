@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from calisr_engine.methods.child_tuning import fisher_threshold
+from calisr_engine.methods.child_tuning_d.fisher import fisher_threshold
 
 
 def random_values(size: int, seed: int = 0) -> torch.Tensor:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.methods import ChildTuningF
 from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
@@ -20,7 +19,7 @@ from calisr_engine.methods.base import (
     TargetForm,
     seeded_generator,
 )
-from calisr_engine.methods.registry import register
+from calisr_engine.methods.child_tuning_f.settings import ChildTuningF, drawn_count
 from calisr_engine.models.components import Target
 
 
@@ -44,7 +43,7 @@ class RandomChildForm(TargetForm):
 
     def trainable_count(self, phase: str) -> int:
         whole = self.weight.numel()
-        return whole if phase == "fft" else round(self._p * whole)
+        return whole if phase == "fft" else drawn_count(self._p, whole)
 
     def begin_step(self, step: int) -> None:
         self._step = step
@@ -89,9 +88,6 @@ class RandomChildForm(TargetForm):
 
 
 class ChildTuningFMethod(Method):
-    name = "child_tuning_f"
-    settings_type = ChildTuningF
-
     def attach(
         self,
         model: nn.Module,
@@ -104,6 +100,3 @@ class ChildTuningFMethod(Method):
             for target in targets
         }
         return Attachment(model, forms)
-
-
-register(ChildTuningFMethod())

@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.methods import ChildTuningD
 from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
@@ -25,10 +24,9 @@ from calisr_engine.methods.base import (
     TargetForm,
     seeded_generator,
 )
-from calisr_engine.methods.child_tuning.fisher import fisher_threshold
-from calisr_engine.methods.registry import register
+from calisr_engine.methods.child_tuning_d.fisher import fisher_threshold
+from calisr_engine.methods.child_tuning_d.settings import ChildTuningD, fisher_kept
 from calisr_engine.models.components import Target
-from calisr_engine.models.counts import fisher_kept
 
 
 class ChildForm(TargetForm):
@@ -164,9 +162,6 @@ def expected_kept(targets: list[Target], p: float) -> list[int]:
 
 
 class ChildTuningDMethod(Method):
-    name = "child_tuning_d"
-    settings_type = ChildTuningD
-
     def attach(
         self,
         model: nn.Module,
@@ -212,6 +207,3 @@ class ChildTuningDMethod(Method):
 
             attachment.before_switch = refresh
         return attachment
-
-
-register(ChildTuningDMethod())

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from calisr_engine.methods.mpop import decompose
-from calisr_engine.models.mpo_shapes import (
+from calisr_engine.methods.mpop.shapes import (
     bond_dimensions,
     factorise,
     factorise_matrix,
     parameter_counts,
 )
+from calisr_engine.methods.mpop.tensors import decompose
 
 PUBLISHED = {
     (768, 768): ([3, 4, 4, 4, 4], [4, 4, 4, 4, 3]),

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from calisr_engine.config.methods import (
-    ALL_SETTINGS,
-    ChildTuningD,
-    ComponentName,
-    FullFineTuning,
-    MethodBase,
-)
+from calisr_engine.config.load import load
+from calisr_engine.errors import ConfigError
 from calisr_engine.methods import registry
-from calisr_engine.methods.child_tuning import fisher_threshold
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.methods.child_tuning_d.fisher import fisher_threshold
+from calisr_engine.methods.child_tuning_d.settings import ChildTuningD, fisher_kept
+from calisr_engine.methods.counts import counts
+from calisr_engine.methods.fft.settings import FullFineTuning
 from calisr_engine.methods.mpop.method import MpoForm
+from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.catalog import CATALOG, ModelEntry, find, parameter_total
 from calisr_engine.models.components import find_targets, groups
-from calisr_engine.models.counts import counts, fisher_kept, parts
+from calisr_engine.models.parts import parts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import Run, context
 from tests.models.full_size import from_entry
 
-ALL = get_args(ComponentName)
 MODELS = ("demo-bert", "bert-base-uncased", "roberta-base")
 
 TABLE_4 = {"components": ("query", "output"), "elsewhere": "fft"}
@@ -77,10 +77,9 @@ def attached(
     model: nn.Module, name: str, settings: MethodBase, calibrated: bool
 ) -> tuple[int, int]:
     """What trains before and after all switches of `model`, attached to as a run would."""
-    method, targets = registry.get(name), find_targets(model)
-    names = settings.components or method.default_components(settings, calibrated)
-    covered = [target for target in targets if target.component in names]
-    attachment = method.attach(
+    targets = find_targets(model)
+    covered = [target for target in targets if target.component in settings.covered(calibrated)]
+    attachment = registry.get(name).attach(
         model, covered, settings, replace(context(resuming=True), calibrated=calibrated)
     )
     with_form = [target for target in covered if target.name in attachment.forms]
@@ -94,17 +93,18 @@ def attached(
 
 def is_refused(name: str, settings: dict[str, Any]) -> bool:
     """Adapters and prefixes go with some components only."""
-    chosen = set(settings.get("components", ALL))
-    return (name == "adapter" and not chosen & {"attention_output", "output"}) or (
-        name == "prefix" and not chosen >= {"key", "value"}
-    )
+    try:
+        METHODS[name](**settings)
+    except ValidationError:
+        return True
+    return False
 
 
 CASES = [
     (model, name, settings, calibrated)
     for model in MODELS
-    for settings_type in ALL_SETTINGS
-    if (name := settings_type.model_fields["name"].default) != "fft"
+    for name, settings_type in METHODS.items()
+    if settings_type.has_light_phase
     for settings in [*EVERY_METHOD, *OWN.get(name, [])]
     for calibrated in (False, True)
     if not (calibrated and settings_type.calibration_refused)
@@ -122,7 +122,7 @@ CASES = [
 def test_the_formula_counts_what_the_attached_model_trains(
     model: str, name: str, settings: dict[str, Any], calibrated: bool
 ) -> None:
-    entry, own = find(model), registry.get(name).settings_type(**settings)
+    entry, own = find(model), METHODS[name](**settings)
     assert entry is not None
     # The meta device has no numbers to decompose or to compare with a threshold, Shapes pretends.
     pretend = name in ("mpop", "mask_bert")
@@ -151,13 +151,16 @@ def test_full_fine_tuning_trains_the_sum_of_the_parts(entry: ModelEntry, labels:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"),
-    [("adapter", {"components": ("query",)}), ("prefix", {"components": ("key", "query")})],
+    ("name", "components"),
+    [("adapter", ("query",)), ("prefix", ("key", "query")), ("prefix", ("value",))],
 )
-def test_what_the_method_refuses_is_not_counted(name: str, settings: dict[str, Any]) -> None:
-    assert is_refused(name, settings)
-    with pytest.raises(ValueError, match=r"output|value"):
-        counts(CATALOG[0], registry.get(name).settings_type(**settings), 2, False)
+def test_components_that_a_method_cannot_use_are_refused(
+    name: str, components: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, [f"method.name={name}", f"method.components={','.join(components)}"])
+    assert caught.value.problems[0].startswith("--set method.components=")
+    assert "leave components out" in caught.value.problems[0]
 
 
 def test_other_architectures_are_not_counted() -> None:

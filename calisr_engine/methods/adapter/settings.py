@@ -1,0 +1,56 @@
+"""Adapters: settings, words and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from calisr_engine.methods.settings import MethodBase
+from calisr_engine.models.component_names import Component
+from calisr_engine.models.parts import Parts
+
+
+class Adapter(MethodBase):
+    order: ClassVar[int] = 7
+    title: ClassVar[str] = "Adapters (Houlsby)"
+    label: ClassVar[str] = "Adapters"
+    summary: ClassVar[str] = "Adds two small bottleneck layers to each encoder layer."
+    calibration_refused: ClassVar[str] = (
+        "adapters change the architecture, so there is no stable rank of the same matrix to compare"
+    )
+    changes_architecture: ClassVar[bool] = True
+    places: ClassVar[tuple[Component, ...]] = ("attention_output", "output")
+    """Components whose output gets a bottleneck."""
+
+    name: Literal["adapter"] = "adapter"
+    bottleneck: int = Field(
+        64, ge=1, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
+    )
+
+    @model_validator(mode="after")
+    def _a_place_is_named(self) -> Adapter:
+        if not set(self.covered(False)) & set(self.places):
+            raise ValueError(
+                "components: adapters go behind attention_output and output only; list one or both "
+                "of them, or leave components out"
+            )
+        return self
+
+    def default_components(self, calibrated: bool) -> tuple[Component, ...]:
+        return self.places
+
+    def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
+        places = sum(name in self.places for name in covered)
+        return model.layers * places * bottleneck_count(model.hidden, self.bottleneck)
+
+    def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
+        if self.reference:
+            return model.head + model.norms
+        return super().count_beside(model, covered)
+
+
+def bottleneck_count(width: int, bottleneck: int) -> int:
+    """Parameters of one adapter: two matrices and two biases (99,136 for 768 and 64)."""
+    return 2 * width * bottleneck + width + bottleneck

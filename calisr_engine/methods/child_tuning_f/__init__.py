@@ -1,0 +1,1 @@
+"""ChildTuning-F."""

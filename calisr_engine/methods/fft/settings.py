@@ -1,0 +1,24 @@
+"""Full fine-tuning: settings, words and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from calisr_engine.methods.settings import MethodBase
+from calisr_engine.models.component_names import Component
+from calisr_engine.models.parts import Parts
+
+
+class FullFineTuning(MethodBase):
+    order: ClassVar[int] = 0
+    title: ClassVar[str] = "Full fine-tuning"
+    label: ClassVar[str] = "FFT"
+    summary: ClassVar[str] = "Trains every weight; the baseline of all comparisons."
+    calibration_refused: ClassVar[str] = "full fine-tuning has no light phase to switch to"
+    has_light_phase: ClassVar[bool] = False
+
+    name: Literal["fft"] = "fft"
+
+    def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
+        return 0

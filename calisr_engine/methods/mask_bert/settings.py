@@ -1,0 +1,44 @@
+"""MaskBERT: settings, words and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from calisr_engine.methods.settings import MethodBase
+from calisr_engine.models.component_names import Component
+from calisr_engine.models.parts import Parts
+
+
+class MaskBert(MethodBase):
+    order: ClassVar[int] = 5
+    title: ClassVar[str] = "MaskBERT"
+    label: ClassVar[str] = "MaskBERT"
+    summary: ClassVar[str] = "Learns which weights to set to zero and leaves the rest as they are."
+
+    name: Literal["mask_bert"] = "mask_bert"
+    threshold: float = Field(
+        1e-2, description="A weight is kept where its score is above this (Zhao et al., 2020)."
+    )
+    sparsity: float = Field(
+        0.05, gt=0, lt=1, description="Share of weights masked at the start (Zhao et al., 2020)."
+    )
+    score_range: float = Field(2e-2, gt=0, description="Half-width s of the initial scores.")
+    mask_lr: float | None = Field(
+        None, gt=0, description="Learning rate of the scores; none takes the run's."
+    )
+
+    def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
+        """A score for each weight."""
+        return model.entries(covered)
+
+    def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
+        return model.entries(covered)
+
+    def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
+        """Without the biases of the masked matrices."""
+        if self.reference:
+            return model.head
+        return super().count_beside(model, covered) - model.biases(covered)

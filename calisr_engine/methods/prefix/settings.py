@@ -1,0 +1,51 @@
+"""Prefix-tuning: settings, words and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from calisr_engine.methods.settings import MethodBase
+from calisr_engine.models.component_names import Component
+from calisr_engine.models.parts import Parts
+
+
+class Prefix(MethodBase):
+    order: ClassVar[int] = 8
+    title: ClassVar[str] = "Prefix-tuning"
+    label: ClassVar[str] = "Prefix-tuning"
+    summary: ClassVar[str] = "Adds trained key and value positions to every attention layer."
+    calibration_refused: ClassVar[str] = (
+        "prefixes change the architecture, so there is no stable rank of the same matrix to compare"
+    )
+    changes_architecture: ClassVar[bool] = True
+    pair: ClassVar[tuple[Component, ...]] = ("key", "value")
+    """Components that a prefix lengthens; they come together."""
+
+    name: Literal["prefix"] = "prefix"
+    length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")
+
+    @model_validator(mode="after")
+    def _key_and_value_come_together(self) -> Prefix:
+        if not set(self.covered(False)) >= set(self.pair):
+            raise ValueError(
+                "components: a prefix is a key and a value, so it needs both; list both, or leave "
+                "components out"
+            )
+        return self
+
+    def default_components(self, calibrated: bool) -> tuple[Component, ...]:
+        return self.pair
+
+    def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
+        return prefix_count(model.layers, self.length, model.hidden)
+
+    def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
+        return model.head if self.reference else super().count_beside(model, covered)
+
+
+def prefix_count(layers: int, length: int, width: int) -> int:
+    """Parameters of all prefixes: a key and a value for each position of each layer."""
+    return 2 * layers * length * width

@@ -1,0 +1,122 @@
+"""What all methods share in their light half: settings, words about the method, closed formulas.
+
+No torch here or in any `methods/NAME/settings.py`: forms, `--help` and config files need none.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from calisr_engine.models.component_names import COMPONENTS, Component
+from calisr_engine.models.parts import Parts
+
+Certainty = Literal["exact", "ties", "ceiling"]
+"""How well a count of the light phase is known beforehand.
+
+exact; ties: exact unless entries of equal Fisher information meet at the threshold (by a few
+entries too where each group draws its own mask); ceiling: it becomes fewer as training goes on.
+"""
+
+
+class MethodBase(BaseModel):
+    """Settings of a method, with what is said of it and what it trains.
+
+    A subclass gives `name: Literal["NAME"] = "NAME"`, NAME being that of its folder, the words
+    below, its own settings with their help, and `count_core`.
+
+    Class attributes:
+        order: place in lists; equal ones stand by name.
+        title: the method's name in prose.
+        label: its short name in tables.
+        summary: one sentence for lists and forms.
+        calibration_refused: why calibration is refused ("" where it is offered).
+        changes_architecture: no plain transformers model holds the result, so exports are opened
+            by `calisr_engine.methods.reload`.
+        has_light_phase: whether anything ever freezes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    order: ClassVar[int] = 1000
+    title: ClassVar[str]
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    calibration_refused: ClassVar[str] = ""
+    changes_architecture: ClassVar[bool] = False
+    has_light_phase: ClassVar[bool] = True
+
+    name: str
+    components: tuple[Component, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Components that get the light method; none takes the method's own choice "
+        "(all six where it is calibrated).",
+    )
+    elsewhere: Literal["frozen", "fft"] = Field(
+        "frozen",
+        description="What becomes of the components without the light method once all others have "
+        "switched: frozen, or fft (they stay fully fine-tuned, as in the paper's Table 4).",
+    )
+    embeddings: Literal["freeze", "train"] = Field(
+        "freeze",
+        description="Word and position embeddings once every group has switched: freeze (needed "
+        "for the small trainable share of the paper) or train.",
+    )
+    reference: bool = Field(
+        False,
+        description="Keep the original publication's habits where they differ from ours "
+        "(what stays trainable beside the light part; see `calisr methods`).",
+    )
+
+    def default_components(self, calibrated: bool) -> tuple[Component, ...]:
+        """Components that get the light method where the settings name none: all six.
+
+        Args:
+            calibrated: whether the run is calibrated or switches at a fixed moment.
+        """
+        return COMPONENTS
+
+    def covered(self, calibrated: bool) -> tuple[Component, ...]:
+        """Components that get the light method, in the order of COMPONENTS."""
+        named = self.components or self.default_components(calibrated)
+        return tuple(component for component in COMPONENTS if component in named)
+
+    # Trainable numbers in closed formulas ---------------------------------------------------------
+
+    @abstractmethod
+    def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
+        """What the method itself trains in the light phase: in the covered matrices, or added."""
+
+    def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
+        """What trains in the full phase beyond the dense model (may be negative)."""
+        return 0
+
+    def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
+        """What trains beside the core in the light phase: biases, LayerNorm, pooler and head, and
+        what `elsewhere` and `embeddings` keep in training.
+
+        Args:
+            covered: components whose matrices have a light form.
+        """
+        trained = model.always
+        if self.elsewhere == "fft":
+            trained += model.entries(name for name in COMPONENTS if name not in covered)
+        return trained + (model.tables if self.trains_embeddings(covered) else 0)
+
+    def count_before_pruning(self, model: Parts, covered: Sequence[Component]) -> int | None:
+        """In the place of the core until the method has pruned; None where it prunes nothing."""
+        return None
+
+    @property
+    def certainty(self) -> Certainty:
+        """How well the count of the light phase is known beforehand."""
+        return "exact"
+
+    def trains_embeddings(self, covered: Sequence[Component]) -> bool:
+        """Whether embedding tables train on once every group has switched."""
+        stays = self.elsewhere == "fft" and len(covered) < len(COMPONENTS)
+        return self.embeddings == "train" or stays
