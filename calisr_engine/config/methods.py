@@ -6,14 +6,17 @@ The names here are what `[method]` of a config file takes; the code of a method 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from calisr_engine.settings import Broken, Section
 
 ComponentName = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
 
 
-class MethodBase(BaseModel):
+class MethodBase(Section):
     """What all methods share.
 
     Class attributes:
@@ -21,8 +24,6 @@ class MethodBase(BaseModel):
         summary: one sentence for lists and forms.
         calibration_refused: why calibration is refused ("" where it is offered).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     title: ClassVar[str] = ""
     summary: ClassVar[str] = ""
@@ -124,14 +125,13 @@ class Mpop(MethodBase):
     )
     squeeze_bonds: int = Field(1, ge=1, description="Bonds that shrink at one evaluation.")
 
-    @model_validator(mode="after")
-    def _squeezing_needs_tensors(self) -> Mpop:
+    def broken_rules(self) -> Iterator[Broken]:
         if self.squeeze_gap is not None and self.parametrisation != "throughout":
-            raise ValueError(
-                "squeeze_gap needs the tensors from the first step; set "
-                'parametrisation = "throughout" or remove squeeze_gap'
+            yield Broken(
+                "squeeze_gap needs the tensors from the first step",
+                'set parametrisation = "throughout" or remove squeeze_gap',
+                ("squeeze_gap", "parametrisation"),
             )
-        return self
 
 
 class ChildTuningD(MethodBase):

@@ -139,8 +139,8 @@ def mistakes(name: str | Path | None, *sets: str, **overrides: object) -> tuple[
         "<class",
     ):
         assert foreign not in str(error)
-    assert all("\n" not in line for line in error.problems)
-    return error.problems
+    assert all("\n" not in str(line) for line in error.problems)
+    return tuple(map(str, error.problems))
 
 
 @pytest.mark.parametrize("case", MISTAKES)

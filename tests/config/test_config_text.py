@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from calisr_engine import presets
+from calisr_engine.config import preset_files
 from calisr_engine.config.describe import METHODS, FieldInfo, all_fields
 from calisr_engine.config.load import command_line, from_resolved, load, minimal_toml
 from calisr_engine.config.schema import RunConfig
@@ -80,7 +80,7 @@ def test_odd_settings_survive_every_spelling(seed: int, tmp_path: Path) -> None:
     assert again(command_line(config, "paper/table2/child-tuning-d-calisr-s-rte")) == config
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", preset_files.names())
 def test_resolved_presets_load_again(name: str, tmp_path: Path) -> None:
     resolved = load(name, ["training.seed=9"], {"task.data_dir": "glue"})
     path = tmp_path / "config.toml"

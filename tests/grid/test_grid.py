@@ -128,7 +128,7 @@ def test_mistakes_name_the_file_and_the_mend(tmp_path: Path, text: str, words: s
     with pytest.raises(ConfigError) as error:
         plan_grid(path, tmp_path)
     assert "bad.toml" in str(error.value)
-    assert words in str(error.value) or any(words in each for each in error.value.problems)
+    assert words in str(error.value) or any(words in str(each) for each in error.value.problems)
 
 
 def test_an_unknown_grid_lists_the_shipped_ones() -> None:
