@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from calisr_engine.config import preset_files
 from calisr_engine.calibration.score import needed_hits
+from calisr_engine.config import preset_files
 from calisr_engine.config.describe import METHODS
 from calisr_engine.config.methods import DiffPruning, Lora, MethodBase
 from calisr_engine.config.schema import CalibrationSettings
