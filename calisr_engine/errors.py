@@ -72,10 +72,11 @@ class Problem:
     def label(self) -> str:
         """The key, or the section of a rule over several keys; "" where the place names the key."""
         sections = {key.rpartition(".")[0] for key in self.keys}
-        name = self.keys[0] if self.keys else ""
         if len(self.keys) > 1 and len(sections) == 1:
             return f"[{sections.pop()}]"
-        return "" if name in str(self.place) else name
+        name = self.keys[0] if self.keys else ""
+        option = self.place.source if self.place and self.place.line is None else ""
+        return "" if name in option else name
 
     def __str__(self) -> str:
         parts = [str(self.place or ""), self.label, self.message]

@@ -34,8 +34,8 @@ class CalibrationSettings(Section):
 
     variant: Variant = Field(
         "off",
-        description="off: no calibration, whatever else this section sets. D: one counter and one "
-        "switch for the whole model. S: one for each of the six components. S3: three groups, the "
+        description="off: no calibration, whatever else is set here. D: one counter and one switch "
+        "for the whole model. S: one for each of the six components. S3: three groups, the "
         "two feed-forward matrices and attention.",
     )
     delta: float = Field(
