@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class CalisrError(Exception):
@@ -39,15 +41,63 @@ class DamagedError(CalisrError):
     """A stored folder or file that does not match its own checksums or form."""
 
 
+class Place(NamedTuple):
+    """Where a setting was given: a file with its line, if known, or an option."""
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in the settings; `str` is the one line that users see.
+
+    Attributes:
+        message: what is wrong.
+        mend: what to do about it ("" where nothing can be said).
+        keys: the settings concerned, by dotted key, the first to mend first; none where a file or
+            an option as a whole cannot be used.
+        place: where to mend it, if anybody gave it.
+    """
+
+    message: str
+    mend: str = ""
+    keys: tuple[str, ...] = ()
+    place: Place | None = None
+
+    @property
+    def label(self) -> str:
+        """The key, or the section of a rule over several keys; "" where the place names the key."""
+        sections = {key.rpartition(".")[0] for key in self.keys}
+        if len(self.keys) > 1 and len(sections) == 1:
+            return f"[{sections.pop()}]"
+        name = self.keys[0] if self.keys else ""
+        option = self.place.source if self.place and self.place.line is None else ""
+        return "" if name in option else name
+
+    def __str__(self) -> str:
+        parts = [str(self.place or ""), self.label, self.message]
+        text = ": ".join(part for part in parts if part)
+        return printable(f"{text}; {self.mend}" if self.mend else text)
+
+
+def printable(text: str) -> str:
+    """Text without control characters or lone surrogates, safe in a message and a comment."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class ConfigError(CalisrError):
     """A setting, preset, config file or command line that cannot be used.
 
-    `problems` lists every mistake found, one line each, already naming file, key and mend.
+    `problems` lists every mistake found; each prints as one line that names place, key and mend.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, hint: str = "", problems: Sequence[Problem] = ()) -> None:
         super().__init__(message, hint)
         self.problems = tuple(problems)
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from calisr_engine import presets
+from calisr_engine.config.preset_files import preset_dir
 from calisr_engine.errors import CalisrError, ConfigError
 from calisr_engine.events.log import parse
 from calisr_engine.grid.folders import grid_folders, plan_folder
@@ -137,7 +137,7 @@ def failure_message(run_dir: Path) -> str:
 
 def grid_argument(plan: GridPlan) -> str:
     """How a command names the grid: a shipped one by name, others by file or folder."""
-    shipped, here = presets.preset_dir(), Path.cwd()
+    shipped, here = preset_dir(), Path.cwd()
     if plan.file.is_relative_to(shipped):
         return plan.file.relative_to(shipped).with_suffix("").as_posix()
     return str(plan.file.relative_to(here) if plan.file.is_relative_to(here) else plan.file)

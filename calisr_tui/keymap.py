@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+
+from calisr_engine.config.toml_file import read
+from calisr_engine.errors import ConfigError
 
 EXAMPLE = """\
 # Keys of the calisr terminal app. Ids are listed on the help page (F1).
@@ -29,12 +31,12 @@ def config_dir() -> Path:
 
 def read_keymap(path: Path, known: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """(id -> keys, what could not be used and why). A missing file is an empty one."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}, []
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return {}, [f"{path} was not used: {error}"]
+    try:
+        content = read(path).data
+    except ConfigError as error:
+        return {}, [f"{path} was not used: {error.problems[0]}"]
     keys = content.get("keys", {})
     if not isinstance(keys, dict):
         return {}, [f"{path}: [keys] must be a table"]

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.names import nearest
-from calisr_engine.config.schema import ModelSettings, RunConfig
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, NotFoundError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import dense_matrices
 from calisr_engine.models import catalog
 from calisr_engine.models.component_names import COMPONENTS
 from calisr_engine.models.components import ARCHITECTURES, find_targets
+from calisr_engine.models.settings import ModelSettings
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint as checkpoints

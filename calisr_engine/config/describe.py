@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo as PydanticField
-from pydantic_core import PydanticUndefined
 
-from calisr_engine.config.schema import RunConfig, Section
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.settings import MethodBase
+from calisr_engine.settings import Section
 
 Kind = Literal["int", "float", "text", "flag", "path", "choice", "list"]
 
@@ -30,12 +29,6 @@ SECTION_NAMES: tuple[str, ...] = tuple(
     name for name in RunConfig.model_fields if name in SECTIONS or name == "method"
 )
 
-FORMS: dict[str, str] = {
-    "training.device": "auto, cpu, mps, cuda or cuda:N",
-    "output.name": "a name of at most 121 letters, digits, dots, dashes and underscores",
-}
-"""What a pattern asks for, in words; a regular expression helps nobody."""
-
 _KINDS: dict[Any, Kind] = {bool: "flag", int: "int", float: "float", str: "text", Path: "path"}
 
 
@@ -49,11 +42,10 @@ class FieldInfo:
         expects: the accepted values in words ("a whole number of at least 1").
         choices: allowed words of a choice, or of each entry of a list.
         optional: whether the setting may be empty, written `none`.
-        minimum, maximum: bounds of a number; `..._excluded` where the bound itself is refused.
-        min_length: fewest characters of a text or entries of a list.
-        pattern: regular expression that a text must match, if any.
         default: the value without any file.
         help: one or two sentences for the user.
+        model: what checks its values: the model that has it as a field, `RunConfig` for the name
+            of the method.
     """
 
     key: str
@@ -61,14 +53,9 @@ class FieldInfo:
     expects: str
     choices: tuple[str, ...]
     optional: bool
-    minimum: float | None
-    minimum_excluded: bool
-    maximum: float | None
-    maximum_excluded: bool
-    min_length: int
-    pattern: str | None
     default: Any
     help: str
+    model: type[BaseModel]
 
     @property
     def name(self) -> str:
@@ -91,15 +78,14 @@ def fields(model: type[BaseModel]) -> list[FieldInfo]:
         KeyError: the model is none of these.
     """
     if model is RunConfig:
-        return [_describe("notes", RunConfig.model_fields["notes"])]
+        return [_describe("notes", model)]
     if issubclass(model, MethodBase):
         named = [_method_name(model)] if model in METHODS.values() else []
-        rest = [(key, field) for key, field in model.model_fields.items() if key != "name"]
-        return named + [_describe(f"method.{key}", field) for key, field in rest]
+        return named + [_describe(f"method.{k}", model) for k in model.model_fields if k != "name"]
     section = next((name for name, each in SECTIONS.items() if each is model), None)
     if section is None:
         raise KeyError(model.__name__)
-    return [_describe(f"{section}.{key}", field) for key, field in model.model_fields.items()]
+    return [_describe(f"{section}.{key}", model) for key in model.model_fields]
 
 
 def all_fields(method: str = "fft") -> list[FieldInfo]:
@@ -127,64 +113,33 @@ def section_help(section: str) -> str:
     return " ".join((SECTIONS[section].__doc__ or "").split("\n\n")[0].split())
 
 
-def _describe(key: str, field: PydanticField) -> FieldInfo:
+def _describe(key: str, model: type[BaseModel]) -> FieldInfo:
+    field = model.model_fields[key.rpartition(".")[2]]
     annotation, optional = _without_none(field.annotation)
     kind, choices = _kind(annotation)
-    bounds = {
-        name: getattr(item, name)
-        for item in field.metadata
-        for name in ("ge", "gt", "le", "lt", "min_length", "pattern")
-        if getattr(item, name, None) is not None
-    }
-    default = field.default
-    if default is PydanticUndefined:
-        factory: Callable[[], Any] = field.default_factory  # type: ignore[assignment]
-        default = factory()
-    info = FieldInfo(
+    expects = _words(kind, choices, field)
+    return FieldInfo(
         key=key,
         kind=kind,
-        expects="",
+        expects=f"{expects}, or none" if optional else expects,
         choices=choices,
         optional=optional,
-        minimum=bounds.get("ge", bounds.get("gt")),
-        minimum_excluded="gt" in bounds,
-        maximum=bounds.get("le", bounds.get("lt")),
-        maximum_excluded="lt" in bounds,
-        min_length=bounds.get("min_length", 0),
-        pattern=bounds.get("pattern"),
-        default=_variant_default(key, default),
+        default=field.get_default(call_default_factory=True),
         help=field.description or "",
-    )
-    return _with_words(info)
-
-
-def _variant_default(key: str, default: Any) -> Any:
-    """A run without files is not calibrated, although a calibration section starts at S."""
-    return (
-        RunConfig.model_validate({}).calibration.variant
-        if key == "calibration.variant"
-        else default
+        model=model,
     )
 
 
 def _method_name(model: type[MethodBase]) -> FieldInfo:
-    name = model.model_fields["name"].default
-    return _with_words(
-        FieldInfo(
-            key="method.name",
-            kind="choice",
-            expects="",
-            choices=tuple(METHODS),
-            optional=False,
-            minimum=None,
-            minimum_excluded=False,
-            maximum=None,
-            maximum_excluded=False,
-            min_length=0,
-            pattern=None,
-            default=name,
-            help=f"The light fine-tuning method. {model.title}: {model.summary}",
-        )
+    return FieldInfo(
+        key="method.name",
+        kind="choice",
+        expects=f"one of {', '.join(METHODS)}",
+        choices=tuple(METHODS),
+        optional=False,
+        default=model.model_fields["name"].default,
+        help=f"The light fine-tuning method. {model.title}: {model.summary}",
+        model=RunConfig,
     )
 
 
@@ -196,6 +151,8 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return "choice", get_args(annotation)
     if get_origin(annotation) is tuple:
@@ -203,35 +160,30 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     return _KINDS[annotation], ()
 
 
-def _with_words(info: FieldInfo) -> FieldInfo:
-    words = (
-        FORMS.get(info.key)
-        or {
-            "int": f"a whole number{_bounds(info)}",
-            "float": f"a number{_bounds(info)}",
-            "text": "text",
-            "flag": "true or false",
-            "path": "a path",
-            "choice": f"one of {', '.join(info.choices)}",
-            "list": f"a list of {', '.join(info.choices)}",
-        }[info.kind]
-    )
-    if info.min_length and info.kind == "text":
-        words = "text that is not empty"
-    return replace(info, expects=f"{words}, or none" if info.optional else words)
+def _words(kind: Kind, choices: tuple[str, ...], field: PydanticField) -> str:
+    """The accepted values; a field with a pattern says them itself, as `expects` beside it."""
+    if isinstance(field.json_schema_extra, dict) and "expects" in field.json_schema_extra:
+        return str(field.json_schema_extra["expects"])
+    return {
+        "int": f"a whole number{_bounds(field)}",
+        "float": f"a number{_bounds(field)}",
+        "text": "text",
+        "flag": "true or false",
+        "path": "a path",
+        "choice": f"one of {', '.join(choices)}",
+        "list": f"a list of {', '.join(choices)}",
+    }[kind]
 
 
-def _bounds(info: FieldInfo) -> str:
-    low, high = info.minimum, info.maximum
-    if (
-        low is not None
-        and high is not None
-        and not (info.minimum_excluded or info.maximum_excluded)
-    ):
-        return f" from {low:g} to {high:.15g}"
-    parts = []
-    if low is not None:
-        parts.append(f"above {low:g}" if info.minimum_excluded else f"of at least {low:g}")
-    if high is not None:
-        parts.append(f"below {high:g}" if info.maximum_excluded else f"of at most {high:g}")
+def _bounds(field: PydanticField) -> str:
+    bounds = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(item, name, None) is not None
+    }
+    if {"ge", "le"} <= bounds.keys():
+        return f" from {bounds['ge']:g} to {bounds['le']:.15g}"
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+    parts = [f"{said} {bounds[name]:.15g}" for name, said in words.items() if name in bounds]
     return " " + " and ".join(parts) if parts else ""

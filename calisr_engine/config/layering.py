@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from calisr_engine import presets
-from calisr_engine.config import check, names
-from calisr_engine.config.describe import METHODS, SECTION_NAMES, SECTIONS, all_fields, by_key
-from calisr_engine.config.toml_file import Document, printable, read, show, toml_names
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.config import check, names, preset_files
+from calisr_engine.config.describe import METHODS, SECTION_NAMES, all_fields, by_key
+from calisr_engine.config.toml_file import Document, read, show, toml_names
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 
 MAX_DEPTH = 8
 """Longest chain of `extends`."""
@@ -31,16 +30,16 @@ class Layer:
     Attributes:
         values: by dotted key, as they were given.
         origins: where each came from ("my.toml:12", "preset demo", "--set"), for users to read.
-        places: where to mend each ("presets/demo.toml:3", "--set training.epochs=x").
+        places: where to mend each (`presets/demo.toml:3`, `--set training.epochs=x`).
         folder: what relative paths are relative to; None for the current directory.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     folder: Path | None = None
 
-    def put(self, key: str, value: Any, origin: str, place: str) -> None:
+    def put(self, key: str, value: Any, origin: str, place: Place) -> None:
         """Set one value; the last one given for a key counts."""
         self.values[key] = value
         self.origins[key] = origin
@@ -55,20 +54,20 @@ class Merged:
         values: every setting of the run, by dotted key, checked one by one.
         origins: where each came from.
         places: where to mend each; absent for defaults.
-        problems: the mistakes found, one line each, in the order of the layers.
+        problems: the mistakes found, in the order of the layers.
         wrong: keys whose value was a mistake (their value here is that of a lower layer).
     """
 
     values: dict[str, Any]
     origins: dict[str, str]
-    places: dict[str, str]
-    problems: list[str]
+    places: dict[str, Place]
+    problems: list[Problem]
     wrong: set[str]
 
 
 def file_layers(
     path: Path, label: str = "", chain: tuple[Path, ...] = ()
-) -> tuple[list[Layer], list[str]]:
+) -> tuple[list[Layer], list[Problem]]:
     """The layers of a file: what it extends first, then itself.
 
     Args:
@@ -77,8 +76,8 @@ def file_layers(
         chain: files that led here, outermost first.
 
     Returns:
-        The layers, and a line for each file that cannot be read, or that extends in a circle, too
-        deeply or what is not there.
+        The layers, and a problem for each file that cannot be read, or that extends in a circle,
+        too deeply or what is not there.
     """
     try:
         document = read(path)
@@ -86,23 +85,23 @@ def file_layers(
         return [], list(error.problems)
     here = (*chain, _real(path))
     layers: list[Layer] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     wanted = document.data.pop("extends", [])
-    place = f"{document.shown}:{document.lines.get('extends', 1)}: extends"
+    place = Place(document.shown, document.lines.get("extends", 1))
     if isinstance(wanted, str):
         wanted = [wanted]
     if not isinstance(wanted, list) or not all(isinstance(each, str) for each in wanted):
-        problems.append(
-            f"{place}: expected a preset's name, a path, or a list of them, "
-            f'found {check.found(wanted)}; write extends = "demo"'
+        message = (
+            f"expected a preset's name, a path, or a list of them, found {check.found(wanted)}"
         )
+        problems.append(Problem(message, 'write extends = "demo"', ("extends",), place))
         wanted = []
     for name in wanted:
         try:
             base, base_label = _base(name, path.parent)
             _check_chain(_real(base), here)
         except ConfigError as error:
-            problems.append(f"{place}: {error.message}")
+            problems.append(Problem(error.message, error.hint, ("extends",), place))
             continue
         below, below_problems = file_layers(base, base_label, here)
         layers += below
@@ -113,11 +112,10 @@ def file_layers(
 def _check_chain(base: Path, here: tuple[Path, ...]) -> None:
     if base in here:
         loop = " -> ".join(show(each) for each in (*here, base))
-        raise ConfigError(f"extends itself in a circle: {loop}; remove one of them")
+        raise ConfigError(f"extends itself in a circle: {loop}", "remove one of them")
     if len(here) > MAX_DEPTH:
-        raise ConfigError(
-            f"more than {MAX_DEPTH} files extend each other; put some of them together"
-        )
+        message = f"more than {MAX_DEPTH} files extend each other"
+        raise ConfigError(message, "put some of them together")
 
 
 def _real(path: Path) -> Path:
@@ -146,44 +144,32 @@ def merge(layers: Sequence[Layer], incomplete: bool = False) -> Merged:
         for key, value in layer.values.items():
             problem = _apply(result, layer, key, value, known_method)
             if problem is not None:
-                place = layer.places[key]
-                named = "" if key in place else f"{printable(key)}: "
-                result.problems.append(f"{place}: {named}{problem}")
+                result.problems.append(replace(problem, place=layer.places[key]))
                 result.wrong.add(key)
     return result
 
 
-def _apply(result: Merged, layer: Layer, key: str, value: Any, method: str | None) -> str | None:
-    if key in SECTION_NAMES and "." not in key and not layer.places[key].startswith("--set"):
-        word = check.found(value)
+def _apply(
+    result: Merged, layer: Layer, key: str, value: Any, method: str | None
+) -> Problem | None:
+    if key in SECTION_NAMES and not layer.places[key].source.startswith("--set "):
         mend = f'[{key}] and below it name = "{value}"' if _named(key, value) else f"[{key}]"
-        return f"expected a section, found {word}; write {mend}"
+        return Problem(f"expected a section, found {check.found(value)}", f"write {mend}", (key,))
     problem = names.unknown_key(key, method)
     if problem is not None:
         return problem
     info = by_key(method or _owner(key))[key]
     try:
-        result.values[key] = check.clean(info, value, layer.folder)
-    except ValueError as error:
-        return _own_reason(key, value) or str(error)
+        cleaned = check.clean(info, value, layer.folder)
+    except ValidationError as error:
+        return check.problems(error, info, value)[0]
+    if method is None and key.startswith("method."):
+        return None  # right for some method, but perhaps not for the one below
+    result.values[key] = cleaned
     result.origins[key] = layer.origins[key]
     result.places[key] = layer.places[key]
     result.wrong.discard(key)
     return None
-
-
-def _own_reason(key: str, value: Any) -> str:
-    """What the section's own rules say about a refused value; "" where they say nothing."""
-    section, _, name = key.rpartition(".")
-    if section not in SECTIONS:
-        return ""
-    try:
-        SECTIONS[section].model_validate({name: value})
-    except ValidationError as error:
-        for each in error.errors(include_url=False, include_context=False):
-            if each["type"] == "value_error":
-                return each["msg"].removeprefix("Value error, ")
-    return ""
 
 
 def _named(section: str, value: Any) -> bool:
@@ -211,17 +197,17 @@ def _base(name: str, folder: Path) -> tuple[Path, str]:
     """The file that `extends` names, and the origin of its values ("" for file and line)."""
     if not name.endswith(".toml") and not name.startswith((".", "/", "~")):
         try:
-            return presets.find(name), f"preset {name}"
+            return preset_files.find(name), f"preset {name}"
         except NotFoundError as error:
             for path in (folder / name, folder / f"{name}.toml"):
                 if os.path.isfile(path):
                     return path, ""
-            raise ConfigError(f"{error.message}; {error.hint}") from None
+            raise ConfigError(error.message, error.hint) from None
     path = folder / os.path.expanduser(name)
     if not os.path.exists(path):
         near = names.nearest(path.name, toml_names(path.parent))
         mend = f"did you mean {near}?" if near else f"paths are relative to {show(folder)}"
-        raise ConfigError(f"there is no file {show(path)}; {mend}")
+        raise ConfigError(f"there is no file {show(path)}", mend)
     return path, ""
 
 
@@ -230,8 +216,8 @@ def _file_layer(document: Document, path: Path, label: str) -> Layer:
     for key, value in dotted(document.data).items():
         section = key.partition(".")[0]
         line = document.lines.get(key) or document.lines.get(section)
-        place = f"{document.shown}:{line}" if line else document.shown
-        layer.put(key, value, label or place, place)
+        place = Place(document.shown, line)
+        layer.put(key, value, label or str(place), place)
     return layer
 
 

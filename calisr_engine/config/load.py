@@ -6,23 +6,22 @@ load("demo", sets=["training.epochs=2"]).config
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from calisr_engine import presets
-from calisr_engine.config import toml_text
+from calisr_engine.config import check, preset_files, toml_text
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
 from calisr_engine.config.options import option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.settings import Reading
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
 
@@ -66,12 +65,12 @@ class Base:
     Attributes:
         name: as it was named; "" for the defaults.
         layers: what it extends first, then itself.
-        problems: a line for each file that cannot be read.
+        problems: one for each file that cannot be read.
     """
 
     name: str = ""
     layers: tuple[Layer, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def read_base(name_or_file: str | Path | None) -> Base:
@@ -84,7 +83,7 @@ def read_base(name_or_file: str | Path | None) -> Base:
     if name_or_file is None:
         return Base()
     located = _locate(name_or_file)
-    if presets.is_grid(Path(located[0])):
+    if preset_files.is_grid(Path(located[0])):
         raise ConfigError(
             f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {name_or_file}"
         )
@@ -111,15 +110,16 @@ def load(
         given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
 
     Raises:
-        ConfigError: with one line in `problems` for each mistake.
+        ConfigError: `problems` has every mistake.
         NotFoundError: there is no such preset or file.
     """
     overrides = overrides or {}
     base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file)
     options, malformed = option_layer(sets, overrides, given_by)
     merged = merge([*base.layers, options], incomplete=bool(base.problems))
-    config = None if base.problems else _validate(merged)
-    problems = [*base.problems, *merged.problems, *malformed]
+    config, broken = _whole(merged)
+    rules = [] if base.problems else broken
+    problems = [*base.problems, *merged.problems, *rules, *malformed]
     if config is None or problems:
         raise _error(base.name, problems)
     return ResolvedConfig(
@@ -184,7 +184,7 @@ def _locate(name_or_file: str | Path) -> tuple[Path, str]:
             raise NotFoundError(f"there is no config file {show(path)}", _near_file(path))
         return path, ""
     try:
-        return presets.find(text), f"preset {text}"
+        return preset_files.find(text), f"preset {text}"
     except NotFoundError:
         if os.path.exists(path):
             return path, ""
@@ -211,68 +211,28 @@ def _start(layers: list[Layer], config: RunConfig) -> dict[str, Any]:
     return {**merge([*layers, chosen]).values, "method.name": method}
 
 
-def _validate(merged: Merged) -> RunConfig | None:
-    """Build the config; rules over several settings end up in `merged.problems`, all of them.
+def _whole(merged: Merged) -> tuple[RunConfig | None, list[Problem]]:
+    """The settings, each right by itself, and the rules over several of them that are broken.
 
-    A rule that fails hides those after it, so the settings that it misses are made up, those that
-    it forbids go back to their defaults, and the rest is tried again.
+    Rules over settings that are known to be wrong are left out.
     """
-    method = merged.values["method.name"]
-    if "method.name" in merged.wrong:
-        method = "lora"  # stands in for the unknown one: rules that any method may break are told
-    infos = by_key(method)
+    infos = by_key(merged.values["method.name"])
     values = {key: merged.values.get(key, info.default) for key, info in infos.items()}
-    values["method.name"] = method
-    doubted = {_name(key) for key in merged.wrong}
-    for _ in range(len(values)):
-        try:
-            return RunConfig.model_validate(_nested(values))
-        except ValidationError as error:
-            before = dict(values)
-            for each in error.errors(include_url=False, include_context=False):
-                message = each["msg"].removeprefix("Value error, ")
-                if each["type"] != "value_error":
-                    message = f"{'.'.join(str(part) for part in each['loc'])}: {message}"
-                section = ".".join(str(part) for part in each["loc"][:1])
-                given, missing = _spoken_of(section, message, values, merged)
-                if not any(_mentions(message, name) for name in doubted):
-                    merged.problems.append(_rule(section, message, given, merged))
-                for key in missing:
-                    values[key] = infos[key].choices[0] if infos[key].choices else "x"
-                for key in [] if missing else given:
-                    values[key] = infos[key].default
-            if values == before:
-                return None
-    return None
+    config, broken = None, []
+    try:
+        config = RunConfig.model_validate(_nested(values), context=Reading())
+        broken = [Problem(each.message, each.mend, each.keys) for each in config.all_broken_rules()]
+    except ValidationError as error:
+        broken = check.problems(error)
+    told = [each for each in broken if merged.wrong.isdisjoint(each.keys)]
+    return config, [replace(each, place=_place(each.keys, merged)) for each in told]
 
 
-def _spoken_of(
-    section: str, message: str, values: Mapping[str, Any], merged: Merged
-) -> tuple[list[str], list[str]]:
-    """The settings that a failed rule names: those given, best place first, and those missing.
-
-    Args:
-        section: where the rule stands; "" for rules over several sections, which name dotted keys.
-    """
-    within = [key for key in values if not section or key.startswith(f"{section}.")]
-    named = [key for key in within if _mentions(message, _name(key) if section else key)]
-    given = [key for key in named if key in merged.places]
-    given.sort(key=lambda key: not message.startswith(key))
-    missing = [key for key in named if key not in merged.places and values[key] is None]
-    return given or [key for key in within if key in merged.places][:1], missing
-
-
-def _rule(section: str, message: str, given: list[str], merged: Merged) -> str:
-    text = f"[{section}]: {message}" if section else message
-    return f"{merged.places[given[0]]}: {text}" if given else text
-
-
-def _name(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _mentions(message: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", message) is not None
+def _place(keys: Sequence[str], merged: Merged) -> Place | None:
+    """Where the first of these settings was given, else another of the section."""
+    sections = [key.partition(".")[0] for key in keys[:1]]
+    beside = [key for key in merged.values if key.partition(".")[0] in sections]
+    return next((merged.places[key] for key in (*keys, *beside) if key in merged.places), None)
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,7 +246,7 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _error(base: str, problems: Sequence[str]) -> ConfigError:
+def _error(base: str, problems: Iterable[Problem]) -> ConfigError:
     unique = list(dict.fromkeys(problems))
     count = f"{len(unique)} mistakes" if len(unique) > 1 else "one mistake"
     where = f" in the settings of {show(Path(base))}" if base else " in the settings"
@@ -296,12 +256,13 @@ def _error(base: str, problems: Sequence[str]) -> ConfigError:
 def _warnings(merged: Merged) -> list[str]:
     """Settings given by hand that do nothing in this run."""
     own = [key for key in merged.places if not merged.origins[key].startswith("preset ")]
-    found = []
+    idle: dict[str, str] = {}
     if merged.values["calibration.variant"] == "off":
-        idle = [key for key in own if key.startswith("calibration.") and _name(key) != "variant"]
-        found += [f'{key} has no effect while calibration.variant = "off"' for key in idle]
+        why = 'has no effect while calibration.variant = "off"; S or D calibrates'
+        idle |= {key: why for key in own if key.startswith("calibration.")}
+        idle.pop("calibration.variant", None)
     if merged.values["method.name"] == "fft" and "training.lft_learning_rate" in own:
-        found.append("training.lft_learning_rate has no effect with method fft")
+        idle["training.lft_learning_rate"] = "has no effect with method fft"
     if merged.values["model.random_weights"]:
-        found.append("model.random_weights is on: scores of this run mean nothing")
-    return [f"{each} ({merged.origins.get(each.split(' ')[0], '')})" for each in found]
+        idle["model.random_weights"] = "is on: scores of this run mean nothing"
+    return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]

@@ -13,6 +13,7 @@ from calisr_engine.config.describe import (
     by_key,
     fields,
 )
+from calisr_engine.errors import Problem
 
 OTHER_NAMES: dict[str, str] = {
     "lr": "training.learning_rate",
@@ -59,7 +60,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return plain[found[0]] if found else None
 
 
-def unknown_key(key: str, method: str | None) -> str | None:
+def unknown_key(key: str, method: str | None) -> Problem | None:
     """What is wrong with the name of a setting, or None if it is one.
 
     Args:
@@ -72,32 +73,26 @@ def unknown_key(key: str, method: str | None) -> str | None:
         return None
     section, _, name = key.partition(".")
     if not name:
-        return _unknown_top(key, known)
+        return Problem(*_unknown_top(key, known), (key,))
     if section not in SECTION_NAMES:
         near = nearest(section, SECTION_NAMES)
-        if near and f"{near}.{name}" in known:
-            return f"there is no section [{section}]; did you mean {near}.{name}?"
-        elsewhere = _belongs(name, known)
-        return f"there is no section [{section}]; {elsewhere or _sections(section)}"
+        mend = f"did you mean {near}.{name}?" if near and f"{near}.{name}" in known else None
+        mend = mend or _belongs(name, known) or _sections(section)
+        return Problem(f"there is no section [{section}]", mend, (key,))
     if name in ("extends", "notes"):
-        return f"belongs at the top of the file, before the first [section]: {name} = ..."
-    if section == "method" and method is not None:
-        owners = [each for each, model in METHODS.items() if name in model.model_fields]
-        if owners:
-            return (
-                f"is a setting of {' and '.join(owners)}, but method.name is {method}; "
-                f'remove it, or set method.name = "{owners[0]}"'
-            )
+        message = "belongs at the top of the file, before the first [section]"
+        return Problem(f"{message}: {name} = ...", "", (key,))
+    owners = [each for each, model in METHODS.items() if name in model.model_fields]
+    if section == "method" and method is not None and owners:
+        message = f"is a setting of {' and '.join(owners)}, but method.name is {method}"
+        return Problem(message, f'remove it, or set method.name = "{owners[0]}"', (key,))
     mend = _belongs(name, known)
     if mend is None:
         own = [each.partition(".")[2] for each in known if each.startswith(f"{section}.")]
         near = nearest(name, own)
-        mend = f"did you mean {near}?" if near else None
-        if near is None:
-            far = nearest(name, {each.rpartition(".")[2] for each in known}, 0.75)
-            mend = _belongs(far, known) if far else None
-            mend = mend or f"the keys of [{section}] are {', '.join(own)}"
-    return f"unknown key; {mend}"
+        mend = f"did you mean {near}?" if near else _belongs_far(name, known)
+        mend = mend or f"the keys of [{section}] are {', '.join(own)}"
+    return Problem("unknown key", mend, (key,))
 
 
 def _known(method: str | None) -> dict[str, FieldInfo]:
@@ -106,19 +101,15 @@ def _known(method: str | None) -> dict[str, FieldInfo]:
     return {key: info for name in METHODS for key, info in by_key(name).items()}
 
 
-def _unknown_top(key: str, known: dict[str, FieldInfo]) -> str:
+def _unknown_top(key: str, known: dict[str, FieldInfo]) -> tuple[str, str]:
     if key in SECTION_NAMES:
-        return f"is a section; write --set {key}.KEY=VALUE, such as {_first_key(key)}"
+        return "is a section", f"write --set {key}.KEY=VALUE, such as {_first_key(key)}"
     near = nearest(key, [*SECTION_NAMES, "extends", "notes"], 0.7)
     if near in SECTION_NAMES:
-        return f"there is no section [{key}]; did you mean [{near}]?"
+        return f"there is no section [{key}]", f"did you mean [{near}]?"
     if near:
-        return f"unknown key; did you mean {near}?"
-    mend = _belongs(key, known)
-    if mend is None:
-        far = nearest(key, {each.rpartition(".")[2] for each in known}, 0.75)
-        mend = _belongs(far, known) if far else None
-    return f"unknown key; {mend or _sections(key)}"
+        return "unknown key", f"did you mean {near}?"
+    return "unknown key", _belongs(key, known) or _belongs_far(key, known) or _sections(key)
 
 
 def _first_key(section: str) -> str:
@@ -142,6 +133,11 @@ def _belongs(name: str, known: dict[str, FieldInfo]) -> str | None:
     if _plain(name) in OTHER_NAMES:
         return f"did you mean {OTHER_NAMES[_plain(name)]}?"
     return None
+
+
+def _belongs_far(name: str, known: dict[str, FieldInfo]) -> str | None:
+    far = nearest(name, {each.rpartition(".")[2] for each in known}, 0.75)
+    return _belongs(far, known) if far else None
 
 
 def _plain(word: str) -> str:

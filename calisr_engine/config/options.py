@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tomli
-
 from calisr_engine.config.check import EMPTY_WORDS
 from calisr_engine.config.describe import METHODS, by_key
 from calisr_engine.config.layering import Layer, dotted
-from calisr_engine.config.toml_file import printable
+from calisr_engine.config.toml_file import value_of
+from calisr_engine.errors import Place, Problem
 
 OPTIONS: dict[str, str] = {
     "task.data_dir": "--data-dir",
@@ -27,7 +26,7 @@ OPTIONS: dict[str, str] = {
 
 def option_layer(
     sets: Sequence[str], overrides: Mapping[str, Any], given_by: str = ""
-) -> tuple[Layer, list[str]]:
+) -> tuple[Layer, list[Problem]]:
     """The layer of the command line: `--set KEY=VALUE` texts, then options of their own.
 
     Args:
@@ -39,22 +38,21 @@ def option_layer(
         The layer, and the problems of texts that set nothing.
     """
     layer = Layer()
-    problems: list[str] = []
+    problems: list[Problem] = []
     for text in sets:
         key, equals, raw = text.partition("=")
-        key, place = key.strip(), f"--set {printable(text)}"
+        key, place = key.strip(), Place(f"--set {text}")
         if not equals or not key:
-            problems.append(
-                f"{place}: expected section.key=value, such as --set calibration.delta=0.55"
-            )
-            continue
-        if key == "extends":
-            problems.append(f"{place}: extends works in files only; name the preset itself instead")
-            continue
-        layer.put(key, parse_value(key, raw.strip()), "--set", place)
+            message = "expected section.key=value, such as --set calibration.delta=0.55"
+            problems.append(Problem(message, place=place))
+        elif key == "extends":
+            message, mend = "extends works in files only", "name the preset itself instead"
+            problems.append(Problem(message, mend, ("extends",), place))
+        else:
+            layer.put(key, parse_value(key, raw.strip()), "--set", place)
     for key, value in dotted(overrides).items():
         origin = given_by or OPTIONS.get(key, "option")
-        layer.put(key, value, origin, f"{origin} {key}" if origin == "option" else origin)
+        layer.put(key, value, origin, Place(f"{origin} {key}" if origin == "option" else origin))
     return layer, problems
 
 
@@ -66,9 +64,8 @@ def parse_value(key: str, raw: str) -> Any:
     """
     info = next((by_key(name)[key] for name in METHODS if key in by_key(name)), None)
     try:
-        parsed = tomli.loads(f"x = {raw}")
-        value = parsed["x"] if list(parsed) == ["x"] else raw
-    except (ValueError, RecursionError):
+        value = value_of(raw)
+    except ValueError:
         value = raw
     if info is None or (value is raw and info.kind not in ("float", "list")):
         return value

@@ -1,111 +1,33 @@
-"""The settings of one run, with the help text that the CLI and the setup screen show.
-
-Every model is frozen and refuses unknown keys. A method's own settings live in its
-folder (`calisr_engine.methods`).
-"""
+"""The settings of one run, with the help text that the CLI and the setup screen show."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
+from calisr_engine.models.settings import ModelSettings
+from calisr_engine.settings import AnyPath, Broken, Section, Words
+from calisr_engine.tasks.settings import TaskSettings
 
 Variant = Literal["off", "D", "S", "S3"]
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
-class Section(BaseModel):
-    """Base of all config sections: frozen, unknown keys refused, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ModelSettings(Section):
-    """Which encoder is fine-tuned."""
-
-    name: str = Field(
-        "demo-bert",
-        min_length=1,
-        description="A name of the catalogue (`calisr models`), a hub name, or a local folder with "
-        "config.json, weights in safetensors and a tokenizer.",
-    )
-    revision: str | None = Field(
-        None, description="Branch, tag or commit of a hub model; none takes its main branch."
-    )
-    random_weights: bool = Field(
-        False,
-        description="Start from random instead of pretrained weights (for timing and tests; "
-        "scores mean nothing).",
-    )
-
-
-class TaskSettings(Section):
-    """What the encoder is fine-tuned on: a GLUE task, the demo task, or your own files."""
-
-    name: str = Field(
-        "demo",
-        min_length=1,
-        description="`demo`, a GLUE task (`calisr tasks`), or a name of your choice for own files.",
-    )
-    data_dir: Path | None = Field(
-        None,
-        description="Folder with the official GLUE files, one folder a task "
-        "(such as SST-2/train.tsv). Without it the hub is asked.",
-    )
-    train_file: Path | None = Field(
-        None, description="Own training data: a CSV, TSV, JSONL or Parquet file."
-    )
-    validation_file: Path | None = Field(
-        None, description="Own validation data, in the same columns as the training data."
-    )
-    test_file: Path | None = Field(None, description="Own unlabelled data to predict (optional).")
-    text_column: str | None = Field(None, description="Column with the text (own files).")
-    text_pair_column: str | None = Field(
-        None, description="Column with the second text, for pairs of sentences (own files)."
-    )
-    label_column: str | None = Field(None, description="Column with the label (own files).")
-    kind: Literal["classification", "regression"] | None = Field(
-        None, description="What the labels of own files are: class names or numbers."
-    )
-    metric: str | None = Field(
-        None,
-        description="Metric that picks the best model: accuracy, f1, macro_f1, matthews, pearson, "
-        "spearman. None takes the task's own.",
-    )
-    max_length: int = Field(128, ge=8, le=8192, description="Longest input in tokens; cut beyond.")
-    max_train_examples: int | None = Field(
-        None, ge=1, description="Train on this many examples only (a fixed random choice)."
-    )
-    max_validation_examples: int | None = Field(
-        None, ge=1, description="Evaluate on this many examples only (a fixed random choice)."
-    )
-
-    @model_validator(mode="after")
-    def _own_files_need_columns(self) -> TaskSettings:
-        own = [self.train_file, self.validation_file]
-        if any(own) and not all(own):
-            missing = "train_file" if self.train_file is None else "validation_file"
-            raise ValueError(f"own data needs both train_file and validation_file; add {missing}")
-        if all(own):
-            for key in ("text_column", "label_column", "kind"):
-                if getattr(self, key) is None:
-                    raise ValueError(f"own data needs {key}; add it to [task]")
-        return self
-
-
 class CalibrationSettings(Section):
     """When a component leaves full fine-tuning (FFT) for the light method (LFT)."""
 
     variant: Variant = Field(
-        "S",
-        description="off: no calibration. D: one counter and one switch for the whole model. "
-        "S: one for each of the six components. S3: three groups, the two feed-forward matrices "
-        "and attention.",
+        "off",
+        description="off: no calibration, whatever else is set here. D: one counter and one switch "
+        "for the whole model. S: one for each of the six components. S3: three groups, the "
+        "two feed-forward matrices and attention.",
     )
     delta: float = Field(
         0.5,
@@ -146,11 +68,10 @@ class CalibrationSettings(Section):
         "recompute each decision. Large: twice the model for each sample.",
     )
 
-    @model_validator(mode="after")
-    def _one_sampling_rule(self) -> CalibrationSettings:
+    def broken_rules(self) -> Iterator[Broken]:
         if self.samples_per_epoch is not None and self.every_steps is not None:
-            raise ValueError("set samples_per_epoch or every_steps, not both; remove one")
-        return self
+            rules = ("samples_per_epoch", "every_steps")
+            yield Broken("set samples_per_epoch or every_steps, not both", "remove one", rules)
 
     @property
     def samples(self) -> int | None:
@@ -158,6 +79,18 @@ class CalibrationSettings(Section):
         if self.every_steps is not None:
             return None
         return self.samples_per_epoch or 5
+
+
+def _of_one_element(optimizer: Any) -> Any:
+    name = str(optimizer)
+    if name.lower() in {"adafactor", "lamb", "muon", "shampoo", "lars"}:
+        raise Broken(
+            f"optimizer {name} couples the elements of a matrix, so stepping the light part alone "
+            "would not be the same step",
+            "use adamw or sgd",
+            (),
+        ).error()
+    return optimizer
 
 
 class TrainingSettings(Section):
@@ -195,7 +128,7 @@ class TrainingSettings(Section):
     max_grad_norm: float = Field(
         1.0, ge=0, description="Global gradient clipping norm; 0 turns it off."
     )
-    optimizer: Literal["adamw", "sgd"] = Field(
+    optimizer: Annotated[Literal["adamw", "sgd"], BeforeValidator(_of_one_element)] = Field(
         "adamw",
         description="adamw, or sgd with momentum 0.9. Both work on each element alone, which "
         "calibration needs.",
@@ -203,6 +136,7 @@ class TrainingSettings(Section):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        json_schema_extra={"expects": "auto, cpu, mps, cuda or cuda:N"},
         description="auto takes CUDA, then MPS, then the CPU; or name one: cuda, cuda:1, mps, cpu.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -229,18 +163,6 @@ class TrainingSettings(Section):
         "zero: as transformers has it.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _coupled_optimizers_are_refused(cls, data: object) -> object:
-        if isinstance(data, dict):
-            name = str(data.get("optimizer", "")).lower()
-            if name in {"adafactor", "lamb", "muon", "shampoo", "lars"}:
-                raise ValueError(
-                    f"optimizer {name} couples the elements of a matrix, so stepping the light "
-                    "part alone would not be the same step; use adamw or sgd"
-                )
-        return data
-
 
 class ScheduleSettings(Section):
     """A switch at a fixed moment instead of a measured one (the paper's Tables 4 and 5)."""
@@ -257,10 +179,13 @@ class ScheduleSettings(Section):
 class OutputSettings(Section):
     """What a run leaves behind."""
 
-    dir: Path = Field(Path("runs"), description="Folder in which run directories are made.")
+    dir: AnyPath = Field(Path("runs"), description="Folder in which run directories are made.")
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$",
+        json_schema_extra={
+            "expects": "a name of at most 121 letters, digits, dots, dashes and underscores"
+        },
         description="Name of the run directory; none makes one from the settings and the time.",
     )
     checkpoint_every_steps: int | None = Field(
@@ -279,9 +204,8 @@ class OutputSettings(Section):
         description="Also send the figures to these trackers, which must be installed: "
         "tensorboard, wandb, mlflow, trackio.",
     )
-    tracker_project: str = Field(
+    tracker_project: Words = Field(
         "calisr",
-        min_length=1,
         description="Project (W&B, trackio) or experiment (MLflow) that the runs are put in.",
     )
 
@@ -292,32 +216,40 @@ class RunConfig(Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     task: TaskSettings = Field(default_factory=TaskSettings)
     method: MethodSettings = Field(default_factory=FullFineTuning)
-    calibration: CalibrationSettings = Field(
-        default_factory=lambda: CalibrationSettings(variant="off")
-    )
+    calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     notes: str = Field("", description="Free text kept with the run.")
 
-    @model_validator(mode="after")
-    def _combinations(self) -> RunConfig:
-        method = self.method
+    def broken_rules(self) -> Iterator[Broken]:
+        method, switch_at = self.method, self.schedule.switch_at
         calibrated = self.calibration.variant != "off"
         if calibrated and method.calibration_refused:
-            raise ValueError(
-                f"calibration.variant: {method.name} cannot be calibrated: "
-                f'{method.calibration_refused}; set calibration.variant = "off"'
+            yield Broken(
+                f"{method.name} cannot be calibrated: {method.calibration_refused}",
+                'set calibration.variant = "off"',
+                ("calibration.variant", "method.name"),
             )
-        switch_at = self.schedule.switch_at
-        if switch_at is not None and calibrated:
-            raise ValueError(
-                "schedule.switch_at: a fixed switch and calibration exclude each other; set "
-                'calibration.variant = "off" or remove switch_at'
+        if calibrated and switch_at is not None:
+            yield Broken(
+                "a fixed switch and calibration exclude each other",
+                'set calibration.variant = "off" or remove switch_at',
+                ("schedule.switch_at", "calibration.variant"),
             )
         if switch_at not in (None, 0.0) and method.calibration_refused:
-            raise ValueError(
-                f"schedule.switch_at: {method.name} has no full phase to switch from: "
-                f"{method.calibration_refused}; remove switch_at"
+            yield Broken(
+                f"{method.name} has no full phase to switch from: {method.calibration_refused}",
+                "remove switch_at",
+                ("schedule.switch_at", "method.name"),
             )
-        return self
+
+    def all_broken_rules(self) -> list[Broken]:
+        """The broken rules of every section and of the run, with dotted keys."""
+        own = [
+            replace(each, keys=tuple(f"{name}.{key}" for key in each.keys))
+            for name, section in self
+            if isinstance(section, Section)
+            for each in section.broken_rules()
+        ]
+        return [*own, *self.broken_rules()]

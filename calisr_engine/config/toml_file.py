@@ -1,4 +1,4 @@
-"""One TOML file: read it whatever is wrong with it, and know on which line each key stands."""
+"""The one reader of TOML: a file, whatever is wrong with it, with the line of each key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, Place, Problem, printable
 
 MAX_BYTES = 1_000_000
 """A config file is a few kilobytes; more is some other file given by mistake."""
@@ -42,19 +42,34 @@ def read(path: Path) -> Document:
     """Read and parse one file; a byte-order mark and an empty file are fine.
 
     Raises:
-        ConfigError: one problem line that says what is wrong with the file and how to mend it.
+        ConfigError: one problem that says what is wrong with the file, where, and how to mend it.
     """
     shown = show(path)
     text = _text(path, shown)
     try:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise _problem(_bad_toml(shown, text, error)) from None
+        raise _bad_toml(shown, text, error) from None
     except RecursionError:
-        raise _problem(f"{shown}: is nested too deeply; a config has sections and keys") from None
+        raise _problem(shown, "is nested too deeply", "a config has sections and keys") from None
     except ValueError as error:  # such as a number of more digits than Python reads
-        raise _problem(f"{shown}: is not valid TOML: {error}; shorten that value") from None
+        raise _problem(shown, f"is not valid TOML: {error}", "shorten that value") from None
     return Document(shown, data, key_lines(text))
+
+
+def value_of(text: str) -> Any:
+    """One value as it stands behind `=`.
+
+    Raises:
+        ValueError: it is no TOML value.
+    """
+    try:
+        data = tomli.loads(f"x = {text}")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if list(data) != ["x"]:
+        raise ValueError("more than one value")
+    return data["x"]
 
 
 def show(path: Path) -> str:
@@ -75,11 +90,6 @@ def toml_names(folder: Path) -> list[str]:
         return sorted(name for name in os.listdir(folder) if name.endswith(".toml"))
     except (OSError, ValueError):
         return []
-
-
-def printable(text: str) -> str:
-    """Text without control characters or lone surrogates, safe in a message and a comment."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def key_lines(text: str) -> dict[str, int]:
@@ -112,60 +122,59 @@ def _text(path: Path, shown: str) -> str:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise _problem(_directory(path, shown))
+            raise _problem(shown, *_directory(path, shown))
         if not stat.S_ISREG(mode):
-            raise _problem(f"{shown}: is not an ordinary file; give a TOML file")
+            raise _problem(shown, "is not an ordinary file", "give a TOML file")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _problem(f"{shown}: there is no such file") from None
+        raise _problem(shown, "there is no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _problem(
-            f"{shown}: cannot be read: {reason}; check the path and its rights"
-        ) from None
+        message, mend = f"cannot be read: {reason}", "check the path and its rights"
+        raise _problem(shown, message, mend) from None
     if len(raw) > MAX_BYTES:
-        raise _problem(f"{shown}: is larger than 1 MB, so it is no config file; give a TOML file")
+        message = "is larger than 1 MB, so it is no config file"
+        raise _problem(shown, message, "give a TOML file")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _problem(f"{shown}: is UTF-16 text; save it as UTF-8")
+        raise _problem(shown, "is UTF-16 text", "save it as UTF-8")
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        byte = raw[error.start]
-        raise _problem(
-            f"{shown}:{line}: is not UTF-8 text (byte 0x{byte:02x}); save the file as UTF-8"
-        ) from None
+        message = f"is not UTF-8 text (byte 0x{raw[error.start]:02x})"
+        raise _problem(shown, message, "save the file as UTF-8", line) from None
 
 
-def _directory(path: Path, shown: str) -> str:
-    inner = path / "config.toml"
-    if inner.is_file():
-        return (
-            f"{shown}: is a directory, not a config file; to go on with that run: "
-            f"calisr resume {shown}; to start anew with its settings: "
-            f"calisr run {shown}/config.toml"
+def _directory(path: Path, shown: str) -> tuple[str, str]:
+    if (path / "config.toml").is_file():
+        return "is a directory, not a config file", (
+            f"to go on with that run: calisr resume {shown}; "
+            f"to start anew with its settings: calisr run {shown}/config.toml"
         )
-    return f"{shown}: is a directory; give a TOML file inside it"
+    return "is a directory", "give a TOML file inside it"
 
 
-def _bad_toml(shown: str, text: str, error: tomli.TOMLDecodeError) -> str:
+def _bad_toml(shown: str, text: str, error: tomli.TOMLDecodeError) -> ConfigError:
     lines = text.split("\n")
     line = lines[error.lineno - 1] if error.lineno <= len(lines) else ""
-    where = f"{shown}:{error.lineno}: column {error.colno}: is not valid TOML"
     bare = _BARE_VALUE.match(line)
     if bare and error.msg == "Invalid value":
         word = bare[1]
-        mend = word.lower() if word.lower() in {"true", "false"} else f'"{word}"'
-        return f"{where}: {word} is no TOML value; write {mend}"
-    if error.msg == "Invalid value" and line.rstrip().endswith("="):
-        return f"{where}: a value is missing after ="
-    if error.msg == "Cannot overwrite a value":
-        return f"{where}: this key is set twice; remove one"
-    if error.msg.startswith("Cannot declare"):
-        return f"{where}: this section appears twice; merge the two"
-    return f"{where}: {error.msg[:1].lower()}{error.msg[1:]}; found {printable(line.strip())!r}"
+        right = word.lower() if word.lower() in {"true", "false"} else f'"{word}"'
+        found = f"{word} is no TOML value", f"write {right}"
+    elif error.msg == "Invalid value" and line.rstrip().endswith("="):
+        found = "a value is missing after =", ""
+    elif error.msg == "Cannot overwrite a value":
+        found = "this key is set twice", "remove one"
+    elif error.msg.startswith("Cannot declare"):
+        found = "this section appears twice", "merge the two"
+    else:
+        found = f"{error.msg[:1].lower()}{error.msg[1:]}", f"found {printable(line.strip())!r}"
+    message = f"column {error.colno}: is not valid TOML: {found[0]}"
+    return _problem(shown, message, found[1], error.lineno)
 
 
-def _problem(line: str) -> ConfigError:
-    return ConfigError(line.partition(";")[0], problems=[line])
+def _problem(shown: str, message: str, mend: str = "", line: int | None = None) -> ConfigError:
+    place = Place(shown, line)
+    return ConfigError(f"{place}: {message}", problems=[Problem(message, mend, place=place)])

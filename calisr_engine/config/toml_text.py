@@ -12,7 +12,7 @@ import tomli_w
 from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
 from calisr_engine.config.options import OPTIONS, parse_value
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.config.toml_file import printable
+from calisr_engine.errors import printable
 from calisr_engine.methods.fft.settings import FullFineTuning
 
 _OPTIONS_IN_COMMANDS = ("task.data_dir", "output.dir")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.config.toml_file import read
 from calisr_engine.errors import NotFoundError
 from calisr_engine.grid.labels import MODELS
 from calisr_engine.methods.catalog import label
@@ -21,8 +21,7 @@ AVERAGE = "Avg"
 @cache
 def paper_table(table: str) -> Mapping[str, Mapping[str, Any]]:
     """Model -> {"columns": names, "rows": {row label: one figure a column}}; {} if unknown."""
-    with (Path(__file__).parent / "paper_figures.toml").open("rb") as file:
-        found: dict[str, Any] = tomllib.load(file).get(table, {})
+    found: dict[str, Any] = read(Path(__file__).parent / "paper_figures.toml").data.get(table, {})
     return found
 
 

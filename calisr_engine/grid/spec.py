@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from calisr_engine import presets
+from calisr_engine.config import preset_files
+from calisr_engine.config.toml_file import read
 from calisr_engine.errors import ConfigError, NotFoundError
 
 
@@ -89,17 +89,14 @@ def read_grid(name_or_file: str | Path) -> tuple[GridFile, Path]:
     """
     path = Path(name_or_file)
     if not path.is_file():
-        shipped = presets.preset_dir() / f"{str(name_or_file).removesuffix('.toml')}.toml"
+        shipped = preset_files.preset_dir() / f"{str(name_or_file).removesuffix('.toml')}.toml"
         if not shipped.is_file():
             known = ", ".join(grid_names())
             raise NotFoundError(
                 f"there is no grid {str(name_or_file)!r}", f"give a TOML file, or one of: {known}"
             )
         path = shipped
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    content = read(path).data
     if "grid" not in content:
         raise ConfigError(
             f"{path}: it has no [grid] section, so it is not a grid",
@@ -122,11 +119,11 @@ def read_grid(name_or_file: str | Path) -> tuple[GridFile, Path]:
 
 def grid_names() -> list[str]:
     """Names of the grids that ship with the package."""
-    root = presets.preset_dir()
+    root = preset_files.preset_dir()
     return sorted(
         str(path.relative_to(root).with_suffix(""))
         for path in root.rglob("*.toml")
-        if presets.is_grid(path)
+        if preset_files.is_grid(path)
     )
 
 

@@ -9,10 +9,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from calisr_engine.models.component_names import COMPONENTS, Component
 from calisr_engine.models.parts import Parts
+from calisr_engine.settings import Section
 
 Certainty = Literal["exact", "ties", "ceiling"]
 """How well a count of the light phase is known beforehand.
@@ -22,7 +23,7 @@ entries too where each group draws its own mask); ceiling: it becomes fewer as t
 """
 
 
-class MethodBase(BaseModel):
+class MethodBase(Section):
     """Settings of a method, with what is said of it and what it trains.
 
     A subclass gives `name: Literal["NAME"] = "NAME"`, NAME being that of its folder, the words
@@ -38,8 +39,6 @@ class MethodBase(BaseModel):
             by `calisr_engine.methods.reload`.
         has_light_phase: whether anything ever freezes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     order: ClassVar[int] = 1000
     title: ClassVar[str]

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from calisr_engine.config.schema import ModelSettings
 from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
 from calisr_engine.models import catalog
 from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.settings import ModelSettings
 
 _OFFLINE_HINT = (
     "name a local folder with --model PATH, or use the packaged one: --model demo-bert "

@@ -45,19 +45,34 @@ def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(final: Path, what: str, hint: str = "") -> Iterator[Path]:
+def whole_file(final: Path, what: str, hint: str = "", replace: bool = True) -> Iterator[Path]:
     """Yields a path to write to; at the end of the block that file takes the place of `final`.
+
+    Args:
+        final: where the file shall stand.
+        what: what is being written, as the subject of an error.
+        hint: what to do beside making room.
+        replace: whether a file that stands there, perhaps since a moment ago, gives way.
 
     Raises:
         StorageError: it could not be written; `final` is as it was.
+        FileExistsError: `final` stands already and `replace` is False; it is as it was.
     """
     part = _beside(final)
+    if not replace and os.path.lexists(final):
+        raise FileExistsError(final)
     with _explained(final, what, hint, part):
         final.parent.mkdir(parents=True, exist_ok=True)
         yield part
         _sync(part)
-        os.replace(part, final)
+        placed = True
+        if replace:
+            os.replace(part, final)
+        else:
+            placed = _put_new(part, final)
         _sync(final.parent)
+    if not placed:
+        raise FileExistsError(final)
 
 
 def write_text(final: Path, text: str, what: str, hint: str = "") -> None:
@@ -121,6 +136,22 @@ def _explained(final: Path, what: str, hint: str, part: Path) -> Iterator[None]:
 
 def _beside(final: Path) -> Path:
     return final.with_name(f"{final.name}.tmp-{os.getpid()}")
+
+
+def _put_new(part: Path, final: Path) -> bool:
+    """Rename unless something stands there; whether it was done. `part` is gone in any case."""
+    try:
+        os.link(part, final)  # unlike a rename, never replaces what came in the meantime
+    except FileExistsError:
+        placed = False
+    except OSError:  # a file system without hard links
+        placed = not os.path.lexists(final)
+        if placed:
+            os.replace(part, final)
+    else:
+        placed = True
+    part.unlink(missing_ok=True)
+    return placed
 
 
 def _replace_folder(part: Path, final: Path) -> None:

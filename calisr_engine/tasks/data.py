@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import DataError
 from calisr_engine.tasks import demo, glue, glue_folder, hub, metrics, own_files
 from calisr_engine.tasks.examples import Examples, subsample
+from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
 
 if TYPE_CHECKING:

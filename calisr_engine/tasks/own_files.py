@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import DataError
 from calisr_engine.tasks import cells
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
 from calisr_engine.tasks.tables import Table, read_table
 

@@ -38,8 +38,9 @@ def presets(
     as_json: Json = False,
 ) -> None:
     """List the presets, or show one."""
-    from calisr_engine import presets as shipped
     from calisr_engine.config.load import load
+    from calisr_engine.config.preset_files import names
+    from calisr_engine.presets import describe
 
     if name is not None:
         resolved = load(name)
@@ -48,7 +49,7 @@ def presets(
         else:
             print(resolved.to_toml())
         return
-    found = [shipped.describe(each) for each in shipped.names()]
+    found = [describe(each) for each in names()]
     if as_json:
         print_json([vars(each) if hasattr(each, "__dict__") else each for each in found])
         return

@@ -15,6 +15,7 @@ from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from calisr_engine import presets
+from calisr_engine.config import preset_files
 from calisr_engine.config.describe import METHODS, FieldInfo, by_key
 from calisr_engine.config.load import ResolvedConfig, load
 from calisr_engine.errors import CalisrError
@@ -143,9 +144,10 @@ class SetupScreen(Screen[None]):
             known = by_key(self._method())
             self.changes = {k: v for k, v in self.changes.items() if k in known}
         self._resolve()
-        wrong = " ".join(getattr(self.problem, "problems", ()))
+        problems = getattr(self.problem, "problems", ())
+        wrong = {key for each in problems for key in each.keys}
         for field in self.query(Field):
-            field.mark(self.problem is not None and field.info.key in wrong)
+            field.mark(field.info.key in wrong)
         self._show_summary()
 
     # The steps -----------------------------------------------------------------------------------
@@ -318,7 +320,7 @@ class SetupScreen(Screen[None]):
     def action_open_preset(self) -> None:
         """Begin from a preset."""
         found = []
-        for name in presets.names():
+        for name in preset_files.names():
             try:
                 found.append(Choice(name, name, presets.describe(name).title))
             except CalisrError:

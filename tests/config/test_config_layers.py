@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import load
+from calisr_engine.config.schema import CalibrationSettings, RunConfig
 from calisr_engine.errors import ConfigError
+from calisr_engine.methods.lora.settings import Lora
 
 
 def test_defaults_are_a_plain_run() -> None:
@@ -171,11 +174,29 @@ def test_paths_in_a_file_are_relative_to_it(
     assert load(None, overrides={"task.data_dir": Path("g")}).config.task.data_dir == here / "g"
 
 
+def test_a_delta_alone_means_the_same_through_every_door(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text('[method]\nname = "lora"\n[calibration]\ndelta = 0.6\n')
+    lora = ["method.name=lora"]
+    doors = [
+        load(path).config,
+        load(None, [*lora, "calibration.delta=0.6"]).config,
+        load(None, lora, {"calibration.delta": 0.6}).config,
+        load(None, lora, {"calibration": {"delta": 0.6}}).config,
+        RunConfig.model_validate({"method": {"name": "lora"}, "calibration": {"delta": 0.6}}),
+        RunConfig(method=Lora(), calibration=CalibrationSettings(delta=0.6)),
+    ]
+    assert {config.calibration.variant for config in doors} == {"off"}
+    assert doors.count(doors[0]) == len(doors)
+    assert by_key("lora")["calibration.variant"].default == "off"
+
+
 def test_settings_without_effect_are_told(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[calibration]\ndelta = 0.6\n")
     (warning,) = load(path).warnings
     assert "calibration.delta has no effect" in warning
+    assert "S or D calibrates" in warning
     assert f"{path}:2" in warning
     assert load("demo", ["calibration.delta=0.6"]).warnings == ()
     assert load("paper/table2/lora-sst2").warnings == ()  # a preset may share its base

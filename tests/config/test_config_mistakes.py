@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError, field_validator
 
+from calisr_engine.config.check import problems
 from calisr_engine.config.load import from_resolved, load
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.config.schema import CalibrationSettings, RunConfig
+from calisr_engine.errors import ConfigError, NotFoundError, Place
 
 LORA = '[method]\nname = "lora"\n'
 
@@ -139,8 +142,8 @@ def mistakes(name: str | Path | None, *sets: str, **overrides: object) -> tuple[
         "<class",
     ):
         assert foreign not in str(error)
-    assert all("\n" not in line for line in error.problems)
-    return error.problems
+    assert all("\n" not in str(line) for line in error.problems)
+    return tuple(map(str, error.problems))
 
 
 @pytest.mark.parametrize("case", MISTAKES)
@@ -148,12 +151,11 @@ def test_one_mistake_gives_one_line_with_place_and_mend(case: str, tmp_path: Pat
     text, line, words = MISTAKES[case]
     path = tmp_path / "my.toml"
     path.write_text(text)
-    problems = mistakes(path)
-    assert len(problems) == 1
+    (told,) = mistakes(path)
     if line:
-        assert problems[0].startswith(f"{path}:{line}: ")
+        assert told.startswith(f"{path}:{line}: ")
     for word in words:
-        assert word in problems[0]
+        assert word in told
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -163,8 +165,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "[calibration]\nsamples_per_epoch = 3\nevery_steps = 4\ndelta = 7\n"
         "[task]\ntrain_file = 'a.csv'\n[model]\nnam = 'x'\n"
     )
-    problems = mistakes(path, "calibration.deltaa=1", "nonsense", training__seed=-1)
-    told = "\n".join(problems)
+    lines = mistakes(path, "calibration.deltaa=1", "nonsense", training__seed=-1)
+    told = "\n".join(lines)
     for part in (
         f"{path}:2: training.epochs",
         f"{path}:3: training.lr",
@@ -180,7 +182,73 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         assert part in told
     for missing in ("text_column", "label_column", "kind"):
         assert f"own data needs {missing}; add it to [task]" in told
-    assert len(problems) == 13
+    assert len(lines) == 13
+
+
+def test_a_mistake_carries_its_keys_and_place(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(
+        "[training]\nepochs = 0\nlr = 1\n[task]\nkind = 'regression'\ntrain_file = 'a.csv'\n"
+        "[method]\nname = 'adapter'\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, ["calibration.variant=D", "nonsense"])
+    told = {each.keys: each for each in caught.value.problems}
+    assert set(told) == {
+        ("training.epochs",),
+        ("training.lr",),
+        ("task.validation_file", "task.train_file"),
+        ("task.text_column",),
+        ("task.label_column",),
+        ("calibration.variant", "method.name"),
+        (),
+    }
+    assert told[("training.epochs",)].place == Place(str(path), 2)
+    assert told[("training.lr",)].mend == "did you mean training.learning_rate?"
+    assert told[("task.validation_file", "task.train_file")].place == Place(str(path), 6)
+    assert told[("task.text_column",)].place == Place(str(path), 6)  # where own data is named
+    assert told[("calibration.variant", "method.name")].place == Place(
+        "--set calibration.variant=D"
+    )
+
+
+def test_an_impossible_choice_of_switch_is_told_whole() -> None:
+    told = mistakes(None, "calibration.variant=S", "schedule.switch_at=0.4")
+    assert [line.split(": ")[1] for line in told] == [
+        "fft cannot be calibrated",
+        'a fixed switch and calibration exclude each other; set calibration.variant = "off" or '
+        "remove switch_at",
+        "fft has no full phase to switch from",
+    ]
+
+
+def test_a_rule_of_a_method_that_knows_no_keys_is_told_of_its_section() -> None:
+    class Toy(BaseModel):
+        method: int = 0
+
+        @field_validator("method")
+        @classmethod
+        def _never(cls, value: int) -> int:
+            raise ValueError("this cannot be; choose another")
+
+    with pytest.raises(ValidationError) as caught:
+        Toy.model_validate({"method": 1})
+    assert [str(each) for each in problems(caught.value)] == [
+        "method: this cannot be; choose another"
+    ]
+
+
+def test_a_model_asked_by_a_program_keeps_its_rules_too() -> None:
+    with pytest.raises(ValidationError, match="samples_per_epoch or every_steps, not both"):
+        CalibrationSettings(samples_per_epoch=3, every_steps=4)
+    with pytest.raises(ValidationError, match="own data needs kind; add it to") as caught:
+        RunConfig.model_validate({"task": {"train_file": "a.csv"}})
+    assert [each.keys for each in problems(caught.value)] == [
+        ("task.validation_file", "task.train_file"),
+        ("task.text_column",),
+        ("task.label_column",),
+        ("task.kind",),
+    ]
 
 
 def test_mistakes_of_a_file_are_told_beside_a_base_that_is_missing(tmp_path: Path) -> None:

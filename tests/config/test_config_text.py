@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import shlex
+import tempfile
 from pathlib import Path
 
 import pytest
 import tomli
+from hypothesis import given, settings
 
-from calisr_engine import presets
-from calisr_engine.config.describe import METHODS, FieldInfo, all_fields
+from calisr_engine.config import preset_files
 from calisr_engine.config.load import command_line, from_resolved, load, minimal_toml
 from calisr_engine.config.schema import RunConfig
-
-ODD_TEXTS = ['a "quoted" name', "tab\tnew\nline # no comment", "ünïcode ☃", "[x]\ny = 1", " 5 "]
-
-
-def odd_value(info: FieldInfo, random_: random.Random) -> object:
-    """A legal value that is hard to write down."""
-    if info.optional and random_.random() < 0.3:
-        return None
-    if info.kind == "int":
-        high = info.maximum if info.maximum is not None else 10**12
-        return random_.randint(int(info.minimum or 0), int(high))
-    if info.kind == "float":
-        low = info.minimum if info.minimum is not None else -1e30
-        return random_.uniform(low + 1e-9, min(info.maximum or 1e-7, 1e-7))
-    if info.kind == "flag":
-        return random_.random() < 0.5
-    if info.kind == "choice":
-        return random_.choice(info.choices)
-    if info.kind == "list":
-        return tuple(random_.sample(info.choices, random_.randint(1, len(info.choices))))
-    if info.pattern:
-        return "cuda:3" if info.name == "device" else "2024-01-01"
-    text = random_.choice(ODD_TEXTS)
-    return f"/data/{text}" if info.kind == "path" else text
-
-
-def odd_config(seed: int) -> RunConfig:
-    random_ = random.Random(seed)
-    method = random_.choice(list(METHODS))
-    values = {info.key: odd_value(info, random_) for info in all_fields(method)}
-    values |= {"method.name": method, "calibration.variant": "off", "schedule.switch_at": None}
-    values |= {"task.train_file": None, "task.validation_file": None}
-    values["calibration.every_steps"] = None
-    if values.get("method.parametrisation") == "at_switch":
-        values["method.squeeze_gap"] = None
-    if METHODS[method].changes_architecture:  # goes with some components only
-        values["method.components"] = None
-    return load(None, overrides=values).config
+from tests.config.any_config import any_run
 
 
 def again(line: str) -> RunConfig:
@@ -68,21 +31,22 @@ def again(line: str) -> RunConfig:
     return load(base, sets, options).config
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_odd_settings_survive_every_spelling(seed: int, tmp_path: Path) -> None:
-    config = odd_config(seed)
+@settings(max_examples=120, derandomize=True, deadline=None, database=None)
+@given(any_run)
+def test_any_settings_survive_every_spelling(config: RunConfig) -> None:
     resolved = load(None, overrides=config.model_dump())
     assert resolved.config == config
-    for number, text in enumerate((resolved.to_toml(), minimal_toml(config, "a\ntitle"))):
-        path = tmp_path / f"{number}.toml"
-        path.write_text(text)
-        assert from_resolved(path) == config
+    with tempfile.TemporaryDirectory() as folder:
+        for number, text in enumerate((resolved.to_toml(), minimal_toml(config, "a\ntitle"))):
+            path = Path(folder, f"{number}.toml")
+            path.write_text(text, encoding="utf-8", newline="")
+            assert from_resolved(path) == config
     assert again(command_line(config)) == config
     assert again(command_line(config, "demo")) == config
     assert again(command_line(config, "paper/table2/child-tuning-d-calisr-s-rte")) == config
 
 
-@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("name", preset_files.names())
 def test_resolved_presets_load_again(name: str, tmp_path: Path) -> None:
     resolved = load(name, ["training.seed=9"], {"task.data_dir": "glue"})
     path = tmp_path / "config.toml"

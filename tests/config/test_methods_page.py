@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from calisr_engine import presets
 from calisr_engine.calibration.score import needed_hits
+from calisr_engine.config import preset_files
 from calisr_engine.config.schema import CalibrationSettings
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.counts import counts
@@ -54,7 +54,7 @@ def test_nothing_is_named_that_is_not_there() -> None:
         listed = set(re.findall(r"^- `([a-z_]+)`", SECTIONS[method], flags=re.MULTILINE))
         assert listed <= known, method
     for name in re.findall(r"`(published/[a-z0-9-]+)`", PAGE):
-        assert name in presets.names()
+        assert name in preset_files.names()
 
 
 def test_what_can_be_calibrated() -> None:

@@ -119,7 +119,7 @@ set = { "method.rank" = 2 }
         ('[grid]\nname = "x"\n[axes]\n"training.seed" = ["a"]\n', "training.seed"),
         ('[grid]\nname = "x"\n[axes]\n"training.seed" = [1, 1]\n', "the same run"),
         ('[grid]\nname = "x"\n[[zip]]\na = [1]\nb = [1, 2]\n', "equally long"),
-        ("[grid\n", "cannot be read"),
+        ("[grid\n", "not valid TOML"),
     ],
 )
 def test_mistakes_name_the_file_and_the_mend(tmp_path: Path, text: str, words: str) -> None:
@@ -128,7 +128,7 @@ def test_mistakes_name_the_file_and_the_mend(tmp_path: Path, text: str, words: s
     with pytest.raises(ConfigError) as error:
         plan_grid(path, tmp_path)
     assert "bad.toml" in str(error.value)
-    assert words in str(error.value) or any(words in each for each in error.value.problems)
+    assert words in str(error.value) or any(words in str(each) for each in error.value.problems)
 
 
 def test_an_unknown_grid_lists_the_shipped_ones() -> None:

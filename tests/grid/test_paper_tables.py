@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tomli
 
 from calisr_engine.config.load import load
 from calisr_engine.grid import paper, plan_grid, report
@@ -17,7 +17,7 @@ from calisr_engine.grid.report import Report, make_report
 from calisr_engine.grid.schedule import GridState
 from calisr_engine.tasks import glue
 
-FIGURES = tomllib.loads(
+FIGURES = tomli.loads(
     (Path(report.__file__).parent / "paper_figures.toml").read_text(encoding="utf-8")
 )
 ROWS_ABOVE = {"bert-base-uncased": "BERT-base ", "roberta-base": "RoBERTa-base "}

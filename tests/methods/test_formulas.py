@@ -35,7 +35,7 @@ TABLE_4 = {"components": ("query", "output"), "elsewhere": "fft"}
 EVERY_METHOD: list[dict[str, Any]] = [
     {},
     {"reference": True},
-    {"components": ("intermediate", "query", "query")},
+    {"components": ("intermediate", "query")},
     TABLE_4,
     {"elsewhere": "fft"},
     {"embeddings": "train"},

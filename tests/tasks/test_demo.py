@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.tasks import demo
 from calisr_engine.tasks.data import load_task
 from calisr_engine.tasks.demo_grammar import PHENOMENA, Draw
+from calisr_engine.tasks.settings import TaskSettings
 
 TRAIN_SHA256 = "704209bb1f30a615260016a2b21c8483416bf1308ed4d113ee4e19ef3589176b"
 VALIDATION_SHA256 = "cc970933da2c2f8c16844d592efc13cfb25a2f8a84bf61fe26991fcfd6a6d79c"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import CalisrError, DataError, UnavailableError
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.settings import TaskSettings
 
 # train, validation, test rows of the folder that CALISR_GLUE_DIR names
 REAL = {

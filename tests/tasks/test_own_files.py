@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import CalisrError, ConfigError, DataError
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.settings import TaskSettings
 
 GOOD = "text,label\nfine day,pos\nbad day,neg\n"
 

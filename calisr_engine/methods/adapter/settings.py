@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
+from calisr_engine.settings import Broken
 
 
 class Adapter(MethodBase):
@@ -29,14 +30,13 @@ class Adapter(MethodBase):
         64, ge=1, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
     )
 
-    @model_validator(mode="after")
-    def _a_place_is_named(self) -> Adapter:
+    def broken_rules(self) -> Iterator[Broken]:
         if not set(self.covered(False)) & set(self.places):
-            raise ValueError(
-                "components: adapters go behind attention_output and output only; list one or both "
-                "of them, or leave components out"
+            yield Broken(
+                "components: adapters go behind attention_output and output only",
+                "list one or both of them, or leave components out",
+                ("components",),
             )
-        return self
 
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         return self.places

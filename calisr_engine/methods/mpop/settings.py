@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
 from calisr_engine.methods.settings import Certainty, MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
+from calisr_engine.settings import Broken
 
 
 class Mpop(MethodBase):
@@ -54,14 +55,13 @@ class Mpop(MethodBase):
     )
     squeeze_bonds: int = Field(1, ge=1, description="Bonds that shrink at one evaluation.")
 
-    @model_validator(mode="after")
-    def _squeezing_needs_tensors(self) -> Mpop:
+    def broken_rules(self) -> Iterator[Broken]:
         if self.squeeze_gap is not None and self.parametrisation != "throughout":
-            raise ValueError(
-                "squeeze_gap needs the tensors from the first step; set "
-                'parametrisation = "throughout" or remove squeeze_gap'
+            yield Broken(
+                "squeeze_gap needs the tensors from the first step",
+                'set parametrisation = "throughout" or remove squeeze_gap',
+                ("squeeze_gap", "parametrisation"),
             )
-        return self
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """The auxiliary tensors of each matrix, and of the word embeddings where they are MPO."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
+from calisr_engine.settings import Broken
 
 
 class Prefix(MethodBase):
@@ -27,14 +28,13 @@ class Prefix(MethodBase):
     name: Literal["prefix"] = "prefix"
     length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")
 
-    @model_validator(mode="after")
-    def _key_and_value_come_together(self) -> Prefix:
+    def broken_rules(self) -> Iterator[Broken]:
         if not set(self.covered(False)) >= set(self.pair):
-            raise ValueError(
-                "components: a prefix is a key and a value, so it needs both; list both, or leave "
-                "components out"
+            yield Broken(
+                "components: a prefix is a key and a value, so it needs both",
+                "list both, or leave components out",
+                ("components",),
             )
-        return self
 
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         return self.pair
