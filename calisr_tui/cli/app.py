@@ -70,8 +70,7 @@ def root(
 def run_command_line(arguments: list[str]) -> int:
     """Run one command; returns its exit status. A user's mistake never shows a traceback."""
     try:
-        result = app(arguments, standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        return int(app(arguments, standalone_mode=False) or 0)
     except typer.Abort:
         return EXIT_INTERRUPTED
     except _UsageMistake as error:
