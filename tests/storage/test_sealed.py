@@ -142,7 +142,7 @@ def test_names_that_lead_elsewhere(sealed: Path, name: str) -> None:
     manifest: dict[str, Any] = json.loads((sealed / MANIFEST).read_text())
     manifest["files"][name] = WHOLE
     (sealed / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(DamagedError, match="missing|cannot be read"):
+    with pytest.raises(DamagedError, match=r"missing|cannot be read"):
         verified(sealed)
 
 
@@ -163,12 +163,17 @@ def test_sealing_that_fails_leaves_what_was_there(
     sealed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = verified(sealed)
-    with (
-        pytest.raises(StorageError, match=r"the checkpoint could not be written .*disk is full"),
-        sealed_folder(sealed, {"step": 5}, "the checkpoint") as part,
-    ):
-        (part / "a.bin").write_bytes(b"new")
+
+    def fill_the_disk(self: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", fill_the_disk)
+        with (
+            pytest.raises(StorageError, match=r"the checkpoint .*disk is full"),
+            sealed_folder(sealed, {"step": 5}, "the checkpoint") as part,
+        ):
+            (part / "a.bin").write_bytes(b"new")
     assert verified(sealed) == before
     with pytest.raises(TypeError), sealed_folder(sealed, {"step": {1}}, "the checkpoint"):
         pass
