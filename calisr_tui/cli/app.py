@@ -70,12 +70,13 @@ def root(
 def run_command_line(arguments: list[str]) -> int:
     """Run one command; returns its exit status. A user's mistake never shows a traceback."""
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except typer.Abort:
         return EXIT_INTERRUPTED
     except _UsageMistake as error:
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     except CalisrError as error:
         if _DEBUG["on"]:
             raise
