@@ -27,4 +27,4 @@ lint: $(BIN)/python
 
 docs: $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt '.[docs]'
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
