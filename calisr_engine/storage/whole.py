@@ -14,14 +14,12 @@ import itertools
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from calisr_engine.errors import StorageError
 
 _LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)")
-_A_MINUTE = 60.0
 _counts = itertools.count()
 _writing: set[str] = set()
 """PID-COUNT of what this process is writing now, in any of its threads."""
@@ -55,14 +53,20 @@ def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(final: Path, what: str, hint: str = "") -> Iterator[Path]:
+def whole_file(final: Path, what: str, hint: str = "", replace: bool = True) -> Iterator[Path]:
     """Yields the path of an empty file to fill; at the end it takes the place of `final`.
+
+    Args:
+        final, what, hint: as for `whole_folder`.
+        replace: whether what stands there, perhaps since a moment ago, gives way.
 
     Raises:
         StorageError: as `whole_folder`.
+        FileExistsError: `final` stands already and `replace` is False; it is as it was.
     """
-    # Processes of other machines may be writing this name into a shared folder; theirs is young.
-    sweep(final.parent, final.name, older_than=_A_MINUTE)
+    if not replace and os.path.lexists(final):
+        raise FileExistsError(final)
+    sweep(final.parent, final.name)
     with _beside(final, what, hint) as part:
         final.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
@@ -70,8 +74,14 @@ def whole_file(final: Path, what: str, hint: str = "") -> Iterator[Path]:
         yield part
         _give_mode(part, mode)
         _sync(part)
-        os.replace(part, final)
+        placed = True
+        if replace:
+            os.replace(part, final)
+        else:
+            placed = _put_new(part, final)
         _sync(final.parent)
+    if not placed:
+        raise FileExistsError(final)
 
 
 def write_text(final: Path, text: str, what: str, hint: str = "") -> None:
@@ -84,19 +94,16 @@ def write_text(final: Path, text: str, what: str, hint: str = "") -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def sweep(folder: Path, name: str | None = None, older_than: float = 0) -> None:
+def sweep(folder: Path, name: str | None = None) -> None:
     """Clear up in `folder` after writers that are gone; what they replaced last is put back.
 
     Args:
         name: what they were writing; None for everything.
-        older_than: seconds since the leftover was last touched.
     """
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
             found = _LEFTOVER.fullmatch(entry.name)
             if found is None or name not in (None, found["name"]) or not _abandoned(found):
-                continue
-            if older_than and time.time() - entry.lstat().st_mtime < older_than:
                 continue
             if found["was"] and not os.path.lexists(folder / found["name"]):
                 os.rename(entry, folder / found["name"])  # killed between the two renames
@@ -147,6 +154,22 @@ def _beside(final: Path, what: str, hint: str) -> Iterator[Path]:
         raise
     finally:
         _writing.discard(key)
+
+
+def _put_new(part: Path, final: Path) -> bool:
+    """Rename unless something stands there; whether it was done. `part` is gone in any case."""
+    try:
+        os.link(part, final)  # unlike a rename, never replaces what came in the meantime
+    except FileExistsError:
+        placed = False
+    except OSError:  # a file system without hard links
+        placed = not os.path.lexists(final)
+        if placed:
+            os.replace(part, final)
+    else:
+        placed = True
+    part.unlink(missing_ok=True)
+    return placed
 
 
 def _replace_folder(part: Path, final: Path) -> None:
