@@ -1,9 +1,11 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
+# JOBS processes share the tests, each with one thread.
+JOBS ?= 2
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +16,7 @@ demo: $(BIN)/python
 
 test: $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test]'
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 lint: $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test]'
@@ -22,3 +24,7 @@ lint: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+docs: $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

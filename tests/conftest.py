@@ -1,4 +1,7 @@
-"""Shared by all tests: one thread, no hub, a folder with real GLUE data where there is one."""
+"""Shared by all tests: one thread, no hub, a folder with real GLUE data where there is one.
+
+One thread, because several processes may share the tests, and their children the cores.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,9 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in children
 
 import pytest
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    import sys
-
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

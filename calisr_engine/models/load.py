@@ -178,8 +178,10 @@ def _load_tokenizer(settings: ModelSettings, source: str, config: Any) -> tuple[
 def _build(settings: ModelSettings, source: str, config: Any) -> nn.Module:
     from transformers import AutoModelForSequenceClassification
 
+    model: nn.Module
     if settings.random_weights:
-        return AutoModelForSequenceClassification.from_config(config)
+        model = AutoModelForSequenceClassification.from_config(config)
+        return model
     with _explained(settings, source):
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source,
@@ -249,7 +251,7 @@ def _explained(settings: ModelSettings, source: str) -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """No progress bars or advice of the libraries: the app owns the screen."""
     import transformers
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()

@@ -13,6 +13,7 @@ from calisr_engine.errors import DamagedError
 from calisr_engine.storage.whole import whole_folder
 
 MANIFEST = "manifest.json"
+_WRONG_FORM = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 @contextlib.contextmanager
@@ -43,16 +44,19 @@ def verified(folder: Path) -> dict[str, Any]:
             str(name): (int(entry["bytes"]), str(entry["sha256"]))
             for name, entry in manifest["files"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, RecursionError, *_WRONG_FORM) as error:
         raise DamagedError(f"no readable {MANIFEST} ({type(error).__name__})") from error
     for name, (size, checksum) in named.items():
         path = folder / name
-        if "/" in name or not path.is_file():
-            raise DamagedError(f"{name} is missing")
-        if path.stat().st_size != size:
-            raise DamagedError(f"{name} has {path.stat().st_size} bytes, not {size}")
-        if _sha256(path) != checksum:
-            raise DamagedError(f"{name} does not match its checksum")
+        try:
+            if "/" in name or not path.is_file():
+                raise DamagedError(f"{name} is missing")
+            if path.stat().st_size != size:
+                raise DamagedError(f"{name} has {path.stat().st_size} bytes, not {size}")
+            if _sha256(path) != checksum:
+                raise DamagedError(f"{name} does not match its checksum")
+        except OSError as error:
+            raise DamagedError(f"{name} cannot be read: {error.strerror}") from error
     return dict(manifest)
 
 

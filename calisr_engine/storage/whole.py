@@ -1,14 +1,16 @@
 """Writing a file or a folder whole or not at all.
 
-What is written stands under a temporary name beside its place (`NAME.tmp-PID`), is synced, renamed,
-and its parent synced. Whatever goes wrong while writing becomes one `StorageError`, and nothing
-partial stays. Leftovers of a process that was killed go at the next write, or by `sweep`.
+What is written stands under a temporary name beside its place (`NAME.tmp-PID-COUNT`), is synced,
+renamed, and its parent synced. Whatever goes wrong while writing becomes one `StorageError`, and
+nothing partial stays. Leftovers of a process that was killed go at the next write of that name, or
+by `sweep`. A link in the place is replaced, never followed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -17,7 +19,10 @@ from pathlib import Path
 
 from calisr_engine.errors import StorageError
 
-_LEFTOVER = re.compile(r"\.tmp-(\d+)$")
+_LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)")
+_counts = itertools.count()
+_writing: set[str] = set()
+"""PID-COUNT of what this process is writing now, in any of its threads."""
 
 
 @contextlib.contextmanager
@@ -30,15 +35,18 @@ def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
         hint: what to do beside making room.
 
     Raises:
-        StorageError: it could not be written; `final` is as it was.
+        StorageError: it could not be written; `final` is whole, and as it was unless only the last
+            sync failed.
     """
-    part = _beside(final)
-    with _explained(final, what, hint, part):
-        sweep(final.parent, final.name)
+    sweep(final.parent, final.name)
+    with _beside(final, what, hint) as part:
         part.mkdir(parents=True)
         yield part
         for path in sorted(part.rglob("*")):
-            _sync(path)
+            if path.is_file() and not path.is_symlink():
+                _give_mode(path, part.stat().st_mode)
+            if not path.is_symlink():
+                _sync(path)
         _sync(part)
         _replace_folder(part, final)
         _sync(final.parent)
@@ -46,24 +54,25 @@ def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_file(final: Path, what: str, hint: str = "", replace: bool = True) -> Iterator[Path]:
-    """Yields a path to write to; at the end of the block that file takes the place of `final`.
+    """Yields the path of an empty file to fill; at the end it takes the place of `final`.
 
     Args:
-        final: where the file shall stand.
-        what: what is being written, as the subject of an error.
-        hint: what to do beside making room.
-        replace: whether a file that stands there, perhaps since a moment ago, gives way.
+        final, what, hint: as for `whole_folder`.
+        replace: whether what stands there, perhaps since a moment ago, gives way.
 
     Raises:
-        StorageError: it could not be written; `final` is as it was.
+        StorageError: as `whole_folder`.
         FileExistsError: `final` stands already and `replace` is False; it is as it was.
     """
-    part = _beside(final)
     if not replace and os.path.lexists(final):
         raise FileExistsError(final)
-    with _explained(final, what, hint, part):
+    sweep(final.parent, final.name)
+    with _beside(final, what, hint) as part:
         final.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode
         yield part
+        _give_mode(part, mode)
         _sync(part)
         placed = True
         if replace:
@@ -79,20 +88,26 @@ def write_text(final: Path, text: str, what: str, hint: str = "") -> None:
     """Write `text` (UTF-8) to `final`, whole or not at all.
 
     Raises:
-        StorageError: it could not be written; `final` is as it was.
+        StorageError: as `whole_folder`.
     """
     with whole_file(final, what, hint) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Delete leftovers of writers that are gone, in `folder`; with `name`, of that entry only."""
+    """Clear up in `folder` after writers that are gone; what they replaced last is put back.
+
+    Args:
+        name: what they were writing; None for everything.
+    """
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
-            found = _LEFTOVER.search(entry.name)
-            if found is None or (name is not None and entry.name[: found.start()] != name):
+            found = _LEFTOVER.fullmatch(entry.name)
+            if found is None or name not in (None, found["name"]) or not _abandoned(found):
                 continue
-            if int(found[1]) == os.getpid() or not _alive(int(found[1])):
+            if found["was"] and not os.path.lexists(folder / found["name"]):
+                os.rename(entry, folder / found["name"])  # killed between the two renames
+            else:
                 remove(entry)
 
 
@@ -123,19 +138,22 @@ def storage_error(path: Path, what: str, error: BaseException, hint: str = "") -
 
 
 @contextlib.contextmanager
-def _explained(final: Path, what: str, hint: str, part: Path) -> Iterator[None]:
+def _beside(final: Path, what: str, hint: str) -> Iterator[Path]:
+    """Yields a temporary name; errors are explained, and nothing stays there after one."""
+    key = f"{os.getpid()}-{next(_counts)}"
+    part = final.with_name(f"{final.name}.tmp-{key}")
+    _writing.add(key)
     try:
-        yield
+        remove(part)  # of a killed process whose number this one has
+        yield part
     except BaseException as error:
         remove(part)
         # The library that writes tensors has errors of its own for a full disk.
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             raise storage_error(final, what, error, hint) from error
         raise
-
-
-def _beside(final: Path) -> Path:
-    return final.with_name(f"{final.name}.tmp-{os.getpid()}")
+    finally:
+        _writing.discard(key)
 
 
 def _put_new(part: Path, final: Path) -> bool:
@@ -155,34 +173,48 @@ def _put_new(part: Path, final: Path) -> bool:
 
 
 def _replace_folder(part: Path, final: Path) -> None:
-    if not final.exists():
+    if not os.path.lexists(final):
         os.rename(part, final)
         return
-    # Two renames, so that a kill between them loses neither the old folder nor the new one.
-    old = final.with_name(f"{final.name}.old.tmp-{os.getpid()}")
-    remove(old)
-    os.rename(final, old)
+    # Two renames: no system call that Python has puts one folder in the place of another. After a
+    # kill between them, `sweep` puts the old one back.
+    was = final.with_name(part.name.replace(f"{final.name}.tmp-", f"{final.name}.tmp-was-", 1))
+    os.rename(final, was)
     try:
         os.rename(part, final)
-    except OSError:
-        os.rename(old, final)
+    except BaseException:
+        os.rename(was, final)
         raise
-    remove(old)
+    remove(was)
 
 
-def _alive(pid: int) -> bool:
+def _abandoned(leftover: re.Match[str]) -> bool:
+    pid = int(leftover["pid"])
+    if pid == os.getpid():
+        return leftover["key"] not in _writing
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
         return True
-    return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _give_mode(file: Path, like: int) -> None:
+    """Readable by whom the umask says; safetensors makes its files for the owner alone."""
+    file.chmod(like & 0o666)
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # Some file systems cannot sync a folder, and one may be writable and not readable.
+        cannot = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+        if not (path.is_dir() and error.errno in cannot):
+            raise

@@ -20,7 +20,9 @@ from calisr_engine.tasks.tables import Table, read_plain_tsv, read_text
 MOST_BROKEN_LINES = 0.01
 """Share of lines with a wrong number of cells above which a file is refused."""
 
-OTHER_FILES = {"../AX/AX.tsv": ("../AX/test.tsv", "../diagnostic/diagnostic.tsv")}
+OTHER_FILES: dict[str, tuple[str, ...]] = {
+    "../AX/AX.tsv": ("../AX/test.tsv", "../diagnostic/diagnostic.tsv")
+}
 
 
 def read(task: GlueTask, data_dir: Path) -> Source:

@@ -80,8 +80,7 @@ def _load(task: GlueTask, configuration: str | None = None) -> Any:
 
 def hub_answers(timeout: float = 5.0) -> bool:
     """Does the hub answer at all? Asked once, since its own client tries for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     try:
         get_session().head(constants.ENDPOINT, timeout=timeout)

@@ -78,7 +78,7 @@ def run_command_line(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except _UsageMistake as error:
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     except CalisrError as error:
         if _DEBUG["on"]:
             raise

@@ -124,11 +124,13 @@ def models(as_json: Json = False) -> None:
     """List the catalogue of models; any hub name or folder of these architectures works too."""
     from calisr_engine.models import catalog
 
-    found = [catalog.find(name) for name in catalog.names()]
     if as_json:
-        print_json([vars(entry) if hasattr(entry, "__dict__") else entry for entry in found])
+        print_json([vars(entry) for entry in catalog.CATALOG])
         return
-    rows = [[e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source] for e in found]
+    rows = [
+        [e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source]
+        for e in catalog.CATALOG
+    ]
     print_table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
 
 

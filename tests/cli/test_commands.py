@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -256,14 +254,3 @@ def test_listings_speak_text_and_json(listing: str, capfd: pytest.CaptureFixture
     assert capfd.readouterr()[0].strip()
     assert run_command_line([listing, "--json"]) == 0
     assert json.loads(capfd.readouterr()[0])
-
-
-def test_help_and_listings_import_neither_torch_nor_textual() -> None:
-    code = (
-        "import sys; from calisr_tui.cli.app import run_command_line as r;"
-        "[r(a) for a in (['--help'], ['presets'], ['methods'], ['tasks'], ['models'])];"
-        "heavy = {'torch', 'transformers', 'textual', 'datasets', 'peft'} & set(sys.modules);"
-        "sys.exit(', '.join(heavy) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -180,7 +180,7 @@ def test_the_hub_out_of_reach_names_the_mend(
 
 def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
-    import huggingface_hub.utils
+    import huggingface_hub
 
     asked = []
 
@@ -190,7 +190,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
             raise OSError("no route")
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.utils, "get_session", Dead)
+    monkeypatch.setattr(huggingface_hub, "get_session", Dead)
     with pytest.raises(UnavailableError, match="cannot be reached"):
         load_task(TaskSettings(name="wnli"))
     assert len(asked) == 1

@@ -1,0 +1,100 @@
+"""What is light stays light: imports are measured in fresh processes, not hoped for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TRAINING = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy", "sklearn", "scipy")
+DRAWING = ("textual", "rich", "plotext", "matplotlib")
+
+# Rooms of which every module is light, and what none of them may bring in.
+LIGHT_ROOMS = {
+    "calisr_engine.errors": (*TRAINING, *DRAWING, "pydantic"),
+    "calisr_engine.storage": (*TRAINING, *DRAWING, "pydantic"),
+    "calisr_engine.events": (*TRAINING, *DRAWING),
+    "calisr_engine.config": (*TRAINING, *DRAWING),
+    "calisr_engine.presets": (*TRAINING, *DRAWING),
+    "calisr_engine.runs": (*TRAINING, *DRAWING),
+    "calisr_engine.trackers": (*TRAINING, *DRAWING, "tensorboard"),
+    "calisr_engine.grid": (*TRAINING, *DRAWING, "ray", "submitit"),
+    "calisr_engine.forecast": (*TRAINING, *DRAWING),
+    "calisr_engine.figures": (*TRAINING, *DRAWING),
+    "calisr_engine.models.catalog": (*TRAINING, *DRAWING),
+    "calisr_engine.tasks.glue": (*TRAINING, *DRAWING),
+    "calisr_tui.cli": (*TRAINING, "textual", "matplotlib"),
+    "calisr_tui": TRAINING,
+}
+
+# The package itself, as every process imports it.
+LIGHT_PACKAGES = ("calisr_engine.methods", "calisr_engine.tasks", "calisr_engine.models")
+
+FIRST_VERSION = Path(__file__).parent / "fixtures" / "first_version" / "runs"
+
+COMMANDS = (
+    ("--help",),
+    ("--version",),
+    ("run", "--help"),
+    ("presets",),
+    ("methods",),
+    ("methods", "lora"),
+    ("tasks",),
+    ("models",),
+    ("runs", "--output-dir", str(FIRST_VERSION)),
+    ("grid", "list"),
+    ("figure", "--help"),
+    ("show", "no-such-run"),
+)
+
+
+def imported(code: str, *arguments: str) -> set[str]:
+    """Top-level names of the modules that a fresh process has after `code`."""
+    ask = "import json, sys\nprint(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{ask}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+EVERY_MODULE = """
+import importlib, pkgutil, sys
+room = importlib.import_module(sys.argv[1])
+for each in pkgutil.walk_packages(getattr(room, "__path__", ()), sys.argv[1] + "."):
+    if not each.name.endswith("__main__"):
+        importlib.import_module(each.name)
+"""
+
+
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
+def test_every_module_of_a_light_room(room: str) -> None:
+    assert not imported(EVERY_MODULE, room) & set(LIGHT_ROOMS[room])
+
+
+@pytest.mark.parametrize("package", LIGHT_PACKAGES)
+def test_a_package_with_heavy_modules_is_light_itself(package: str) -> None:
+    assert not imported(f"import {package}") & {*TRAINING, *DRAWING}
+
+
+COMMAND = """
+import sys
+from calisr_tui.cli.app import run_command_line
+run_command_line(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_that_only_tells_imports_nothing_to_train_with(command: tuple[str, ...]) -> None:
+    assert not imported(COMMAND, *command) & {*TRAINING, "textual", "matplotlib"}
+
+
+def test_training_is_heavy_or_nothing_was_measured() -> None:
+    assert "torch" in imported("import calisr_engine.training.loop")
+    assert "textual" in imported("import calisr_tui.app")
