@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import tomli
+
 from calisr_engine.errors import NotFoundError
-from calisr_engine.grid.labels import METHODS, MODELS
+from calisr_engine.grid.labels import METHOD, MODELS, label
+from calisr_engine.grid.settings import flatten
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 
@@ -21,7 +23,7 @@ AVERAGE = "Avg"
 def paper_table(table: str) -> Mapping[str, Mapping[str, Any]]:
     """Model -> {"columns": names, "rows": {row label: one figure a column}}; {} if unknown."""
     with (Path(__file__).parent / "paper_figures.toml").open("rb") as file:
-        found: dict[str, Any] = tomllib.load(file).get(table, {})
+        found: dict[str, Any] = tomli.load(file).get(table, {})
     return found
 
 
@@ -67,13 +69,12 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
         config: the run's settings as nested tables.
     """
     try:
-        method, model = config["method"], config["model"]["name"]
-        variant, task = config["calibration"]["variant"], config["task"]["name"]
-        if config["schedule"]["switch_at"] is not None or method["components"] is not None:
+        settings = flatten(config)
+        model, column = settings["model.name"], glue.find(settings["task.name"]).title
+        if (settings["schedule.switch_at"], settings["method.components"]) != (None, None):
             return None
-        row = METHODS.get(method["name"], "") + ("" if variant == "off" else f"+CaliSr-{variant}")
-        column = glue.find(task).title
-    except (KeyError, TypeError, NotFoundError):
+        row = label({key: settings[key] for key in METHOD}, METHOD)
+    except (KeyError, TypeError, AttributeError, NotFoundError):
         return None
     places = [(table, model) for table in ("table1", "table2", "table3")]
     places = [(table, each) for table, each in places if each in paper_table(table)]
