@@ -53,7 +53,8 @@ def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
 def warnings(views: Mapping[str, RunView]) -> list[str]:
     """Why the numbers of these runs do not compare, a sentence each."""
     said = []
-    tasks = sorted({task_title(view.task) for view in views.values() if view.task})
+    named = {flatten(view.config).get("task.name") for view in views.values()}
+    tasks = sorted({task_title(str(name)) for name in named if name})
     metrics = sorted({view.metric for view in views.values() if view.metric})
     if len(tasks) > 1:
         said.append(f"The runs are of different tasks ({', '.join(tasks)}): compare within each.")
