@@ -23,7 +23,7 @@ from pathlib import Path
 
 from machine import describe, heading
 
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid import expand_grid
 from calisr_engine.runs import load_view, store
 from calisr_tui.app import EXAMPLE
 
@@ -53,7 +53,7 @@ def _cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def grid_rows(root: Path, log: bytes, config: bytes) -> str:
+def grid_rows(root: Path, log: bytes) -> str:
     """Markdown rows: plan, status and report of 1,000 runs, with the index and without."""
     seeds = ", ".join(map(str, range(250)))
     rows = ""
@@ -64,10 +64,13 @@ def grid_rows(root: Path, log: bytes, config: bytes) -> str:
             '"method.name" = ["lora", "mpop"]\n"calibration.variant" = ["D", "S"]\n'
             f'"training.seed" = [{seeds}]\n'
         )
-        plan = plan_grid(file, root)
-        for cell in plan.cells:
-            copy(plan.folder / cell.run_id, content, config)
-        index = plan.folder / store.INDEX
+        grid = expand_grid(file, root)
+        for run in grid.runs:
+            first, rest = content.split(b"\n", 1)
+            said = json.loads(first) | {"config": run.resolved.config.model_dump(mode="json")}
+            log_of_run = json.dumps(said).encode() + b"\n" + rest
+            copy(grid.folder / run.run_id, log_of_run, run.resolved.to_toml().encode())
+        index = grid.folder / store.INDEX
         for words in (("grid", "plan"), ("grid", "status"), ("report",)):
             whole = (*words, str(file), "--output-dir", str(root))
             without = command(*whole, before=lambda index=index: index.unlink(missing_ok=True))
@@ -115,7 +118,7 @@ def main() -> None:
             copy(root / "history" / f"run-{number:04}", log, config)
         first = timed(lambda: store.list_runs(root / "history"))
         later = timed(lambda: store.list_runs(root / "history"))
-        rows = grid_rows(root, log, config)
+        rows = grid_rows(root, log)
     lines = log.count(b"\n")
     text = (
         heading("Long logs and many runs", describe(1, []))

@@ -4,7 +4,7 @@
 
 Both nodes are on this machine, so it needs two free cores; what else runs is stated. A run of the
 grid is pinned to one thread. Turns on one node and on two alternate. The time is that of
-`run_grid`: from the first task to the last run's end, with the start of each run's process, and
+`train_grid`: from the first task to the last run's end, with the start of each run's process, and
 without the start of the cluster.
 """
 
@@ -23,12 +23,12 @@ import ray
 from machine import describe, heading
 from ray.cluster_utils import Cluster
 
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid import expand_grid
 from calisr_engine.grid.ray_nodes import RayExecutor
-from calisr_engine.grid.schedule import run_grid
+from calisr_engine.grid.train import train_grid
 
 
-def measure(grid: Path, output: Path, nodes: int) -> float:
+def measure(file: Path, output: Path, nodes: int) -> float:
     """Seconds that the grid takes on so many nodes."""
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
@@ -36,10 +36,10 @@ def measure(grid: Path, output: Path, nodes: int) -> float:
     for _ in range(nodes):
         cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    plan = plan_grid(grid, output)
-    executor = RayExecutor(cluster.address, plan.folder)
+    grid = expand_grid(file, output)
+    executor = RayExecutor(cluster.address, grid.folder)
     began = time.monotonic()
-    status = run_grid(plan, executor)
+    status = train_grid(grid, executor)
     seconds = time.monotonic() - began
     executor.close()
     ray.shutdown()

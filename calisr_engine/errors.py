@@ -164,5 +164,8 @@ def explain(error: BaseException) -> CalisrError:
 EXIT_STOPPED = 75
 """Exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)."""
 
+EXIT_LOCKED = 73
+"""Exit status of a worker whose run another process trains (commands end with LockedError's)."""
+
 EXIT_INTERRUPTED = 130
 """Exit status after Ctrl-C."""

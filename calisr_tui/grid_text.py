@@ -10,13 +10,23 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
+from calisr_engine.grid.cells import TableCell, TableRun
+from calisr_engine.grid.state import DIFFERENT, UNREADABLE, WAITING
+from calisr_engine.grid.table import Table
 from calisr_tui import words
-from calisr_tui.grid_table import GridTable, RunLine, TableCell
 from calisr_tui.screens.dialogs import Choice
 
-SIGNS = {state: glyph for state, (glyph, _, _) in words.STATES.items()} | {"waiting": "·"}
-ROLES = {state: role for state, (_, _, role) in words.STATES.items()} | {"waiting": "dim"}
-ORDER = ("running", "paused", "failed", "interrupted", "stopped", "created", "waiting")
+STATES = {state: (sign, role) for state, (sign, _, role) in words.STATES.items()} | {
+    WAITING: ("·", "dim"),
+    UNREADABLE: ("?", "bad"),
+    DIFFERENT: ("≠", "bad"),
+}
+SIGNS = {state: sign for state, (sign, _) in STATES.items()}
+ROLES = {state: role for state, (_, role) in STATES.items()}
+ORDER = (
+    *("running", "paused", "failed", UNREADABLE, DIFFERENT, "interrupted", "stopped", "created"),
+    WAITING,
+)
 BAR = 5
 """Width of a cell's bar."""
 
@@ -49,34 +59,38 @@ def cell_text(cell: TableCell | None, styles: Mapping[str, str]) -> Text:
     """Two lines: the bar, complete of all and what the others do; the metric."""
     if cell is None:
         return Text("\n")
+    style = "bold" if cell.mean is not None else styles["dim"]
+    if not cell.runs:
+        return Text.assemble("\n", (cell.result, style))
     counts = cell.counts
     first = Text.assemble(
         bar(cell.fraction, BAR, styles), f" {counts['completed']}/{len(cell.runs)}"
     )
     for sign in _signs(counts, styles):
         first.append(" ").append_text(sign)
-    style = "bold" if cell.mean is not None else styles["dim"]
     return Text.assemble(first, "\n", (cell.result, style))
 
 
-def totals_text(table: GridTable, styles: Mapping[str, str], width: int) -> Text:
+def totals_text(
+    table: Table, eta_seconds: float | None, styles: Mapping[str, str], width: int
+) -> Text:
     """The whole grid in a line, or two where it is narrow: a bar, counts, the time left."""
     counts = table.counts
     text = bar(table.fraction, 8 if width < 100 else 24, styles)
     text.append(f" {counts['completed']} of {len(table.runs)} complete", "bold")
     for sign in _signs(counts, styles, words_too=True):
         text.append("  ").append_text(sign)
-    if table.eta_seconds is not None:
-        left = f"about {words.seconds(table.eta_seconds)} left"
+    if eta_seconds is not None:
+        left = f"about {words.seconds(eta_seconds)} left"
         text.append(("  " if text.cell_len + 2 + len(left) <= width - 2 else "\n") + left)
     return text
 
 
-def steps(run: RunLine) -> str:
+def steps(run: TableRun) -> str:
     return f"{run.step}/{run.total_steps}" if run.total_steps else "–"
 
 
-def value(run: RunLine) -> str:
+def value(run: TableRun) -> str:
     return "–" if run.value is None else f"{run.value:.1f}"
 
 
@@ -84,7 +98,7 @@ def state_text(state: str, styles: Mapping[str, str]) -> Text:
     return Text(f"{SIGNS.get(state, '?')} {state}", styles[ROLES.get(state, "dim")])
 
 
-def name_of(run: RunLine) -> str:
+def name_of(run: TableRun) -> str:
     """Row, column and seed, which tell a run from all others."""
     return " · ".join(each for each in (run.row, run.column, f"seed {run.seed}") if each)
 
@@ -94,6 +108,8 @@ def cell_detail(key: tuple[str, str], cell: TableCell | None, metric: str) -> Te
     where = " · ".join(each for each in key if each)
     if cell is None:
         return Text(f"{where}: the grid has no run here")
+    if not cell.runs:
+        return Text(f"{where}: {cell.result}, mean over the columns")
     seeds: dict[str, list[str]] = {}
     for run in cell.runs:
         seeds.setdefault(run.state, []).append(str(run.seed))
@@ -104,13 +120,15 @@ def cell_detail(key: tuple[str, str], cell: TableCell | None, metric: str) -> Te
     return Text(f"{where}: {found}{said}")
 
 
-def run_detail(run: RunLine) -> Text:
+def run_detail(run: TableRun) -> Text:
     """A run in words, with the message of its failure."""
     text = Text(f"{name_of(run)}: {run.state}, step {steps(run)}")
     if run.value is not None:
         text.append(f", {run.metric} {value(run)}")
     if run.message:
         text.append(f"\n{run.message}")
+    elif run.left_out:
+        text.append(f"\nleft out: {run.left_out}")
     elif run.state == "failed":
         text.append("\nThe log does not say why; log.txt in its folder may.")
     return text
@@ -123,7 +141,7 @@ def run_choices(cell: TableCell) -> list[Choice]:
             run.run_id,
             f"{SIGNS.get(run.state, '?')} seed {run.seed}  {run.state}  "
             f"step {steps(run)}  {run.metric} {value(run)}",
-            run.message,
+            run.message or run.left_out,
         )
         for run in cell.runs
     ]

@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid import expand_grid
 from calisr_engine.grid.executors import LocalExecutor
-from calisr_engine.grid.schedule import cancel, run_grid
+from calisr_engine.grid.train import cancel_grid, train_grid
 from calisr_tui.app import EXAMPLE, CalisrApp
 from calisr_tui.screens.grid import GridScreen
 
@@ -71,10 +71,10 @@ async def grid_picture() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         file = Path("first-grid.toml")
         file.write_text(GRID)
-        plan = plan_grid(file, Path("runs"))
-        training = threading.Thread(target=run_grid, args=(plan, LocalExecutor(2)))
+        grid = expand_grid(file, Path("runs"))
+        training = threading.Thread(target=train_grid, args=(grid, LocalExecutor(2)))
         training.start()
-        app = CalisrApp("grid", output_dir=plan.folder.parent, config=Path(folder), preload=False)
+        app = CalisrApp("grid", output_dir=grid.folder.parent, config=Path(folder), preload=False)
         async with app.run_test(size=(120, 40)) as pilot:
             screen = None
             while training.is_alive():
@@ -89,7 +89,7 @@ async def grid_picture() -> None:
             else:
                 raise SystemExit("the grid ended before its picture was taken")
             (HERE / "grid.svg").write_text(app.export_screenshot(), encoding="utf-8")
-        cancel(plan)
+        cancel_grid(grid)
         training.join()
 
 

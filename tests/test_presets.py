@@ -12,7 +12,7 @@ from calisr_engine.config import preset_files
 from calisr_engine.config.describe import METHODS
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError, NotFoundError, StorageError
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid import expand_grid
 from calisr_engine.tasks import glue
 
 TABLE_2 = [
@@ -259,7 +259,7 @@ def test_what_follows_a_publication_starts_regression_as_the_published_scripts_d
     published = [name for name in preset_files.names() if name.startswith("published/")]
     configs = [load(name).config for name in published]
     for grid in ("paper/table1", "paper/table3"):
-        configs += [cell.resolved.config for cell in plan_grid(grid).cells]
+        configs += [run.resolved.config for run in expand_grid(grid).runs]
     numbers = [config for config in configs if config.task.name.lower() in ("sts-b", "stsb")]
     assert len(numbers) > 6
     assert {config.training.regression_start for config in numbers} == {"zero"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from calisr_engine.grid import spread
 
 Style = Literal["line", "points", "line+points"]
 
@@ -83,8 +84,10 @@ def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and sample standard deviation (0 for one value)."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    """Mean, and sample standard deviation (0 for one value), of one value or more."""
+    mean, deviation = spread.mean_and_spread(values)
+    assert mean is not None
+    return mean, deviation or 0.0
 
 
 def over_runs(
@@ -98,7 +101,7 @@ def over_runs(
         label=label,
         x=tuple(xs),
         y=tuple(mean for mean, _ in pairs),
-        spread=tuple(spread for _, spread in pairs) if several else (),
+        spread=tuple(deviation for _, deviation in pairs) if several else (),
         style=style,
         colour=colour,
     )

@@ -10,10 +10,10 @@ from typing import Literal
 
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import RunView
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid import expand_grid
+from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.methods import catalog
 from calisr_engine.runs import load_view, store
-from calisr_engine.tasks import glue
 
 Kind = Literal["fft", "lft", "calibrated", "scheduled"]
 KINDS: dict[Kind, str] = {
@@ -46,6 +46,7 @@ class FigureRun:
 
     @property
     def method(self) -> str:
+        """Method as the paper writes it."""
         return catalog.label(self.view.method)
 
     @property
@@ -57,14 +58,11 @@ class FigureRun:
     def row(self) -> str:
         """Method and variant as the paper writes them."""
         variant = self.view.variant
-        return self.method if variant == "off" else f"{self.method}+CaliSr-{variant}"
+        return label({"method.name": self.view.method, "calibration.variant": variant}, METHOD)
 
     @property
     def task(self) -> str:
-        try:
-            return glue.find(self.view.task).title
-        except NotFoundError:
-            return self.view.task  # own data may have any name
+        return task_title(self.view.task)
 
     @property
     def seed(self) -> int:
@@ -134,9 +132,9 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
     for source in sources:
         found = _run_dirs(source, output_dir)
         if found is None:
-            plan = plan_grid(source, output_dir, None, sets)
+            grid = expand_grid(source, output_dir, None, sets)
             grids.append(f"calisr grid run {source} --output-dir {output_dir}")
-            found = [plan.folder / cell.run_id for cell in plan.cells]
+            found = [grid.folder / run.run_id for run in grid.runs]
         for path in found:
             if (path / "events.jsonl").is_file():
                 paths[path] = None

@@ -1,9 +1,8 @@
 """A run that trains in another machine's scratch folder, brought home while it trains.
 
 Its log grows here every second, requests made here are passed on, and checkpoints, best weights
-and other files come as they are written, each under a temporary name and then renamed. So a lost
-node costs what was trained since the newest checkpoint that came home. The other side is
-`scratch.py`.
+and other files come as they are written, each whole or not at all. So a lost node costs what was
+trained since the newest checkpoint that came home. The other side is `scratch.py`.
 """
 
 from __future__ import annotations
@@ -13,22 +12,21 @@ import os
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from calisr_engine.errors import EXIT_STOPPED, CalisrError, LockedError
+from calisr_engine.errors import CalisrError, LockedError
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Failed
-from calisr_engine.grid.executors import LOCKED, LOST
+from calisr_engine.grid.executors import Ending, ending
 from calisr_engine.grid.scratch import CHUNK, Files, is_brought
 from calisr_engine.runs import control
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
+from calisr_engine.storage.whole import sweep, whole_file, whole_folder
 
 ROUND_SECONDS = 1.0
-PART = ".coming-"
 MIRRORED = ("best", "checkpoints")
 """Folders of folders, in which what the node has pruned goes here, too."""
 
@@ -38,6 +36,10 @@ NOT_SENT = ("samples", "model", "predictions")
 
 class LostNodeError(Exception):
     """The machine that trained cannot be reached any more."""
+
+
+class _VanishedError(Exception):
+    """A file was removed on the node while it was copied."""
 
 
 class Link(Protocol):
@@ -66,13 +68,13 @@ class AwayRun(threading.Thread):
         retries: on how many other nodes it goes on when one is lost.
 
     Attributes:
-        status: the worker's exit status; None while it runs.
+        ending: how it ended; None while it runs.
         moved: time of the last chunk of a file, by the monotonic clock.
     """
 
     def __init__(self, run_dir: Path, connect: Callable[[], Link], retries: int) -> None:
         super().__init__(name=f"calisr-{run_dir.name}", daemon=True)
-        self.status: int | None = None
+        self.ending: Ending | None = None
         self.moved = time.monotonic()
         self._paths = RunPaths(run_dir)
         self._connect = connect
@@ -87,38 +89,36 @@ class AwayRun(threading.Thread):
         self._stop_asked.set()
 
     def run(self) -> None:
-        status = LOST
+        how = Ending.LOST
         try:
             for _ in range(1 + self._retries):
-                try:
-                    status = self._on_one_node()
+                with contextlib.suppress(LostNodeError):
+                    how = self._on_one_node()
                     break
-                except LostNodeError:
-                    status = LOST
-                    if self._stop_asked.is_set():
-                        break
+                if self._stop_asked.is_set():
+                    break
         except LockedError:
-            status = LOCKED
+            how = Ending.LOCKED
         except (CalisrError, OSError) as error:
             self._fail(error)
-            status = 1
+            how = Ending.FAILED
         finally:
-            self.status = status
+            self.ending = how
 
-    def _on_one_node(self) -> int:
+    def _on_one_node(self) -> Ending:
         link = self._connect()
         try:
             node = None
             while node is None:
                 if self._stop_asked.is_set():
-                    return EXIT_STOPPED
+                    return Ending.STOPPED
                 node = link.placed(ROUND_SECONDS)
             with RunLock(self._paths, host=node):
-                for part in self._paths.root.glob(f"{PART}*"):
-                    shutil.rmtree(part, ignore_errors=True)
+                for folder in (self._paths.root, *map(self._paths.root.joinpath, MIRRORED)):
+                    sweep(folder)
                 self._send(link)
                 if self._stop_asked.is_set():
-                    return EXIT_STOPPED
+                    return Ending.STOPPED
                 link.call("begin")
                 self._stop_told = False
                 status = None
@@ -126,7 +126,7 @@ class AwayRun(threading.Thread):
                     status = self._round(link)
                     time.sleep(0 if status is not None else ROUND_SECONDS)
                 link.call("clear")
-            return status
+            return ending(status)
         finally:
             link.end()
 
@@ -188,30 +188,27 @@ class AwayRun(threading.Thread):
         return True
 
     def _fetch(self, link: Link, unit: str, files: Files) -> bool:
-        part = self._paths.root / f"{PART}{uuid.uuid4().hex}"
-        try:
-            for name, (size, _) in files.items():
-                target = part / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    while (at := file.tell()) < size:
-                        data = link.call("read", name, at)
-                        if not data:
-                            return False
-                        file.write(data[: size - at])
-                        self.moved = time.monotonic()
-                        if self.moved - self._looked > ROUND_SECONDS:
-                            self._talk(link)
-                    file.flush()
-                    os.fsync(file.fileno())
-            final = self._paths.root / unit
-            final.parent.mkdir(parents=True, exist_ok=True)
-            if final.is_dir():
-                final.rename(part / "replaced")
-            (part / unit).replace(final)
+        """Copy what is renamed as one, whole or not at all; False if something of it vanished."""
+        final = self._paths.root / unit
+        place = whole_file if unit in files else whole_folder
+        with contextlib.suppress(_VanishedError):
+            with place(final, f"{unit} of the run") as part:
+                for name, (size, _) in files.items():
+                    self._copy(link, name, part / Path(name).relative_to(unit), size)
             return True
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        return False
+
+    def _copy(self, link: Link, name: str, target: Path, size: int) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            while (at := file.tell()) < size:
+                data = link.call("read", name, at)
+                if not data:
+                    raise _VanishedError
+                file.write(data[: size - at])
+                self.moved = time.monotonic()
+                if self.moved - self._looked > ROUND_SECONDS:
+                    self._talk(link)
 
     def _fail(self, error: Exception) -> None:
         """Say in the log why the run could not be trained elsewhere."""

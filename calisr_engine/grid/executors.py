@@ -9,19 +9,36 @@ from __future__ import annotations
 
 import os
 import subprocess
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.errors import EXIT_LOCKED, EXIT_STOPPED
 from calisr_engine.grid.room import MeasuredRoom
 from calisr_engine.process.spawn import start_worker
-from calisr_engine.runs import control
 
-LOST = EXIT_STOPPED
-"""What a run that ended without its own status counts as: stopped, can be resumed."""
 
-LOCKED = 4
-"""Exit status of a worker whose run another process trains."""
+class Ending(Enum):
+    """How a run's training ended. All but the first two may go on."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """Asked to; it has saved."""
+
+    LOCKED = "locked"
+    """Another process trains it."""
+
+    LOST = "lost"
+    """Its worker ended without a word: killed, or its machine is gone."""
+
+
+def ending(status: int | None) -> Ending:
+    """What a worker's exit status says; None where it has told none."""
+    if status is None or status < 0:
+        return Ending.LOST
+    known = {0: Ending.COMPLETED, EXIT_STOPPED: Ending.STOPPED, EXIT_LOCKED: Ending.LOCKED}
+    return known.get(status, Ending.FAILED)
 
 
 class Executor(Protocol):
@@ -33,8 +50,8 @@ class Executor(Protocol):
     def submit(self, run_dir: Path) -> None:
         """Begin to train a run, or go on with it."""
 
-    def finished(self) -> list[tuple[Path, int]]:
-        """Runs that ended since the last call, with the worker's exit status."""
+    def finished(self) -> list[tuple[Path, Ending]]:
+        """Runs that ended since the last call, and how."""
 
     def stop(self) -> None:
         """Ask all running runs to stop and save."""
@@ -79,19 +96,19 @@ class LocalExecutor:
             environment["CUDA_VISIBLE_DEVICES"] = slot
         self._running[run_dir] = (start_worker(run_dir, environment), slot)
 
-    def finished(self) -> list[tuple[Path, int]]:
+    def finished(self) -> list[tuple[Path, Ending]]:
         ended = []
         for run_dir, (process, slot) in list(self._running.items()):
             status = process.poll()
             if status is not None:
                 del self._running[run_dir]
                 self._slots.append(slot)
-                ended.append((run_dir, status if status >= 0 else LOST))
+                ended.append((run_dir, ending(status)))
         return ended
 
     def stop(self) -> None:
-        for run_dir in self._running:
-            control.request(run_dir, "stop_and_save")
+        for process, _ in self._running.values():
+            process.terminate()  # the worker then saves; a request could outlive it
 
     def close(self) -> None:
         for process, _ in self._running.values():

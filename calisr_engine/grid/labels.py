@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calisr_engine.errors import NotFoundError
-from calisr_engine.grid.plan import Cell
+from calisr_engine.grid.settings import Settings
 from calisr_engine.methods import catalog
 from calisr_engine.models import component_names
 from calisr_engine.tasks import glue
@@ -18,16 +18,42 @@ MODELS = {
     "roberta-base": "RoBERTa-base",
     "roberta-large": "RoBERTa-large",
 }
+METHOD = ("method.name", "calibration.variant")
+"""Settings that make a row where nothing else is said."""
 
 
-def label(cell: Cell, keys: tuple[str, ...]) -> str:
+def label(settings: Settings, keys: tuple[str, ...]) -> str:
     """The values of `keys` in one run, in words."""
-    words = [_word(cell, key, _value(cell, key)) for key in keys]
+    words = [_word(settings, key, settings[key]) for key in keys if key in settings]
     return " ".join(word for word in words if word).replace(" +", "+")
 
 
-def _word(cell: Cell, key: str, value: Any) -> str:
-    full = not cell.resolved.config.method.has_light_phase
+def further(settings: Settings, keys: list[str]) -> str:
+    """The values of `keys` in one run, each with its name: "rank=4 epochs=3"."""
+    return " ".join(f"{_short(key)}={_plain(settings[key])}" for key in keys if key in settings)
+
+
+def task_title(name: str) -> str:
+    """A task as the paper writes it; own data may have any name."""
+    try:
+        return glue.find(name).title
+    except NotFoundError:
+        return name
+
+
+def _short(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    return section if name == "name" else name
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(_plain, value))
+    return "none" if value is None else str(value)
+
+
+def _word(settings: Settings, key: str, value: Any) -> str:
+    full = not catalog.has_light_phase(str(settings.get("method.name")))
     if key == "model.name":
         return MODELS.get(value, str(value))
     if key == "method.name":
@@ -35,10 +61,7 @@ def _word(cell: Cell, key: str, value: Any) -> str:
     if key == "calibration.variant":
         return "" if value == "off" else f"+CaliSr-{value}"
     if key == "task.name":
-        try:
-            return glue.find(value).title
-        except NotFoundError:  # own data may have any name
-            return str(value)
+        return task_title(str(value))
     if key == "method.components":
         if full:
             return ""
@@ -49,10 +72,3 @@ def _word(cell: Cell, key: str, value: Any) -> str:
         mantissa, _, exponent = f"{value:e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return "" if value is None else str(value)
-
-
-def _value(cell: Cell, key: str) -> Any:
-    value: Any = cell.resolved.config
-    for part in key.split("."):
-        value = getattr(value, part, None)
-    return value

@@ -7,10 +7,9 @@ import subprocess
 import time
 
 from calisr_engine.config.load import from_resolved
-from calisr_engine.errors import UnavailableError
+from calisr_engine.errors import EXIT_LOCKED, UnavailableError
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Failed
-from calisr_engine.grid.executors import LOCKED
 from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
@@ -32,7 +31,7 @@ def begin_on_node(paths: RunPaths, threads: int | None) -> subprocess.Popen[byte
     deadline = time.monotonic() + LOCK_SECONDS
     while is_locked(paths):
         if time.monotonic() > deadline:
-            return LOCKED
+            return EXIT_LOCKED
         time.sleep(0.2)
     if store.summarise(paths.root).state == "completed":
         return 0  # only the word of it was lost with its node

@@ -9,8 +9,8 @@ from typing import Any
 
 from calisr_engine.config.toml_file import read
 from calisr_engine.errors import NotFoundError
-from calisr_engine.grid.labels import MODELS
-from calisr_engine.methods.catalog import label
+from calisr_engine.grid.labels import METHOD, MODELS, label
+from calisr_engine.grid.settings import flatten
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 
@@ -67,13 +67,12 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
         config: the run's settings as nested tables.
     """
     try:
-        method, model = config["method"], config["model"]["name"]
-        variant, task = config["calibration"]["variant"], config["task"]["name"]
-        if config["schedule"]["switch_at"] is not None or method["components"] is not None:
+        settings = flatten(config)
+        model, column = settings["model.name"], glue.find(settings["task.name"]).title
+        if (settings["schedule.switch_at"], settings["method.components"]) != (None, None):
             return None
-        row = label(method["name"]) + ("" if variant == "off" else f"+CaliSr-{variant}")
-        column = glue.find(task).title
-    except (KeyError, TypeError, NotFoundError):
+        row = label({key: settings[key] for key in METHOD}, METHOD)
+    except (KeyError, TypeError, AttributeError, NotFoundError):
         return None
     places = [(table, model) for table in ("table1", "table2", "table3")]
     places = [(table, each) for table, each in places if each in paper_table(table)]

@@ -21,7 +21,7 @@ from typing import Any
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, UnavailableError
 from calisr_engine.grid.bring_home import AwayRun, LostNodeError
-from calisr_engine.grid.executors import LOST
+from calisr_engine.grid.executors import Ending, ending
 from calisr_engine.grid.on_node import begin_on_node, node_name
 from calisr_engine.grid.scratch import ScratchRun
 from calisr_engine.runs import control
@@ -109,8 +109,8 @@ class RayExecutor:
             self._away[run_dir] = AwayRun(run_dir, lambda: self._connect(run_dir), self._retries)
             self._away[run_dir].start()
 
-    def finished(self) -> list[tuple[Path, int]]:
-        """Runs that ended since the last call, with the worker's exit status."""
+    def finished(self) -> list[tuple[Path, Ending]]:
+        """Runs that ended since the last call, and how."""
         ended = []
         waiting = list(self._running)
         done, _ = (
@@ -121,16 +121,16 @@ class RayExecutor:
             try:
                 result = self._ray.get(reference)
             except Exception:  # whatever Ray raises, the run itself can go on elsewhere
-                result = LOST
+                result = None
             if isinstance(result, str):
                 self._bring_home(result)
                 self.submit(run_dir)
             else:
-                ended.append((run_dir, int(result)))
+                ended.append((run_dir, ending(result)))
         for run_dir, away in list(self._away.items()):
-            if away.status is not None:
+            if away.ending is not None:
                 del self._away[run_dir]
-                ended.append((run_dir, away.status))
+                ended.append((run_dir, away.ending))
         return ended
 
     def stop(self) -> None:
@@ -220,7 +220,8 @@ def train_on_node(run_dir: str, mark: str, threads: int) -> int | str:
         mark: a file beside the run directories, to see whether this node shares them.
 
     Returns:
-        The worker's exit status, or this node's name if it does not see `mark`.
+        The worker's exit status (below 0: the signal that killed it), or this node's name if it
+        does not see `mark`.
     """
     process: subprocess.Popen[bytes] | int | None = None
     try:
@@ -235,7 +236,7 @@ def train_on_node(run_dir: str, mark: str, threads: int) -> int | str:
             return EXIT_STOPPED
         process.terminate()
         status = process.wait()
-    return status if status >= 0 else LOST
+    return status
 
 
 def _knock(address: str) -> None:

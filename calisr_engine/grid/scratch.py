@@ -7,16 +7,17 @@ The other side is `bring_home.py`. Nothing here knows how the two talk; over Ray
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
-from calisr_engine.errors import UnavailableError
+from calisr_engine.errors import CalisrError, UnavailableError
 from calisr_engine.events.log import parse
-from calisr_engine.grid.executors import LOST
 from calisr_engine.grid.on_node import data_is_here, node_name, thread_variables
 from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import control
@@ -45,7 +46,7 @@ class ScratchRun:
     """
 
     def __init__(self, run_id: str, threads: int | None = None) -> None:
-        shelf = Path(tempfile.gettempdir()) / "calisr-scratch"
+        shelf = own_shelf()
         _sweep(shelf)
         self.paths = RunPaths(shelf / uuid.uuid4().hex / run_id)
         self.paths.root.mkdir(parents=True)
@@ -77,7 +78,8 @@ class ScratchRun:
         control.request(self.paths.root, kind, **args)
 
     def look(self, offset: int, everything: bool) -> tuple[int | None, bytes]:
-        """The worker's exit status (None while it trains), and whole lines of its log.
+        """The worker's exit status (None while it trains, below 0 for a signal that killed it), and
+        whole lines of its log.
 
         Args:
             offset: bytes of the log that are known.
@@ -125,9 +127,7 @@ class ScratchRun:
 
     def _ended(self) -> int | None:
         if self._process is not None and self._status is None:
-            status = self._process.poll()
-            if status is not None:
-                self._status = status if status >= 0 else LOST
+            self._status = self._process.poll()
         return self._status
 
     def _list(self, below: str) -> Files:
@@ -140,6 +140,24 @@ class ScratchRun:
                         status = path.stat()
                         found[name] = (status.st_size, status.st_mtime_ns)
         return found
+
+
+def own_shelf() -> Path:
+    """This user's folder for scratch runs, which nobody else can enter; made if it is not there.
+
+    Raises:
+        CalisrError: something else stands there, such as a folder or link of another user.
+    """
+    shelf = Path(tempfile.gettempdir()) / f"calisr-scratch-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        shelf.mkdir(mode=0o700)
+    status = shelf.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise CalisrError(
+            f"{shelf} is not a folder that only this user can enter",
+            "remove it, or set TMPDIR to a folder of your own",
+        )
+    return shelf
 
 
 def is_brought(name: str) -> bool:

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.errors import EXIT_STOPPED, ConfigError, UnavailableError
-from calisr_engine.grid.executors import LOST
+from calisr_engine.errors import ConfigError, UnavailableError
+from calisr_engine.grid.executors import Ending, ending
 from calisr_engine.grid.on_node import begin_on_node
 from calisr_engine.runs import control
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
+from calisr_engine.storage.whole import write_text
 
 QUEUE_SECONDS = 10.0
 """How often the queue is asked which jobs are left."""
@@ -101,16 +102,16 @@ class SlurmExecutor:
         place = run_dir.resolve()
         self._running[run_dir] = self._found(place) or self._queued(place)
 
-    def finished(self) -> list[tuple[Path, int]]:
-        """Runs that ended since the last call, with the worker's exit status."""
+    def finished(self) -> list[tuple[Path, Ending]]:
+        """Runs that ended since the last call, and how."""
         self._look_at_queue()
         ended = []
         for run_dir, job in list(self._running.items()):
-            status = self._status(run_dir, job)
-            if status is not None:
+            how = self._ending(run_dir, job)
+            if how is not None:
                 del self._running[run_dir]
                 self._missing.pop(run_dir, None)
-                ended.append((run_dir, status))
+                ended.append((run_dir, how))
         return ended
 
     def stop(self) -> None:
@@ -150,10 +151,11 @@ class SlurmExecutor:
         )
         executor.update_parameters(**options)
         try:
-            job = executor.submit(Training(str(run_dir), needs.threads))
+            job = executor.submit(TrainingJob(str(run_dir), needs.threads))
         except self._submitit.core.utils.FailedJobError as error:
             raise ConfigError(f"sbatch refused the job: {_last_line(str(error))}") from error
-        (folder / "job.json").write_text(json.dumps({"id": job.job_id, "cluster": self._cluster}))
+        facts = {"id": job.job_id, "cluster": self._cluster}
+        write_text(folder / "job.json", json.dumps(facts), "the id of the job")
         return job
 
     def _found(self, run_dir: Path) -> Any:
@@ -183,24 +185,24 @@ class SlurmExecutor:
             else:
                 self._missing.setdefault(run_dir, now)
 
-    def _status(self, run_dir: Path, job: Any) -> int | None:
-        """The worker's exit status, or None while the job is queued or runs."""
+    def _ending(self, run_dir: Path, job: Any) -> Ending | None:
+        """How the job ended, or None while it is queued or runs."""
+        lost = Ending.STOPPED if run_dir in self._cancelled else Ending.LOST
         with contextlib.suppress(OSError):  # listing a folder makes NFS look again
             os.listdir(job.paths.folder)
         if job.paths.result_pickle.exists():
             try:
-                return int(job.result())
+                return ending(int(job.result()))
             except Exception:  # whatever ended the job, the run itself can go on
-                return EXIT_STOPPED if run_dir in self._cancelled else LOST
+                return lost
         since = self._missing.get(run_dir)
-        if since is not None and run_dir in self._cancelled:
-            return EXIT_STOPPED
-        if since is not None and time.monotonic() - since > GONE_SECONDS:
-            return LOST
-        return None
+        if since is None:
+            return None
+        gone = time.monotonic() - since > GONE_SECONDS
+        return lost if gone or lost is Ending.STOPPED else None
 
 
-class Training:
+class TrainingJob:
     """One run, as submitit calls it in a job; `checkpoint` is called when the job must end."""
 
     def __init__(self, run_dir: str, threads: int) -> None:
@@ -208,7 +210,7 @@ class Training:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """Train to the end; returns the worker's exit status."""
+        """Train to the end; returns the worker's exit status (below 0: a signal killed it)."""
         begun = begin_on_node(RunPaths(Path(self.run_dir)), self.threads)
         if isinstance(begun, int):
             return begun
@@ -216,7 +218,7 @@ class Training:
         # Not wait(): `checkpoint` interrupts this, and may not find a lock of Popen held.
         while (status := begun.poll()) is None:
             time.sleep(POLL_SECONDS)
-        return status if status >= 0 else LOST
+        return status
 
     def checkpoint(self) -> Any:
         """Stop and save; returns what the job does when it is back from the queue."""
@@ -228,7 +230,7 @@ class Training:
             deadline = time.monotonic() + SAVE_SECONDS
             while is_locked(RunPaths(Path(self.run_dir))) and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
-        return submitit.helpers.DelayedSubmission(Training(self.run_dir, self.threads))
+        return submitit.helpers.DelayedSubmission(TrainingJob(self.run_dir, self.threads))
 
 
 def job_of(run_dir: Path) -> str | None:

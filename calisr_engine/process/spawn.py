@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.errors import EXIT_LOCKED, EXIT_STOPPED, CalisrError, LockedError
 from calisr_engine.runs.layout import RunPaths
 
 
@@ -75,7 +75,9 @@ class WorkerProcess:
     def status(self) -> int | None:
         """Exit status once ended (75 if killed from outside), None before."""
         status = None if self._process is None else self._process.poll()
-        return EXIT_STOPPED if status is not None and status < 0 else status
+        if status is not None and status < 0:
+            return EXIT_STOPPED
+        return LockedError.exit_code if status == EXIT_LOCKED else status
 
     def stop_and_save(self) -> None:
         """Stop at the next step after writing a checkpoint."""

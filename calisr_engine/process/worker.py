@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.errors import EXIT_LOCKED, EXIT_STOPPED, CalisrError, LockedError
 
 PARENT_POLL_SECONDS = 0.5
 ORPHAN_SECONDS = 30.0
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
         return execute(run_dir, stop, place=place)
     except CalisrError as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return EXIT_LOCKED if isinstance(error, LockedError) else error.exit_code
 
 
 def end_with_parent(parent: int, stop: threading.Event) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +18,7 @@ from calisr_engine.errors import ConfigError
 from calisr_tui.cli.options import Json, OutputDir, print_json, say
 
 if TYPE_CHECKING:
-    from calisr_engine.grid import Cell, GridPlan
+    from calisr_engine.grid import Grid, GridRun
 
 GridArgument = Annotated[
     str, typer.Argument(metavar="GRID", help="A grid file, or the name of one that ships.")
@@ -57,8 +62,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List the runs of a grid and what is left to do; train nothing."""
-    planned = _plan(name, output_dir, data_dir, sets)
-    _show_plan(planned, probe, as_json)
+    _show_plan(_expanded(name, output_dir, data_dir, sets), probe, as_json)
 
 
 def run(
@@ -105,33 +109,33 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Train every run that is not complete; run it again to go on after any interruption."""
-    from calisr_engine.grid.schedule import read_state, run_grid
+    from calisr_engine.grid.state import count_states, read_states, why_failed
+    from calisr_engine.grid.train import train_grid
     from calisr_tui.cli.grid_live import GridLive
     from calisr_tui.cli.grid_places import Place
 
-    planned = _plan(name, output_dir, data_dir, sets)
+    grid = _expanded(name, output_dir, data_dir, sets)
     if dry_run:
-        _show_plan(planned, probe, as_json)
+        _show_plan(grid, probe, as_json)
         return 0
-    counts = read_state(planned).counts(planned)
-    done, total = counts["completed"], len(planned.cells)
-    say(f"{planned.grid.grid.name}: {total} runs in {planned.folder}, {done} complete")
+    done, total = count_states(read_states(grid))["completed"], len(grid.runs)
+    say(f"{grid.head.name}: {total} runs in {grid.folder}, {done} complete")
     place = Place(
         jobs, devices, threads, gpus, ray, slurm, partition, time, memory, tuple(sbatch or ())
     )
-    executor = place.executor(planned.folder)
+    executor = place.executor(grid.folder)
 
-    def on_change(cell: Cell, what: str) -> None:
+    def on_change(run: GridRun, what: str) -> None:
         nonlocal done
         done += what == "completed"
-        run_dir = planned.folder / cell.run_id
-        why = _failure(run_dir) if what == "failed" else ""
-        live.say(f"[{done}/{total}] {what}: {cell.run_id}{why}")
+        run_dir = grid.folder / run.run_id
+        why = _because(why_failed(run_dir)) if what == "failed" else ""
+        live.say(f"[{done}/{total}] {what}: {run.run_id}{why}")
         live.change(run_dir, what)
 
     try:
-        with GridLive(total, done) as live:
-            result = run_grid(planned, executor, retry_failed, on_change, live.update)
+        with stop_signals() as stop, GridLive(total, done) as live:
+            result = train_grid(grid, executor, retry_failed, on_change, live.update, stop.is_set)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             say("asking the runs to stop and save ...")
@@ -141,7 +145,7 @@ def run(
             say("go on with the same command")
         raise
     executor.close()
-    counts = read_state(planned).counts(planned)
+    counts = count_states(read_states(grid))
     if counts["failed"]:
         say(
             f"{counts['failed']} failed: `calisr grid status {name}` says why, "
@@ -150,7 +154,7 @@ def run(
     if as_json:
         print_json(dict(counts))
     else:
-        print(planned.folder)
+        print(grid.folder)
         say(f"the table: calisr report {name} --output-dir {output_dir}")
     return result
 
@@ -170,30 +174,31 @@ def listing(as_json: Json = False) -> None:
 
 def status(name: AnyGrid, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
     """How many runs are complete, in training, failed, waiting."""
-    from calisr_engine.grid.schedule import read_state
+    from calisr_engine.grid.render import table_fields
+    from calisr_engine.grid.table import grid_table
 
-    planned = _as_trained(name, output_dir)
-    state = read_state(planned)
-    counts = state.counts(planned)
+    grid = _as_trained(name, output_dir)
+    table = grid_table(grid)
     if as_json:
-        print_json({"counts": dict(counts), "folder": str(planned.folder)})
+        runs = [asdict(run) for run in table.runs]
+        head = {"counts": dict(table.counts), "folder": str(grid.folder)}
+        print_json({**head, "runs": runs, "table": table_fields(table)})
         return
-    print(f"{planned.grid.grid.name}: {len(planned.cells)} runs in {planned.folder}")
-    for word, count in counts.most_common():
+    print(f"{grid.head.name}: {len(grid.runs)} runs in {grid.folder}")
+    for word, count in table.counts.most_common():
         print(f"  {word:<12}{count}")
-    for cell in planned.cells:
-        summary = state.runs.get(cell.run_id)
-        if summary is not None and summary.state in ("running", "failed", "interrupted"):
-            why = _failure(planned.folder / cell.run_id) if summary.state == "failed" else ""
-            steps = f"step {summary.step}/{summary.total_steps}"
-            print(f"  {summary.state}: {cell.run_id} {steps}{why}")
+    for run in table.notable:
+        steps = f"step {run.step}/{run.total_steps}"
+        print(f"  {run.state}: {run.run_id} {steps}{_because(run.message)}")
+    for run_id, why in table.left_out.items():
+        print(f"  left out: {run_id}{_because(why)}")
 
 
 def cancel(name: AnyGrid, output_dir: OutputDir = Path("runs")) -> None:
     """Ask the runs of a grid to stop and save; `grid run` goes on with them later."""
-    from calisr_engine.grid.schedule import cancel as ask
+    from calisr_engine.grid.train import cancel_grid
 
-    asked = ask(_as_trained(name, output_dir))
+    asked = cancel_grid(_as_trained(name, output_dir))
     say(f"asked {asked} runs to stop and save")
 
 
@@ -211,75 +216,83 @@ def report(
     ] = None,
 ) -> None:
     """The table of a grid: mean and spread over seeds, paired tests, the paper's figures."""
-    from calisr_engine.grid.report import FORMATS, make_report
+    from calisr_engine.grid.render import FORMATS, render
+    from calisr_engine.grid.table import grid_table
 
     if style not in FORMATS:
         raise ConfigError(f"--format: {style!r} is not one of {', '.join(FORMATS)}")
-    planned = _as_trained(name, output_dir)
+    grid = _as_trained(name, output_dir)
     if policy is not None:
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
-        planned = planned.with_head(policy=policy)
-    sys.stdout.write(make_report(planned, against).render(style))
+        grid = grid.with_head(policy=policy)
+    sys.stdout.write(render(grid_table(grid, against=against), style))
 
 
-def _plan(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> GridPlan:
-    from calisr_engine.grid import plan_grid
-
-    return plan_grid(name, output_dir, data_dir, tuple(sets or ()))
-
-
-def _as_trained(name: str, output_dir: Path) -> GridPlan:
-    from calisr_engine.grid.folders import plan_as_trained
-
-    planned = plan_as_trained(name, output_dir)
-    if planned.sets:
-        say(f"as it was trained, with --set {' --set '.join(planned.sets)}")
-    return planned
-
-
-def _failure(run_dir: Path) -> str:
-    """ ": REASON" of a run that failed; "" where its log has none."""
-    from calisr_engine.runs import load_view
-
-    failure = load_view(run_dir).failure
-    return f": {failure.message}" if failure is not None else ""
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Set while in the block once this process is asked to end, by SIGTERM or its terminal."""
+    asked = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
-def _show_plan(planned: GridPlan, probe: bool, as_json: bool) -> None:
-    from calisr_engine.grid.schedule import read_state
+def _expanded(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> Grid:
+    from calisr_engine.grid import expand_grid
 
-    state = read_state(planned)
-    counts = state.counts(planned)
-    waiting = [
-        cell
-        for cell in planned.cells
-        if cell.run_id not in state.runs or state.runs[cell.run_id].state != "completed"
-    ]
+    return expand_grid(name, output_dir, data_dir, tuple(sets or ()))
+
+
+def _as_trained(name: str, output_dir: Path) -> Grid:
+    from calisr_engine.grid.folders import grid_as_trained
+
+    grid = grid_as_trained(name, output_dir)
+    if grid.sets:
+        say(f"as it was trained, with --set {' --set '.join(grid.sets)}")
+    return grid
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _show_plan(grid: Grid, probe: bool, as_json: bool) -> None:
+    from calisr_engine.grid.state import count_states, read_states
+
+    states = read_states(grid)
+    counts = count_states(states)
+    waiting = [run for run in grid.runs if states[run.run_id].state != "completed"]
     seconds = None
     if probe and waiting:
         from calisr_engine.forecast.grid_time import estimate_seconds
 
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        seconds = estimate_seconds(planned, waiting)
+        seconds = estimate_seconds(waiting)
     if as_json:
         print_json(
             {
-                "name": planned.grid.grid.name,
-                "folder": str(planned.folder),
+                "name": grid.head.name,
+                "folder": str(grid.folder),
                 "counts": dict(counts),
-                "excluded": planned.excluded,
+                "excluded": grid.excluded,
                 "seconds_one_by_one": seconds,
-                "runs": [{"id": cell.run_id, **cell.values} for cell in planned.cells],
+                "runs": [{"id": run.run_id, **run.values} for run in grid.runs],
             }
         )
         return
-    for cell in planned.cells:
-        word = state.runs[cell.run_id].state if cell.run_id in state.runs else "waiting"
-        print(f"{word:<12} {cell.run_id}")
+    for run_id, found in states.items():
+        print(f"{found.state:<12} {run_id}{_because(found.message)}")
     say(
-        f"{len(planned.cells)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
-        f"{planned.excluded} excluded) in {planned.folder}"
+        f"{len(grid.runs)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
+        f"{grid.excluded} excluded) in {grid.folder}"
     )
     if seconds is not None:
         say(f"about {seconds / 60:.0f} min one after the other, from a few steps of each kind")

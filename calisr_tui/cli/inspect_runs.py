@@ -72,15 +72,17 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs: results, differing settings, mean and spread over seeds."""
+    from calisr_engine.grid.compare import differences, fields, over_seeds, warnings
     from calisr_engine.grid.paper import figure_beside_run
     from calisr_engine.runs import load_view
-    from calisr_engine.runs.compare import differences, over_seeds
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
     views = {run.name: load_view(run) for run in (find_run(n, output_dir) for n in names)}
     differing = differences(views)
     seeds = over_seeds(views)
+    for each in warnings(views):
+        say(each)
     if as_json:
         print_json(
             {
@@ -89,7 +91,8 @@ def compare(
                     for name, v in views.items()
                 },
                 "differences": differing,
-                "over_seeds": [asdict(each) for each in seeds],
+                "over_seeds": [fields(cell) for cell in seeds],
+                "warnings": warnings(views),
             }
         )
         return

@@ -11,7 +11,7 @@ from calisr_engine.events.view import RunView, Series
 from calisr_tui.cli.live_text import format_seconds
 
 if TYPE_CHECKING:
-    from calisr_engine.runs.compare import SeedGroup
+    from calisr_engine.grid.cells import TableCell
 
 FULL, LIGHT, SWITCH = "█", "░", "◆"
 
@@ -108,12 +108,13 @@ def chart(
 def comparison(
     views: Mapping[str, RunView],
     differing: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[SeedGroup],
+    seeds: Sequence[TableCell],
 ) -> None:
     """Print results, differing settings and spreads as tables."""
     from rich.console import Console
     from rich.table import Table
 
+    from calisr_engine.grid.compare import name_of
     from calisr_engine.grid.paper import beside
 
     console = Console()
@@ -141,9 +142,9 @@ def comparison(
         for key, values in differing.items():
             settings.add_row(key, *(str(values.get(name)) for name in views))
         console.print(settings)
-    for group in seeds:
-        if len(group.runs) > 1:
+    for cell in seeds:
+        if cell.deviation is not None:
             console.print(
-                f"{group.label}: best {group.metric} {group.mean:.4f} ± {group.deviation:.4f} "
-                f"over {len(group.runs)} seeds"
+                f"{name_of(cell)}: best {cell.metric} {cell.mean:.4f} ± {cell.deviation:.4f} "
+                f"over {len(cell.seeds)} seeds"
             )

@@ -163,8 +163,8 @@ class CompareScreen(Screen[None]):
         tables.update(self._tables(colours(self.app.theme)))
 
     def _tables(self, styles: dict[str, str]) -> Group:
+        from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
         from calisr_engine.grid.paper import beside
-        from calisr_engine.runs.compare import differences, over_seeds
 
         signs = {
             name: (GLYPHS[index % 8], styles[f"run{index % 8 + 1}"])
@@ -186,7 +186,9 @@ class CompareScreen(Screen[None]):
                 f"{len(switched)} of {len(view.groups)}" if view.groups else "–",
                 Text(name, styles["dim"]),
             )
-        parts: list[Table | Text] = [runs, Text("\nSettings that differ", "bold")]
+        parts: list[Table | Text] = [runs]
+        parts += [Text(each, styles["warn"]) for each in warnings(self.views)]
+        parts.append(Text("\nSettings that differ", "bold"))
         found = differences(self.views)
         if found:
             settings = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -201,20 +203,19 @@ class CompareScreen(Screen[None]):
         parts.append(Text("\nMean and spread over seeds", "bold"))
         seeds = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         groups = over_seeds(self.views)
-        printed = [beside(self.views[each.runs[0]].config) for each in groups]
+        printed = [beside(self.views[counted(each)[0]].config) for each in groups]
         columns = ("settings", "metric", "mean", "± sd", "seeds")
         for column in (*columns, *(["paper"] if any(printed) else [])):
             seeds.add_column(column, header_style=styles["dim"])
         for each, paper in zip(groups, printed, strict=True):
             marks = Text()
-            for name in each.runs:
+            for name in counted(each):
                 marks.append(*signs[name])
-            single = len(each.runs) == 1
             seeds.add_row(
-                Text.assemble(marks, " ", each.label),
+                Text.assemble(marks, " ", name_of(each)),
                 each.metric,
                 f"{each.mean:.4f}",
-                "one seed" if single else f"{each.deviation:.4f}",
+                "one seed" if each.deviation is None else f"{each.deviation:.4f}",
                 ", ".join(map(str, each.seeds)),
                 *([paper or "–"] if any(printed) else []),
             )

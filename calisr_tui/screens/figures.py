@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from calisr_engine.figures.data import Figure, Panel
-from calisr_engine.grid.plan import GridPlan
+from calisr_engine.grid import Grid
 from calisr_tui.cli.figure_text import panel_text
 from calisr_tui.grid_source import figure_words, process_words
 from calisr_tui.screens.dialogs import Choice, Picking, ask_file
@@ -60,10 +60,10 @@ class FiguresScreen(Screen[None]):
         Binding("escape", "back", "Grid", id="figures.back"),
     ]
 
-    def __init__(self, plan: GridPlan, name: str = "") -> None:
+    def __init__(self, plan: Grid, name: str = "") -> None:
         super().__init__()
         self.plan = plan
-        self.name_shown = name or first_figure(plan.grid.grid.name)
+        self.name_shown = name or first_figure(plan.head.name)
         self.figure: Figure | None = None
         self.message = ""
         self._found: dict[str, Figure] = {}
@@ -159,7 +159,7 @@ class FiguresScreen(Screen[None]):
 
     def action_write(self) -> None:
         """Save the figure as SVG or PNG."""
-        name = f"{self.plan.grid.grid.name}-figure{self.name_shown}.svg"
+        name = f"{self.plan.head.name}-figure{self.name_shown}.svg"
         ask_file(self.app, "Save the figure (.svg or .png)", name, self._save)
 
     @work(group="save")

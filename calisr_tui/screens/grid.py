@@ -105,9 +105,9 @@ class GridScreen(Screen[None]):
         if self._since > wait:
             self.action_reload()
         if reading is not None:
-            ended = self.app.training.ended_grid(reading.plan.folder)
+            ended = self.app.training.ended_grid(reading.grid.folder)
             if ended is not None:
-                training.tell_end(self.app, reading.plan.grid.grid.name, *ended)
+                training.tell_end(self.app, reading.grid.head.name, *ended)
                 self.action_reload()
 
     def action_reload(self) -> None:
@@ -176,11 +176,13 @@ class GridScreen(Screen[None]):
                 say.NO_GRID if self.source is None else Text(f"Reading {self.source.what} …")
             )
             return
-        text = f"Grid {reading.plan.grid.grid.name} · {reading.plan.folder}"
+        text = f"Grid {reading.grid.head.name} · {reading.grid.folder}"
         text += f" · {reading.worker}" if reading.worker else ""
         head.update(Text(text, no_wrap=True, overflow="ellipsis"))
         problem.update(Text(reading.problem))
-        totals.update(say.totals_text(reading.table, styles, self.app.size.width))
+        totals.update(
+            say.totals_text(reading.table, reading.eta_seconds, styles, self.app.size.width)
+        )
 
     @on(DataTable.CellHighlighted)
     @on(DataTable.RowHighlighted)
@@ -207,7 +209,7 @@ class GridScreen(Screen[None]):
         found = self.query_one(GridCells).chosen
         if found is None or found[1] is None or self.reading is None:
             return
-        folder = self.reading.plan.folder
+        folder = self.reading.grid.folder
         title = " · ".join(each for each in found[0] if each)
         self.app.push_screen(
             Picking(title, say.run_choices(found[1])),
@@ -218,7 +220,7 @@ class GridScreen(Screen[None]):
     def open_run(self) -> None:
         run = self.query_one(NotableRuns).chosen
         if run is not None and self.reading is not None:
-            self._open_run(self.reading.plan.folder / run.run_id)
+            self._open_run(self.reading.grid.folder / run.run_id)
 
     def _open_run(self, run_dir: Path) -> None:
         if (run_dir / "events.jsonl").is_file():
@@ -278,13 +280,13 @@ class GridScreen(Screen[None]):
         if (reading := self._need()) is not None:
             from calisr_tui.screens.report import ReportScreen
 
-            self.app.push_screen(ReportScreen(reading.plan))
+            self.app.push_screen(ReportScreen(reading.grid))
 
     def action_figures(self) -> None:
         if (reading := self._need()) is not None:
             from calisr_tui.screens.figures import FiguresScreen
 
-            self.app.push_screen(FiguresScreen(reading.plan))
+            self.app.push_screen(FiguresScreen(reading.grid))
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""

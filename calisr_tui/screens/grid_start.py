@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from calisr_engine.grid.plan import GridPlan
+from calisr_engine.grid import Grid
 from calisr_tui.grid_source import run_words, shown
 
 FIELDS = (
@@ -40,9 +40,9 @@ class StartGrid(ModalScreen[StartOptions | None]):
         Binding("down", "next", "Next", show=False, id="start_grid.next"),
     ]
 
-    def __init__(self, plan: GridPlan, left: int, data_dir: str, retry_failed: bool) -> None:
+    def __init__(self, grid: Grid, left: int, data_dir: str, retry_failed: bool) -> None:
         super().__init__()
-        self._plan, self._left, self._retry = plan, left, retry_failed
+        self._source, self._left, self._retry = grid, left, retry_failed
         self._values = {"jobs": "1", "data_dir": data_dir, "devices": ""}
 
     def compose(self) -> ComposeResult:
@@ -84,7 +84,9 @@ class StartGrid(ModalScreen[StartOptions | None]):
             text = "runs at a time: a whole number from 1 to 1000"
         else:
             text = shown(
-                run_words(self._plan, options.jobs, options.data_dir, options.devices, self._retry)
+                run_words(
+                    self._source, options.jobs, options.data_dir, options.devices, self._retry
+                )
             )
         self.query_one("#start-command", Static).update(Text(text))
 

@@ -19,7 +19,7 @@ def start(
     app: CalisrApp, reading: GridReading, retry_failed: bool, then: Callable[[], None]
 ) -> None:
     """Ask how, and train what is not complete; `then` is called once it has begun."""
-    plan, counts = reading.plan, reading.table.counts
+    grid, counts = reading.grid, reading.table.counts
     left = sum(n for state, n in counts.items() if state not in ("completed", "failed"))
     left += counts["failed"] if retry_failed else 0
     if reading.worker:
@@ -33,7 +33,7 @@ def start(
         app.notify(f"nothing is left to train{failed}")
         return
     try:
-        run_words(plan, 1)
+        run_words(grid, 1)
     except CalisrError as error:
         app.show_error("The grid cannot be started", error)
         return
@@ -41,17 +41,17 @@ def start(
     def go(options: StartOptions | None) -> None:
         if options is None:
             return
-        words = run_words(plan, options.jobs, options.data_dir, options.devices, retry_failed)
+        words = run_words(grid, options.jobs, options.data_dir, options.devices, retry_failed)
         try:
-            app.training.start_grid(grid_argument(plan), plan.folder, process_words(words))
+            app.training.start_grid(grid_argument(grid), grid.folder, process_words(words))
         except OSError as error:
             app.notify(f"the grid could not be started: {error}", severity="error")
             return
         app.notify(f"started: {left} runs, {options.jobs} at a time")
         then()
 
-    data_dir = plan.data_dir or app.data_dir
-    app.push_screen(StartGrid(plan, left, str(data_dir or ""), retry_failed), go)
+    data_dir = grid.data_dir or app.data_dir
+    app.push_screen(StartGrid(grid, left, str(data_dir or ""), retry_failed), go)
 
 
 def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> None:
@@ -62,10 +62,10 @@ def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> 
         return
 
     def ask() -> None:
-        from calisr_engine.grid.schedule import cancel
+        from calisr_engine.grid.train import cancel_grid
 
         try:
-            asked = cancel(reading.plan)
+            asked = cancel_grid(reading.grid)
         except (CalisrError, OSError) as error:
             message, severity = str(error), "warning"
         else:
@@ -90,9 +90,9 @@ def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> 
 
 def copy_command(app: CalisrApp, reading: GridReading) -> None:
     """Copy the command line that trains the grid."""
-    data_dir = reading.plan.data_dir or app.data_dir
+    data_dir = reading.grid.data_dir or app.data_dir
     try:
-        command = shown(run_words(reading.plan, 1, str(data_dir or "")))
+        command = shown(run_words(reading.grid, 1, str(data_dir or "")))
     except CalisrError as error:
         app.notify(error.message, severity="warning")
         return

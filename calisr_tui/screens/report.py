@@ -13,12 +13,13 @@ from textual.containers import ScrollableContainer
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from calisr_engine.errors import CalisrError, ConfigError
-from calisr_engine.grid.plan import GridPlan
+from calisr_engine.errors import CalisrError
+from calisr_engine.grid import Grid
+from calisr_engine.storage.whole import write_text
 from calisr_tui.screens.dialogs import Choice, Picking, ask_file
 
 if TYPE_CHECKING:
-    from calisr_engine.grid.report import Report
+    from calisr_engine.grid.table import Table
     from calisr_tui.app import CalisrApp
 
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
@@ -39,11 +40,11 @@ class ReportScreen(Screen[None]):
         Binding("escape", "back", "Grid", id="report.back"),
     ]
 
-    def __init__(self, plan: GridPlan) -> None:
+    def __init__(self, source: Grid) -> None:
         super().__init__()
-        self.plan = plan
+        self.source = source
         self.form = "text"
-        self.report: Report | None = None
+        self.table: Table | None = None
         self.text = ""
 
     def compose(self) -> ComposeResult:
@@ -58,47 +59,43 @@ class ReportScreen(Screen[None]):
         self.action_reload()
 
     def action_reload(self) -> None:
-        self._make(self.plan)
+        self._make(self.source)
 
     @work(thread=True, exclusive=True, group="report")
-    def _make(self, plan: GridPlan) -> None:
-        from calisr_engine.grid.report import make_report
+    def _make(self, source: Grid) -> None:
+        from calisr_engine.grid.table import grid_table
 
-        problem, made = "", None
+        found: Table | str
         try:
-            try:
-                made = make_report(plan)
-            except ConfigError as error:  # the file compares with a row that it does not have
-                problem = str(error)
-                made = make_report(plan.with_head(against=None))
+            found = grid_table(source)
         except (CalisrError, OSError, ValueError) as error:
-            problem = str(error)
-        self.app.call_from_thread(self._take, plan, made, problem)
+            found = str(error)
+        self.app.call_from_thread(self._take, source, found)
 
-    def _take(self, plan: GridPlan, made: Report | None, problem: str) -> None:
-        if plan is not self.plan or not self.is_mounted:
+    def _take(self, source: Grid, found: Table | str) -> None:
+        if source is not self.source or not self.is_mounted:
             return
-        if problem and made is not None:
-            self.app.notify(f"against: {problem}", severity="warning")
-        if made is None:
-            self.query_one("#report-text", Static).update(Text(problem))
+        if isinstance(found, str):
+            self.query_one("#report-text", Static).update(Text(found))
             return
-        self.report = made
+        self.table = found
         self._show()
 
     def _show(self) -> None:
-        report = self.report
-        if report is None:
+        table = self.table
+        if table is None:
             return
-        self.text = report.render(self.form)
+        from calisr_engine.grid.render import render
+
+        self.text = render(table, self.form)
         shown, notes = self.text.rstrip("\n"), ""
         if self.form == "text":  # what is no table wraps, and stays in sight
             shown, _, notes = shown.rpartition("\n\n")
             notes = " ".join(notes.splitlines())
-        head = self.plan.grid.grid
-        against = f"against {report.against}" if report.against else "no comparison"
+        head = self.source.head
+        against = f"against {table.against}" if table.against else "no comparison"
         self.query_one("#report-head", Static).update(
-            f"Report {head.name} · {self.form} · {report.policy} · {against}"
+            f"Report {head.name} · {self.form} · {table.policy} · {against}"
         )
         self.query_one("#report-text", Static).update(Text(shown, no_wrap=True))
         self.query_one("#report-notes", Static).update(Text(notes))
@@ -115,45 +112,45 @@ class ReportScreen(Screen[None]):
 
     def action_policy(self) -> None:
         """The best evaluation of each run, or the last."""
-        policy = "last" if self.plan.grid.grid.policy == "best" else "best"
-        self.plan = self.plan.with_head(policy=policy)
+        policy = "last" if self.source.head.policy == "best" else "best"
+        self.source = self.source.with_head(policy=policy)
         self.action_reload()
 
     def action_against(self) -> None:
         """Choose the row that every row is compared with."""
-        if self.report is None:
+        if self.table is None:
             return
-        choices = [Choice(row, row) for row in self.report.rows]
+        choices = [Choice(row, row) for row in self.table.rows]
         choices.append(Choice(NOBODY, "no comparison"))
 
         def chosen(row: str | None) -> None:
             if row is not None:
-                self.plan = self.plan.with_head(against=None if row == NOBODY else row)
+                self.source = self.source.with_head(against=None if row == NOBODY else row)
                 self.action_reload()
 
         self.app.push_screen(Picking("Compare every row with", choices), chosen)
 
     def action_copy(self) -> None:
         """Copy the report in the format that is shown."""
-        if self.report is not None:
+        if self.table is not None:
             self.app.copy_to_clipboard(self.text)
             self.app.notify(f"copied as {self.form}", timeout=2)
 
     def action_write(self) -> None:
         """Save the report in the format that is shown."""
-        if self.report is None:
+        if self.table is None:
             return
         text = self.text
 
         def save(path: Path) -> None:
             try:
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                self.app.notify(f"not saved: {error}", severity="error")
+                write_text(path, text, "the report")
+            except CalisrError as error:
+                self.app.notify(str(error), severity="error")
             else:
                 self.app.notify(f"saved {path}")
 
-        name = f"{self.plan.grid.grid.name}-report.{ENDINGS[self.form]}"
+        name = f"{self.source.head.name}-report.{ENDINGS[self.form]}"
         ask_file(self.app, "Save the report", name, save)
 
     def action_back(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.text import Text
 from textual.widgets import DataTable
 
+from calisr_engine.grid.cells import TableCell, TableRun
+from calisr_engine.grid.table import Table
 from calisr_tui import grid_text as say
-from calisr_tui.grid_table import GridTable, RunLine, TableCell
 from calisr_tui.themes import colours
 
 BORDER = 2
@@ -20,9 +21,9 @@ class GridCells(DataTable[Text]):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(cursor_type="cell", **kwargs)
-        self.table: GridTable | None = None
+        self.table: Table | None = None
 
-    def show(self, table: GridTable | None) -> None:
+    def show(self, table: Table | None) -> None:
         """Show a table, or none."""
         before, self.table = self.table, table
         if table is None:
@@ -41,7 +42,7 @@ class GridCells(DataTable[Text]):
         if self.table is not None:
             self._build(self.table, colours(self.app.theme))
 
-    def _build(self, table: GridTable, styles: dict[str, str]) -> None:
+    def _build(self, table: Table, styles: dict[str, str]) -> None:
         place = self.cursor_coordinate
         self.clear(columns=True)
         for column in table.columns:
@@ -69,13 +70,13 @@ class NotableRuns(DataTable[Text | str]):
         super().__init__(cursor_type="row", show_header=False, **kwargs)
         self.border_title = "Running and failed"
         self.border_subtitle = "Tab here · Enter opens the run"
-        self._runs: list[RunLine] = []
+        self._runs: list[TableRun] = []
 
     def on_mount(self) -> None:
         for name in ("state", "run", "steps", "metric"):
             self.add_column(name, key=name)
 
-    def show(self, runs: list[RunLine], anew: bool = False) -> None:
+    def show(self, runs: list[TableRun], anew: bool = False) -> None:
         """Show these runs; the cursor stays on its run while one looks at them.
 
         Args:
@@ -103,10 +104,10 @@ class NotableRuns(DataTable[Text | str]):
         self.show(self._runs, anew=True)
 
     @property
-    def chosen(self) -> RunLine | None:
+    def chosen(self) -> TableRun | None:
         """The run under the cursor."""
         return self._runs[self.cursor_row] if 0 <= self.cursor_row < len(self._runs) else None
 
 
-def _shape(table: GridTable) -> tuple[object, ...]:
+def _shape(table: Table) -> tuple[object, ...]:
     return (table.rows, table.columns, dict(table.metrics), table.cells.keys())

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.errors import CalisrError
 from calisr_engine.grid import bring_home, scratch
 from calisr_engine.grid.bring_home import AwayRun, LostNodeError, by_unit, sendable
-from calisr_engine.grid.executors import LOST
+from calisr_engine.grid.executors import Ending
 from calisr_engine.grid.on_node import node_name
-from calisr_engine.grid.scratch import ScratchRun
+from calisr_engine.grid.scratch import ScratchRun, own_shelf
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
 from tests.training.tiny_run import events, make_run, save_model
@@ -131,7 +131,7 @@ def test_files_come_in_chunks_and_pruned_ones_go(model: Path, tmp_path: Path) ->
     ]
     home, away, links = by_hand(model, tmp_path, script)
     away.run()
-    assert away.status == 0
+    assert away.ending is Ending.COMPLETED
     assert seen == [True], "a checkpoint is home before the run ends"
     names = {str(p.relative_to(home)) for p in home.rglob("*") if p.is_file()}
     assert names == {
@@ -158,18 +158,18 @@ def test_a_result_is_told_only_when_its_files_are_home(model: Path, tmp_path: Pa
         model, tmp_path, script, lambda method, args: method == "read" and "model" in args[0]
     )
     away.run()
-    assert away.status == LOST
+    assert away.ending is Ending.LOST
     assert not events(home, "completed")
     assert (home / "checkpoints/step-4/a").stat().st_size == 3000
     assert not (home / "model").exists()
-    assert not list(home.glob(".coming-*"))
+    assert not list(home.rglob("*.tmp-*"))
 
 
 def test_a_damaged_disk_at_home_is_said_in_the_log(model: Path, tmp_path: Path) -> None:
     home, away, _ = by_hand(model, tmp_path, [put("best/step-1/w", 9), say("completed", 0)])
     (home / "best").write_text("in the way")
     away.run()
-    assert away.status == 1
+    assert away.ending is Ending.FAILED
     assert "brought home" in events(home, "failed")[0]["message"]
 
 
@@ -191,7 +191,7 @@ def test_a_run_goes_on_on_another_node_from_what_came_home(model: Path, tmp_path
 
     away = AwayRun(home, connect, retries=1)
     away.run()
-    assert away.status == 0
+    assert away.ending is Ending.COMPLETED
     assert len(links) == 2
     assert holders[0]["host"] == "far-away"
     started = events(home, "run_started")
@@ -205,7 +205,7 @@ def test_a_run_without_a_place_is_taken_back(model: Path, tmp_path: Path) -> Non
     home, away, links = by_hand(model, tmp_path, [])
     away.stop_and_save()
     away.run()
-    assert away.status == EXIT_STOPPED
+    assert away.ending is Ending.STOPPED
     assert not links[0].gone
     assert not events(home, "run_started")
 
@@ -214,7 +214,7 @@ def test_missing_data_is_said_with_the_nodes_name(tmp_path: Path) -> None:
     home = make_run(tmp_path, tmp_path / "home", "run", "task.name=RTE", "task.data_dir=/no/data")
     away = AwayRun(home, lambda: Direct(ScratchRun("run")), retries=0)
     away.run()
-    assert away.status == 3
+    assert away.ending is Ending.FAILED
     failure = events(home, "failed")[0]
     assert f"the node {node_name()} does not have task.data_dir" in failure["message"]
     assert "/no/data" in failure["message"]
@@ -237,3 +237,24 @@ def test_what_is_sent_and_what_is_renamed_as_one(tmp_path: Path) -> None:
     }
     files = dict.fromkeys(["best/s/a", "best/s/b", "model/x/y", "predictions/p", "log.txt"], (1, 1))
     assert set(by_unit(files)) == {"best/s", "model", "predictions/p", "log.txt"}
+
+
+def test_the_scratch_folder_is_this_user_s_alone(tmp_path: Path) -> None:
+    shelf = own_shelf()
+    assert shelf.stat().st_mode & 0o777 == 0o700
+    assert own_shelf() == shelf
+    shelf.chmod(0o755)
+    with pytest.raises(CalisrError, match="only this user can enter"):
+        ScratchRun("run")
+    shelf.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    shelf.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CalisrError, match="only this user can enter"):
+        ScratchRun("run")
+
+
+def test_a_worker_s_failure_is_no_lost_node(model: Path, tmp_path: Path) -> None:
+    for status, how in ((4, Ending.FAILED), (-9, Ending.LOST), (73, Ending.LOCKED)):
+        _, away, _ = by_hand(model, tmp_path / str(status), [say("warning", status)])
+        away.run()
+        assert away.ending is how

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from calisr_engine.errors import EXIT_STOPPED, UnavailableError
-from calisr_engine.grid import plan_grid
+from calisr_engine.grid.executors import Ending
 from calisr_engine.grid.ray_nodes import RayExecutor
-from calisr_engine.grid.schedule import cancel, read_state, run_grid
+from calisr_engine.grid.state import count_states, read_states
+from calisr_engine.grid.train import cancel_grid
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
+from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, until
 from tests.training.tiny_run import events, save_model
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'calisr[ray]'")
@@ -41,57 +42,18 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-def plan(folder: Path, model: Path, epochs: int, seeds: int = 2) -> Any:
-    path = folder / "grid.toml"
-    path.write_text(
-        f"""
-[grid]
-name = "nodes"
-extends = "demo"
-
-[settings]
-"model.name" = "{model}"
-"task.max_train_examples" = 64
-"task.max_validation_examples" = 32
-"task.max_length" = 64
-"training.epochs" = {epochs}
-"training.batch_size" = 16
-"training.device" = "cpu"
-"output.checkpoint_every_steps" = 10
-"output.export" = false
-
-[axes]
-"training.seed" = {list(range(seeds))}
-"""
-    )
-    return plan_grid(path, folder / "runs")
-
-
-def until(true: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def dirs(planned: Any) -> list[Path]:
-    return [planned.folder / cell.run_id for cell in planned.cells]
-
-
 def test_a_lost_nodes_run_goes_on_elsewhere(cluster: Any, model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=150)
-    executor = RayExecutor(cluster.address, planned.folder)
-    ended: list[int] = []
-    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
-    work.start()
-    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(planned)))
+    grid = tiny_grid(tmp_path, model, every=10, epochs=150)
+    executor = RayExecutor(cluster.address, grid.folder)
+    work = InBackground(grid, executor)
+    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(grid)))
     cluster.remove_node(cluster.nodes_with_room[0], allow_graceful=False)
     work.join(200)
     executor.close()
-    assert ended == [0]
-    assert read_state(planned).counts(planned)["completed"] == 2
+    assert work.status == 0
+    assert count_states(read_states(grid))["completed"] == 2
     resumed = []
-    for run in dirs(planned):
+    for run in dirs(grid):
         attempts = [json.loads(line)["attempt"] for line in (run / "events.jsonl").open()]
         assert attempts == sorted(attempts), "two processes wrote to one log at once"
         resumed += [e["resumed_from"] for e in events(run, "run_started") if e["attempt"] > 1]
@@ -100,42 +62,40 @@ def test_a_lost_nodes_run_goes_on_elsewhere(cluster: Any, model: Path, tmp_path:
 
 
 def test_cancelling_saves_and_does_not_hang(cluster: Any, model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=1000, seeds=3)
-    executor = RayExecutor(cluster.address, planned.folder)
-    ended: list[int] = []
-    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
-    work.start()
-    until(lambda: sum(bool(d.is_dir() and events(d, "progress")) for d in dirs(planned)[:2]) == 2)
-    assert cancel(planned) == 2
+    grid = tiny_grid(tmp_path, model, every=10, epochs=1000, seeds=3)
+    executor = RayExecutor(cluster.address, grid.folder)
+    work = InBackground(grid, executor)
+    until(lambda: sum(bool(d.is_dir() and events(d, "progress")) for d in dirs(grid)[:2]) == 2)
+    assert cancel_grid(grid) == 2
     work.join(60)
     began = time.monotonic()
     executor.close()
     assert time.monotonic() - began < 30
-    assert ended == [EXIT_STOPPED]
-    assert [events(d, "stopped")[0]["saved"] for d in dirs(planned)[:2]] == [True, True]
-    assert not any(is_locked(RunPaths(d)) for d in dirs(planned))
-    assert not list(planned.folder.glob(".shared-*"))
+    assert work.status == EXIT_STOPPED
+    assert [events(d, "stopped")[0]["saved"] for d in dirs(grid)[:2]] == [True, True]
+    assert not any(is_locked(RunPaths(d)) for d in dirs(grid))
+    assert not list(grid.folder.glob(".shared-*"))
 
 
 def test_a_run_that_waits_for_a_node_is_taken_back(
     cluster: Any, model: Path, tmp_path: Path
 ) -> None:
-    planned = plan(tmp_path, model, epochs=1, seeds=1)
-    executor = RayExecutor(cluster.address, planned.folder, threads=64)
+    grid = tiny_grid(tmp_path, model, every=10, epochs=1, seeds=1)
+    executor = RayExecutor(cluster.address, grid.folder, threads=64)
     assert executor.free() == 0
-    executor.submit(planned.folder / planned.cells[0].run_id)
+    executor.submit(grid.folder / grid.runs[0].run_id)
     executor.stop()
-    until(lambda: executor.finished() == [(dirs(planned)[0], EXIT_STOPPED)], 30)
+    until(lambda: executor.finished() == [(dirs(grid)[0], Ending.STOPPED)], 30)
     executor.close()
 
 
-def hide_folder(planned: Any) -> None:
+def hide_folder(grid: Any) -> None:
     """What a node without the storage sees: no mark beside the run directories."""
-    next(planned.folder.glob(".shared-*")).unlink()
+    next(grid.folder.glob(".shared-*")).unlink()
 
 
 def scratches(folder: Path) -> list[Path]:
-    return list(folder.glob("calisr-scratch/*/*/events.jsonl"))
+    return list(folder.glob("calisr-scratch-*/*/*/events.jsonl"))
 
 
 @pytest.fixture
@@ -158,25 +118,23 @@ def apart(tmp_path: Path) -> Iterator[Any]:
 def test_without_shared_storage_runs_come_home_from_lost_nodes(
     apart: Any, model: Path, tmp_path: Path
 ) -> None:
-    planned = plan(tmp_path, model, epochs=150)
+    grid = tiny_grid(tmp_path, model, every=10, epochs=150)
     notes: list[str] = []
-    executor = RayExecutor(apart.address, planned.folder, on_note=notes.append)
-    hide_folder(planned)
-    ended: list[int] = []
-    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
-    work.start()
-    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(planned)), 150)
+    executor = RayExecutor(apart.address, grid.folder, on_note=notes.append)
+    hide_folder(grid)
+    work = InBackground(grid, executor)
+    until(lambda: all(any((d / "checkpoints").glob("step-?0")) for d in dirs(grid)), 150)
     assert all(len(scratches(folder)) == 1 for folder in apart.scratch)
-    assert all(is_locked(RunPaths(d)) for d in dirs(planned)), "at home they count as in training"
+    assert all(is_locked(RunPaths(d)) for d in dirs(grid)), "at home they count as in training"
     apart.remove_node(apart.nodes_with_room[0], allow_graceful=False)
     work.join(200)
     executor.close()
-    assert ended == [0]
+    assert work.status == 0
     assert len(notes) == 1
     assert "does not see" in notes[0]
-    assert read_state(planned).counts(planned)["completed"] == 2
+    assert count_states(read_states(grid))["completed"] == 2
     resumed = []
-    for run in dirs(planned):
+    for run in dirs(grid):
         attempts = [json.loads(line)["attempt"] for line in (run / "events.jsonl").open()]
         assert attempts == sorted(attempts)
         assert [e["seq"] for e in map(json.loads, (run / "events.jsonl").open())] == list(
@@ -186,25 +144,23 @@ def test_without_shared_storage_runs_come_home_from_lost_nodes(
         assert any((run / "best").glob("*/weights.safetensors"))
         assert (run / "environment.json").is_file()
         assert (run / "predictions").is_dir()
-        assert not list(run.glob(".coming-*"))
+        assert not list(run.rglob("*.tmp-*"))
     assert len(resumed) == 1, "one run was on the lost node"
     assert resumed[0] >= 10
     assert not scratches(apart.scratch[1]), "what is home is removed from the node"
 
 
 def test_cancelling_brings_home_what_was_saved(apart: Any, model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=1000, seeds=1)
-    executor = RayExecutor(apart.address, planned.folder)
-    hide_folder(planned)
-    ended: list[int] = []
-    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
-    work.start()
-    (run,) = dirs(planned)
+    grid = tiny_grid(tmp_path, model, every=10, epochs=1000, seeds=1)
+    executor = RayExecutor(apart.address, grid.folder)
+    hide_folder(grid)
+    work = InBackground(grid, executor)
+    (run,) = dirs(grid)
     until(lambda: run.is_dir() and bool(events(run, "progress")))
-    assert cancel(planned) == 1
+    assert cancel_grid(grid) == 1
     work.join(60)
     executor.close()
-    assert ended == [EXIT_STOPPED]
+    assert work.status == EXIT_STOPPED
     stopped = events(run, "stopped")[0]
     assert stopped["saved"]
     assert (run / "checkpoints" / f"step-{stopped['step']}" / "manifest.json").is_file()

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from calisr_engine.errors import EXIT_STOPPED, ConfigError, UnavailableError
-from calisr_engine.grid import plan_grid, slurm
-from calisr_engine.grid.schedule import cancel, read_state, run_grid
+from calisr_engine.grid import Grid, slurm
+from calisr_engine.grid.executors import Ending
 from calisr_engine.grid.slurm import JobNeeds, SlurmExecutor
+from calisr_engine.grid.state import count_states, read_states
+from calisr_engine.grid.train import cancel_grid, train_grid
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
+from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, until
 from tests.training.tiny_run import events, save_model
 
 needs_submitit = pytest.mark.skipif(
@@ -39,75 +40,42 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
 
 
-def plan(folder: Path, model: Path, epochs: int, more: str = "") -> Any:
-    path = folder / "grid.toml"
-    path.write_text(
-        f"""
-[grid]
-name = "jobs"
-extends = "demo"
-
-[settings]
-"model.name" = "{model}"
-"task.max_train_examples" = 64
-"task.max_validation_examples" = 32
-"task.max_length" = 64
-"training.epochs" = {epochs}
-"training.batch_size" = 16
-"training.device" = "cpu"
-"output.checkpoint_every_steps" = 10
-"output.export" = false
-"output.progress_every_seconds" = 0
-{more}
-
-[axes]
-"training.seed" = [1]
-"""
-    )
-    return plan_grid(path, folder / "runs")
-
-
-def begin(planned: Any, executor: SlurmExecutor) -> tuple[Path, threading.Thread, list[int]]:
-    ended: list[int] = []
-    work = threading.Thread(target=lambda: ended.append(run_grid(planned, executor)))
-    work.start()
-    run = planned.folder / planned.cells[0].run_id
-    deadline = time.monotonic() + 90
-    while not (run.is_dir() and (run / "events.jsonl").exists() and events(run, "progress")):
-        assert time.monotonic() < deadline, "it did not begin"
-        time.sleep(0.05)
-    return run, work, ended
+def begin(grid: Grid, executor: SlurmExecutor) -> tuple[Path, InBackground]:
+    work = InBackground(grid, executor)
+    (run,) = dirs(grid)
+    until(lambda: RunPaths(run).events.is_file() and bool(events(run, "progress")))
+    return run, work
 
 
 @needs_submitit
 def test_a_job_whose_time_is_over_goes_on_from_where_it_saved(model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=25)
+    grid = tiny_grid(tmp_path, model, seeds=1, every=10, epochs=25)
     executor = SlurmExecutor(JobNeeds(), cluster="local")
-    run, work, ended = begin(planned, executor)
+    run, work = begin(grid, executor)
     worker = psutil.Process(int((holder_of(RunPaths(run)) or {})["pid"]))
     job = worker.parent()
     for process in (worker, job):  # SLURM warns all processes of a job
         os.kill(process.pid, signal.SIGUSR2)
     work.join(200)
     executor.close()
-    assert ended == [0]
+    assert work.status == 0
     assert len(events(run, "stopped")) == 1
     started = events(run, "run_started")
     assert [e["resumed_from"] for e in started] == [None, events(run, "stopped")[0]["step"]]
     assert events(run, "completed")
     assert list((run / "slurm").glob("*_log.out")), "the job's output is in the run directory"
-    assert read_state(planned).counts(planned)["completed"] == 1
+    assert count_states(read_states(grid))["completed"] == 1
 
 
 @needs_submitit
 def test_cancelling_stops_and_saves(model: Path, tmp_path: Path) -> None:
-    planned = plan(tmp_path, model, epochs=1000)
+    grid = tiny_grid(tmp_path, model, seeds=1, every=10, epochs=1000)
     executor = SlurmExecutor(JobNeeds(), cluster="local")
-    run, work, ended = begin(planned, executor)
-    assert cancel(planned) == 1
+    run, work = begin(grid, executor)
+    assert cancel_grid(grid) == 1
     work.join(60)
     executor.close()
-    assert ended == [EXIT_STOPPED]
+    assert work.status == EXIT_STOPPED
     assert events(run, "stopped")[0]["saved"]
     assert not is_locked(RunPaths(run))
 
@@ -115,9 +83,9 @@ def test_cancelling_stops_and_saves(model: Path, tmp_path: Path) -> None:
 @needs_submitit
 def test_missing_data_fails_with_the_nodes_name(tmp_path: Path) -> None:
     more = '"task.name" = "RTE"\n"task.data_dir" = "/no/data"'
-    planned = plan(tmp_path, Path("demo-bert"), 1, more)
-    assert run_grid(planned, SlurmExecutor(JobNeeds(), cluster="local")) == 1
-    run = planned.folder / planned.cells[0].run_id
+    grid = tiny_grid(tmp_path, seeds=1, settings=more)
+    assert train_grid(grid, SlurmExecutor(JobNeeds(), cluster="local")) == 1
+    run = dirs(grid)[0]
     assert "does not have task.data_dir = /no/data" in events(run, "failed")[0]["message"]
 
 
@@ -141,8 +109,8 @@ def test_what_sbatch_is_asked_for_and_jobs_that_are_found_again(
         scancel=f"echo $1 > {tmp_path}/cancelled",
     )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    planned = plan(tmp_path, Path("demo-bert"), 1)
-    run = planned.folder / planned.cells[0].run_id
+    grid = tiny_grid(tmp_path, seeds=1)
+    run = dirs(grid)[0]
     run.mkdir(parents=True)
     needs = JobNeeds(90, "short", 2, 4, 10, {"qos": "high"})
     first = SlurmExecutor(needs, at_once=1)
@@ -166,7 +134,7 @@ def test_what_sbatch_is_asked_for_and_jobs_that_are_found_again(
     commands(tmp_path / "later", squeue="true")
     monkeypatch.setenv("PATH", f"{tmp_path}/later:{os.environ['PATH']}")
     time.sleep(0.3)
-    assert second.finished() == [(run, EXIT_STOPPED)]
+    assert second.finished() == [(run, Ending.STOPPED)]
 
 
 @needs_submitit

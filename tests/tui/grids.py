@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.grid import Grid, GridRun, expand_grid
 from calisr_engine.grid.folders import write_record
-from calisr_engine.grid.plan import Cell, GridPlan, plan_grid
 from calisr_engine.runs.layout import RunPaths
 
 START = 1_700_000_000.0
@@ -43,27 +43,27 @@ def write_grid(folder: Path, name: str = "study", seeds: int = 3) -> Path:
 
 def make_grid(
     folder: Path, states: tuple[str, ...] = STATES, name: str = "study", seeds: int = 3
-) -> GridPlan:
+) -> Grid:
     """A grid file in `folder` and its runs in `folder/runs`; no process holds any lock."""
-    plan = plan_grid(write_grid(folder, name, seeds), folder / "runs")
-    plan.folder.mkdir(parents=True)
-    write_record(plan)
-    for number, (cell, state) in enumerate(zip(plan.cells, states, strict=False)):
-        write_run(plan.folder, cell, state, number)
-    return plan
+    grid = expand_grid(write_grid(folder, name, seeds), folder / "runs")
+    grid.folder.mkdir(parents=True)
+    write_record(grid)
+    for number, (run, state) in enumerate(zip(grid.runs, states, strict=False)):
+        write_run(grid.folder, run, state, number)
+    return grid
 
 
-def write_run(folder: Path, cell: Cell, state: str, number: int = 0) -> Path:
+def write_run(folder: Path, run: GridRun, state: str, number: int = 0) -> Path:
     """The directory of one run that came to `state`: 100 steps, ten minutes."""
-    run_dir = folder / cell.run_id
+    run_dir = folder / run.run_id
     run_dir.mkdir()
-    RunPaths(run_dir).config.write_text(cell.resolved.to_toml(), encoding="utf-8")
-    config = cell.resolved.config.model_dump(mode="json")
+    RunPaths(run_dir).config.write_text(run.resolved.to_toml(), encoding="utf-8")
+    config = run.resolved.config.model_dump(mode="json")
     score = 0.80 + 0.01 * (number % 7)
     calibrated = config["calibration"]["variant"] != "off"
     light = {group: 30 + 20 * i for i, group in enumerate(GROUPS)} if calibrated else {}
     steps: list[tuple[int, str, dict[str, Any]]] = [
-        (0, "run_created", {"run_id": cell.run_id, "config": config}),
+        (0, "run_created", {"run_id": run.run_id, "config": config}),
         (
             0,
             "run_started",
@@ -138,7 +138,7 @@ def write_run(folder: Path, cell: Cell, state: str, number: int = 0) -> Path:
     return run_dir
 
 
-def run_dirs(plan: GridPlan, states: tuple[str, ...], wanted: str) -> list[Path]:
+def run_dirs(grid: Grid, states: tuple[str, ...], wanted: str) -> list[Path]:
     """Directories of the runs that were made with the state `wanted`."""
-    pairs = zip(plan.cells, states, strict=False)
-    return [plan.folder / cell.run_id for cell, state in pairs if state == wanted]
+    pairs = zip(grid.runs, states, strict=False)
+    return [grid.folder / run.run_id for run, state in pairs if state == wanted]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from calisr_engine.grid.report import FORMATS
+from calisr_engine.grid.render import FORMATS, render
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import CalisrApp
@@ -58,7 +58,7 @@ async def test_the_newest_grid_of_the_folder_opens_by_itself(workplace: Path) ->
     async with opened(workplace) as (app, _):
         assert isinstance(app.screen, GridScreen)
         assert app.screen.reading is not None
-        assert app.screen.reading.plan.folder == STUDY
+        assert app.screen.reading.grid.folder == STUDY
         assert app.screen.reading.table.counts["completed"] == 12
 
 
@@ -200,10 +200,10 @@ async def test_the_report_is_copied_in_every_format(workplace: Path) -> None:
     async with opened(workplace, "t") as (app, pilot):
         screen = app.screen
         assert isinstance(screen, ReportScreen)
-        assert screen.report is not None
+        assert screen.table is not None
         for form in FORMATS:
             await press(pilot, "y")
-            assert app.clipboard == screen.report.render(form)
+            assert app.clipboard == render(screen.table, form)
             await press(pilot, "m")
         assert screen.form == "text"
 
@@ -212,12 +212,12 @@ async def test_the_report_by_another_row_and_the_last_evaluation(workplace: Path
     async with opened(workplace, "t") as (app, pilot):
         screen = app.screen
         assert isinstance(screen, ReportScreen)
-        assert screen.report is not None
-        assert (screen.report.against, screen.report.policy) == ("LoRA", "best")
+        assert screen.table is not None
+        assert (screen.table.against, screen.table.policy) == ("LoRA", "best")
         await press(pilot, "a", "down", "enter", "p")
-        assert (screen.report.against, screen.report.policy) == ("LoRA+CaliSr-S", "last")
+        assert (screen.table.against, screen.table.policy) == ("LoRA+CaliSr-S", "last")
         await press(pilot, "a", "up", "enter")
-        assert screen.report.against is None
+        assert screen.table.against is None
         await press(pilot, "escape")
         assert isinstance(app.screen, GridScreen)
 
@@ -227,8 +227,8 @@ async def test_a_row_that_does_not_exist_leaves_the_report_readable(workplace: P
     file.write_text(file.read_text().replace('against = "LoRA"', 'against = "LoRa"'))
     async with opened(workplace, "t") as (app, _):
         assert isinstance(app.screen, ReportScreen)
-        assert app.screen.report is not None
-        assert app.screen.report.against is None
+        assert app.screen.table is not None
+        assert app.screen.table.against is None
 
 
 async def test_the_report_is_saved_and_a_file_is_not_replaced_unasked(workplace: Path) -> None:

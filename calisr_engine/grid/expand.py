@@ -6,21 +6,23 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.errors import ConfigError
-from calisr_engine.grid.spec import GridFile, read_grid
+from calisr_engine.grid.settings import flatten
+from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 
 NOT_IDENTITY = ("output", "notes")
 """Sections that do not change what a run computes."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridRun:
     """One run of a grid.
 
     Attributes:
@@ -33,53 +35,69 @@ class Cell:
     run_id: str
     resolved: ResolvedConfig
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All settings by dotted key, as JSON has them."""
+        return flatten(self.resolved.config.model_dump(mode="json"))
+
+    @property
+    def seed(self) -> int:
+        return self.resolved.config.training.seed
+
 
 @dataclass(frozen=True)
-class GridPlan:
-    """A grid and its runs in order.
+class Grid:
+    """A grid file and its runs in order.
 
     Attributes:
-        file: the grid file; a folder where there is no file (`folders.plan_from_runs`).
+        path: the grid file; a folder where there is no file (`folders.grid_of_runs`).
         folder: where the run directories are.
         excluded: combinations left out by an `exclude` rule.
-        sets, data_dir: what was given to `plan_grid`.
+        sets, data_dir: what was given to `expand_grid`.
+        unreadable: run id -> why a run of the folder is not among the runs.
     """
 
-    grid: GridFile
-    file: Path
+    file: GridFile
+    path: Path
     folder: Path
-    cells: tuple[Cell, ...]
+    runs: tuple[GridRun, ...]
     excluded: int = 0
     sets: tuple[str, ...] = ()
     data_dir: Path | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
-    def with_head(self, **changes: Any) -> GridPlan:
+    @property
+    def head(self) -> GridHead:
+        """The [grid] section."""
+        return self.file.grid
+
+    def with_head(self, **changes: Any) -> Grid:
         """The same runs, with other values in the [grid] section (`policy`, `against`)."""
-        head = self.grid.grid.model_copy(update=changes)
-        return replace(self, grid=self.grid.model_copy(update={"grid": head}))
+        head = self.head.model_copy(update=changes)
+        return replace(self, file=self.file.model_copy(update={"grid": head}))
 
 
-def plan_grid(
+def expand_grid(
     name_or_file: str | Path,
     output_dir: Path = Path("runs"),
     data_dir: Path | None = None,
     sets: tuple[str, ...] = (),
-) -> GridPlan:
+) -> Grid:
     """All runs of a grid. `sets` are `key=value` settings for every run, above the file's own.
 
     Raises:
         NotFoundError: there is no such grid.
         ConfigError: the file, or the settings of a run, are wrong.
     """
-    grid, file = read_grid(name_or_file)
+    grid, path = read_grid(name_or_file)
     folder = output_dir / grid.grid.name
     given = {text.partition("=")[0].strip() for text in sets}
     for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
         raise ConfigError(
-            f"--set {axis}: the runs of {file} differ in it",
+            f"--set {axis}: the runs of {path} differ in it",
             "change the values on this axis in a copy of the file",
         )
-    cells: list[Cell] = []
+    runs: list[GridRun] = []
     seen: dict[str, dict[str, Any]] = {}
     bases: dict[str | None, Base] = {}
     excluded = 0
@@ -94,8 +112,8 @@ def plan_grid(
         if out:
             excluded += 1
             continue
-        if base is not None and (file.parent / base).is_file():
-            base = str(file.parent / base)
+        if base is not None and (path.parent / base).is_file():
+            base = str(path.parent / base)
         if data_dir is not None:
             settings["task.data_dir"] = data_dir
         settings["output.dir"] = folder
@@ -103,19 +121,19 @@ def plan_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], sets, settings, given_by=str(file))
+            resolved = load(bases[base], sets, settings, given_by=str(path))
         except ConfigError as error:
-            message = f"{file}: the run {_words(values)}: {error.message}"
+            message = f"{path}: the run {_words(values)}: {error.message}"
             raise ConfigError(message, error.hint, error.problems) from error
-        run_id = identity(values, resolved)
-        if run_id in seen:
+        same = digest(resolved)
+        if same in seen:
             raise ConfigError(
-                f"{file}: the runs {_words(seen[run_id])} and {_words(values)} are the same run",
+                f"{path}: the runs {_words(seen[same])} and {_words(values)} are the same run",
                 "remove one of the values, or a `when` rule that makes them equal",
             )
-        seen[run_id] = values
-        cells.append(Cell(values, run_id, resolved))
-    return GridPlan(grid, file, folder, tuple(cells), excluded, sets, data_dir)
+        seen[same] = values
+        runs.append(GridRun(values, identity(values, resolved), resolved))
+    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
@@ -135,10 +153,17 @@ def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
 
 
 def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
-    """A readable name and a hash of everything that decides the run's result.
+    """The id of a run: its values on the axes, to be read, and the digest of its settings."""
+    words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
+    return f"{'-'.join(words)[:80]}-{digest(resolved)}"
+
+
+def digest(resolved: ResolvedConfig) -> str:
+    """A hash of everything that decides a run's result.
 
     Settings at their default are left out, so that a setting that a later version adds does not
-    make other runs of the old ones.
+    make other runs of the old ones. What a later version makes of a default is seen by comparing
+    the settings that a run has recorded (`state.py`).
     """
     config = resolved.config
     content = {
@@ -148,9 +173,7 @@ def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
     }
     content["method"]["name"] = config.method.name
     content["task"].pop("data_dir", None)  # where the data lies does not change it
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
-    return f"{'-'.join(words)[:80]}-{digest}"
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _words(values: dict[str, Any]) -> str:

@@ -1,0 +1,146 @@
+"""What the directories of a grid's runs say, and whether they are this grid's runs at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from calisr_engine.errors import DamagedError, NotFoundError
+from calisr_engine.events.log import parse
+from calisr_engine.grid.expand import Grid, GridRun
+from calisr_engine.grid.settings import Settings, decides, flatten
+from calisr_engine.runs import store
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+from calisr_engine.runs.store import RunSummary
+
+WAITING = "waiting"
+"""State of a run that never began."""
+
+UNREADABLE = "unreadable"
+"""State of a run whose log or settings are lost or damaged."""
+
+DIFFERENT = "different"
+"""State of a run that has the id of a planned one, but was made with other settings: a version
+whose defaults were others made it, or its config.toml was changed."""
+
+HEAD_LINES = 20
+TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run of a grid as it is now.
+
+    Attributes:
+        state: a state of the log, WAITING, UNREADABLE or DIFFERENT.
+        summary: its history line; None where there is none to be trusted.
+        message: why it failed, cannot be read, or is another run ("" otherwise).
+    """
+
+    state: str = WAITING
+    summary: RunSummary | None = None
+    message: str = ""
+
+
+def read_states(grid: Grid) -> dict[str, RunState]:
+    """Run id -> what its directory says, for every run of the grid, in order."""
+    found = {summary.run_id: summary for summary in store.list_runs(grid.folder)}
+    return {run.run_id: _read(grid.folder, run, found.get(run.run_id)) for run in grid.runs}
+
+
+def read_run(folder: Path, run: GridRun) -> RunState:
+    """What the directory of one run says."""
+    try:
+        summary = store.summarise(folder / run.run_id)
+    except NotFoundError:
+        summary = None
+    return _read(folder, run, summary)
+
+
+def count_states(states: Mapping[str, RunState]) -> Counter[str]:
+    """How many runs are in each state."""
+    return Counter(each.state for each in states.values())
+
+
+def why_failed(run_dir: Path) -> str:
+    """Why a run failed, from the end of its log ("" if it does not say)."""
+    with contextlib.suppress(OSError), RunPaths(run_dir).events.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+        for line in reversed(file.read().splitlines()):
+            record = parse(line) if b'"failed"' in line else None
+            if record is not None and record["type"] == "failed":
+                hint = str(record.get("hint") or "")
+                return str(record.get("message", "")) + (f" ({hint})" if hint else "")
+    return ""
+
+
+def recorded_settings(paths: RunPaths) -> dict[str, Any]:
+    """The settings that a run was made with, by dotted key.
+
+    Those of config.toml, which training reads, above those of the log, which has the empty ones.
+
+    Raises:
+        DamagedError: one of the two is missing or damaged.
+    """
+    try:
+        status = paths.config.stat()
+        written = _read_toml(str(paths.config), status.st_mtime_ns, status.st_size)
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{paths.config.name} cannot be read: {_line(error)}") from error
+    with contextlib.suppress(OSError), paths.events.open("rb") as log:
+        for _ in range(HEAD_LINES):
+            record = parse(log.readline())
+            if record is not None and record["type"] == "run_created":
+                config = record.get("config")
+                if isinstance(config, dict) and config:
+                    return flatten(config) | written
+    raise DamagedError(f"{paths.events.name} does not say its settings")
+
+
+def differences(planned: Settings, recorded: Settings) -> list[str]:
+    """ "training.epochs is 3, planned 2" for each setting that differs and changes results.
+
+    Settings that only one of the two knows do not count: another version has added or dropped them.
+    """
+    return [
+        f"{key} is {recorded[key]}, planned {value}"
+        for key, value in planned.items()
+        if decides(key) and key in recorded and recorded[key] != value
+    ]
+
+
+def _read(folder: Path, run: GridRun, summary: RunSummary | None) -> RunState:
+    paths = RunPaths(folder / run.run_id)
+    if summary is None:
+        begun = paths.root.is_dir() and any(paths.root.iterdir())
+        return RunState(UNREADABLE, None, "it has no log") if begun else RunState()
+    try:
+        found = differences(run.settings, recorded_settings(paths))
+    except DamagedError as error:
+        return RunState(UNREADABLE, None, error.message)
+    if found:
+        return RunState(DIFFERENT, None, "; ".join(found))
+    state = summary.state
+    if state == "created" and is_locked(paths):
+        state = "running"  # it has written nothing yet
+    return RunState(state, summary, why_failed(paths.root) if state == "failed" else "")
+
+
+@lru_cache(maxsize=4096)
+def _read_toml(path: str, changed: int, size: int) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        flat = flatten(tomli.load(file))
+    return {key: None if value == "none" else value for key, value in flat.items()}
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

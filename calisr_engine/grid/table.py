@@ -1,0 +1,204 @@
+"""The results of a grid as one table: the only place that computes what a report says.
+
+`calisr report`, `grid status`, the grid screen and the report screen show it. Every run of the grid
+is in one cell, or named in `left_out`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from calisr_engine.errors import ConfigError
+from calisr_engine.grid.cells import Key, TableCell, TableRun, place, share_done, tabulate
+from calisr_engine.grid.expand import Grid
+from calisr_engine.grid.labels import label
+from calisr_engine.grid.paper import AVERAGE, model_beside, paper_figure
+from calisr_engine.grid.settings import Settings
+from calisr_engine.grid.spread import mean_and_spread, over_columns, paired
+from calisr_engine.grid.state import DIFFERENT, UNREADABLE, RunState, read_states
+
+NOTABLE = ("running", "paused", "failed", UNREADABLE, DIFFERENT, "interrupted", "stopped")
+"""States that are named run by run, in this order."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs in rows and columns.
+
+    Attributes:
+        policy: which metric of a run is its value, the best or the last.
+        cells: by (row label, column label).
+        against: the row compared with, or None.
+        beside: models of the paper whose figures are printed.
+        averaged: whether the last column is the mean over the others.
+        left_out: run id -> why it does not count.
+        remarks: what else a reader must know, a sentence each.
+    """
+
+    title: str
+    policy: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[Key, TableCell]
+    against: str | None = None
+    beside: tuple[str, ...] = ()
+    averaged: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> list[TableRun]:
+        return [run for cell in self.cells.values() for run in cell.runs]
+
+    @property
+    def missing(self) -> int:
+        """Seeds without a result, over all cells."""
+        return sum(cell.missing for cell in self.cells.values())
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many runs are in each state."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def fraction(self) -> float:
+        """Share of all steps that are done, in [0, 1]."""
+        return share_done(self.runs)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Column -> the name of its metric."""
+        return {cell.column: cell.metric for cell in self.cells.values() if cell.metric}
+
+    @property
+    def notable(self) -> list[TableRun]:
+        """Runs that train, failed, stopped on the way or cannot be used."""
+        found = [run for run in self.runs if run.state in NOTABLE]
+        return sorted(found, key=lambda run: NOTABLE.index(run.state))
+
+
+def grid_table(
+    grid: Grid, states: Mapping[str, RunState] | None = None, against: str | None = None
+) -> Table:
+    """The table of a grid.
+
+    Args:
+        states: of its runs (`read_states`); None reads them now.
+        against: label of the row to compare with. By default the grid file's own; where there is
+            none of that label, a remark says so.
+
+    Raises:
+        ConfigError: there is no row of the label `against`.
+    """
+    states = read_states(grid) if states is None else states
+    head = grid.head
+    settings = {run.run_id: run.settings for run in grid.runs}
+    runs = [_found(run.run_id, run.seed, states[run.run_id], head.policy) for run in grid.runs]
+    axes = (key for axes in (grid.file.axes, *grid.file.zip) for key in axes)
+    placed, extended = place(runs, settings, head.rows, head.columns, axes)
+    cells = tabulate(placed)
+    rows, columns = _labels(cells)
+    remarks = []
+    if against is None and head.against is not None and head.against not in rows:
+        remarks.append(f"There is no row {head.against!r} to compare with.")
+    elif against is None:
+        against = head.against
+    if against is not None and against not in rows:
+        raise ConfigError(f"there is no row {against!r}", f"the rows are: {', '.join(rows)}")
+    if head.average:
+        cells |= _average(cells, rows, columns)
+        columns += (AVERAGE,)
+    first: dict[str, Settings] = {}
+    for run in placed:
+        first.setdefault(run.row, settings[run.run_id])
+    beside = []
+    if head.paper is not None:
+        keys = tuple(key for key in head.rows if key != "model.name")
+        for row in rows:
+            model = first[row]["model.name"]
+            beside.append(model_beside(head.paper, model))
+            for column in columns if row not in extended else ():
+                if (row, column) in cells:
+                    # The paper's tables name the model above the rows, not in each.
+                    figure = paper_figure(head.paper, model, label(first[row], keys), column)
+                    cells[row, column] = replace(cells[row, column], paper=figure)
+    return Table(
+        title=head.title or head.name,
+        policy=head.policy,
+        rows=rows,
+        columns=columns,
+        cells=_ordered(_compared(cells, against), rows, columns),
+        against=against,
+        beside=tuple(dict.fromkeys(model for model in beside if model)),
+        averaged=head.average,
+        left_out={**_left_out(cells), **grid.unreadable},
+        remarks=tuple(remarks),
+    )
+
+
+def _found(run_id: str, seed: int, found: RunState, policy: str) -> TableRun:
+    run = TableRun(run_id, "", "", seed, found.state)
+    summary = found.summary
+    if summary is None:
+        return replace(run, left_out=found.message)
+    value = summary.best if policy == "best" else summary.last
+    spent = (summary.updated or 0.0) - summary.created if summary.created else 0.0
+    complete = found.state == "completed"
+    return replace(
+        run,
+        step=summary.step,
+        total_steps=summary.total_steps,
+        metric=summary.metric,
+        value=None if value is None else 100.0 * value,
+        counts=complete and value is not None,
+        switched=bool(summary.switched),
+        seconds=max(0.0, spent),
+        updated=summary.updated or 0.0,
+        left_out="it was never evaluated" if complete and value is None else "",
+        message=found.message,
+    )
+
+
+def _results(cell: TableCell | None) -> dict[int, float]:
+    return {} if cell is None else dict(zip(cell.seeds, cell.values, strict=True))
+
+
+def _average(
+    cells: Mapping[Key, TableCell], rows: tuple[str, ...], columns: tuple[str, ...]
+) -> dict[Key, TableCell]:
+    averages = {}
+    for row in rows:
+        found = over_columns(_results(cells.get((row, column))) for column in columns)
+        values = tuple(found.values())
+        averages[row, AVERAGE] = TableCell(
+            row, AVERAGE, "", *mean_and_spread(values), tuple(found), values, missing=0, switched=0
+        )
+    return averages
+
+
+def _compared(cells: Mapping[Key, TableCell], against: str | None) -> dict[Key, TableCell]:
+    compared = {}
+    for (row, column), cell in cells.items():
+        other = cells.get((against, column)) if against not in (None, row) else None
+        difference, p_value, shared = paired(_results(cell), _results(other))
+        compared[row, column] = replace(cell, difference=difference, p_value=p_value, paired=shared)
+    return compared
+
+
+def _left_out(cells: Mapping[Key, TableCell]) -> dict[str, str]:
+    runs = (run for cell in cells.values() for run in cell.runs)
+    return {run.run_id: run.left_out for run in runs if run.left_out}
+
+
+def _labels(cells: Iterable[Key]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    rows, columns = zip(*cells, strict=True) if cells else ((), ())
+    return tuple(dict.fromkeys(rows)), tuple(dict.fromkeys(columns))
+
+
+def _ordered(
+    cells: Mapping[Key, TableCell], rows: tuple[str, ...], columns: tuple[str, ...]
+) -> dict[Key, TableCell]:
+    keys = [(row, column) for row in rows for column in columns]
+    return {key: cells[key] for key in keys if key in cells}

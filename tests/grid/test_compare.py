@@ -1,0 +1,82 @@
+"""Runs side by side: numbers as in a grid's table, and a word on what does not compare."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from calisr_engine.events.view import RunView
+from calisr_engine.grid import Grid
+from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
+from calisr_engine.grid.table import grid_table
+from calisr_engine.runs import load_view
+from calisr_tui.cli.app import run_command_line
+from tests.tui.grids import make_grid
+
+
+def views(grid: Grid, *wanted: int) -> dict[str, RunView]:
+    names = [grid.runs[each].run_id for each in wanted]
+    return {name: load_view(grid.folder / name) for name in names}
+
+
+def test_the_numbers_are_those_of_the_report(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path)
+    (cell,) = over_seeds(views(grid, 0, 1, 2))
+    entry = grid_table(grid).cells[cell.row, cell.column]
+    assert (cell.row, cell.column, cell.seeds) == (entry.row, entry.column, entry.seeds)
+    assert 100 * cell.mean == pytest.approx(entry.mean)  # type: ignore[operator]
+    assert 100 * cell.deviation == pytest.approx(entry.deviation)  # type: ignore[operator]
+    assert name_of(cell) == "MRPC LoRA"
+
+
+def test_runs_of_other_tasks_are_no_spread_and_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    grid = make_grid(tmp_path)
+    chosen = views(grid, 0, 1, 3)
+    assert [cell.column for cell in over_seeds(chosen)] == ["MRPC", "RTE"]
+    assert "task.name" in differences(chosen)
+    assert warnings(views(grid, 0, 1)) == []
+    (warning,) = warnings(chosen)
+    assert "different tasks (MRPC, RTE)" in warning
+    assert run_command_line(["compare", *chosen, "--output-dir", str(grid.folder)]) == 0
+    assert "different tasks (MRPC, RTE)" in capfd.readouterr()[1]
+
+
+def test_other_metrics_are_a_warning(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path)
+    chosen = views(grid, 0, 1)
+    next(iter(chosen.values())).metric = "f1"
+    assert warnings(chosen) == [
+        "Their metrics differ (accuracy, f1), so the numbers do not compare."
+    ]
+
+
+def test_the_same_run_twice_counts_once_and_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    grid = make_grid(tmp_path)
+    first, second = (run.run_id for run in grid.runs[:2])
+    shutil.copytree(grid.folder / first, grid.folder / "zz-copy")
+    names = [first, second, "zz-copy"]
+    chosen = {name: load_view(grid.folder / name) for name in names}
+    (cell,) = over_seeds(chosen)
+    assert counted(cell) == [second, "zz-copy"]
+    assert run_command_line(["compare", *names, "--output-dir", str(grid.folder), "--json"]) == 0
+    said = json.loads(capfd.readouterr()[0])
+    assert said["over_seeds"][0]["seeds"] == [2, 1]
+    assert said["warnings"] == [
+        f"{first} is left out: zz-copy has the same settings and seed, and is newer."
+    ]
+
+
+def test_a_log_without_settings_is_said(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path)
+    chosen = views(grid, 0, 1)
+    first = next(iter(chosen))
+    chosen[first].config = {}
+    assert warnings(chosen) == [f"The log of {first} does not say its settings."]
+    assert len(over_seeds(chosen)) == 2
