@@ -31,8 +31,20 @@ def test_constant_predictions_have_a_value(name: str) -> None:
     assert math.isfinite(found[name])
     if name != "macro_f1":
         assert found[name] == 0.0
-    assert any("all predictions are equal" in note for note in metrics.notes([0, 0], [0, 1]))
-    assert metrics.notes([0, 1], [0, 1]) == []
+
+
+def test_notes_are_on_the_correlations_that_are_shown() -> None:
+    assert metrics.notes(["accuracy", "f1", "macro_f1"], [0, 0], [1, 1]) == []
+    (note,) = metrics.notes(["matthews", "accuracy"], [0, 0], [0, 1])
+    assert note == (
+        "all predictions are equal (0), so Matthews correlation is not defined and shown as 0"
+    )
+    both = metrics.notes(["spearman", "pearson"], [0.5, 1.0], [2.0, 2.0])
+    assert both == [
+        "all labels are equal (2.0), so Spearman correlation and Pearson correlation are not "
+        "defined and shown as 0"
+    ]
+    assert metrics.notes(["matthews", "pearson"], [0, 1], [0, 1]) == []
 
 
 def test_single_rows_have_a_value() -> None:
