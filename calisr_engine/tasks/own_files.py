@@ -56,7 +56,7 @@ def read(settings: TaskSettings) -> Source:
         train=train_rows,
         validation={"validation": validation_rows},
         test=tests,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),  # one file may serve twice
     )
 
 

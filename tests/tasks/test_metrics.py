@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from calisr_engine.errors import ConfigError, RunFailedError
 from calisr_engine.tasks import metrics
@@ -83,3 +85,19 @@ def test_names_that_fit() -> None:
     assert "f1" not in metrics.valid_names("classification", 3)
     for name in metrics.valid_names("classification", 2):
         metrics.check(name, "classification", 2)
+
+
+@given(
+    st.lists(st.sampled_from(sorted(metrics.METRICS)), unique=True),
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2])), min_size=1, max_size=6
+    ),
+)
+@settings(derandomize=True, deadline=None)
+def test_a_note_for_each_constant_where_a_correlation_is_shown(
+    names: list[str], rows: list[tuple[int, int]]
+) -> None:
+    predictions, labels = zip(*rows, strict=True)
+    constants = (len(set(predictions)) == 1) + (len(set(labels)) == 1)
+    shown = bool({"matthews", "pearson", "spearman"} & set(names))
+    assert len(metrics.notes(names, predictions, labels)) == constants * shown
