@@ -1,185 +1,153 @@
-"""From the cells of a table to texts and labels; what cannot be one is refused with its line."""
+"""From the cells of a table to texts and targets; what cannot be one is refused with its line."""
 
 from __future__ import annotations
 
-import difflib
 import math
+import re
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
 from calisr_engine.errors import DataError
-from calisr_engine.tasks.tables import Table
+from calisr_engine.tasks.table import Table, quoted
+
+LARGEST_TARGET = 1e18
+"""The loss squares targets in 32-bit numbers, which end at 3.4e38."""
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def texts(table: Table, column: str) -> tuple[str, ...]:
+def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
     """A column of texts; numbers become text, empty texts stay empty.
+
+    Halves of characters (lone UTF-16 surrogates, which JSON can write) become U+FFFD, since no
+    tokenizer takes them. That and empty texts are told in `notes`.
 
     Raises:
         DataError: a row has no text, or something else than a text; or all are empty.
     """
-    result = []
-    for row, cell in enumerate(table.column(column)):
-        if isinstance(cell, str):
-            result.append(cell)
-        elif _is_missing(cell):
-            raise DataError(
-                f"{table.at(row)}, column {column!r}: there is no text",
-                "fill the cell in, or remove the row",
-            )
-        elif isinstance(cell, int | float) and not isinstance(cell, bool):
-            result.append(str(cell))
-        else:
-            raise DataError(
-                f"{table.at(row)}, column {column!r}: {_word(cell)} where a text is expected",
-                "write a string there",
-            )
-    if not any(text.strip() for text in result):
+    result = [_text(table, column, row, cell) for row, cell in enumerate(table.column(column))]
+    halves = [row for row, text in enumerate(result) if _LONE_SURROGATE.search(text)]
+    for row in halves:
+        result[row] = _LONE_SURROGATE.sub("\ufffd", result[row])
+    empty = [row for row, text in enumerate(result) if not text.strip()]
+    if len(empty) == len(result):
         raise DataError(
-            f"{table.path}, column {column!r}: every text is empty", "name another column"
+            f"{table.path}, column {quoted(column)}: every text is empty", "name another column"
         )
+    for rows, what in (
+        (empty, "are empty"),
+        (halves, "hold halves of characters (lone surrogates), which became U+FFFD"),
+    ):
+        if rows:
+            notes.append(
+                f"{table.path}, column {quoted(column)}: {len(rows):,} of {len(result):,} texts "
+                f"{what}, the first in {table.place} {table.lines[rows[0]]}"
+            )
     return tuple(result)
 
 
-def class_cells(table: Table, column: str) -> list[int | str]:
-    """A column of class labels: whole numbers, or names without spaces around them.
-
-    Whether numbers are meant is decided for the whole column: one name makes all of them names.
-
-    Raises:
-        DataError: a label is empty or NaN, has a fraction, or is no label at all.
-    """
-    cells = [_class_cell(table, column, row, cell) for row, cell in enumerate(table.column(column))]
-    numbers = [_whole(cell) for cell in cells]
-    if all(number is not None for number in numbers):
-        return [number for number in numbers if number is not None]
-    return [str(cell) for cell in cells]
-
-
-def _class_cell(table: Table, column: str, row: int, cell: Any) -> int | float | str:
+def _text(table: Table, column: str, row: int, cell: Any) -> str:
     if isinstance(cell, str):
-        cell = cell.strip()
-    if _is_missing(cell):
-        raise _no_label(table, column, row, cell)
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, int | str):
         return cell
-    if isinstance(cell, float):
-        if cell.is_integer():
-            return int(cell)
+    where = f"{at(table, column, row)}:"
+    if is_missing(cell):
+        raise DataError(f"{where} there is no text", "fill the cell in, or remove the row")
+    if isinstance(cell, float) and math.isinf(cell):
         raise DataError(
-            f"{table.at(row)}, column {column!r}: {cell} is no class",
-            'for numbers with fractions set task.kind = "regression"',
+            f"{where} a number that is too large to be read", "write it as a string, in quotes"
         )
-    raise DataError(
-        f"{table.at(row)}, column {column!r}: {_word(cell)} where a label is expected",
-        "write a name or a whole number",
-    )
-
-
-def _whole(cell: int | float | str) -> int | None:
-    """The whole number that this is or spells ("3", "3.0", -1), else None."""
-    if isinstance(cell, int):
-        return cell
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else None
-
-
-def class_names(table: Table, column: str, cells: Sequence[int | str]) -> tuple[str, ...]:
-    """The classes of a training column: numbers in order, names in alphabetical order.
-
-    Raises:
-        DataError: there is one class only, or as good as one for each row.
-    """
-    classes = sorted(set(cells), key=lambda cell: (isinstance(cell, str), cell))
-    if len(classes) == 1:
-        raise DataError(
-            f"{table.path}, column {column!r}: all {len(cells):,} rows have the label "
-            f"{str(classes[0])!r}",
-            "there is nothing to learn from one class; add rows of another, or name another column",
-        )
-    if len(cells) > 50 and len(classes) > len(cells) / 2:
-        raise DataError(
-            f"{table.path}, column {column!r}: {len(classes):,} different labels in "
-            f"{len(cells):,} rows",
-            'name the column that holds the class, or set task.kind = "regression"',
-        )
-    return tuple(str(each) for each in classes)
-
-
-def class_numbers(
-    table: Table, column: str, cells: Sequence[int | str], names: Sequence[str]
-) -> tuple[int, ...]:
-    """Class numbers of a column's labels.
-
-    Raises:
-        DataError: a label is none of `names`.
-    """
-    number = {name: position for position, name in enumerate(names)}
-    result = []
-    for row, cell in enumerate(cells):
-        found = number.get(str(cell))
-        if found is None:
-            near = difflib.get_close_matches(str(cell), names, n=1, cutoff=0.6)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            shown = ", ".join(map(repr, names[:12])) + (", ..." if len(names) > 12 else "")
-            raise DataError(
-                f"{table.at(row)}, column {column!r}: unknown label {str(cell)[:80]!r}",
-                f"{meant}known labels: {shown}",
-            )
-        result.append(found)
-    return tuple(result)
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return str(cell)
+    raise DataError(f"{where} {word(cell)} where a text is expected", "write a string there")
 
 
 def targets(table: Table, column: str) -> tuple[float, ...]:
     """A column of regression targets.
 
     Raises:
-        DataError: one is empty, NaN, infinite or not a number.
+        DataError: one is empty, NaN, infinite, too large to be squared, or not a number.
     """
-    result = []
-    for row, cell in enumerate(table.column(column)):
-        if isinstance(cell, str):
-            cell = cell.strip()
-        if _is_missing(cell):
-            raise _no_label(table, column, row, cell)
-        try:
-            value = math.nan if isinstance(cell, bool) else float(cell)
-        except (TypeError, ValueError, OverflowError):
-            value = math.nan
-        if not math.isfinite(value):
-            hint = 'write a number, or set task.kind = "classification"'
-            if isinstance(cell, str) and _is_number(cell.replace(",", ".")):
-                hint = "write decimals with a point"
-            raise DataError(
-                f"{table.at(row)}, column {column!r}: {str(cell)[:80]!r} is not a number to learn",
-                hint,
-            )
-        result.append(value)
-    return tuple(result)
+    return tuple(_target(table, column, row, cell) for row, cell in enumerate(table.column(column)))
 
 
-def _no_label(table: Table, column: str, row: int, cell: Any) -> DataError:
+def _target(table: Table, column: str, row: int, cell: Any) -> float:
+    if isinstance(cell, str):
+        cell = cell.strip()
+    if is_missing(cell):
+        raise no_label(table, column, row, cell)
+    value = _number(cell)
+    if value is None or math.isnan(value):
+        hint = 'write a number, or set task.kind = "classification"'
+        if isinstance(cell, str) and _number(cell.replace(",", ".")) is not None:
+            hint = "write decimals with a point"
+        shown = quoted(cell) if isinstance(cell, str) else word(cell)
+        raise DataError(f"{at(table, column, row)}: {shown} is not a number to learn", hint)
+    if abs(value) > LARGEST_TARGET:
+        raise DataError(
+            f"{at(table, column, row)}: {quoted(str(cell))} is too large to learn; the loss is the "
+            "square of such a number, which 32 bits do not hold",
+            "scale the column, to between -1 and 1 at best",
+        )
+    return value
+
+
+def check_spread(table: Table, column: str, values: Sequence[float]) -> None:
+    """Refuse targets that are all one number in the 32 bits that training has.
+
+    Raises:
+        DataError: they are.
+    """
+    if len(set(array("f", values))) > 1:
+        return
+    if len(set(values)) == 1:
+        raise DataError(
+            f"{table.path}, column {quoted(column)}: every row has the value {values[0]}",
+            "there is nothing to learn from one value; name another column",
+        )
+    raise DataError(
+        f"{table.path}, column {quoted(column)}: the values, from {min(values)} to {max(values)}, "
+        "are all one number in 32 bits",
+        "subtract their mean and scale them",
+    )
+
+
+def _number(cell: Any) -> float | None:
+    """The number that a cell is or spells (infinite where it is beyond all range), else None.
+
+    Python's own spelling with underscores is not taken: 1_000 may be a code.
+    """
+    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None
+
+
+def at(table: Table, column: str, row: int) -> str:
+    """Where a cell stands, for messages: "FILE, line 7, column 'label'"."""
+    return f"{table.at(row)}, column {quoted(column)}"
+
+
+def no_label(table: Table, column: str, row: int, cell: Any) -> DataError:
+    """The sentence for a label or target that is missing."""
     what = "the label is empty" if cell is None or cell == "" else "the label is NaN"
-    return DataError(f"{table.at(row)}, column {column!r}: {what}", "fill it in, or remove the row")
+    return DataError(f"{at(table, column, row)}: {what}", "fill it in, or remove the row")
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
+    """Empty, null or NaN."""
     if isinstance(cell, float):
         return math.isnan(cell)
     return cell is None or (isinstance(cell, str) and cell.lower() in ("", "nan"))
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _word(cell: Any) -> str:
-    words = {dict: "an object", list: "a list", bool: "true or false", bytes: "bytes"}
+def word(cell: Any) -> str:
+    """What a cell is that is neither text nor number."""
+    if isinstance(cell, dict):
+        return "an object"
+    words = {list: "a list", bool: "true or false", bytes: "bytes"}
     return words.get(type(cell), f"a {type(cell).__name__}")

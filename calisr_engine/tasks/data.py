@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,9 @@ from calisr_engine.tasks.source import Source
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+_BREAK = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""Where readers of tables cut cells or lines."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class TaskData:
         """Why some of those metrics say nothing; empty as a rule."""
         labels = self.validation[name].label
         assert labels is not None
-        return metrics.notes(self.predictions(logits), labels)
+        return metrics.notes(self.metrics, self.predictions(logits), labels)
 
     def prediction_table(
         self, name: str, logits: Tensor, split: Literal["validation", "test"] = "validation"
@@ -191,4 +195,4 @@ def _fingerprint(source: Source) -> str:
 
 
 def _one_cell(text: str) -> str:
-    return text.replace("\t", " ").replace("\n", " ")
+    return _BREAK.sub(" ", text)

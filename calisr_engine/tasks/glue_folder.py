@@ -11,11 +11,13 @@ import os
 from pathlib import Path
 
 from calisr_engine.errors import DataError, UnavailableError
-from calisr_engine.tasks import cells
+from calisr_engine.tasks import cells, labels
+from calisr_engine.tasks.delimited import read_plain_tsv
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.files import is_there, read_text
 from calisr_engine.tasks.glue import GlueTask, plain
 from calisr_engine.tasks.source import Source
-from calisr_engine.tasks.tables import Table, read_plain_tsv, read_text
+from calisr_engine.tasks.table import Table
 
 MOST_BROKEN_LINES = 0.01
 """Share of lines with a wrong number of cells above which a file is refused."""
@@ -38,7 +40,7 @@ def read(task: GlueTask, data_dir: Path) -> Source:
     validation: dict[str, Examples] = {}
     for name, (file, _) in task.validation.items():
         path = folder / file
-        if validation and not path.exists():
+        if validation and not is_there(path):
             notes.append(f"{path} is missing, so {task.title} is evaluated without it")
             continue
         validation[name] = _labelled(task, path, name, notes)
@@ -80,7 +82,7 @@ def read_test(task: GlueTask, data_dir: Path, name: str) -> Examples:
 def _test_file(folder: Path, file: str) -> Path | None:
     """Where a test file lies, under any of the names that official downloads give it."""
     for each in (file, *OTHER_FILES.get(file, ())):
-        if (folder / each).exists():
+        if is_there(folder / each):
             return folder / each
     return None
 
@@ -92,15 +94,15 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
         UnavailableError: it is nowhere there.
         DataError: `data_dir` is a file.
     """
-    if data_dir.is_file():
-        raise DataError(
-            f"{data_dir}: this is a file, not a folder",
-            "--data-dir takes the folder that holds one folder a task",
-        )
-    if not data_dir.is_dir():
-        raise UnavailableError(f"{data_dir}: there is no such folder", "check --data-dir")
     wanted = {plain(task.name), plain(task.title), plain(task.folder)}
     try:
+        if data_dir.is_file():
+            raise DataError(
+                f"{data_dir}: this is a file, not a folder",
+                "--data-dir takes the folder that holds one folder a task",
+            )
+        if not data_dir.is_dir():
+            raise UnavailableError(f"{data_dir}: there is no such folder", "check --data-dir")
         inside = sorted(each for each in data_dir.iterdir() if each.is_dir())
         deeper = [
             e
@@ -116,7 +118,7 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
     for each in [*inside, *deeper]:
         if plain(each.name) in wanted:
             return each
-    if (data_dir / "train.tsv").exists() and plain(data_dir.resolve().name) in wanted:
+    if is_there(data_dir / "train.tsv") and plain(data_dir.resolve().name) in wanted:
         return data_dir
     found = ", ".join(each.name for each in inside[:12]) or "no folder at all"
     raise UnavailableError(
@@ -127,18 +129,18 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
 
 def _labelled(task: GlueTask, path: Path, size: str, notes: list[str]) -> Examples:
     table = _table(path, task.bare_header or None, notes)
-    labels: tuple[int, ...] | tuple[float, ...]
+    label: tuple[int, ...] | tuple[float, ...]
     if task.kind == "regression":
-        labels = cells.targets(table, task.file_label)
+        label = cells.targets(table, task.file_label)
     else:
         raw = [str(cell).strip() for cell in table.column(task.file_label)]
-        labels = cells.class_numbers(table, task.file_label, raw, task.file_labels)
+        label = labels.class_numbers(table, task.file_label, raw, task.file_labels)
     text, pair = _texts(task, table)
     word = "train" if size == "train" else "validation"
     if size not in ("train", "validation"):
         word = f"{size} validation set"
     _note_size(task, len(text), size, word, notes)
-    return Examples(text, pair, labels, _index(table))
+    return Examples(text, pair, label, _index(table))
 
 
 def _unlabelled(task: GlueTask, path: Path, size: str, notes: list[str]) -> Examples:
@@ -159,7 +161,7 @@ def _table(path: Path, bare: tuple[str, ...] | None, notes: list[str]) -> Table:
     if bare is not None and "sentence" in text.split("\n", 1)[0].strip().split("\t"):
         bare = None
     table = read_plain_tsv(path, text, bare, tolerant=True)
-    if not table.rows:
+    if not len(table):
         if table.short:
             raise DataError(
                 f"{path}, line {table.short[0]}: the fields do not fit the "
@@ -167,7 +169,7 @@ def _table(path: Path, bare: tuple[str, ...] | None, notes: list[str]) -> Table:
                 "give the official tab-separated file",
             )
         raise DataError(f"{path}: there is no row of data in it", "give the official file")
-    if len(table.short) > MOST_BROKEN_LINES * (len(table.rows) + len(table.short)):
+    if len(table.short) > MOST_BROKEN_LINES * (len(table) + len(table.short)):
         raise DataError(
             f"{path}, line {table.short[0]}: wrong number of fields, and in "
             f"{len(table.short) - 1:,} more lines",
@@ -185,7 +187,7 @@ def _index(table: Table) -> tuple[int | str, ...]:
     """The row numbers that a submission needs, or 0, 1, 2, ... where the file has none."""
     name = next((each for each in ("index", "id") if each in table.header), None)
     if name is None:
-        return tuple(range(len(table.rows)))
+        return tuple(range(len(table)))
     return tuple(int(cell) if cell.isdecimal() else cell for cell in table.column(name))
 
 

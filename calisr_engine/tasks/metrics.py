@@ -24,6 +24,7 @@ class Metric:
     Attributes:
         kinds: the kinds of task that it is for.
         binary: it needs exactly two classes, and looks at class 1.
+        correlation: it is not defined where all predictions or all labels are equal.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Metric:
     help: str
     kinds: tuple[str, ...]
     binary: bool = False
+    correlation: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -50,18 +52,21 @@ METRICS: dict[str, Metric] = {
             "Matthews correlation",
             "Correlation of predicted and true classes, 0 by chance.",
             ("classification",),
+            correlation=True,
         ),
         Metric(
             "pearson",
             "Pearson correlation",
             "Linear correlation of predictions and targets.",
             ("regression",),
+            correlation=True,
         ),
         Metric(
             "spearman",
             "Spearman correlation",
             "Correlation of the ranks of predictions and targets.",
             ("regression",),
+            correlation=True,
         ),
     )
 }
@@ -131,17 +136,22 @@ def compute(
     return result
 
 
-def notes(predictions: np.ndarray | Sequence[Any], labels: Sequence[Any]) -> list[str]:
-    """Why some metrics of these predictions say nothing; empty as a rule."""
+def notes(
+    names: Sequence[str], predictions: np.ndarray | Sequence[Any], labels: Sequence[Any]
+) -> list[str]:
+    """Why some of the named metrics of these predictions say nothing; empty as a rule."""
     import numpy as np
 
+    undefined = [METRICS[name].title for name in names if METRICS[name].correlation]
+    if not undefined:
+        return []
     found = []
     for values, what in ((predictions, "predictions"), (labels, "labels")):
         array = np.asarray(values)
         if len(array) and (array == array[0]).all():
             found.append(
-                f"all {what} are equal ({array[0]}), so correlations are not defined; "
-                "they are shown as 0"
+                f"all {what} are equal ({array[0]}), so {' and '.join(undefined)} "
+                f"{'is' if len(undefined) == 1 else 'are'} not defined and shown as 0"
             )
     return found
 

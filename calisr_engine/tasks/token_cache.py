@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from calisr_engine.storage.whole import whole_file
+
 VERSION = "1"
 
 
@@ -46,16 +48,13 @@ def load(folder: Path, key: str, rows: int) -> dict[str, Tensor] | None:
 
 def store(folder: Path, key: str, tensors: Mapping[str, Tensor]) -> None:
     """Store under `key`, whole or not at all; does nothing where the folder cannot be written."""
-    part = folder / f"{key}.tmp-{os.getpid()}"
     facts = {"version": VERSION, "sha256": _checksum(tensors)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    # No space, no permission, a file where the folder should be: a cache may be missing.
+    with (
+        contextlib.suppress(Exception),
+        whole_file(folder / f"{key}.safetensors", "the tokenised texts") as part,
+    ):
         save_file(dict(tensors), part, metadata=facts)
-        part.replace(folder / f"{key}.safetensors")
-    except Exception:
-        # No space, no permission, a file where the folder should be.
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -94,16 +94,7 @@ asyncio.run(main())
 )
 def test_the_shared_tests_take_it_without_its_name(files: tuple[str, ...], least: int) -> None:
     """Forward pass, freezing, pairs, counts; calibrated runs, kills and resumes, export, audit."""
-    options = [
-        "-q",
-        "-o",
-        "addopts=",
-        "--import-mode=importlib",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "toy",
-    ]
+    options = ["-q", "-o", "addopts=", "--import-mode=importlib", "-k", "toy"]
     done = python("-m", "pytest", *options, *files)
     assert done.returncode == 0, done.stdout[-3000:]
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -164,6 +164,22 @@ def test_no_such_task_folder_names_what_is_there(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "RTE")
 
 
+def test_folders_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        load("cola", tmp_path / ("x" * 300))
+    root = folder_with(tmp_path, "MNLI", train=NLI, dev_matched=NLI)
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
+        if path.name == "dev_mismatched.tsv":
+            raise PermissionError(13, "Permission denied")
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(DataError, match=r"dev_mismatched\.tsv: it cannot be reached: Permission"):
+        load("mnli", root)
+
+
 def test_the_hub_out_of_reach_names_the_mend(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from calisr_engine.errors import ConfigError, RunFailedError
 from calisr_engine.tasks import metrics
@@ -31,8 +33,20 @@ def test_constant_predictions_have_a_value(name: str) -> None:
     assert math.isfinite(found[name])
     if name != "macro_f1":
         assert found[name] == 0.0
-    assert any("all predictions are equal" in note for note in metrics.notes([0, 0], [0, 1]))
-    assert metrics.notes([0, 1], [0, 1]) == []
+
+
+def test_notes_are_on_the_correlations_that_are_shown() -> None:
+    assert metrics.notes(["accuracy", "f1", "macro_f1"], [0, 0], [1, 1]) == []
+    (note,) = metrics.notes(["matthews", "accuracy"], [0, 0], [0, 1])
+    assert note == (
+        "all predictions are equal (0), so Matthews correlation is not defined and shown as 0"
+    )
+    both = metrics.notes(["spearman", "pearson"], [0.5, 1.0], [2.0, 2.0])
+    assert both == [
+        "all labels are equal (2.0), so Spearman correlation and Pearson correlation are not "
+        "defined and shown as 0"
+    ]
+    assert metrics.notes(["matthews", "pearson"], [0, 1], [0, 1]) == []
 
 
 def test_single_rows_have_a_value() -> None:
@@ -71,3 +85,19 @@ def test_names_that_fit() -> None:
     assert "f1" not in metrics.valid_names("classification", 3)
     for name in metrics.valid_names("classification", 2):
         metrics.check(name, "classification", 2)
+
+
+@given(
+    st.lists(st.sampled_from(sorted(metrics.METRICS)), unique=True),
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 2])), min_size=1, max_size=6
+    ),
+)
+@settings(derandomize=True, deadline=None)
+def test_a_note_for_each_constant_where_a_correlation_is_shown(
+    names: list[str], rows: list[tuple[int, int]]
+) -> None:
+    predictions, labels = zip(*rows, strict=True)
+    constants = (len(set(predictions)) == 1) + (len(set(labels)) == 1)
+    shown = bool({"matthews", "pearson", "spearman"} & set(names))
+    assert len(metrics.notes(names, predictions, labels)) == constants * shown

@@ -81,8 +81,8 @@ def test_parquet_with_numbers(tmp_path: Path) -> None:
 
 
 def test_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
-    data = load(tmp_path, "t.csv", "text,label\na,10\nb,9\nc,1.0\n")
-    assert data.label_names == ("1", "9", "10")
+    data = load(tmp_path, "t.csv", "text,label\na,10\nb,9\nc,-1.0\n")
+    assert data.label_names == ("-1.0", "9", "10")
     mixed = load(tmp_path, "t.csv", "text,label\na,10\nb,9\nc,x\n")
     assert mixed.label_names == ("10", "9", "x")
 
@@ -103,7 +103,10 @@ def test_scores_and_prediction_table(tmp_path: Path) -> None:
     data = load(tmp_path, "t.csv", GOOD)
     logits = torch.tensor([[0.0, 1.0], [0.0, 2.0]])
     assert data.score("validation", logits)["accuracy"] == 0.5
-    assert any("all predictions are equal" in n for n in data.score_notes("validation", logits))
+    assert data.score_notes("validation", logits) == []
+    correlated = load(tmp_path, "t.csv", GOOD, metric="matthews")
+    (note,) = correlated.score_notes("validation", logits)
+    assert "all predictions are equal (1), so Matthews correlation is not defined" in note
     assert data.prediction_table("validation", logits) == (
         "index\tlabel\tprediction\tlogit neg\tlogit pos\n"
         "0\tpos\tpos\t0.0\t1.0\n1\tneg\tpos\t0.0\t2.0\n"
@@ -207,9 +210,18 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str, str]] = {
     "one value": ("t.csv", "text,label\na,2\nb,2\n", REG, "every row has the value 2.0", "one"),
     "json list": ("t.jsonl", '["a", 1]\n', {}, "line 1: a list where an object", "object a line"),
     "json number": ("t.jsonl", '{"text": "a", "label": 1}\n7', {}, "line 2: a number", "object"),
-    "json document": ("t.json", '[\n{"text": "a"}\n]', {}, "line 1: not valid JSON", "one object"),
+    "json document": ("t.json", '[\n{"text": "a"}\n]', {}, "this is one JSON document", "jq -c"),
+    "json array": ("t.jsonl", '[{"text": "a"}]\n', {}, "this is one JSON document", "jq -c"),
+    "json pretty": ("t.json", '{\n"text": "a"\n}', {}, "this is one JSON document", "one object"),
+    "json open": ("t.json", '[\n{"text": "a"}\n', {}, "line 1: not valid JSON", "one JSON object"),
     "json broken": ("t.jsonl", '{"text": "a", "label": 1}\n{"te', {}, "line 2: not valid", "obj"),
-    "json deep": ("t.jsonl", "[" * 200_000, {}, "line 1: not valid JSON", "object"),
+    "json deep": (
+        "t.jsonl",
+        "[" * 200_000,
+        {},
+        "line 1: not valid JSON for this program: nested",
+        "obj",
+    ),
     "json no label": (
         "t.jsonl",
         '{"text": "a", "label": 1}\n{"text": "b"}',

@@ -1,0 +1,164 @@
+"""CSV and TSV files.
+
+CSV is read with CSV quoting: fields are separated by commas, or by semicolons where the header has
+no comma. TSV is read without: a quote is a plain character, as in the GLUE files, unless every name
+in the header row is quoted. Blank lines are no rows, and neither are lines of separators alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from calisr_engine.errors import DataError
+from calisr_engine.tasks.files import split_lines
+from calisr_engine.tasks.table import Table
+
+LONGEST_CELL = 2**31 - 1
+"""Characters; the default of the csv module, 131,072, is less than a long document."""
+
+_FIRST_LINE = re.compile(r"[^\r\n]*\S[^\r\n]*")
+
+
+def read_csv(path: Path, text: str) -> Table:
+    """Fields separated by commas or semicolons.
+
+    Raises:
+        DataError: broken quoting, a line with too few or too many fields, tabs for commas.
+    """
+    names = re.sub('"[^"]*"', "", _first_line(text))
+    if "\t" in names and "," not in names and ";" not in names:
+        raise DataError(
+            f"{path}: the fields of the header are separated by tabs, those of a CSV file by "
+            "commas or semicolons",
+            f"name the file {path.with_suffix('.tsv').name}, or save it as CSV",
+        )
+    return _read_quoted(path, text, ";" if "," not in names and ";" in names else ",")
+
+
+def read_tsv(path: Path, text: str) -> Table:
+    """Fields separated by tabs.
+
+    Raises:
+        DataError: a line with too few or too many fields, or (in a quoted file) broken quoting.
+    """
+    names = _first_line(text).split("\t")
+    if all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
+        return _read_quoted(path, text, "\t")
+    return read_plain_tsv(path, text, None)
+
+
+def read_plain_tsv(
+    path: Path, text: str, header: tuple[str, ...] | None, tolerant: bool = False
+) -> Table:
+    """Tab-separated lines in which quotes are plain characters.
+
+    Args:
+        header: names of the columns where the file has no header row.
+        tolerant: leave out lines with too few or too many cells (and list them in `short`)
+            instead of refusing the file.
+    """
+    lines = split_lines(text)
+    start = 0
+    if header is None:
+        start = next(number for number, line in enumerate(lines, 1) if line.strip())
+        header = tuple(cell.strip() for cell in lines[start - 1].split("\t"))
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    short: list[int] = []
+    blank: list[int] = []
+    width = len(header)
+    for number, line in enumerate(lines[start:], start + 1):
+        if not line.strip() and (width > 1 or not line):
+            # In a file of one column, a blank line between rows may have been an empty text.
+            if "\t" in line or (width == 1 and number < len(lines)):
+                blank.append(number)
+            continue
+        cells = _cut(line.split("\t"), width)
+        if len(cells) == width:
+            rows.append(cells)
+            numbers.append(number)
+        elif tolerant:
+            short.append(number)
+        else:
+            raise _ragged(path, number, len(cells), width, "tabs")
+    return _table(path, header, rows, numbers, short, blank)
+
+
+def _read_quoted(path: Path, text: str, delimiter: str) -> Table:
+    """Fields with CSV quoting; a quoted field may hold line breaks and doubled quotes."""
+    # One number for the whole process, and nothing wants it lower.
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: tuple[str, ...] | None = None
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    blank: list[int] = []
+    name = {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
+    while True:
+        begins = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {begins}: the quoting is broken ({error})",
+                'close each opened quote, and write a quote inside a quoted field as ""',
+            ) from error
+        if header is None:
+            if any(cell.strip() for cell in cells):
+                header = tuple(cell.strip() for cell in cells)
+            continue
+        width = len(header)
+        if not any(cell.strip() for cell in cells) and (width > 1 or not cells):
+            if len(cells) > 1:
+                blank.append(begins)
+            continue
+        cells = _cut(cells, width)
+        if len(cells) != width:
+            raise _ragged(path, begins, len(cells), width, name)
+        rows.append(cells)
+        numbers.append(begins)
+    return _table(path, header or (), rows, numbers, (), blank)
+
+
+def _table(
+    path: Path,
+    header: tuple[str, ...],
+    rows: Sequence[Sequence[str]],
+    numbers: Sequence[int],
+    short: Sequence[int],
+    blank: Sequence[int],
+) -> Table:
+    columns = zip(*rows, strict=True) if rows else (() for _ in header)
+    return Table(
+        path,
+        header,
+        dict(zip(header, columns, strict=True)),
+        numbers,
+        short=tuple(short),
+        blank=tuple(blank),
+    )
+
+
+def _cut(cells: list[str], width: int) -> list[str]:
+    """Without the empty cells that spreadsheets write beyond the last column."""
+    surplus = len(cells) > width and not any(cell.strip() for cell in cells[width:])
+    return cells[:width] if surplus else cells
+
+
+def _first_line(text: str) -> str:
+    found = _FIRST_LINE.search(text)
+    return found.group() if found else ""
+
+
+def _ragged(path: Path, line: int, found: int, expected: int, separators: str) -> DataError:
+    return DataError(
+        f"{path}, line {line}: {found} fields where the header has {expected}",
+        f"look for missing or extra {separators}, and for line breaks inside a text; "
+        "texts that hold separators need quotes, in a CSV file",
+    )

@@ -1,0 +1,199 @@
+"""Labels of classes: a label is its text, and the same cell is the same class in every file.
+
+CSV and TSV files have texts only, so "007" and "7", "1_000" and "1000", "1e3" and "1000", "1.0" and
+"1" are different classes there; spaces around a label do not count. JSON and Parquet files also
+have numbers and booleans, which are classes by these rules:
+
+- A whole number is the text of its digits: the number 1 and the text "1" are one class.
+- Where the column has nothing but numbers in all files, 1 and 1.0 are one class, "1"; else the
+  number 1.0 is the text "1.0".
+- true and false are the texts "true" and "false"; where any file has such a boolean, the texts
+  "True", "TRUE" and so on of all files are that too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from calisr_engine.errors import DataError
+from calisr_engine.tasks.cells import at, is_missing, no_label, word
+from calisr_engine.tasks.table import Table, quoted
+
+LARGEST_WHOLE = 2**53
+"""Up to here floating-point numbers hold every whole number."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPELLED = ("true", "false")
+
+
+def class_labels(tables: Sequence[Table], column: str) -> list[list[str]]:
+    """The labels of a column in each of the files of a task.
+
+    Raises:
+        DataError: a label is empty or NaN, has a fraction, or is no label at all.
+    """
+    files = [
+        [_checked(table, column, row, cell) for row, cell in enumerate(table.column(column))]
+        for table in tables
+    ]
+    kinds = {type(cell) for cells in files for cell in cells}
+    numeric, booleans = kinds <= {int, float}, bool in kinds
+    return [[_label(cell, numeric, booleans) for cell in cells] for cells in files]
+
+
+def _checked(table: Table, column: str, row: int, cell: Any) -> bool | int | float | str:
+    if isinstance(cell, str):
+        cell = cell.strip()
+    if is_missing(cell):
+        raise no_label(table, column, row, cell)
+    if isinstance(cell, str) and _SURROGATE.search(cell):
+        raise DataError(
+            f"{at(table, column, row)}: the label {quoted(cell)} holds half of a character (a lone "
+            "surrogate)",
+            "write the whole character",
+        )
+    if isinstance(cell, float) and not (cell.is_integer() and abs(cell) <= LARGEST_WHOLE):
+        size = "" if abs(cell) <= LARGEST_WHOLE else "; write large numbers without a point"
+        raise DataError(
+            f"{at(table, column, row)}: {cell} is no class",
+            f'for numbers with fractions set task.kind = "regression"{size}',
+        )
+    if isinstance(cell, bool | int | float | str):
+        return cell
+    raise DataError(
+        f"{at(table, column, row)}: {word(cell)} where a label is expected",
+        "write a name or a whole number",
+    )
+
+
+def _label(cell: bool | int | float | str, numeric: bool, booleans: bool) -> str:
+    if isinstance(cell, float) and numeric:
+        return str(int(cell))
+    text = str(cell)
+    return text.lower() if booleans and text.lower() in _SPELLED else text
+
+
+def class_names(table: Table, column: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes of a training column: numbers in order, else names in alphabetical order.
+
+    Raises:
+        DataError: there is one class only, or as good as one for each row.
+    """
+    names = list(set(labels))
+    if all(_WHOLE.fullmatch(name) for name in names):
+        names.sort(key=lambda name: (Decimal(name), name))
+    else:
+        names.sort()
+    if len(names) == 1:
+        raise DataError(
+            f"{table.path}, column {quoted(column)}: all {len(labels):,} rows have the label "
+            f"{quoted(names[0])}",
+            "there is nothing to learn from one class; add rows of another, or name another column",
+        )
+    if len(labels) > 50 and len(names) > len(labels) / 2:
+        raise DataError(
+            f"{table.path}, column {quoted(column)}: {len(names):,} different labels in "
+            f"{len(labels):,} rows",
+            'name the column that holds the class, or set task.kind = "regression"',
+        )
+    return tuple(names)
+
+
+def class_numbers(
+    table: Table, column: str, labels: Sequence[str], names: Sequence[str]
+) -> tuple[int, ...]:
+    """Class numbers of a column's labels.
+
+    Raises:
+        DataError: a label is none of `names`.
+    """
+    number = {name: position for position, name in enumerate(names)}
+    result = []
+    for row, label in enumerate(labels):
+        found = number.get(label)
+        if found is None:
+            raise DataError(
+                f"{at(table, column, row)}: unknown label {quoted(label)}", _hint(label, names)
+            )
+        result.append(found)
+    return tuple(result)
+
+
+def _hint(label: str, names: Sequence[str]) -> str:
+    shown = ", ".join(map(quoted, names[:12])) + (", ..." if len(names) > 12 else "")
+    alike = next((name for name in names if _looks(name) == _looks(label)), None)
+    if alike is not None:
+        return f"did you mean {quoted(alike)}? Write it alike in all files; known labels: {shown}"
+    if _looks(label) == _looks("-1"):
+        return (
+            "public data sets mark rows without a label so; remove these rows, or give the file "
+            f"that has their labels; known labels: {shown}"
+        )
+    near = difflib.get_close_matches(label[:200], [name[:200] for name in names], n=1, cutoff=0.6)
+    meant = f"did you mean {quoted(near[0])}? " if near else ""
+    return f"{meant}known labels: {shown}"
+
+
+def check_no_label(
+    tables: Sequence[Table], column: str, files: Sequence[Sequence[str]], notes: list[str]
+) -> None:
+    """Refuse or note -1 where it may be the mark of rows without a label.
+
+    Beside 0, 1, 2 and more it is that mark, as in SNLI. Beside 0 and 1 (or 0) it may as well be
+    a class, as of sentiment, and is noted. Beside anything else it is a class.
+
+    Raises:
+        DataError: there are such rows.
+    """
+    names = {label for labels in files for label in labels}
+    if not all(_WHOLE.fullmatch(name) for name in names):
+        return
+    values = {Decimal(name) for name in names}
+    others = sorted(values - {Decimal(-1)})
+    marks = {name for name in names if Decimal(name) == -1}
+    if not marks or others != list(range(len(others))):
+        return
+    for table, labels in zip(tables, files, strict=True):
+        marked = [row for row, label in enumerate(labels) if label in marks]
+        if not marked:
+            continue
+        if len(others) > 2:
+            raise DataError(
+                f"{at(table, column, marked[0])}: the label -1 beside 0 to {others[-1]} marks rows "
+                f"without a label in public data sets; {len(marked):,} of {len(labels):,} rows "
+                "have it",
+                "remove these rows; if -1 is a class, give it another name",
+            )
+        notes.append(
+            f"{table.path}, column {quoted(column)}: {len(marked):,} of {len(labels):,} rows have "
+            "the label -1, which is a class like any other here; where it marks rows without a "
+            "label, remove them"
+        )
+
+
+def look_alikes(names: Sequence[str]) -> list[str]:
+    """Notes on classes that differ only in how a number or a name is written, the first three."""
+    groups: dict[object, list[str]] = defaultdict(list)
+    for name in names:
+        groups[_looks(name)].append(name)
+    return [
+        f"the labels {', '.join(map(quoted, alike[:5]))} are {len(alike)} classes, since a label "
+        "is its text"
+        for alike in groups.values()
+        if len(alike) > 1
+    ][:3]
+
+
+def _looks(label: str) -> object:
+    """The number that a label spells, however it is written; else its letters without case."""
+    try:
+        number = Decimal(label)
+    except InvalidOperation:
+        return label.casefold()
+    return number if number.is_finite() else label.casefold()

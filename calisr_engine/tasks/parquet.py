@@ -1,0 +1,69 @@
+"""Parquet files, of which only the named columns are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.errors import DataError
+from calisr_engine.tasks.files import check_file, unreadable
+from calisr_engine.tasks.table import Table, check_column, quoted
+
+
+def read_parquet(path: Path, names: Sequence[str]) -> Table:
+    """The named columns; what the others hold does not matter.
+
+    Raises:
+        DataError: not a Parquet file, damaged, or without such a column.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    check_file(path)
+    try:
+        # Through a file of our own: Arrow takes some names for addresses, and all for UTF-8.
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DataError(f"{path}: the file is empty", "give a file with data")
+            file.seek(0)
+            opened = parquet.ParquetFile(file, page_checksum_verification=True)
+            header = tuple(opened.schema_arrow.names)
+            for name in names:
+                check_column(path, header, name)
+            # A dotted name also brings a structure with such a part along; `column` takes its own.
+            table = opened.read(columns=list(names))
+            columns = {name: _values(path, name, table.column(name)) for name in names}
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        if error.errno is None:  # Arrow's own, about the content
+            raise _damaged(path, error) from error
+        raise unreadable(path, error) from error
+    return Table(path, header, columns, range(1, table.num_rows + 1), "row")
+
+
+def _values(path: Path, name: str, column: Any) -> list[Any]:
+    """Cells of a column as Python values."""
+    try:
+        values: list[Any] = column.to_pylist()
+        return values
+    except (ValueError, OverflowError) as error:
+        row = next((row for row, cell in enumerate(column, 1) if not _has_value(cell)), 1)
+        what = "a text that is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:200]
+        raise DataError(
+            f"{path}, row {row}, column {quoted(name)}: {what}", "mend the cell, or remove the row"
+        ) from error
+
+
+def _has_value(cell: Any) -> bool:
+    try:
+        cell.as_py()
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return DataError(f"{path}: not a readable Parquet file ({reason})", "write the file anew")
