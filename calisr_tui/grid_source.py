@@ -178,4 +178,4 @@ def _worker(folder: Path) -> str:
 
 
 def _whole(error: CalisrError) -> str:
-    return " · ".join([error.message, *getattr(error, "problems", ())])
+    return " · ".join([error.message, *map(str, getattr(error, "problems", ()))])

@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from calisr_engine.config import check, names, preset_files
-from calisr_engine.config.describe import METHODS, SECTION_NAMES, all_fields, by_key
+from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
 from calisr_engine.config.toml_file import Document, read, show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.methods.catalog import METHODS
 
 MAX_DEPTH = 8
 """Longest chain of `extends`."""

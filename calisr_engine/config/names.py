@@ -5,15 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from calisr_engine.config.describe import (
-    METHODS,
-    SECTION_NAMES,
-    SECTIONS,
-    FieldInfo,
-    by_key,
-    fields,
-)
+from calisr_engine.config.describe import SECTION_NAMES, SECTIONS, FieldInfo, by_key, fields
 from calisr_engine.errors import Problem
+from calisr_engine.methods.catalog import METHODS
 
 OTHER_NAMES: dict[str, str] = {
     "lr": "training.learning_rate",

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calisr_engine.config.check import EMPTY_WORDS
-from calisr_engine.config.describe import METHODS, by_key
+from calisr_engine.config.describe import by_key
 from calisr_engine.config.layering import Layer, dotted
 from calisr_engine.config.toml_file import value_of
 from calisr_engine.errors import Place, Problem
+from calisr_engine.methods.catalog import METHODS
 
 OPTIONS: dict[str, str] = {
     "task.data_dir": "--data-dir",

@@ -172,6 +172,9 @@ def digest(resolved: ResolvedConfig) -> str:
         if name not in NOT_IDENTITY
     }
     content["method"]["name"] = config.method.name
+    content["calibration"].pop("variant", None)
+    if config.calibration.variant != "S":  # once a default, and ids outlive that
+        content["calibration"]["variant"] = config.calibration.variant
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

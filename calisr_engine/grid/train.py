@@ -8,7 +8,14 @@ from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 
-from calisr_engine.errors import EXIT_STOPPED, CalisrError, ConfigError, DamagedError, NotFoundError
+from calisr_engine.errors import (
+    EXIT_STOPPED,
+    CalisrError,
+    ConfigError,
+    DamagedError,
+    NotFoundError,
+    Problem,
+)
 from calisr_engine.grid import slurm
 from calisr_engine.grid.executors import Ending, Executor
 from calisr_engine.grid.expand import Grid, GridRun
@@ -158,7 +165,7 @@ class _Patience:
 
 
 def _refuse_others(grid: Grid, states: dict[str, RunState]) -> None:
-    others = [f"{name}: {s.message}" for name, s in states.items() if s.state == DIFFERENT]
+    others = [Problem(f"{name}: {s.message}") for name, s in states.items() if s.state == DIFFERENT]
     if others:
         raise ConfigError(
             f"{grid.folder} has runs of the same ids with other settings than {grid.path} plans",

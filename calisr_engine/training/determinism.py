@@ -23,7 +23,7 @@ def seed_rank(device: torch.device, seed: int, rank: int, step: int) -> None:
     """Give ranks above 0 a dropout stream of their own; rank 0 keeps that of a single process."""
     if rank:
         own = seeded_generator(seed, "rank", rank, step).initial_seed()
-        torch.random.default_generator.manual_seed(own)
+        torch.default_generator.manual_seed(own)
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(own)

@@ -16,9 +16,10 @@ from textual.widgets.option_list import Option
 
 from calisr_engine import presets
 from calisr_engine.config import preset_files
-from calisr_engine.config.describe import METHODS, FieldInfo, by_key
+from calisr_engine.config.describe import FieldInfo, by_key
 from calisr_engine.config.load import ResolvedConfig, load
 from calisr_engine.errors import CalisrError
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 from calisr_tui import estimates

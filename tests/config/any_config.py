@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from calisr_engine.config.check import EMPTY_WORDS
-from calisr_engine.config.describe import METHODS, FieldInfo, all_fields
+from calisr_engine.config.describe import FieldInfo, all_fields
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.settings import Reading
 
 ODD_TEXTS = ["", " 5 ", "a \"quoted\" 'name'", "tab\tnew\nline # no comment", "ünïcode ☃ 🂡"]

@@ -11,9 +11,10 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calisr_engine.config.describe import METHODS, SECTION_NAMES, by_key
+from calisr_engine.config.describe import SECTION_NAMES, by_key
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
+from calisr_engine.methods.catalog import METHODS
 from tests.config.any_config import anything, texts
 
 KEYS = sorted({key for method in METHODS for key in by_key(method)})

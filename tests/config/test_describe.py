@@ -7,7 +7,6 @@ from pydantic import BaseModel, ValidationError
 
 from calisr_engine.config.check import clean, problems
 from calisr_engine.config.describe import (
-    METHODS,
     SECTIONS,
     FieldInfo,
     all_fields,
@@ -16,6 +15,7 @@ from calisr_engine.config.describe import (
     section_help,
 )
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.methods.catalog import METHODS
 
 EVERY = sorted({info for name in METHODS for info in all_fields(name)}, key=lambda i: i.key)
 MODELS: list[type[BaseModel]] = [RunConfig, *SECTIONS.values(), *METHODS.values()]

@@ -159,8 +159,8 @@ def test_components_that_a_method_cannot_use_are_refused(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         load(None, [f"method.name={name}", f"method.components={','.join(components)}"])
-    assert caught.value.problems[0].startswith("--set method.components=")
-    assert "leave components out" in caught.value.problems[0]
+    assert str(caught.value.problems[0]).startswith("--set method.components=")
+    assert "leave components out" in str(caught.value.problems[0])
 
 
 def test_other_architectures_are_not_counted() -> None:

@@ -113,7 +113,7 @@ def test_a_broken_file_and_a_vanished_folder_are_said(tmp_path: Path) -> None:
     source.read()
     grid.path.write_text("[grid\n")
     reading = source.read()
-    assert "cannot be read" in reading.problem
+    assert "not valid TOML" in reading.problem
     assert reading.table.counts["completed"] == 12
     write_grid(tmp_path)
     assert source.read().problem == ""
