@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from calisr_engine.events.fold import fold, fold_all
 from calisr_engine.events.log import EventReader, parse
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
@@ -70,7 +71,7 @@ class RunFeed:
         if replaced:
             self.view = RunView()
             self.version += 1
-        self.view.apply_all(records)
+        fold_all(self.view, records)
         changed = bool(records) or replaced or self._garbage != self.garbage
         self._garbage = self.garbage
         if self._polls % 8 == 0 or records:
@@ -205,7 +206,7 @@ class ReplayFeed:
             if record is None:
                 self.garbage += 1
             else:
-                self.view.apply(record)
+                fold(self.view, record)
             if (index + 1) % self._every == 0 and index + 1 not in self._snapshots:
                 self._snapshots[index + 1] = copy.deepcopy(self.view)
         self.done = target

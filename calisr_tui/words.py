@@ -142,7 +142,8 @@ def explain_switch(view: RunView, switch: Switch) -> str:
             f"{decision.srs:.2f} is above δ = {decision.delta:g}."
         )
     else:
-        first = f"{switch.group} left full fine-tuning at step {switch.step}: {switch.why}."
+        why = f"{switch.cause}: {switch.why}"
+        first = f"{switch.group} left full fine-tuning at step {switch.step}: {why}."
     freed = (
         f" and freed {size(switch.freed_bytes)} of optimizer state" if switch.freed_bytes else ""
     )

@@ -21,6 +21,7 @@ from calisr_engine.config.options import option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.methods.catalog import has_light_phase
 from calisr_engine.settings import Reading
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
@@ -261,8 +262,9 @@ def _warnings(merged: Merged) -> list[str]:
         why = 'has no effect while calibration.variant = "off"; S or D calibrates'
         idle |= {key: why for key in own if key.startswith("calibration.")}
         idle.pop("calibration.variant", None)
-    if merged.values["method.name"] == "fft" and "training.lft_learning_rate" in own:
-        idle["training.lft_learning_rate"] = "has no effect with method fft"
+    method = str(merged.values["method.name"])
+    if not has_light_phase(method) and "training.lft_learning_rate" in own:
+        idle["training.lft_learning_rate"] = f"has no effect with method {method}"
     if merged.values["model.random_weights"]:
         idle["model.random_weights"] = "is on: scores of this run mean nothing"
     return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]

@@ -20,6 +20,10 @@ Variant = Literal["off", "D", "S", "S3"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
+DEFAULT_SAMPLES = 5
+"""Samples of a decision window where the settings name no other rule."""
+
+
 class CalibrationSettings(Section):
     """When a component leaves full fine-tuning (FFT) for the light method (LFT)."""
 
@@ -78,7 +82,7 @@ class CalibrationSettings(Section):
         """Samples in each window, or None where `every_steps` rules."""
         if self.every_steps is not None:
             return None
-        return self.samples_per_epoch or 5
+        return self.samples_per_epoch or DEFAULT_SAMPLES
 
 
 def _of_one_element(optimizer: Any) -> Any:

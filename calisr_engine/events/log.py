@@ -5,7 +5,9 @@ Floats that are not finite become null: the log stays standard JSON.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -18,8 +20,8 @@ from typing import Any
 
 import orjson
 
-from calisr_engine.errors import RunFailedError
 from calisr_engine.events.types import FORMAT_VERSION, Event
+from calisr_engine.storage.whole import storage_error
 
 SYNCED = frozenset(
     {
@@ -58,13 +60,13 @@ class EventWriter:
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
-            raise RunFailedError(f"the event log cannot be written: {path}: {error}") from error
+            raise storage_error(path, "the event log", error) from error
 
     def write(self, step: int, event: Event) -> None:
         """Append one event.
 
         Raises:
-            RunFailedError: the disk is full or the file cannot be written.
+            StorageError: the disk is full or the file cannot be written; the log is as it was.
         """
         fields = _plain(dataclasses.asdict(event))
         with self._lock:
@@ -79,20 +81,37 @@ class EventWriter:
             }
             line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
             try:
-                written = os.write(self._descriptor, line)
-                if written != len(line):
-                    raise OSError(28, "only part of a line could be written")
+                self._append(line)
                 if event.type in SYNCED:
                     os.fsync(self._descriptor)
             except OSError as error:
-                raise RunFailedError(
-                    f"the event log cannot be written: {self.path}: {error}",
-                    "free space there, then `calisr resume` the run",
-                ) from error
+                hint = "then `calisr resume` the run"
+                raise storage_error(self.path, "the event log", error, hint) from error
             self._seq += 1
             self.last_step = step
         if self.listener is not None:
             self.listener(record)
+
+    def _append(self, line: bytes) -> None:
+        """Write a line whole, or leave the log as it was: the next one must not stand behind a
+        fragment."""
+        before = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, before)
+            raise
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still names the file that is written to."""
+        try:
+            there, own = os.stat(self.path), os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 
     @property
     def is_empty(self) -> bool:
@@ -166,12 +185,11 @@ def parse(line: bytes) -> dict[str, Any] | None:
         record = orjson.loads(line)
     except ValueError:
         return None
-    if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+    if type(record) is not dict:
         return None
-    for key in ("seq", "attempt", "step"):
-        if not isinstance(record.get(key), int):
-            return None
-    return record
+    get = record.get
+    whole = type(get("seq")) is type(get("attempt")) is type(get("step")) is int
+    return record if whole and type(get("type")) is str else None
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -188,20 +206,21 @@ def last_attempt(path: Path) -> int:
 def _repair(path: Path) -> int:
     """Cut off an unterminated last line; returns the next sequence number."""
     try:
-        data = path.read_bytes()
+        with path.open("r+b") as file:
+            end = 0
+            following = 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                record = parse(line)
+                following = following if record is None else int(record["seq"]) + 1
+            file.truncate(end)
+            return following
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise RunFailedError(f"the event log cannot be read: {path}: {error}") from error
-    end = data.rfind(b"\n") + 1
-    if end != len(data):
-        with path.open("r+b") as file:
-            file.truncate(end)
-    for line in reversed(data[:end].splitlines()):
-        record = parse(line)
-        if record is not None:
-            return int(record["seq"]) + 1
-    return 0
+        raise storage_error(path, "the event log", error) from error
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,8 @@ class Event:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super(Event, cls).__init_subclass__(**kwargs)
-        EVENT_TYPES[cls.type] = cls
+        if "type" in cls.__dict__:
+            EVENT_TYPES[cls.type] = cls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Progress(Event):
 
     type: ClassVar[str] = "progress"
     epoch: float
-    loss: float
+    loss: float | None
     """Mean training loss over the steps since the last progress event."""
     learning_rate: float
     gradient_norm: float | None = None

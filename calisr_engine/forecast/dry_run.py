@@ -16,8 +16,8 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
         CalisrError: data, model or settings cannot be used, as the run itself would say.
     """
     from calisr_engine.events.log import EventWriter
+    from calisr_engine.runs.installed import check_installed
     from calisr_engine.runs.layout import RunPaths
-    from calisr_engine.trackers.available import check_installed
     from calisr_engine.training.build import prepare
 
     check_installed(config.output.trackers)

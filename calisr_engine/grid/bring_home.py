@@ -159,7 +159,7 @@ class AwayRun(threading.Thread):
         if self._stop_asked.is_set() and not self._stop_told:
             link.call("request", "stop_and_save", {})
             self._stop_told = True
-        for request in control.take_requests(self._paths.root):
+        for request in control.take_requests(self._paths.root)[0]:
             link.call("request", request.kind, request.args)
         with self._paths.events.open("ab") as log:
             while True:

@@ -21,6 +21,7 @@ from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
 from calisr_engine.process.environment import environment
 from calisr_engine.results import finish
+from calisr_engine.runs.control import forget_requests
 from calisr_engine.runs.create import run_created
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
@@ -39,6 +40,7 @@ def execute(
     stop_event: threading.Event | None = None,
     raise_errors: bool = False,
     place: Place | None = None,
+    since: float | None = None,
 ) -> int:
     """Train the run in `run_dir` until it ends or is stopped.
 
@@ -50,6 +52,8 @@ def execute(
         raise_errors: raise instead of returning an exit status (for tests).
         place: which of several processes this is that train the run together; none is alone. Rank
             0 alone holds the lock and writes; the others raise their errors.
+        since: Unix time at which this start was asked for; requests to the run from before that
+            were meant for an earlier process. None is now.
 
     Returns:
         0 done, 75 stopped and resumable, else the error's exit code.
@@ -59,10 +63,12 @@ def execute(
     """
     paths = RunPaths(run_dir)
     ranks = Ranks(place)
+    since = time.time() if since is None else since
     stop_event = stop_event or threading.Event()
     if not ranks.is_first:
         return _run(paths, SilentWriter(paths.events), stop_event, ranks)
     with RunLock(paths), EventWriter(paths.events, _attempt(paths)) as writer:
+        forget_requests(run_dir, since)
         try:
             return _run(paths, writer, stop_event, ranks)
         except Exception as error:

@@ -7,6 +7,7 @@ Requests go through the run directory, as for a run of any other process.
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
@@ -38,17 +39,19 @@ class EngineThread:
         self.status: int | None = None
         self.error: CalisrError | None = None
         self._stop = threading.Event()
+        self._since = 0.0
         self._thread = threading.Thread(target=self._work, name="calisr-engine", daemon=True)
 
     def start(self) -> None:
         """Begin to train; returns at once. Call it once."""
+        self._since = time.time()
         self._thread.start()
 
     def _work(self) -> None:
         try:
             from calisr_engine.process.execute import execute
 
-            self.status = execute(self.run_dir, self._stop)
+            self.status = execute(self.run_dir, self._stop, since=self._since)
         except CalisrError as error:
             self.error, self.status = error, error.exit_code
         except BaseException as error:  # the thread's last words must reach the user

@@ -57,11 +57,14 @@ def main(arguments: list[str]) -> int:
             from calisr_engine.process.launch import launch
 
             return launch(run_dir, options.processes, stop)
+        import psutil
+
         from calisr_engine.process.execute import execute
         from calisr_engine.training.ranks import Place
 
         place = Place.from_environment()
-        return execute(run_dir, stop, place=place)
+        since = psutil.Process().create_time()
+        return execute(run_dir, stop, place=place, since=since)
     except CalisrError as error:
         print(error, file=sys.stderr)
         return EXIT_LOCKED if isinstance(error, LockedError) else error.exit_code

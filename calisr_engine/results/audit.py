@@ -7,6 +7,7 @@ all singular values of each matrix, and compares what follows with what the log 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError, DataError
+from calisr_engine.events.fold import effective
 from calisr_engine.events.log import read_records
+from calisr_engine.events.types import GroupDecision, SrsEvaluated, StableRankSampled
 from calisr_engine.runs.layout import RunPaths
 
 ROUNDING = 1e-12
@@ -89,13 +92,13 @@ def audit(run_dir: Path) -> AuditReport:
     rule, delta = config.calibration.score, Fraction(str(config.calibration.delta))
     hits: dict[str, Fraction] = {}
     counts: dict[str, int] = {}
-    for record in effective_records(paths.events):
-        if record["type"] == "stable_rank_sampled":
-            _audit_sample(record, kept, rule, report, hits, counts)
-        elif record["type"] == "srs_evaluated":
-            for group, said in record["groups"].items():
+    for line in effective(read_records(paths.events)):
+        if isinstance(line.event, StableRankSampled):
+            _audit_sample(line.step, line.event, kept, rule, report, hits, counts)
+        elif isinstance(line.event, SrsEvaluated):
+            for group, said in line.event.groups.items():
                 report.decisions += 1
-                _audit_decision(record["step"], group, said, hits, counts, delta, report)
+                _audit_decision(line.step, group, said, hits, counts, delta, report)
             if not config.calibration.cumulative:
                 hits.clear()
                 counts.clear()
@@ -104,25 +107,15 @@ def audit(run_dir: Path) -> AuditReport:
     return report
 
 
-def effective_records(events: Path) -> list[dict[str, Any]]:
-    """The log's records with what a resume repeated dropped: the highest attempt holds."""
-    kept: list[dict[str, Any]] = []
-    for record in read_records(events):
-        if record["type"] == "run_started" and record.get("resumed_from") is not None:
-            kept = [r for r in kept if r["step"] <= record["resumed_from"]]
-        kept.append(record)
-    return kept
-
-
 def _audit_sample(
-    record: dict[str, Any],
+    step: int,
+    sampled: StableRankSampled,
     kept: Path,
     rule: str,
     report: AuditReport,
     hits: dict[str, Fraction],
     counts: dict[str, int],
 ) -> None:
-    step = record["step"]
     path = kept / f"step-{step}.safetensors"
     try:
         stored = safe_open(path, framework="pt")
@@ -131,8 +124,8 @@ def _audit_sample(
         return
     report.samples += 1
     with stored as file:
-        members = _members(list(file.keys()), record["groups"])
-        for group, said in record["groups"].items():
+        members = _members(list(file.keys()), sampled.groups)
+        for group, said in sampled.groups.items():
             pairs = [
                 (
                     stable_rank_by_svd(file.get_tensor(f"{name}::lft")),
@@ -142,28 +135,29 @@ def _audit_sample(
             ]
             report.groups += 1
             report.matrices += len(pairs)
-            report.fallbacks += said["fallbacks"]
+            report.fallbacks += said.fallbacks
             hit, close = _hit(pairs, rule)
             counts[group] = counts.get(group, 0) + 1
-            logged = Fraction(said["hit"]).limit_denominator(10_000)
+            logged = Fraction(said.hit).limit_denominator(10_000)
             if hit != logged:
                 if close:
                     report.undecidable += 1
                     hit = logged
                 else:
                     report.disagreements.append(
-                        f"step {step}, {group}: the log says hit {said['hit']:g}, the full SVD "
+                        f"step {step}, {group}: the log says hit {said.hit:g}, the full SVD "
                         f"{float(hit):g}"
                     )
             hits[group] = hits.get(group, Fraction(0)) + hit
-            for index, key in enumerate(("sr_lft", "sr_fft")):
+            logged_ranks = {"sr_lft": said.sr_lft, "sr_fft": said.sr_fft}
+            for index, (key, rank) in enumerate(logged_ranks.items()):
                 values = [pair[index] for pair in pairs]
                 own = sum(map(math.log, values)) if rule == "log_sum" else math.fsum(values)
-                off = abs(own - said[key]) / max(abs(own), 1e-300)
+                off = abs(own - rank) / max(abs(own), 1e-300)
                 report.largest_error = max(report.largest_error, off)
                 if off > LOGGED:
                     report.disagreements.append(
-                        f"step {step}, {group}: the log says {key} {said[key]:.12g}, the full SVD "
+                        f"step {step}, {group}: the log says {key} {rank:.12g}, the full SVD "
                         f"{own:.12g}"
                     )
 
@@ -184,7 +178,7 @@ def _hit(pairs: list[tuple[float, float]], rule: str) -> tuple[Fraction, bool]:
 def _audit_decision(
     step: int,
     group: str,
-    said: dict[str, Any],
+    said: GroupDecision,
     hits: dict[str, Fraction],
     counts: dict[str, int],
     delta: Fraction,
@@ -192,15 +186,14 @@ def _audit_decision(
 ) -> None:
     count = counts.get(group, 0)
     own = count > 0 and hits.get(group, Fraction(0)) / count > delta
-    ended = "training ends" in said["why"]
-    if own != said["switch"] and not (ended and own and not said["switch"]):
+    if own != said.switch and not (said.held_back and own and not said.switch):
         report.disagreements.append(
-            f"step {step}, {group}: the log says switch {said['switch']}, the recomputed score "
+            f"step {step}, {group}: the log says switch {said.switch}, the recomputed score "
             f"{hits.get(group, Fraction(0))}/{count} against {float(delta):g} says {own}"
         )
 
 
-def _members(keys: list[str], groups: dict[str, Any]) -> dict[str, list[str]]:
+def _members(keys: list[str], groups: Iterable[str]) -> dict[str, list[str]]:
     """Targets of each group, in the order of storing (targets are stored group by group)."""
     names = [key.removesuffix("::lft") for key in keys if key.endswith("::lft")]
     return {group: [n for n in names if in_group(n, group)] for group in groups}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from calisr_engine.errors import NotFoundError
+from calisr_engine.events.fold import fold_all
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
@@ -29,7 +30,7 @@ def load_view(run_dir: str | Path) -> RunView:
             f"{run_dir} is not a run directory: it has no {paths.events.name}",
             "`calisr runs` lists the runs",
         )
-    view = RunView().apply_all(records)
+    view = fold_all(RunView(), records)
     view.garbage += reader.garbage
     if view.state in ("running", "paused") and not is_locked(paths):
         view.state = "interrupted"

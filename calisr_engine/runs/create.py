@@ -9,11 +9,11 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
+from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.store import new_run_dir
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.settings import TaskSettings
-from calisr_engine.trackers.available import check_installed
 
 
 def create_run(

@@ -1,7 +1,13 @@
-"""One training process a run directory: a file lock that a killed process gives back by itself."""
+"""One training process a run directory: a file lock that a killed process gives back by itself.
+
+Whoever trains holds it alone; whoever only asks takes a shared one for a moment, which needs no
+right to write and does not stand in the way of others who ask. It could stand in the way of a
+start, so a start that finds the lock taken looks again for a second before it gives up.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -12,6 +18,9 @@ from typing import Any
 
 from calisr_engine.errors import LockedError, RunFailedError
 from calisr_engine.runs.layout import RunPaths
+
+PATIENCE_SECONDS = 1.0
+UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class RunLock:
@@ -31,15 +40,24 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         try:
-            descriptor = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+            # A link could lead to a file of somebody else's.
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self._paths.lock, flags, 0o644)
         except OSError as error:
             raise RunFailedError(
-                f"the run directory cannot be written: {self._paths.root}: {error}"
+                f"the run directory cannot be written: {self._paths.lock}: {error.strerror}",
+                "make it writable; the lock must be a plain file, not a link",
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except OSError as error:
             os.close(descriptor)
+            if error.errno in UNSUPPORTED:
+                raise RunFailedError(
+                    f"{self._paths.root} lies on a file system without locks ({error.strerror}), "
+                    "so two processes could train there at once",
+                    "choose an output.dir on another file system",
+                ) from error
             holder = holder_of(self._paths)
             who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
             raise LockedError(
@@ -65,16 +83,30 @@ class RunLock:
             self._descriptor = None
 
 
+def _take(descriptor: int) -> None:
+    """Lock the file alone; those who only ask hold it for moments."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
 def is_locked(paths: RunPaths) -> bool:
-    """Whether some process trains in this directory now."""
+    """Whether some process trains in this directory now. Needs only the right to read."""
     try:
-        descriptor = os.open(paths.lock, os.O_RDWR)
+        descriptor = os.open(paths.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # no locks on this file system: nobody can train here
+        return False
     finally:
         os.close(descriptor)
     return False

@@ -6,30 +6,40 @@ import contextlib
 import difflib
 import json
 import os
-import re
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFoundError
+from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFoundError, StorageError
+from calisr_engine.events.fold import fold
 from calisr_engine.events.log import parse
+from calisr_engine.events.types import (
+    CheckpointSaved,
+    Progress,
+    Resources,
+    SrsEvaluated,
+    StableRankSampled,
+    Warned,
+)
 from calisr_engine.events.view import RunView, Switch
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
+from calisr_engine.storage.whole import write_text
 
 INDEX = ".calisr-index.json"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
-PASSED_OVER = re.compile(
-    rb'"time":([0-9.]+),"step":([0-9]+),"type":"'
-    rb'(?:progress|resources|stable_rank_sampled|srs_evaluated|checkpoint_saved|warning)"'
-)
-"""Lines of which a history line needs time and step alone: most of a log. Quotes in texts are
-escaped, so no text matches."""
+PASSED_OVER = {
+    each.type
+    for each in (Progress, Resources, StableRankSampled, SrsEvaluated, CheckpointSaved, Warned)
+}
+"""Events of which a history line needs time and step alone: most of a log."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,9 @@ class RunSummary:
     created: float | None
     updated: float | None
     switched: dict[str, int] | None
+
+
+_SUMMARY = TypeAdapter(RunSummary)
 
 
 def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
@@ -153,10 +166,13 @@ def list_runs(root: Path) -> list[RunSummary]:
         entry = index.get(run_id)
         summary = None
         if entry is not None and entry.get("key") == key:
-            with contextlib.suppress(TypeError):
-                summary = RunSummary(**entry["summary"])
+            with contextlib.suppress(ValidationError, KeyError):
+                summary = _SUMMARY.validate_python(entry["summary"], strict=True)
         if summary is None:
-            summary = summarise(root / run_id)
+            try:
+                summary = summarise(root / run_id)
+            except (NotFoundError, TypeError, ValueError):  # removed just now, or beyond reading
+                continue
             changed = True
         fresh[run_id] = {"key": key, "summary": asdict(summary)}
         if summary.state in ("running", "paused", "interrupted"):
@@ -212,23 +228,32 @@ def _complete_view(log: Path) -> RunView | None:
             for _ in range(HEAD_LINES):
                 record = parse(file.readline())
                 if record is not None and record["type"] in ("run_created", "run_started"):
-                    view.apply(record)
+                    fold(view, record)
                 if view.total_steps:
                     break
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
             last = parse(file.read().rstrip(b"\n").rsplit(b"\n", 1)[-1])
         if last is None or last["type"] != "completed" or not view.total_steps:
             return None
-        view.apply(last)
+        fold(view, last)
         said = last["summary"]
         view.metric, view.best, view.last = said["metric"], said["best"], said["last"]
         view.trainable, view.total = said["trainable"], said["total"]
         switched = {g: step for g, step in (said["switched"] or {}).items() if step is not None}
         view.switches = [
-            Switch(group, step, 0.0, "", 0, 0, None)
+            Switch(
+                step=step,
+                epoch=0.0,
+                group=group,
+                cause="calibration",
+                why="",
+                trainable_before=0,
+                trainable=0,
+                total=0,
+            )
             for group, step in sorted(switched.items(), key=lambda each: each[1])
         ]
-    except (OSError, KeyError, TypeError, AttributeError):
+    except (OSError, KeyError, TypeError, AttributeError, ValueError):
         return None
     return view if view.state == "completed" and view.config else None
 
@@ -244,12 +269,14 @@ def _short_view(paths: RunPaths) -> RunView:
         ) from error
     view = RunView()
     for line in data[: data.rfind(b"\n") + 1].splitlines():
-        passed = PASSED_OVER.search(line)
-        if passed is not None and line.endswith(b"}"):
-            view.updated = float(passed[1])
-            view.step = max(view.step, int(passed[2]))
-        elif (record := parse(line)) is not None:
-            view.apply(record)
+        record = parse(line)
+        if record is None:
+            continue
+        if record["type"] not in PASSED_OVER:
+            fold(view, record)
+        elif isinstance(record.get("time"), float):
+            view.updated = record["time"]
+            view.step = max(view.step, record["step"])
     if view.state in ("running", "paused") and not is_locked(paths):
         view.state = "interrupted"
     return view
@@ -272,14 +299,14 @@ def delete(run_dir: Path) -> None:
 
 def _read_index(root: Path) -> dict[str, Any]:
     try:
-        content = json.loads((root / INDEX).read_text())
-        return dict(content["runs"]) if content["version"] == INDEX_VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads((root / INDEX).read_text(encoding="utf-8"))
+        entries = dict(content["runs"]) if content["version"] == INDEX_VERSION else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
 
 
 def _write_index(root: Path, runs: dict[str, Any]) -> None:
-    part = root / f"{INDEX}.{os.getpid()}"
-    with contextlib.suppress(OSError):  # a read-only folder is listed without an index
-        part.write_text(json.dumps({"version": INDEX_VERSION, "runs": runs}))
-        part.replace(root / INDEX)
+    with contextlib.suppress(StorageError):  # a read-only folder is listed without an index
+        text = json.dumps({"version": INDEX_VERSION, "runs": runs})
+        write_text(root / INDEX, text, "the index of the runs")

@@ -13,11 +13,11 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Warned
+from calisr_engine.runs import installed
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.trackers import available, backends
-from calisr_engine.trackers import feed as feeding
-from calisr_engine.trackers.feed import Feed
+from calisr_engine.trackers import backends, queue
 from calisr_engine.trackers.muted import muted
+from calisr_engine.trackers.queue import TrackerQueue
 from calisr_engine.trackers.scalars import scalars
 
 HINT = "the run goes on, and its event log holds everything"
@@ -36,14 +36,14 @@ def following(
     if not names:
         yield
         return
-    lacking = available.missing(names)
+    lacking = installed.missing(names)
     for name in lacking:
-        _warn(writer, name, "it is not installed", available.pip_line([name]))
+        _warn(writer, name, "it is not installed", installed.pip_line([name]))
     if "wandb" in names:  # read when it is imported: it must not ask for a key at the terminal
         os.environ.setdefault("WANDB_SILENT", "true")
     with muted():
         feeds = [
-            Feed(name, partial(backends.start, name, config, paths, resumed_from))
+            TrackerQueue(name, partial(backends.start, name, config, paths, resumed_from))
             for name in names
             if name not in lacking
         ]
@@ -57,33 +57,33 @@ def following(
 
 
 class _Followers:
-    def __init__(self, feeds: list[Feed], writer: EventWriter) -> None:
-        self._feeds = feeds
+    def __init__(self, queues: list[TrackerQueue], writer: EventWriter) -> None:
+        self._queues = queues
         self._writer = writer
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Queue a record's figures; drop feeds in trouble."""
         values = scalars(record)
         if values:
-            for feed in self._feeds:
-                feed.offer(values, record["step"])
+            for each in self._queues:
+                each.offer(values, record["step"])
         self._drop()
 
     def close(self) -> None:
         """Let all finish, side by side."""
-        for feed in self._feeds:
-            feed.finish()
-        deadline = time.monotonic() + feeding.CLOSE_SECONDS
-        for feed in self._feeds:
-            feed.wait(deadline)
+        for each in self._queues:
+            each.finish()
+        deadline = time.monotonic() + queue.CLOSE_SECONDS
+        for each in self._queues:
+            each.wait(deadline)
         self._drop()
 
     def _drop(self) -> None:
-        lost = [(feed, feed.trouble) for feed in self._feeds if feed.trouble is not None]
+        lost = [(each, each.trouble) for each in self._queues if each.trouble is not None]
         # Before the warnings, which come here again.
-        self._feeds = [f for f in self._feeds if all(f is not gone for gone, _ in lost)]
-        for feed, why in lost:
-            _warn(self._writer, feed.name, str(why), HINT)
+        self._queues = [f for f in self._queues if all(f is not gone for gone, _ in lost)]
+        for each, why in lost:
+            _warn(self._writer, each.name, str(why), HINT)
 
 
 def _warn(writer: EventWriter, name: str, why: str, hint: str) -> None:

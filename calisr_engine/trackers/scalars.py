@@ -5,69 +5,71 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Record = Mapping[str, Any]
+from calisr_engine.events import types as ev
+from calisr_engine.events.decode import decode
+
 Scalars = dict[str, float]
 
 
-def scalars(record: Record) -> Scalars:
+def scalars(record: Mapping[str, Any]) -> Scalars:
     """Named figures of one record, for the step of the record; {} where it has none.
 
     Names are `part/figure`, as trackers sort them into charts. Figures that are None are left out.
     Stable ranks and scores are those of the paper: SR_LFT and SR_FFT of each sample, SRS of each
     decision.
+
+    Raises:
+        DecodeError: the record is no event of its type.
     """
-    found = _BY_TYPE.get(record["type"], _nothing)(record)
+    line = decode(record)
+    figures = None if line is None else _FIGURES.get(type(line.event))
+    found = {} if line is None or figures is None else figures(line.event)
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
-def _nothing(record: Record) -> dict[str, Any]:
-    return {}
-
-
-def _started(record: Record) -> dict[str, Any]:
-    phases = record["phases"]
-    return {"train/trainable_share": _share(record)} | {
-        f"switched/{group}": float(phases.get(group) == "lft") for group in record["groups"]
+def _started(said: ev.RunStarted) -> dict[str, Any]:
+    return {"train/trainable_share": _share(said)} | {
+        f"switched/{group}": float(said.phases.get(group) == "lft") for group in said.groups
     }
 
 
-def _progress(record: Record) -> dict[str, Any]:
+def _progress(said: ev.Progress) -> dict[str, Any]:
     names = ("loss", "learning_rate", "gradient_norm", "examples_per_second", "epoch")
-    return {f"train/{name}": record.get(name) for name in names}
+    return {f"train/{name}": getattr(said, name) for name in names}
 
 
-def _sampled(record: Record) -> dict[str, Any]:
+def _sampled(said: ev.StableRankSampled) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for group, sample in record["groups"].items():
-        found[f"SR_LFT/{group}"] = sample["sr_lft"]
-        found[f"SR_FFT/{group}"] = sample["sr_fft"]
+    for group, sample in said.groups.items():
+        found[f"SR_LFT/{group}"] = sample.sr_lft
+        found[f"SR_FFT/{group}"] = sample.sr_fft
     return found
 
 
-def _decided(record: Record) -> dict[str, Any]:
-    return {f"SRS/{group}": said["srs"] for group, said in record["groups"].items()}
+def _decided(said: ev.SrsEvaluated) -> dict[str, Any]:
+    return {f"SRS/{group}": each.srs for group, each in said.groups.items()}
 
 
-def _switched(record: Record) -> dict[str, Any]:
-    return {f"switched/{record['group']}": 1.0, "train/trainable_share": _share(record)}
+def _switched(said: ev.GroupSwitched) -> dict[str, Any]:
+    return {f"switched/{said.group}": 1.0, "train/trainable_share": _share(said)}
 
 
-def _evaluated(record: Record) -> dict[str, Any]:
-    found: dict[str, Any] = {f"eval/{name}": value for name, value in record["metrics"].items()}
-    return found | {"eval/loss": record.get("loss"), "eval/best": record["best"]}
+def _evaluated(said: ev.Evaluated) -> dict[str, Any]:
+    found: dict[str, Any] = {f"eval/{name}": value for name, value in said.metrics.items()}
+    return found | {"eval/loss": said.loss, "eval/best": said.best}
 
 
-def _share(record: Record) -> float | None:
-    return record["trainable"] / record["total"] if record["total"] else None
+def _share(said: ev.RunStarted | ev.GroupSwitched) -> float | None:
+    return said.trainable / said.total if said.total else None
 
 
-_BY_TYPE: dict[str, Callable[[Record], dict[str, Any]]] = {
-    "run_started": _started,
-    "progress": _progress,
-    "stable_rank_sampled": _sampled,
-    "srs_evaluated": _decided,
-    "group_switched": _switched,
-    "evaluated": _evaluated,
+_FIGURES: dict[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
+    ev.RunStarted: _started,
+    ev.Progress: _progress,
+    ev.StableRankSampled: _sampled,
+    ev.SrsEvaluated: _decided,
+    ev.GroupSwitched: _switched,
+    ev.Evaluated: _evaluated,
 }
 
 

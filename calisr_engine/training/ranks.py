@@ -273,6 +273,10 @@ class SilentWriter(EventWriter):
     def is_empty(self) -> bool:
         return False
 
+    @property
+    def in_place(self) -> bool:
+        return True
+
     def close(self) -> None:
         pass
 

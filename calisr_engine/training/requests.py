@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from calisr_engine.errors import RunFailedError
+from calisr_engine.events.types import Warned
 from calisr_engine.runs.control import Request, take_requests
 from calisr_engine.training.context import RunContext
 
@@ -33,6 +35,7 @@ class Requests:
         self._context = context
         self._stop = stop
         self._polled = 0.0
+        self._told: set[str] = set()
 
     def new(self) -> list[Request]:
         """Requests since the last call; the same on all ranks."""
@@ -46,4 +49,20 @@ class Requests:
         if now - self._polled < POLL_SECONDS:
             return []
         self._polled = now
-        return take_requests(self._context.paths.root)
+        self._check_in_place()
+        found, odd = take_requests(self._context.paths.root)
+        for name in odd:
+            if name not in self._told:
+                self._told.add(name)
+                message = f"control/{name} is no request and was passed over"
+                self._context.emit(self._context.writer.last_step, Warned(message=message))
+        return found
+
+    def _check_in_place(self) -> None:
+        """Stop when the run directory is gone, rather than write somewhere else."""
+        if not self._context.writer.in_place:
+            raise RunFailedError(
+                f"the run directory {self._context.paths.root} was removed, renamed or replaced "
+                "while the run trained",
+                "if it was renamed: calisr resume with its new path",
+            )

@@ -19,8 +19,7 @@ def what_just_happened(run_dir: Path) -> str:
     )
     if view.switches:
         for switch in view.switches:
-            why = switch.why.removeprefix("calibration: ")
-            lines.append(f"  step {switch.step}: {why}")
+            lines.append(f"  step {switch.step}: {switch.why}")
         lines.append(
             f"Trainable parameters went from {view.trainable_fft:,} "
             f"({view.trainable_fft / view.total:.1%}) to {view.trainable:,} "

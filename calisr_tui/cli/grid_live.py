@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from calisr_engine.events.fold import fold
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
@@ -71,7 +72,7 @@ class GridLive:
             if replaced:
                 self._views[run_dir] = RunView()
             for record in records:
-                self._views[run_dir].apply(record)
+                fold(self._views[run_dir], record)
         self._live.update(self.render(), refresh=True)
 
     def render(self) -> RenderableType:

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.events.fold import fold
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import Message, RunView
 from calisr_engine.runs.layout import RunPaths
@@ -75,7 +76,7 @@ class LiveText:
             self.view = RunView()
         for record in records:
             before = self.view.messages[-1] if self.view.messages else None
-            self.view.apply(record)
+            fold(self.view, record)
             after = self.view.messages[-1] if self.view.messages else None
             if record["type"] in TOLD and after is not before:
                 self._tell(record)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calisr_engine.events.view import RunView, Series
+from calisr_engine.events.series import Series
+from calisr_engine.events.view import RunView
 from calisr_tui.cli.live_text import format_seconds
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
         if view.failure.hint:
             rows.append(("hint", view.failure.hint))
     for switch in view.switches:
-        rows.append(("switch", f"step {switch.step}: {switch.group} - {switch.why}"))
+        why = f"{switch.cause}: {switch.why}"
+        rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
     for warning in view.warnings:
         rows.append(("warning", warning.text))
     return "\n".join(f"{key:10} {value}" for key, value in rows)

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui.drawing import append_cells
 from calisr_tui.themes import colours
@@ -45,6 +46,15 @@ def rows(view: RunView, seen: dict[str, int] | None = None) -> list[Row]:
     return [_row(view, group, seen) for group in view.groups.values()]
 
 
+def _planned(view: RunView) -> int | None:
+    """Samples of a window; None where they are taken every so many steps, or nothing is said."""
+    named = view.setting("calibration", "samples_per_epoch")
+    every = view.setting("calibration", "every_steps")
+    if every is not None or view.variant == "off":
+        return None
+    return named if type(named) is int else DEFAULT_SAMPLES
+
+
 def _row(view: RunView, group: GroupView, seen: dict[str, int] | None) -> Row:
     latest = group.latest
     hits, samples, score = group.hits, group.samples, group.srs
@@ -55,7 +65,7 @@ def _row(view: RunView, group: GroupView, seen: dict[str, int] | None) -> Row:
             hits, samples, score = decision.hits, decision.samples, decision.srs
             past = [s for s in group.history if s.step <= decision.step]
             window = past[-samples:] if samples else []
-    planned = view.setting("calibration", "samples_per_epoch") or samples
+    planned = _planned(view) or samples
     pips = None
     if (
         0 < max(planned, samples) <= 8

@@ -172,7 +172,7 @@ def test_each_run_is_asked_once(tmp_path: Path) -> None:
             assert (grid.folder / CANCEL).exists()
             assert not requests(grid)
         assert cancel_grid(grid) == 1
-    assert [each.kind for each in control.take_requests(run)] == ["stop_and_save"]
+    assert [each.kind for each in control.take_requests(run)[0]] == ["stop_and_save"]
 
 
 def test_what_came_too_late_for_a_run_does_not_stop_it_later(tmp_path: Path) -> None:

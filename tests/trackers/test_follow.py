@@ -20,9 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from calisr_engine.config.load import load
 from calisr_engine.errors import UnavailableError
 from calisr_engine.process.execute import execute
-from calisr_engine.runs import load_view
+from calisr_engine.runs import installed, load_view
 from calisr_engine.runs.create import create_run
-from calisr_engine.trackers import available, feed
+from calisr_engine.trackers import queue
 from calisr_engine.trackers.scalars import scalars
 from calisr_tui.cli.app import run_command_line
 from tests.training.interrupt import kill_at
@@ -99,7 +99,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Fake]]:
     """Stands for W&B, MLflow and trackio."""
     for name in ("wandb", "mlflow", "trackio"):
         monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, name, Fake)
-    monkeypatch.setattr(available, "missing", lambda names: [])
+    monkeypatch.setattr(installed, "missing", lambda names: [])
     Fake.started, Fake.raise_at, Fake.hang_at = [], "", ""
     Fake.release.clear()
     yield Fake
@@ -211,7 +211,7 @@ def test_a_tracker_that_hangs_holds_nothing_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It never answers, so a run that waited for it would not end. The others go on."""
-    monkeypatch.setattr(feed, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(queue, "CLOSE_SECONDS", 0.2)
     fake.hang_at = where
     run = tracked_run(model, tmp_path, "[wandb]")
     assert execute(run, raise_errors=True) == 0
@@ -224,13 +224,13 @@ def test_a_tracker_that_stalls_or_falls_behind_is_dropped_in_mid_run(
     model: Path, tmp_path: Path, fake: type[Fake], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.hang_at = "start"
-    monkeypatch.setattr(feed, "QUEUE_LIMIT", 4)
+    monkeypatch.setattr(queue, "QUEUE_LIMIT", 4)
     run = tracked_run(model, tmp_path, "[wandb]")
     assert execute(run, raise_errors=True) == 0
     assert warnings(run) == ["tracker wandb gets no more figures: it fell 4 records behind"]
     assert 0 < next(w["step"] for w in events(run, "warning") if "tracker" in w["message"]) < 18
-    monkeypatch.setattr(feed, "QUEUE_LIMIT", 10_000)
-    monkeypatch.setattr(feed, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(queue, "QUEUE_LIMIT", 10_000)
+    monkeypatch.setattr(queue, "STALL_SECONDS", 0.0)
     other = make_run(model, tmp_path, "stalls", *CALIBRATED, "output.trackers=[wandb]")
     assert execute(other, raise_errors=True) == 0
     assert warnings(other) == [
@@ -312,7 +312,7 @@ def test_tensorboard_goes_on_in_its_folder_and_hides_repeated_steps(
 def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(available, "missing", lambda names: [n for n in names if n == "mlflow"])
+    monkeypatch.setattr(installed, "missing", lambda names: [n for n in names if n == "mlflow"])
     resolved = load(None, ["output.trackers=[tensorboard, mlflow]", f"output.dir={tmp_path / 'r'}"])
     with pytest.raises(UnavailableError, match=r"pip install 'calisr\[mlflow\]'"):
         create_run(resolved)
@@ -323,7 +323,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(
     assert not (tmp_path / "r").exists()
     # A grid's node, or a resume elsewhere: the run goes on without it.
     with monkeypatch.context() as patch:
-        patch.setattr(available, "missing", lambda names: [])
+        patch.setattr(installed, "missing", lambda names: [])
         run = tracked_run(model, tmp_path, "[mlflow]")
     assert execute(run, raise_errors=True) == 0
     assert warnings(run) == ["tracker mlflow gets no more figures: it is not installed"]

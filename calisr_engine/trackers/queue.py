@@ -36,7 +36,7 @@ class Tracker(Protocol):
     def finish(self) -> None: ...
 
 
-class Feed:
+class TrackerQueue:
     """Hands scalars to a tracker. All its methods return at once, but for `wait`.
 
     Attributes:

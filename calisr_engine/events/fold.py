@@ -1,0 +1,279 @@
+"""The fold: from the records of a log to a `RunView`, one handler for each type of event."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from calisr_engine.events import types as ev
+from calisr_engine.events.decode import DecodeError, Line, decode
+from calisr_engine.events.series import SERIES_LIMIT
+from calisr_engine.events.view import (
+    Decision,
+    Evaluation,
+    GroupView,
+    Message,
+    RunView,
+    Sample,
+    Switch,
+    at,
+)
+
+
+def fold(view: RunView, record: Mapping[str, Any]) -> RunView:
+    """Take in one record; unknown types are passed over, malformed ones counted as garbage."""
+    try:
+        line = decode(record)
+        if line is None:
+            return view
+        _HANDLERS[type(line.event)](view, line, line.event)
+    except (DecodeError, TypeError, ValueError, KeyError, ArithmeticError):
+        view.garbage += 1
+        return view
+    view.step = max(view.step, line.step)
+    view.updated = view.updated if line.time is None else line.time
+    return view
+
+
+def fold_all(view: RunView, records: Iterable[Mapping[str, Any]]) -> RunView:
+    """Take in records in the order of the log."""
+    for record in records:
+        fold(view, record)
+    return view
+
+
+def survives(step: int, resumed_from: int) -> bool:
+    """Whether what happened at `step` still holds after a resume from the checkpoint of
+    `resumed_from`: a later attempt takes the steps beyond it again, and the highest holds."""
+    return step <= resumed_from
+
+
+def effective(records: Iterable[Mapping[str, Any]]) -> list[Line]:
+    """The events of a log, without what a resume took back; malformed records are left out."""
+    kept: list[Line] = []
+    for record in records:
+        try:
+            line = decode(record)
+        except DecodeError:
+            continue
+        if line is None:
+            continue
+        back = line.event.resumed_from if isinstance(line.event, ev.RunStarted) else None
+        if back is not None:
+            kept = [each for each in kept if survives(each.step, back)]
+        kept.append(line)
+    return kept
+
+
+def _rewind(view: RunView, step: int) -> None:
+    """Forget what a lower attempt did after `step`, so that the view is that of an undisturbed
+    run."""
+    view.step = step
+    view.epoch = step / view.steps_per_epoch if view.steps_per_epoch else 0.0
+    for series in (view.loss, view.learning_rate, view.speed, view.trainable_share):
+        series.cut_after(step)
+    view.evaluations = [each for each in view.evaluations if survives(each.step, step)]
+    newest = view.evaluations[-1] if view.evaluations else None
+    view.last = newest.value if newest else None
+    view.best, view.best_step = (newest.best, newest.best_step) if newest else (None, None)
+    view.checkpoints = [each for each in view.checkpoints if survives(each, step)]
+    view.switches = [each for each in view.switches if survives(each.step, step)]
+    view.messages = [each for each in view.messages if survives(each.step, step)]
+    view.warnings = [each for each in view.warnings if survives(each.step, step)]
+    cumulative = bool(view.setting("calibration", "cumulative", False))
+    for group in view.groups.values():
+        if group.switch is not None and not survives(group.switch.step, step):
+            group.switch, group.phase = None, "fft"
+        group.history = [each for each in group.history if survives(each.step, step)]
+        group.decisions = [each for each in group.decisions if survives(each.step, step)]
+        latest = group.latest
+        decided = group.decisions[-1].step if group.decisions else -1
+        if latest is None or (decided >= latest.step and not cumulative):
+            group.hits, group.samples = 0.0, 0
+        else:
+            group.hits, group.samples = latest.hits, latest.samples
+
+
+# One handler for each type of event --------------------------------------------------------------
+
+
+def _say(view: RunView, line: Line, text: str) -> None:
+    view.messages.append(Message(line.step, line.time or 0.0, line.event.type, text))
+    if len(view.messages) > SERIES_LIMIT:
+        del view.messages[: SERIES_LIMIT // 2]
+
+
+def _group(view: RunView, name: str) -> GroupView:
+    return view.groups.setdefault(name, GroupView(name))
+
+
+def _run_created(view: RunView, line: Line, said: ev.RunCreated) -> None:
+    view.run_id = said.run_id
+    view.config = said.config
+    view.synthetic_data = said.synthetic_data
+    view.created = line.time
+    _say(view, line, "run created")
+
+
+_SAME_NAMES = (
+    "total_steps",
+    "steps_per_epoch",
+    "epochs",
+    "trainable",
+    "total",
+    "trainable_lft",
+    "train_examples",
+    "validation_examples",
+    "metric",
+    "device",
+    "precision",
+    "model_summary",
+)
+
+
+def _run_started(view: RunView, line: Line, said: ev.RunStarted) -> None:
+    back = said.resumed_from
+    if back is not None:
+        _rewind(view, back)
+    view.state = "running"
+    view.stop_reason = view.failure = view.summary = None
+    view.attempt = line.attempt
+    for name in _SAME_NAMES:
+        setattr(view, name, getattr(said, name))
+    view.decision_steps = list(said.decision_steps)
+    for name in said.groups:
+        _group(view, name).phase = said.phases.get(name, "fft")
+    if back is None or not view.trainable_fft:
+        view.trainable_fft = said.trainable
+    if view.total:
+        view.trainable_share.add(line.step, view.trainable / view.total)
+    _say(
+        view,
+        line,
+        "training started"
+        if back is None
+        else f"training goes on from step {back} (attempt {line.attempt})",
+    )
+
+
+def _progress(view: RunView, line: Line, said: ev.Progress) -> None:
+    view.epoch = said.epoch
+    view.loss.add(line.step, said.loss)
+    view.learning_rate.add(line.step, said.learning_rate)
+    view.examples_per_second = said.examples_per_second
+    view.speed.add(line.step, said.examples_per_second)
+    view.seconds_per_step = said.seconds_per_step
+
+
+def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
+    view.epoch = said.epoch
+    for name, each in said.groups.items():
+        group = _group(view, name)
+        group.history.append(at(Sample, line.step, each))
+        if len(group.history) > SERIES_LIMIT:
+            del group.history[: SERIES_LIMIT // 2]
+        group.hits, group.samples = each.hits, each.samples
+
+
+def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
+    cumulative = bool(view.setting("calibration", "cumulative", False))
+    for name, each in said.groups.items():
+        group = _group(view, name)
+        group.decisions.append(at(Decision, line.step, each))
+        if not cumulative:
+            group.hits, group.samples = 0.0, 0
+        _say(view, line, each.why)
+
+
+def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
+    switch = at(Switch, line.step, said)
+    group = _group(view, said.group)
+    group.phase, group.switch = "lft", switch
+    view.switches.append(switch)
+    view.trainable, view.total = said.trainable, said.total
+    share = said.trainable / said.total if said.total else None
+    if line.step > 0 and view.trainable_share.last is not None:
+        view.trainable_share.add(line.step, view.trainable_share.last)
+    view.trainable_share.add(line.step, share)
+    shown = "" if share is None else f" = {share:.2%}"
+    _say(
+        view,
+        line,
+        f"{said.group} switched at step {line.step} ({said.cause}: {said.why}); trainable now "
+        f"{said.trainable:,}{shown}",
+    )
+
+
+def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
+    view.evaluations.append(at(Evaluation, line.step, said))
+    view.metric = said.metric
+    view.last, view.best, view.best_step = said.value, said.best, said.best_step
+    named = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
+    _say(view, line, f"evaluated: {named}{' (best)' if said.is_best else ''}")
+
+
+def _checkpoint_saved(view: RunView, line: Line, said: ev.CheckpointSaved) -> None:
+    view.checkpoints.append(line.step)
+    _say(view, line, f"checkpoint saved ({said.bytes / 1e6:.1f} MB)")
+
+
+def _resources(view: RunView, line: Line, said: ev.Resources) -> None:
+    view.resources = dataclasses.asdict(said)
+    if line.time is not None:
+        view.cpu.add(line.time, said.cpu_percent)
+        view.gpu.add(line.time, said.gpu_percent)
+        view.memory.add(line.time, said.memory_bytes)
+
+
+def _paused(view: RunView, line: Line, said: ev.Paused) -> None:
+    view.state = "paused"
+    _say(view, line, "paused")
+
+
+def _resumed(view: RunView, line: Line, said: ev.Resumed) -> None:
+    view.state = "running"
+    _say(view, line, "goes on")
+
+
+def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
+    text = said.message + (f" ({said.hint})" if said.hint else "")
+    view.warnings.append(Message(line.step, line.time or 0.0, said.type, text))
+    _say(view, line, f"warning: {text}")
+
+
+def _stopped(view: RunView, line: Line, said: ev.Stopped) -> None:
+    view.state = "stopped"
+    view.stop_reason = said.reason
+    _say(view, line, f"{said.reason}{'; saved' if said.saved else ''}")
+
+
+def _failed(view: RunView, line: Line, said: ev.Failed) -> None:
+    view.state = "failed"
+    view.failure = said
+    _say(view, line, f"failed: {said.message}")
+
+
+def _completed(view: RunView, line: Line, said: ev.Completed) -> None:
+    view.state = "completed"
+    view.summary = said.summary
+    _say(view, line, "completed")
+
+
+_HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
+    ev.RunCreated: _run_created,
+    ev.RunStarted: _run_started,
+    ev.Progress: _progress,
+    ev.StableRankSampled: _sampled,
+    ev.SrsEvaluated: _srs_evaluated,
+    ev.GroupSwitched: _group_switched,
+    ev.Evaluated: _evaluated,
+    ev.CheckpointSaved: _checkpoint_saved,
+    ev.Resources: _resources,
+    ev.Paused: _paused,
+    ev.Resumed: _resumed,
+    ev.Warned: _warned,
+    ev.Stopped: _stopped,
+    ev.Failed: _failed,
+    ev.Completed: _completed,
+}
