@@ -142,10 +142,12 @@ def _group_switched(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _srs_evaluated(record: Mapping[str, Any]) -> dict[str, Any]:
     """Format 1 said in the reason alone that the end of training held a switch back."""
+    if not isinstance(record["groups"], dict):
+        return dict(record)
     groups = {
         name: each
-        if "held_back" in each
-        else {**each, "held_back": "training ends with this step" in each["why"]}
+        if not isinstance(each, dict) or "held_back" in each
+        else {**each, "held_back": "training ends with this step" in each.get("why", "")}
         for name, each in record["groups"].items()
     }
     return {**record, "groups": groups}

@@ -1,13 +1,14 @@
 """The event log, the lock and the store of run directories."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from calisr_engine.config.load import load
-from calisr_engine.errors import LockedError
-from calisr_engine.events.log import EventReader, EventWriter
-from calisr_engine.events.types import Warned
+from calisr_engine.errors import LockedError, StorageError
+from calisr_engine.events.log import EventReader, EventWriter, read_records
+from calisr_engine.events.types import Failed, Warned
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
@@ -40,3 +41,25 @@ def test_one_process_holds_a_run(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
     with RunLock(paths), pytest.raises(LockedError), RunLock(paths):
         pass
+
+
+def test_what_says_why_is_not_glued_to_a_fragment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write of which the disk took only a part: the next event stands on a line of its own."""
+    log = tmp_path / "events.jsonl"
+    with EventWriter(log, attempt=1) as writer:
+        writer.write(1, Warned(message="before"))
+        real = os.write
+
+        def partly(descriptor: int, data: bytes) -> int:
+            return real(descriptor, data[: len(data) // 2])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", partly)
+            with pytest.raises(StorageError, match="the disk is full"):
+                writer.write(2, Warned(message="lost"))
+        writer.write(2, Failed(message="the disk was full"))
+    records = list(read_records(log))
+    assert [r["message"] for r in records] == ["before", "the disk was full"]
+    assert [r["seq"] for r in records] == [0, 1]

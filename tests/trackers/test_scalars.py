@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.events.types import EVENT_TYPES
+from calisr_engine.events.types import EVENT_TYPES, SrsEvaluated
 from calisr_engine.trackers.scalars import hyperparameters, scalars
 from calisr_tui.app import EXAMPLE
+from tests.events.cases import DECISION
+from tests.events.cases import record as record_of
 
 RECORDS = [json.loads(line) for line in (EXAMPLE / "events.jsonl").read_text().splitlines()]
 
@@ -60,8 +63,8 @@ def test_figures_that_are_absent_are_left_out(kind: str) -> None:
 
 def test_an_unknown_record_gives_nothing() -> None:
     assert scalars({"type": "of another version", "step": 3}) == {}
-    none = {"q": {"srs": None}}
-    assert scalars({"type": "srs_evaluated", "step": 3, "groups": none}) == {}
+    said = dataclasses.replace(DECISION, srs=None)
+    assert scalars(record_of(SrsEvaluated(epoch=1.0, groups={"q": said}))) == {}
 
 
 def test_settings_become_flat() -> None:

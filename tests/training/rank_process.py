@@ -85,7 +85,7 @@ def main() -> None:
             gradients(self, number)
 
         OptimizerStep.gradients = step  # type: ignore[method-assign]
-        print(execute(Path(job["run_dir"]), stop, place=place), flush=True)
+        print(execute(Path(job["run_dir"]), stop, place=place, since=0.0), flush=True)
     os._exit(0)
 
 
