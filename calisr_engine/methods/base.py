@@ -22,13 +22,15 @@ with the old extra, W_FFT the new core with the new extra.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.models.components import Target
 
 Phase = Literal["fft", "lft"]
@@ -318,3 +320,22 @@ class Method(ABC):
         As `TargetForm.effective`, without a model. This one takes what the forward pass uses.
         """
         return dense_matrices(tensors)
+
+    def write_adapter(
+        self,
+        model: nn.Module,
+        targets: Sequence[str],
+        merged: Mapping[str, Tensor],
+        settings: Any,
+        base_name: str,
+        folder: Path,
+    ) -> None:
+        """Write only what the method added to `model`, for other tools (see `lora/adapter.py`).
+
+        Raises:
+            ConfigError: the method has no file format of its own.
+        """
+        raise ConfigError(
+            f"--adapter-only: {settings.name} has no adapter file of its own",
+            "export the merged model: leave --adapter-only out",
+        )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
+from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError, NotFoundError
-from calisr_engine.results.plain_export import refuse_adapter_only
+from calisr_engine.methods import registry
+from calisr_engine.models.components import find_targets, head_parameters
+from calisr_engine.models.load import load_model
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.whole import whole_folder
@@ -21,17 +28,6 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
         StorageError: `folder` cannot be written.
     """
     paths = RunPaths(run_dir)
-    if adapter_only:
-        view = load_view(run_dir)
-        # In every run the biases and LayerNorm of the base train beside the adapter, unless the
-        # reference habit freezes them; and a run that began in FFT trained all of the base.
-        plain = view.variant == "off" and not view.setting("schedule", "switch_at")
-        base_trained = not (plain and view.setting("method", "reference"))
-        refuse_adapter_only(view.method, base_trained)
-        raise ConfigError(
-            "--adapter-only: the run directory keeps the merged weights only",
-            "export the merged model: leave --adapter-only out",
-        )
     if folder.exists():
         raise ConfigError(f"{folder} exists already", "name a folder that does not exist")
     if not paths.model.is_dir():
@@ -41,4 +37,44 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
             "a run exports its best model when it completes, unless output.export is false",
         )
     with whole_folder(folder, "the exported model") as part:
-        shutil.copytree(paths.model, part, dirs_exist_ok=True)
+        if adapter_only:
+            write_adapter(paths, part)
+        else:
+            shutil.copytree(paths.model, part, dirs_exist_ok=True)
+
+
+def write_adapter(paths: RunPaths, folder: Path) -> None:
+    """Only the light part, where the base was never trained.
+
+    Whether it was is not asked of the settings but of the weights: everything but the head and the
+    covered matrices must be that of the base, to the bit.
+    """
+    config = from_resolved(paths.config)
+    merged = load_file(paths.model / "model.safetensors")
+    plain = json.loads((paths.model / "config.json").read_text(encoding="utf-8"))
+    loaded = load_model(
+        config.model,
+        num_labels=len(plain.get("id2label", {})) or 1,
+        kind="regression" if plain.get("problem_type") == "regression" else "classification",
+        seed=config.training.seed,
+    )
+    covered = [
+        target.name
+        for target in find_targets(loaded.model)
+        if target.component in config.method.covered(False)
+    ]
+    head = {id(parameter) for parameter in head_parameters(loaded.model)}
+    free = {f"{name}.weight" for name in covered}
+    for name, parameter in loaded.model.named_parameters():
+        if name in free or id(parameter) in head:
+            continue
+        if not torch.equal(merged[name], parameter.detach()):
+            raise ConfigError(
+                f"--adapter-only: the run trained {name} of the base too, so an adapter on the "
+                "original base would be another, wrong model",
+                "export the merged model: leave --adapter-only out; a plain LoRA run with "
+                "method.reference=true trains the adapter and the head alone",
+            )
+    method = registry.get(config.method.name)
+    method.write_adapter(loaded.model, covered, merged, config.method, config.model.name, folder)
+    loaded.tokenizer.save_pretrained(folder)

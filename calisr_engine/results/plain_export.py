@@ -11,14 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from calisr_engine.errors import ConfigError
 from calisr_engine.storage.whole import whole_folder
-
-WHY_NO_ADAPTER = (
-    "the base weights were trained too, so an adapter on the original base would be another, wrong "
-    "model"
-)
-
 
 PLAIN_USE = (
     "The weights are merged: nothing but transformers is needed.",
@@ -139,21 +132,3 @@ def model_card(card: CardFacts) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def refuse_adapter_only(method: str, base_was_trained: bool) -> None:
-    """Say why a run cannot be exported as an adapter alone.
-
-    Raises:
-        ConfigError: always, unless the method is LoRA and its base was never trained.
-    """
-    if method != "lora":
-        raise ConfigError(
-            f"--adapter-only: {method} has no adapter file of its own",
-            "export the merged model: leave --adapter-only out",
-        )
-    if base_was_trained:
-        raise ConfigError(
-            f"--adapter-only: {WHY_NO_ADAPTER}",
-            "export the merged model: leave --adapter-only out",
-        )

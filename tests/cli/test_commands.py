@@ -222,7 +222,7 @@ def test_a_whole_run_and_the_commands_that_look_at_it(
     assert (tmp_path / "copy" / "model.safetensors").is_file()
     assert run_command_line(["export", "one", str(tmp_path / "copy"), *at]) == 2
     assert run_command_line(["export", "one", str(tmp_path / "c2"), "--adapter-only", *at]) == 2
-    assert "base weights were trained" in capfd.readouterr()[1]
+    assert "of the base too" in capfd.readouterr()[1]
     assert run_command_line(["resume", "one", *at]) == 2
     assert run_command_line(["audit", "one", *at]) in (1, 2)  # no samples were kept
 

@@ -7,7 +7,8 @@ light phase the backward pass computes no gradient of the covered matrices. Choo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from calisr_engine.methods.base import (
     TargetForm,
     shadow_step,
 )
+from calisr_engine.methods.lora.adapter import write_adapter
 from calisr_engine.methods.lora.settings import Lora
 from calisr_engine.models.components import Target, head_parameters
 
@@ -195,3 +197,14 @@ class LoraMethod(Method):
             elif ".lora_" not in name:
                 found[name] = matrix
         return found
+
+    def write_adapter(
+        self,
+        model: nn.Module,
+        targets: Sequence[str],
+        merged: Mapping[str, Tensor],
+        settings: Lora,
+        base_name: str,
+        folder: Path,
+    ) -> None:
+        write_adapter(model, targets, merged, settings, base_name, folder)

@@ -1,0 +1,81 @@
+"""`calisr export`: the merged model, or the adapter alone where the base was never trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from calisr_engine.errors import ConfigError
+from calisr_engine.process.execute import execute
+from calisr_engine.results.export_run import export_run
+from tests.methods.tiny import CALIBRATABLE
+from tests.training.tiny_run import make_run, save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+def trained(model: Path, folder: Path, *sets: str) -> Path:
+    run = make_run(model, folder, "run", "training.epochs=1", *sets)
+    assert execute(run, raise_errors=True) == 0
+    return run
+
+
+def test_an_adapter_on_its_base_is_the_merged_model(model: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    run = trained(model, tmp_path, "method.name=lora", "method.reference=true", "method.rank=4")
+    out = tmp_path / "adapter"
+    export_run(run, out, adapter_only=True)
+    assert not list(out.glob("*.bin"))
+    assert (out / "adapter_model.safetensors").stat().st_size < 40_000
+    base = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2)
+    joined = PeftModel.from_pretrained(base, out).eval()
+    merged = AutoModelForSequenceClassification.from_pretrained(run / "model").eval()
+    ids = torch.randint(5, 60, (6, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        theirs, ours = joined(input_ids=ids).logits, merged(input_ids=ids).logits
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("method.name=lora",),
+        ("method.name=lora", "calibration.variant=S", "calibration.delta=0"),
+    ],
+    ids=["biases trained", "calibrated"],
+)
+def test_a_base_that_was_trained_is_refused(
+    sets: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    run = trained(model, tmp_path, *sets)
+    with pytest.raises(ConfigError, match="of the base too"):
+        export_run(run, tmp_path / "out", adapter_only=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", [name for name in CALIBRATABLE if name != "lora"][:2])
+def test_methods_without_an_adapter_file_are_refused(
+    method: str, model: Path, tmp_path: Path
+) -> None:
+    run = trained(model, tmp_path, f"method.name={method}")
+    with pytest.raises(ConfigError, match="--adapter-only"):
+        export_run(run, tmp_path / "out", adapter_only=True)
+
+
+def test_neighbours_of_the_folder_are_left_alone(model: Path, tmp_path: Path) -> None:
+    run = trained(model, tmp_path, "method.name=fft")
+    for name in ("out.tmp", "out.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    export_run(run, tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    for name in ("out.tmp", "out.old"):
+        assert (tmp_path / name / "mine.txt").read_text() == "mine"
