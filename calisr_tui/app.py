@@ -18,46 +18,16 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
-from calisr_tui import keymap, themes
+from calisr_tui import keymap, places, themes
 from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.screens.dialogs import Answer, Question, Reading
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
 from calisr_tui.training import Training
 
 TICK = 0.25
 """Seconds between two looks at the log."""
 
-EXAMPLE = Path(__file__).parent / "example"
-"""The recorded run that ships with the package."""
-
 PRELOAD_AFTER = 1.0
 """Seconds after the first paint at which the engine's libraries begin to load."""
-
-
-def _screen(name: str) -> Callable[[], Screen[Any]]:
-    """Make a screen when it is first seen, so that the first paint waits for one only."""
-
-    def make() -> Screen[Any]:
-        if name == "setup":
-            from calisr_tui.screens.setup import SetupScreen
-
-            return SetupScreen()
-        if name == "runs":
-            from calisr_tui.screens.runs import RunsScreen
-
-            return RunsScreen()
-        if name == "compare":
-            from calisr_tui.screens.compare import CompareScreen
-
-            return CompareScreen()
-        if name == "grid":
-            from calisr_tui.screens.grid import GridScreen
-
-            return GridScreen()
-        return ReplayScreen() if name == "replay" else LiveScreen()
-
-    return make
 
 
 class CalisrApp(App[int]):
@@ -77,17 +47,10 @@ class CalisrApp(App[int]):
     TITLE = "calisr"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    MODES: ClassVar[dict[str, Any]] = {
-        name: _screen(name) for name in ("setup", "live", "runs", "compare", "replay", "grid")
-    }
+    MODES: ClassVar[dict[str, Any]] = {place.name: place.make for place in places.modes()}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help"),
-        Binding("f2", "jump('setup')", "Setup", show=False, id="app.setup"),
-        Binding("f3", "jump('live')", "Live", show=False, id="app.live"),
-        Binding("f4", "jump('runs')", "Runs", show=False, id="app.runs"),
-        Binding("f5", "jump('compare')", "Compare", show=False, id="app.compare"),
-        Binding("f6", "jump('replay')", "Replay", show=False, id="app.replay"),
-        Binding("ctrl+g,f12", "jump('grid')", "Grid", show=False, id="app.grid"),
+        *(place.binding for place in places.modes()),
         Binding("q", "ask_quit", "Quit", id="app.quit"),
         Binding("ctrl+c,ctrl+q", "ask_quit", "Quit", show=False, priority=True, id="app.quit_now"),
         Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
@@ -152,9 +115,7 @@ class CalisrApp(App[int]):
 
     def binding_ids(self) -> dict[str, str]:
         """Id of every binding -> what it does."""
-        from calisr_tui.screens.help import all_bindings
-
-        return {each.id: each.description for each in all_bindings() if each.id}
+        return {each.id: each.description for each in places.every_binding(type(self)) if each.id}
 
     # The one timer -------------------------------------------------------------------------------
 
@@ -183,19 +144,9 @@ class CalisrApp(App[int]):
         """Go to a screen."""
         if self.showing_dialog and self.current_mode == name:
             return
-        if name == "replay":
-            replay = self._mode_screen("replay")
-            if not isinstance(replay, ReplayScreen) or replay.feed is None:
-                self.open_replay(EXAMPLE)
-                return
-        if name == "live":
-            live = self._mode_screen("live")
-            if not isinstance(live, LiveScreen) or live.feed is None:
-                self.notify("no run is open: start one (F2) or choose one (F4)", timeout=4)
-                if self.current_mode not in ("setup", "runs"):
-                    self.switch_mode("runs")
-                return
-        self.switch_mode(name)
+        begin = getattr(places.place(name).load(), "begin", None)
+        if begin is None or begin(self, self._mode_screen(name)):
+            self.switch_mode(name)
 
     def _mode_screen(self, mode: str) -> Screen[Any] | None:
         stack = self._screen_stacks.get(mode) or []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -30,7 +30,7 @@ class Answer:
 class Question(ModalScreen[str | None]):
     """A question with two to four answers; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
         Binding("left,up", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
         Binding("right,down", "app.focus_next", "Next", show=False, id="dialog.next"),
@@ -73,7 +73,7 @@ class Question(ModalScreen[str | None]):
 class Reading(ModalScreen[None]):
     """A text to read; `copy` is what the copy key takes."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "close", "Close", id="reading.close"),
         Binding("y", "copy", "Copy", id="reading.copy"),
     ]
@@ -102,7 +102,9 @@ class Reading(ModalScreen[None]):
 class Typing(ModalScreen[str | None]):
     """One line to type; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="typing.cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="typing.cancel")
+    ]
 
     def __init__(self, title: str, text: str, value: str = "", placeholder: str = "") -> None:
         super().__init__()
@@ -156,7 +158,9 @@ class Choice:
 class Picking(ModalScreen[str | None]):
     """A list to choose from, with a line to search; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="picking.cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="picking.cancel")
+    ]
 
     def __init__(self, title: str, choices: Sequence[Choice]) -> None:
         super().__init__()

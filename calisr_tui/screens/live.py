@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from calisr_engine.errors import CalisrError
@@ -41,6 +42,27 @@ PANE_WORDS = {
     "device": "device",
     "log": "log",
 }
+STEERING = [
+    ("run: pause or go on", "", "pause"),
+    ("run: stop and save", "a checkpoint, then stop", "stop_and_save"),
+    ("run: stop", "without a checkpoint", "stop"),
+    ("run: evaluate now", "", "evaluate"),
+    ("run: checkpoint now", "", "checkpoint"),
+    ("run: resume", "from its newest checkpoint", "resume_run"),
+    ("group: switch by hand", "to the light method", "switch"),
+]
+LOOKING = [
+    ("view: freeze", "stop the display, not the run", "freeze"),
+    ("view: full-screen pane", "the chosen pane alone", "full"),
+    ("view: smooth", "next smoothing of the loss", "smooth"),
+    ("view: log scale", "logarithmic loss and share", "log_scale"),
+    ("view: cursor", "values at a step", "cursor"),
+    ("view: next group", "another group's stable ranks", "next_group"),
+    ("group: explain", "what the counter means and why it came out so", "explain"),
+    ("run: copy folder", "copy the run directory", "copy"),
+    ("run: settings", "the run's config.toml", "settings"),
+    ("run: traceback", "of a failed run", "traceback"),
+]
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 
 DRAWING_SHARE = 0.01
@@ -57,8 +79,8 @@ class LiveScreen(Screen[None]):
     """Shows the run of its feed. Each tick of the app polls the feed; only changes are drawn."""
 
     app: CalisrApp
-    jump_name: ClassVar[str] = "live"
-    BINDINGS: list[BindingType] = [
+    PARTS: ClassVar[tuple[type[Widget], ...]] = (SrsTable, Timeline)
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="live.pause"),
         Binding("s", "stop_and_save", "Stop+save", id="live.stop_and_save"),
         Binding("x", "stop", "Stop", show=False, id="live.stop"),
@@ -105,6 +127,16 @@ class LiveScreen(Screen[None]):
         self._stale: dict[str, None] = {}
         self._problem = ""
         self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
+
+    @classmethod
+    def begin(cls, app: CalisrApp, shown: LiveScreen | None) -> bool:
+        """Asked before a jump here: whether there is a run to show; says so if there is none."""
+        if shown is not None and shown.feed is not None:
+            return True
+        app.notify("no run is open: start one (F2) or choose one (F4)", timeout=4)
+        if app.current_mode not in ("setup", "runs"):
+            app.switch_mode("runs")
+        return False
 
     # What is on the screen -----------------------------------------------------------------------
 
@@ -518,3 +550,7 @@ class LiveScreen(Screen[None]):
     def action_settings(self) -> None:
         if self.feed is not None:
             self.app.show_settings(self.feed.run_dir)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        """Palette commands: title, help, action."""
+        return [*STEERING, *LOOKING]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -12,9 +12,12 @@ from textual.message import Message
 from textual.widget import Widget
 
 from calisr_tui import words
-from calisr_tui.feed import SPEEDS, ReplayFeed
-from calisr_tui.screens.live import LiveScreen
+from calisr_tui.feed import EXAMPLE, SPEEDS, ReplayFeed
+from calisr_tui.screens.live import LOOKING, LiveScreen
 from calisr_tui.themes import colours
+
+if TYPE_CHECKING:
+    from calisr_tui.app import CalisrApp
 
 
 class SeekBar(Widget):
@@ -78,8 +81,7 @@ class SeekBar(Widget):
 class ReplayScreen(LiveScreen):
     """The live screen on a recorded log, with a seek bar."""
 
-    jump_name: ClassVar[str] = "replay"
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "play", "Play", key_display="space", id="replay.play"),
         Binding("left", "step_back", "Back", key_display="←", id="replay.back"),
         Binding("right", "step_on", "On", key_display="→", id="replay.forward"),
@@ -97,6 +99,14 @@ class ReplayScreen(LiveScreen):
         self.playing = True
         self.speed = feed.usual_speed if feed is not None else 1.0
         self._marks: tuple[float, ...] | None = None
+
+    @classmethod
+    def begin(cls, app: CalisrApp, shown: LiveScreen | None) -> bool:
+        """Asked before a jump here: where no recording is open, the example is opened."""
+        if shown is not None and shown.feed is not None:
+            return True
+        app.open_replay(EXAMPLE)
+        return False
 
     def compose_bottom(self) -> ComposeResult:
         yield SeekBar()
@@ -203,3 +213,12 @@ class ReplayScreen(LiveScreen):
     def on_seek_bar_sought(self, event: SeekBar.Sought) -> None:
         if self.recording is not None:
             self.seek(event.place * self.recording.duration)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        return [
+            ("replay: play or pause", "", "play"),
+            ("replay: to the next switch", "", "next_switch"),
+            ("replay: to start", "", "start"),
+            ("replay: to end", "", "finish"),
+            *LOOKING,
+        ]

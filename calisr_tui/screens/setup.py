@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -51,7 +51,7 @@ class SetupScreen(Screen[None]):
     """Model, task, method, calibration, training; Enter goes on and at the end starts the run."""
 
     app: CalisrApp
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
         Binding("ctrl+n", "forward", "Next step", show=False, id="setup.next"),
         Binding("ctrl+r", "start", "Start", id="setup.start"),

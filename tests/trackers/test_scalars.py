@@ -10,7 +10,7 @@ import pytest
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.types import EVENT_TYPES
 from calisr_engine.trackers.scalars import hyperparameters, scalars
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 
 RECORDS = [json.loads(line) for line in (EXAMPLE / "events.jsonl").read_text().splitlines()]
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 
-from calisr_tui.app import EXAMPLE, CalisrApp
+from calisr_tui.app import CalisrApp
+from calisr_tui.feed import EXAMPLE
 from calisr_tui.screens.compare import CompareScreen
 from calisr_tui.screens.figures import FiguresScreen
 from calisr_tui.screens.grid import GridScreen
@@ -151,7 +152,8 @@ async def test_replaying_imports_no_torch() -> None:
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from calisr_tui.app import EXAMPLE, CalisrApp\n"
+        "from calisr_tui.app import CalisrApp\n"
+        "from calisr_tui.feed import EXAMPLE\n"
         "async def main():\n"
         "    app = CalisrApp(replay=EXAMPLE, config=Path('none'))\n"
         "    async with app.run_test(size=(120, 40)) as pilot:\n"
