@@ -13,15 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
-from calisr_tui import keymap, places, themes
-from calisr_tui.feed import ReplayFeed, RunFeed
-from calisr_tui.screens.dialogs import Answer, Question, Reading
-from calisr_tui.training import Training
+from calisr_tui import keymap, palette, places, themes
+from calisr_tui.dialogs import Answer, Question
+from calisr_tui.host import Host
 
 TICK = 0.25
 """Seconds between two looks at the log."""
@@ -30,7 +29,7 @@ PRELOAD_AFTER = 1.0
 """Seconds after the first paint at which the engine's libraries begin to load."""
 
 
-class CalisrApp(App[int]):
+class CalisrApp(Host):
     """Setup, live, runs, compare, replay and grid, over a folder of run directories.
 
     Args:
@@ -69,12 +68,8 @@ class CalisrApp(App[int]):
         config: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()
-        self.output_dir, self.data_dir = output_dir, data_dir
-        self.training = Training()
-        self.chosen_runs: list[Path] = []
+        super().__init__(output_dir, data_dir)
         self.messages_after: list[str] = []
-        self.live_back = "runs"
         self._run_dir, self._replay = run_dir, replay
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
@@ -133,85 +128,6 @@ class CalisrApp(App[int]):
             self.show_error("The run could not go on", engine.error)
         if self._leaving and not self.training.running:
             self._end()
-
-    @property
-    def showing_dialog(self) -> bool:
-        return isinstance(self.screen, ModalScreen)
-
-    # Screens -------------------------------------------------------------------------------------
-
-    def action_jump(self, name: str) -> None:
-        """Go to a screen."""
-        if self.showing_dialog and self.current_mode == name:
-            return
-        begin = getattr(places.place(name).load(), "begin", None)
-        if begin is None or begin(self, self._mode_screen(name)):
-            self.switch_mode(name)
-
-    def _mode_screen(self, mode: str) -> Screen[Any] | None:
-        stack = self._screen_stacks.get(mode) or []
-        return stack[0] if stack else None
-
-    def open_run(self, run_dir: Path, back: str = "runs") -> None:
-        """Show a run on the live screen; Escape goes `back` from there."""
-        self.live_back = back
-        feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
-        self._open("live", lambda screen: screen.open(feed))
-
-    def open_replay(self, run_dir: Path) -> None:
-        """Replay a recorded run."""
-        feed = ReplayFeed(run_dir)
-        self._open("replay", lambda screen: screen.open_replay(feed))
-
-    def _open(self, mode: str, then: Callable[[Any], None]) -> None:
-        async def go() -> None:
-            await self.switch_mode(mode)
-            then(self._mode_screen(mode))
-
-        self.call_later(go)
-
-    def action_help(self) -> None:
-        from calisr_tui.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
-
-    def show_settings(self, run_dir: Path) -> None:
-        """The config.toml of a run."""
-        path = run_dir / "config.toml"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            self.notify(f"{path}: {error.strerror}", severity="error")
-            return
-        self.push_screen(Reading(str(path), text, copy=text, wide=True))
-
-    def show_error(self, title: str, error: CalisrError) -> None:
-        text = "\n".join(
-            [error.message, *(f"• {each}" for each in getattr(error, "problems", ()))]
-            + ([f"\n{error.hint}"] if error.hint else [])
-        )
-        self.push_screen(Reading(title, text, copy=text))
-
-    # Training ------------------------------------------------------------------------------------
-
-    def start_training(self, run_dir: Path, detached: bool = False) -> None:
-        """Begin or go on with a run, and show it."""
-        if not detached and self.training.running:
-            self.notify(
-                "a run trains in this app already: stop it, or start this one detached",
-                severity="warning",
-            )
-            return
-        try:
-            if detached:
-                self.training.start_detached(run_dir)
-            else:
-                self.training.start(run_dir)
-        except OSError as error:
-            self.notify(f"the run could not be started: {error}", severity="error")
-            return
-        self.open_run(run_dir)
 
     # Ending --------------------------------------------------------------------------------------
 
@@ -294,9 +210,9 @@ class CalisrApp(App[int]):
     def action_next_theme(self) -> None:
         names = themes.NAMES
         at = names.index(self.theme) if self.theme in names else -1
-        self.use_theme(names[(at + 1) % len(names)])
+        self.action_use_theme(names[(at + 1) % len(names)])
 
-    def use_theme(self, name: str) -> None:
+    def action_use_theme(self, name: str) -> None:
         """Change the theme and remember it."""
         self.theme = name
         self.notify(f"theme {name}", timeout=1.5)
@@ -328,9 +244,7 @@ class CalisrApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette."""
-        from calisr_tui.palette import commands
-
-        return commands(self, screen)
+        return palette.commands(self, screen)
 
 
 def run_app(

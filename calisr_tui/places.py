@@ -81,10 +81,10 @@ PLACES = (
     Place("report", "calisr_tui.screens.report:ReportScreen"),
     Place("figures", "calisr_tui.screens.figures:FiguresScreen"),
     Place("help", "calisr_tui.screens.help:HelpScreen"),
-    Place("question", "calisr_tui.screens.dialogs:Question"),
-    Place("reading", "calisr_tui.screens.dialogs:Reading"),
-    Place("typing", "calisr_tui.screens.dialogs:Typing"),
-    Place("picking", "calisr_tui.screens.dialogs:Picking"),
+    Place("question", "calisr_tui.dialogs:Question"),
+    Place("reading", "calisr_tui.dialogs:Reading"),
+    Place("typing", "calisr_tui.dialogs:Typing"),
+    Place("picking", "calisr_tui.dialogs:Picking"),
 )
 
 

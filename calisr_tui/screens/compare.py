@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.console import Group
 from rich.table import Table
@@ -18,13 +18,12 @@ from textual.widgets import Footer, Static
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
 from calisr_tui import words
-from calisr_tui.drawing import Line, Plot, smooth
-from calisr_tui.screens.dialogs import Choice, Picking
+from calisr_tui.charts.drawing import Line, Plot, smooth
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.widgets.chart import Chart
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 GLYPHS = "●◆▲■★▼◉▶"
 """One glyph a run, beside its colour."""
@@ -81,7 +80,7 @@ def overlay(views: dict[str, RunView], measure: str) -> Plot:
 class CompareScreen(Screen[None]):
     """The runs that were marked on the runs screen."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure", "Next curve", id="compare.measure"),
         Binding("a", "add", "Add run", id="compare.add"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,18 +15,18 @@ from textual.widgets import Footer, Static
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import control
-from calisr_tui import plots, words
+from calisr_tui import words
 from calisr_tui.budget import Budget
+from calisr_tui.charts import plots
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Answer, Picking, Question, Reading
 from calisr_tui.feed import Feed, ReplayFeed
-from calisr_tui.screens.dialogs import Answer, Choice, Picking, Question, Reading
+from calisr_tui.host import Host
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.log_pane import LogPane
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
 from calisr_tui.widgets.timeline import Timeline
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 PANES = ("table", "timeline", "loss", "share", "rank", "device", "log")
 """The panes, in the order of their number keys."""
@@ -78,7 +78,7 @@ LONGEST_WAIT = 2.0
 class LiveScreen(Screen[None]):
     """Shows the run of its feed. Each tick of the app polls the feed; only changes are drawn."""
 
-    app: CalisrApp
+    app: Host
     PARTS: ClassVar[tuple[type[Widget], ...]] = (SrsTable, Timeline)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="live.pause"),
@@ -129,7 +129,7 @@ class LiveScreen(Screen[None]):
         self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
 
     @classmethod
-    def begin(cls, app: CalisrApp, shown: LiveScreen | None) -> bool:
+    def begin(cls, app: Host, shown: LiveScreen | None) -> bool:
         """Asked before a jump here: whether there is a run to show; says so if there is none."""
         if shown is not None and shown.feed is not None:
             return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -13,11 +13,9 @@ from textual.widget import Widget
 
 from calisr_tui import words
 from calisr_tui.feed import EXAMPLE, SPEEDS, ReplayFeed
+from calisr_tui.host import Host
 from calisr_tui.screens.live import LOOKING, LiveScreen
 from calisr_tui.themes import colours
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 
 class SeekBar(Widget):
@@ -101,7 +99,7 @@ class ReplayScreen(LiveScreen):
         self._marks: tuple[float, ...] | None = None
 
     @classmethod
-    def begin(cls, app: CalisrApp, shown: LiveScreen | None) -> bool:
+    def begin(cls, app: Host, shown: LiveScreen | None) -> bool:
         """Asked before a jump here: where no recording is open, the example is opened."""
         if shown is not None and shown.feed is not None:
             return True

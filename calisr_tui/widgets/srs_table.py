@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from calisr_engine.events.view import GroupView, RunView
-from calisr_tui.drawing import append_cells
+from calisr_tui.charts.drawing import append_cells
 from calisr_tui.themes import colours
 
 _SIGNS = {"●": "good", "○": "bad"}

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
-from calisr_tui.drawing import Piece, append_cells, tick_label, ticks
+from calisr_tui.charts.drawing import Piece, append_cells, tick_label, ticks
 from calisr_tui.themes import colours
 from calisr_tui.widgets.lines import Lines
 

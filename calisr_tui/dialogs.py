@@ -16,6 +16,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
+from calisr_tui.choice import Choice
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -144,15 +146,6 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], No
         app.push_screen(Question("Replace this file?", str(path), answers), answered)
 
     app.push_screen(Typing(title, "File:", proposal), typed)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One line of a list: what it stands for, its title and a dim second line."""
-
-    name: str
-    title: str
-    note: str = ""
 
 
 class Picking(ModalScreen[str | None]):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.text import Text
 
-from calisr_tui.roles import ROLES
+from calisr_tui.charts.roles import ROLES
 
 Marker = Literal["line", "dots", "points", "steps"]
 
