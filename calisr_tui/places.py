@@ -54,7 +54,7 @@ PLACES = (
         "Setup",
         "choose model, task, method and start a run",
     ),
-    Place("live", "calisr_tui.screens.live:LiveScreen", "f3", "Live", "the run that is open"),
+    Place("live", "calisr_tui.live.screen:LiveScreen", "f3", "Live", "the run that is open"),
     Place(
         "runs",
         "calisr_tui.screens.runs:RunsScreen",
@@ -69,7 +69,7 @@ PLACES = (
         "Compare",
         "runs side by side",
     ),
-    Place("replay", "calisr_tui.screens.replay:ReplayScreen", "f6", "Replay", "a recorded run"),
+    Place("replay", "calisr_tui.live.replay:ReplayScreen", "f6", "Replay", "a recorded run"),
     Place(
         "grid",
         "calisr_tui.screens.grid:GridScreen",

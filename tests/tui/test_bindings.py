@@ -11,13 +11,13 @@ from textual.binding import Binding
 
 from calisr_tui.app import CalisrApp
 from calisr_tui.feed import EXAMPLE
+from calisr_tui.live.replay import ReplayScreen
+from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.compare import CompareScreen
 from calisr_tui.screens.figures import FiguresScreen
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.grid_start import StartGrid
 from calisr_tui.screens.help import HelpScreen
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.screens.setup import SetupScreen
