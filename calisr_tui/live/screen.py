@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
@@ -18,6 +17,7 @@ from calisr_tui.dialogs import Reading
 from calisr_tui.feed import Feed
 from calisr_tui.host import Host
 from calisr_tui.live import panes
+from calisr_tui.live.board import Board
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.widgets.srs_table import SrsTable
@@ -36,7 +36,6 @@ LOOKING = [
     ("run: settings", "the run's config.toml", "settings"),
     ("run: traceback", "of a failed run", "traceback"),
 ]
-COLUMNS: tuple[panes.Column, ...] = ("left", "right")
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 
 DRAWING_SHARE = 0.01
@@ -109,23 +108,9 @@ class LiveScreen(RunScreen):
     def compose(self) -> ComposeResult:
         yield StatusLine()
         yield Static("", id="problem")
-        with Container(id="panes"):
-            for column in COLUMNS:
-                with Vertical(id=column):
-                    yield from self._compose_column(column)
+        yield Board()
         yield from self.compose_bottom()
         yield Footer(compact=True, show_command_palette=False)
-
-    def _compose_column(self, column: panes.Column) -> ComposeResult:
-        for row, within in panes.rows(column).items():
-            if within[0].row:
-                with Horizontal(id=row):
-                    for pane in within:
-                        yield pane.make()
-            else:
-                yield within[0].make()
-            if within[0] is panes.PANES[0]:
-                yield Static("", id="strip")
 
     def compose_bottom(self) -> ComposeResult:
         """What a kind of this screen puts above the footer."""
@@ -174,31 +159,13 @@ class LiveScreen(RunScreen):
             seen = {pane.name for pane in panes.PANES}
         self.set_class(self.compact, "compact")
         self.set_class(self.full, "full")
-        for column in COLUMNS:
-            in_column = False
-            for row, within in panes.rows(column).items():
-                in_row = False
-                for pane in within:
-                    self._widget(pane).display = pane.name in seen
-                    in_row |= pane.name in seen
-                self.query_one(f"#{row}").display = in_row
-                in_column |= in_row
-            self.query_one(f"#{column}").display = in_column
-        tall = any(pane.name == self.pane and pane.column == "left" for pane in rest)
-        self.set_class(tall, "tall-left")
-        strip = self.query_one("#strip", Static)
-        strip.display = self.compact and not self.full
-        strip.update(
-            "  ".join(
-                f"[reverse] {number} {pane.word} [/]"
-                if pane.name == self.pane
-                else f"[bold]{number}[/] {pane.word}"
-                for number, pane in enumerate(rest, start=2)
-            )
-        )
+        self.set_class(any(p.name == self.pane and p.column == "left" for p in rest), "tall-left")
+        board = self.query_one(Board)
+        board.show_only(seen)
+        board.show_strip(self.compact and not self.full, self.pane)
 
     def _widget(self, pane: Pane) -> Widget:
-        return self.query_one(f"#{pane.name}")
+        return self.query_one(Board).widget(pane)
 
     @property
     def _composed(self) -> bool:
