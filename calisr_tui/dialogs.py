@@ -127,7 +127,7 @@ class Typing(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], None]) -> None:
+def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], object]) -> None:
     """Ask where to save something, and again before a file is replaced."""
 
     def typed(name: str | None) -> None:
@@ -169,7 +169,7 @@ class Picking(ModalScreen[str | None]):
             yield Label("", classes="dialog-note")
 
     def on_mount(self) -> None:
-        (self.query(Input) or self.query(OptionList)).first().focus()
+        self.query("Input, OptionList").first().focus()
 
     def _options(self, wanted: str) -> list[Option]:
         found = []

@@ -203,9 +203,9 @@ class CompareScreen(Screen[None]):
         seeds = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         groups = over_seeds(self.views)
         printed = [beside(self.views[counted(each)[0]].config) for each in groups]
-        columns = ("settings", "metric", "mean", "± sd", "seeds")
-        for column in (*columns, *(["paper"] if any(printed) else [])):
-            seeds.add_column(column, header_style=styles["dim"])
+        headings = ("settings", "metric", "mean", "± sd", "seeds")
+        for heading in (*headings, *(["paper"] if any(printed) else [])):
+            seeds.add_column(heading, header_style=styles["dim"])
         for each, paper in zip(groups, printed, strict=True):
             marks = Text()
             for name in counted(each):

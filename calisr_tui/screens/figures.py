@@ -141,8 +141,12 @@ class FiguresScreen(Screen[None]):
         self._turn_to(names[(names.index(self.name_shown) + by) % len(names)])
 
     def action_choose(self) -> None:
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._turn_to(name)
+
         choices = [Choice(name, name, title) for name, title in FIGURES.items()]
-        self.app.push_screen(Picking("Figures", choices), lambda name: name and self._turn_to(name))
+        self.app.push_screen(Picking("Figures", choices), chosen)
 
     def action_reload(self) -> None:
         self._found.clear()

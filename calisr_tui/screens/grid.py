@@ -210,10 +210,12 @@ class GridScreen(Screen[None]):
             return
         folder = self.reading.grid.folder
         title = " · ".join(each for each in found[0] if each)
-        self.app.push_screen(
-            Picking(title, say.run_choices(found[1])),
-            lambda run_id: run_id and self._open_run(folder / run_id),
-        )
+
+        def chosen(run_id: str | None) -> None:
+            if run_id is not None:
+                self._open_run(folder / run_id)
+
+        self.app.push_screen(Picking(title, say.run_choices(found[1])), chosen)
 
     @on(DataTable.RowSelected)
     def open_run(self) -> None:

@@ -65,7 +65,7 @@ def ask_stop(app: Host, reading: GridReading, then: Callable[[], None]) -> None:
             message, severity = str(error), "warning"
         else:
             message, severity = f"asked {asked} runs to stop and save", "information"
-        app.call_from_thread(app.notify, message, severity=severity)  # type: ignore[arg-type]
+        app.call_from_thread(app.notify, message, severity=severity)
         app.call_from_thread(then)
 
     def answered(answer: str | None) -> None:
