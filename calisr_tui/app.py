@@ -13,54 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
-from calisr_tui import keymap, themes
-from calisr_tui.feed import ReplayFeed, RunFeed
-from calisr_tui.screens.dialogs import Answer, Question, Reading
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
-from calisr_tui.training import Training
+from calisr_tui import keymap, palette, places, themes
+from calisr_tui.dialogs import Answer, Question
+from calisr_tui.host import Host
 
 TICK = 0.25
 """Seconds between two looks at the log."""
-
-EXAMPLE = Path(__file__).parent / "example"
-"""The recorded run that ships with the package."""
 
 PRELOAD_AFTER = 1.0
 """Seconds after the first paint at which the engine's libraries begin to load."""
 
 
-def _screen(name: str) -> Callable[[], Screen[Any]]:
-    """Make a screen when it is first seen, so that the first paint waits for one only."""
-
-    def make() -> Screen[Any]:
-        if name == "setup":
-            from calisr_tui.screens.setup import SetupScreen
-
-            return SetupScreen()
-        if name == "runs":
-            from calisr_tui.screens.runs import RunsScreen
-
-            return RunsScreen()
-        if name == "compare":
-            from calisr_tui.screens.compare import CompareScreen
-
-            return CompareScreen()
-        if name == "grid":
-            from calisr_tui.screens.grid import GridScreen
-
-            return GridScreen()
-        return ReplayScreen() if name == "replay" else LiveScreen()
-
-    return make
-
-
-class CalisrApp(App[int]):
+class CalisrApp(Host):
     """Setup, live, runs, compare, replay and grid, over a folder of run directories.
 
     Args:
@@ -77,17 +46,10 @@ class CalisrApp(App[int]):
     TITLE = "calisr"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    MODES: ClassVar[dict[str, Any]] = {
-        name: _screen(name) for name in ("setup", "live", "runs", "compare", "replay", "grid")
-    }
+    MODES: ClassVar[dict[str, Any]] = {place.name: place.make for place in places.modes()}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help"),
-        Binding("f2", "jump('setup')", "Setup", show=False, id="app.setup"),
-        Binding("f3", "jump('live')", "Live", show=False, id="app.live"),
-        Binding("f4", "jump('runs')", "Runs", show=False, id="app.runs"),
-        Binding("f5", "jump('compare')", "Compare", show=False, id="app.compare"),
-        Binding("f6", "jump('replay')", "Replay", show=False, id="app.replay"),
-        Binding("ctrl+g,f12", "jump('grid')", "Grid", show=False, id="app.grid"),
+        *(place.binding for place in places.modes()),
         Binding("q", "ask_quit", "Quit", id="app.quit"),
         Binding("ctrl+c,ctrl+q", "ask_quit", "Quit", show=False, priority=True, id="app.quit_now"),
         Binding("T", "next_theme", "Theme", show=False, id="app.theme"),
@@ -106,12 +68,8 @@ class CalisrApp(App[int]):
         config: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__()
-        self.output_dir, self.data_dir = output_dir, data_dir
-        self.training = Training()
-        self.chosen_runs: list[Path] = []
+        super().__init__(output_dir, data_dir)
         self.messages_after: list[str] = []
-        self.live_back = "runs"
         self._run_dir, self._replay = run_dir, replay
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
@@ -152,9 +110,7 @@ class CalisrApp(App[int]):
 
     def binding_ids(self) -> dict[str, str]:
         """Id of every binding -> what it does."""
-        from calisr_tui.screens.help import all_bindings
-
-        return {each.id: each.description for each in all_bindings() if each.id}
+        return {each.id: each.description for each in places.every_binding(type(self)) if each.id}
 
     # The one timer -------------------------------------------------------------------------------
 
@@ -172,95 +128,6 @@ class CalisrApp(App[int]):
             self.show_error("The run could not go on", engine.error)
         if self._leaving and not self.training.running:
             self._end()
-
-    @property
-    def showing_dialog(self) -> bool:
-        return isinstance(self.screen, ModalScreen)
-
-    # Screens -------------------------------------------------------------------------------------
-
-    def action_jump(self, name: str) -> None:
-        """Go to a screen."""
-        if self.showing_dialog and self.current_mode == name:
-            return
-        if name == "replay":
-            replay = self._mode_screen("replay")
-            if not isinstance(replay, ReplayScreen) or replay.feed is None:
-                self.open_replay(EXAMPLE)
-                return
-        if name == "live":
-            live = self._mode_screen("live")
-            if not isinstance(live, LiveScreen) or live.feed is None:
-                self.notify("no run is open: start one (F2) or choose one (F4)", timeout=4)
-                if self.current_mode not in ("setup", "runs"):
-                    self.switch_mode("runs")
-                return
-        self.switch_mode(name)
-
-    def _mode_screen(self, mode: str) -> Screen[Any] | None:
-        stack = self._screen_stacks.get(mode) or []
-        return stack[0] if stack else None
-
-    def open_run(self, run_dir: Path, back: str = "runs") -> None:
-        """Show a run on the live screen; Escape goes `back` from there."""
-        self.live_back = back
-        feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
-        self._open("live", lambda screen: screen.open(feed))
-
-    def open_replay(self, run_dir: Path) -> None:
-        """Replay a recorded run."""
-        feed = ReplayFeed(run_dir)
-        self._open("replay", lambda screen: screen.open_replay(feed))
-
-    def _open(self, mode: str, then: Callable[[Any], None]) -> None:
-        async def go() -> None:
-            await self.switch_mode(mode)
-            then(self._mode_screen(mode))
-
-        self.call_later(go)
-
-    def action_help(self) -> None:
-        from calisr_tui.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
-
-    def show_settings(self, run_dir: Path) -> None:
-        """The config.toml of a run."""
-        path = run_dir / "config.toml"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            self.notify(f"{path}: {error.strerror}", severity="error")
-            return
-        self.push_screen(Reading(str(path), text, copy=text, wide=True))
-
-    def show_error(self, title: str, error: CalisrError) -> None:
-        text = "\n".join(
-            [error.message, *(f"• {each}" for each in getattr(error, "problems", ()))]
-            + ([f"\n{error.hint}"] if error.hint else [])
-        )
-        self.push_screen(Reading(title, text, copy=text))
-
-    # Training ------------------------------------------------------------------------------------
-
-    def start_training(self, run_dir: Path, detached: bool = False) -> None:
-        """Begin or go on with a run, and show it."""
-        if not detached and self.training.running:
-            self.notify(
-                "a run trains in this app already: stop it, or start this one detached",
-                severity="warning",
-            )
-            return
-        try:
-            if detached:
-                self.training.start_detached(run_dir)
-            else:
-                self.training.start(run_dir)
-        except OSError as error:
-            self.notify(f"the run could not be started: {error}", severity="error")
-            return
-        self.open_run(run_dir)
 
     # Ending --------------------------------------------------------------------------------------
 
@@ -343,9 +210,9 @@ class CalisrApp(App[int]):
     def action_next_theme(self) -> None:
         names = themes.NAMES
         at = names.index(self.theme) if self.theme in names else -1
-        self.use_theme(names[(at + 1) % len(names)])
+        self.action_use_theme(names[(at + 1) % len(names)])
 
-    def use_theme(self, name: str) -> None:
+    def action_use_theme(self, name: str) -> None:
         """Change the theme and remember it."""
         self.theme = name
         self.notify(f"theme {name}", timeout=1.5)
@@ -377,9 +244,7 @@ class CalisrApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette."""
-        from calisr_tui.palette import commands
-
-        return commands(self, screen)
+        return palette.commands(self, screen)
 
 
 def run_app(

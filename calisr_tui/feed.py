@@ -16,6 +16,9 @@ from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 
+EXAMPLE = Path(__file__).parent / "example"
+"""The recorded run that ships with the package."""
+
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0)
 LONGEST_GAP = 2.0
 """Seconds of a recorded silence that a replay keeps; a night between two attempts is cut."""

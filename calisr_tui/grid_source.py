@@ -18,7 +18,7 @@ from calisr_engine.grid.table import Table, grid_table
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
-from calisr_tui.screens.dialogs import Choice
+from calisr_tui.choice import Choice
 
 MOST_SAID = 3
 """How many runs that do not count are named; the report names all."""

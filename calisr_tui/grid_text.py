@@ -14,7 +14,7 @@ from calisr_engine.grid.cells import TableCell, TableRun
 from calisr_engine.grid.state import DIFFERENT, UNREADABLE, WAITING
 from calisr_engine.grid.table import Table
 from calisr_tui import words
-from calisr_tui.screens.dialogs import Choice
+from calisr_tui.choice import Choice
 
 STATES = {state: (sign, role) for state, (sign, _, role) in words.STATES.items()} | {
     WAITING: ("·", "dim"),

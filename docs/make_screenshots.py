@@ -17,7 +17,8 @@ from typing import Any
 from calisr_engine.grid import expand_grid
 from calisr_engine.grid.executors import LocalExecutor
 from calisr_engine.grid.train import cancel_grid, train_grid
-from calisr_tui.app import EXAMPLE, CalisrApp
+from calisr_tui.app import CalisrApp
+from calisr_tui.feed import EXAMPLE
 from calisr_tui.screens.grid import GridScreen
 
 HERE = Path(__file__).parent

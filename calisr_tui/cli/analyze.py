@@ -85,7 +85,7 @@ def spectrum(
     if out is not None:
         print(out)
     else:
-        from calisr_tui.cli.figure_text import print_figure
+        from calisr_tui.charts.figure_text import print_figure
 
         print()
         print_figure(made)

@@ -70,6 +70,6 @@ def figure(
         for note in [*made.notes, *(note for panel in made.panels for note in panel.notes)]:
             say(note)
     else:
-        from calisr_tui.cli.figure_text import print_figure
+        from calisr_tui.charts.figure_text import print_figure
 
         print_figure(made)

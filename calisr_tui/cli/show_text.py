@@ -95,8 +95,8 @@ def chart(
     """A line chart by plotext; colour only on a terminal that wants it."""
     from rich.console import Console
 
-    from calisr_tui.drawing import Line, Plot, draw, thinned
-    from calisr_tui.roles import ROLES
+    from calisr_tui.charts.drawing import Line, Plot, draw, thinned
+    from calisr_tui.charts.roles import ROLES
 
     line = thinned(Line(tuple(series.x), tuple(series.y), role), 2 * width)
     plot = Plot((line,), marks=tuple(float(mark) for mark in marks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.console import Group
 from rich.table import Table
@@ -18,13 +18,12 @@ from textual.widgets import Footer, Static
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
 from calisr_tui import words
-from calisr_tui.drawing import Line, Plot, smooth
-from calisr_tui.screens.dialogs import Choice, Picking
+from calisr_tui.charts.drawing import Line, Plot, smooth
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.widgets.chart import Chart
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 GLYPHS = "●◆▲■★▼◉▶"
 """One glyph a run, beside its colour."""
@@ -81,7 +80,7 @@ def overlay(views: dict[str, RunView], measure: str) -> Plot:
 class CompareScreen(Screen[None]):
     """The runs that were marked on the runs screen."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure", "Next curve", id="compare.measure"),
         Binding("a", "add", "Add run", id="compare.add"),
@@ -204,9 +203,9 @@ class CompareScreen(Screen[None]):
         seeds = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         groups = over_seeds(self.views)
         printed = [beside(self.views[counted(each)[0]].config) for each in groups]
-        columns = ("settings", "metric", "mean", "± sd", "seeds")
-        for column in (*columns, *(["paper"] if any(printed) else [])):
-            seeds.add_column(column, header_style=styles["dim"])
+        headings = ("settings", "metric", "mean", "± sd", "seeds")
+        for heading in (*headings, *(["paper"] if any(printed) else [])):
+            seeds.add_column(heading, header_style=styles["dim"])
         for each, paper in zip(groups, printed, strict=True):
             marks = Text()
             for name in counted(each):

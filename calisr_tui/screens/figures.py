@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events, work
@@ -22,13 +22,12 @@ from textual.widgets import Footer, Static
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
-from calisr_tui.cli.figure_text import panel_text
+from calisr_tui.charts.figure_text import panel_text
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.grid_source import figure_words, process_words
-from calisr_tui.screens.dialogs import Choice, Picking, ask_file
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 FIGURES = {
     "2a": "when each group switches",
@@ -49,7 +48,7 @@ SETTLE_SECONDS = 0.3
 class FiguresScreen(Screen[None]):
     """One figure at a time; left and right go to the next."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "next(-1)", "Previous", key_display="←", priority=True, id="figures.left"),
         Binding("right", "next(1)", "Next", key_display="→", priority=True, id="figures.right"),
@@ -142,8 +141,12 @@ class FiguresScreen(Screen[None]):
         self._turn_to(names[(names.index(self.name_shown) + by) % len(names)])
 
     def action_choose(self) -> None:
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._turn_to(name)
+
         choices = [Choice(name, name, title) for name, title in FIGURES.items()]
-        self.app.push_screen(Picking("Figures", choices), lambda name: name and self._turn_to(name))
+        self.app.push_screen(Picking("Figures", choices), chosen)
 
     def action_reload(self) -> None:
         self._found.clear()

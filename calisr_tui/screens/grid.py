@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -16,14 +16,13 @@ from textual.widgets import DataTable, Footer, Static
 
 from calisr_engine.errors import CalisrError
 from calisr_tui import grid_text as say
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, Typing
 from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices
+from calisr_tui.host import Host
 from calisr_tui.screens import grid_training as training
-from calisr_tui.screens.dialogs import Choice, Picking, Typing
 from calisr_tui.themes import colours
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
 """Between two readings, while something trains and while nothing does; reading takes at most one
@@ -33,7 +32,7 @@ part in so many of the time."""
 class GridScreen(Screen[None]):
     """One grid; it reads run directories and logs, whoever trains them."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "choose", "Choose", id="grid.choose"),
         Binding("s", "start", "Start", id="grid.start"),
@@ -211,10 +210,12 @@ class GridScreen(Screen[None]):
             return
         folder = self.reading.grid.folder
         title = " · ".join(each for each in found[0] if each)
-        self.app.push_screen(
-            Picking(title, say.run_choices(found[1])),
-            lambda run_id: run_id and self._open_run(folder / run_id),
-        )
+
+        def chosen(run_id: str | None) -> None:
+            if run_id is not None:
+                self._open_run(folder / run_id)
+
+        self.app.push_screen(Picking(title, say.run_choices(found[1])), chosen)
 
     @on(DataTable.RowSelected)
     def open_run(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
@@ -34,7 +35,7 @@ class StartOptions:
 class StartGrid(ModalScreen[StartOptions | None]):
     """Jobs, data and devices of a grid's training; Enter starts, Escape gives None."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="start_grid.cancel"),
         Binding("up", "previous", "Previous", show=False, id="start_grid.previous"),
         Binding("down", "next", "Next", show=False, id="start_grid.next"),

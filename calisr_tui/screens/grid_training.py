@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words, shown
-from calisr_tui.screens.dialogs import Answer, Question, Reading
+from calisr_tui.host import Host
 from calisr_tui.screens.grid_start import StartGrid, StartOptions
 
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
-
-def start(
-    app: CalisrApp, reading: GridReading, retry_failed: bool, then: Callable[[], None]
-) -> None:
+def start(app: Host, reading: GridReading, retry_failed: bool, then: Callable[[], None]) -> None:
     """Ask how, and train what is not complete; `then` is called once it has begun."""
     grid, counts = reading.grid, reading.table.counts
     left = sum(n for state, n in counts.items() if state not in ("completed", "failed"))
@@ -54,7 +49,7 @@ def start(
     app.push_screen(StartGrid(grid, left, str(data_dir or ""), retry_failed), go)
 
 
-def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> None:
+def ask_stop(app: Host, reading: GridReading, then: Callable[[], None]) -> None:
     """Ask the runs of the grid, whoever trains them, to stop and save."""
     running = reading.table.counts["running"] + reading.table.counts["paused"]
     if not reading.worker and not running:
@@ -70,7 +65,7 @@ def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> 
             message, severity = str(error), "warning"
         else:
             message, severity = f"asked {asked} runs to stop and save", "information"
-        app.call_from_thread(app.notify, message, severity=severity)  # type: ignore[arg-type]
+        app.call_from_thread(app.notify, message, severity=severity)
         app.call_from_thread(then)
 
     def answered(answer: str | None) -> None:
@@ -88,7 +83,7 @@ def ask_stop(app: CalisrApp, reading: GridReading, then: Callable[[], None]) -> 
     )
 
 
-def copy_command(app: CalisrApp, reading: GridReading) -> None:
+def copy_command(app: Host, reading: GridReading) -> None:
     """Copy the command line that trains the grid."""
     data_dir = reading.grid.data_dir or app.data_dir
     try:
@@ -100,7 +95,7 @@ def copy_command(app: CalisrApp, reading: GridReading) -> None:
     app.notify(f"copied: {command}")
 
 
-def tell_end(app: CalisrApp, name: str, status: int, output: str) -> None:
+def tell_end(app: Host, name: str, status: int, output: str) -> None:
     """Say how the process that this app started for a grid has ended."""
     if status == 0:
         app.notify(f"{name}: all runs are complete")

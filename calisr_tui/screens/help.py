@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from calisr_tui import keymap
+from calisr_tui import keymap, places
 from calisr_tui.themes import colours
 
 WORDS = (
@@ -49,54 +48,10 @@ WORDS = (
 )
 
 
-def all_bindings() -> Iterator[Binding]:
-    """Every binding of the app and its screens that has an id, once each."""
-    from calisr_tui.app import CalisrApp
-    from calisr_tui.screens import (
-        compare,
-        dialogs,
-        figures,
-        grid,
-        grid_start,
-        live,
-        replay,
-        report,
-        runs,
-        setup,
-    )
-    from calisr_tui.widgets.srs_table import SrsTable
-    from calisr_tui.widgets.timeline import Timeline
-
-    seen: set[str] = set()
-    for owner in (
-        CalisrApp,
-        setup.SetupScreen,
-        live.LiveScreen,
-        SrsTable,
-        Timeline,
-        replay.ReplayScreen,
-        runs.RunsScreen,
-        compare.CompareScreen,
-        grid.GridScreen,
-        grid_start.StartGrid,
-        report.ReportScreen,
-        figures.FiguresScreen,
-        HelpScreen,
-        dialogs.Question,
-        dialogs.Reading,
-        dialogs.Typing,
-        dialogs.Picking,
-    ):
-        for binding in owner.BINDINGS:
-            if isinstance(binding, Binding) and binding.id and binding.id not in seen:
-                seen.add(binding.id)
-                yield binding
-
-
 class HelpScreen(Screen[None]):
     """Words and keys on one page."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f1,q", "close", "Close", key_display="Esc", id="help.close"),
         Binding("y", "copy_keymap", "Copy keymap file", id="help.copy"),
     ]
@@ -140,7 +95,7 @@ class HelpScreen(Screen[None]):
         table.add_column("does")
         table.add_column("id", style=styles["dim"], no_wrap=True)
         group = ""
-        for binding in all_bindings():
+        for binding in places.every_binding(type(self.app)):
             name = str(binding.id)
             if name.split(".")[0] != group:
                 group = name.split(".")[0]

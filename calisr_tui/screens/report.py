@@ -16,11 +16,12 @@ from textual.widgets import Footer, Static
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
 from calisr_engine.storage.whole import write_text
-from calisr_tui.screens.dialogs import Choice, Picking, ask_file
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, ask_file
+from calisr_tui.host import Host
 
 if TYPE_CHECKING:
     from calisr_engine.grid.table import Table
-    from calisr_tui.app import CalisrApp
 
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
 NOBODY = "?none"
@@ -29,7 +30,7 @@ NOBODY = "?none"
 class ReportScreen(Screen[None]):
     """The table of one grid in one of five formats."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "format", "Format", id="report.format"),
         Binding("a", "against", "Compare with", id="report.against"),

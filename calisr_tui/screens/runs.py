@@ -15,12 +15,12 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from calisr_engine.errors import CalisrError
 from calisr_tui import words
-from calisr_tui.screens.dialogs import Answer, Question, Reading
+from calisr_tui.dialogs import Answer, Question, Reading
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
 
 if TYPE_CHECKING:
     from calisr_engine.runs.store import RunSummary
-    from calisr_tui.app import CalisrApp
 
 COLUMNS = {
     "state": ("state", 13),
@@ -74,7 +74,7 @@ def ordered(runs: list[RunSummary], sort: str) -> list[RunSummary]:
 class RunsScreen(Screen[None]):
     """A table of runs; `/` filters, `S` sorts, space marks for comparison."""
 
-    app: CalisrApp
+    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume_run", "Resume", id="runs.resume"),
         Binding("v", "replay", "Replay", id="runs.replay"),

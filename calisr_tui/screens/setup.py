@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -23,12 +23,11 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 from calisr_tui import estimates
-from calisr_tui.screens.dialogs import Choice, Picking, Reading, Typing
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, Reading, Typing
+from calisr_tui.host import Host
 from calisr_tui.widgets.fields import Field
 from calisr_tui.widgets.summary import summary
-
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
 
 COMPACT_WIDTH = 100
 WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"
@@ -50,8 +49,8 @@ VARIANTS = {
 class SetupScreen(Screen[None]):
     """Model, task, method, calibration, training; Enter goes on and at the end starts the run."""
 
-    app: CalisrApp
-    BINDINGS: list[BindingType] = [
+    app: Host
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
         Binding("ctrl+n", "forward", "Next step", show=False, id="setup.next"),
         Binding("ctrl+r", "start", "Start", id="setup.start"),

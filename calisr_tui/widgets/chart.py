@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from calisr_tui.drawing import Piece, Plot, draw_lines, nearest, thinned
+from calisr_tui.charts.drawing import Piece, Plot, draw_lines, nearest, thinned
 from calisr_tui.themes import colours
 
 

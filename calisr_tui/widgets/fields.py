@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -20,7 +20,7 @@ from calisr_engine.config.describe import FieldInfo
 class CycleField(Widget, can_focus=True):
     """A setting with a few values: left, right and space go through them."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space", "cycle(1)", "Next", show=False, id="field.next"),
         Binding("left", "cycle(-1)", "Previous", show=False, id="field.previous"),
         Binding("enter", "done", "Next step", show=False, id="field.done"),

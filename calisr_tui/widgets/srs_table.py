@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
-from calisr_tui.drawing import append_cells
+from calisr_tui.charts.drawing import append_cells
 from calisr_tui.themes import colours
 
 _SIGNS = {"●": "good", "○": "bad"}
@@ -101,7 +101,7 @@ class SrsTable(Widget, can_focus=True):
     """A row a group; the chosen one is explained on Enter and drawn in the stable rank chart."""
 
     DEFAULT_CSS = "SrsTable { height: auto; }"
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False, id="table.up"),
         Binding("down", "move(1)", "Down", show=False, id="table.down"),
         Binding("enter", "explain", "Explain", show=False, id="table.explain"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -13,7 +13,7 @@ from textual.reactive import reactive
 
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
-from calisr_tui.drawing import Piece, append_cells, tick_label, ticks
+from calisr_tui.charts.drawing import Piece, append_cells, tick_label, ticks
 from calisr_tui.themes import colours
 from calisr_tui.widgets.lines import Lines
 
@@ -69,7 +69,7 @@ class Timeline(Lines, can_focus=True):
     """Lanes with the switch of each group, the windows' ends and the present moment."""
 
     DEFAULT_CSS = "Timeline { height: auto; }"
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False, id="timeline.up"),
         Binding("down", "move(1)", "Down", show=False, id="timeline.down"),
         Binding("enter", "explain", "Explain", show=False, id="timeline.explain"),

@@ -21,8 +21,8 @@ from calisr_engine.figures.runs import gather
 from calisr_engine.grid.spec import grid_names
 from calisr_engine.process.execute import execute
 from calisr_engine.training.checkpoint import steps
+from calisr_tui.charts.figure_text import panel_text
 from calisr_tui.cli.app import run_command_line
-from calisr_tui.cli.figure_text import panel_text
 from tests.training.tiny_run import make_run, save_model
 
 needs_matplotlib = pytest.mark.skipif(

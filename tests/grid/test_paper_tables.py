@@ -18,7 +18,7 @@ from calisr_engine.grid.state import RunState
 from calisr_engine.grid.table import Table, grid_table
 from calisr_engine.runs.store import summarise
 from calisr_engine.tasks import glue
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 
 FIGURES = tomli.loads(
     (Path(paper.__file__).parent / "paper_figures.toml").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from calisr_engine.runs import load_view, store
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 
 
 def by_fold(run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

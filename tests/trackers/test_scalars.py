@@ -11,7 +11,7 @@ import pytest
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.types import EVENT_TYPES, SrsEvaluated
 from calisr_engine.trackers.scalars import hyperparameters, scalars
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 from tests.events.cases import DECISION
 from tests.events.cases import record as record_of
 

@@ -14,7 +14,8 @@ import pytest
 
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
-from calisr_tui.app import EXAMPLE, CalisrApp
+from calisr_tui.app import CalisrApp
+from calisr_tui.feed import EXAMPLE
 from tests.tui.grids import STATES, make_grid, run_dirs
 
 SLOW = ("grid", "report", "figure", "save")

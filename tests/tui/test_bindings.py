@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 
-from calisr_tui.app import EXAMPLE, CalisrApp
+from calisr_tui.app import CalisrApp
+from calisr_tui.feed import EXAMPLE
+from calisr_tui.live.replay import ReplayScreen
+from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.compare import CompareScreen
 from calisr_tui.screens.figures import FiguresScreen
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.grid_start import StartGrid
 from calisr_tui.screens.help import HelpScreen
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.screens.setup import SetupScreen
@@ -71,7 +72,7 @@ async def test_a_key_reaches_its_action(
             await pilot.press(each)
             await settle(pilot)
         assert isinstance(app.screen, screen)
-        for owner in {*type(app.screen).__mro__, CalisrApp}:
+        for owner in {*type(app.screen).__mro__, *type(app).__mro__}:
             if f"action_{action}" in vars(owner):
                 monkeypatch.setattr(
                     owner, f"action_{action}", lambda *a, **k: reached.append(action)
@@ -151,7 +152,8 @@ async def test_replaying_imports_no_torch() -> None:
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from calisr_tui.app import EXAMPLE, CalisrApp\n"
+        "from calisr_tui.app import CalisrApp\n"
+        "from calisr_tui.feed import EXAMPLE\n"
         "async def main():\n"
         "    app = CalisrApp(replay=EXAMPLE, config=Path('none'))\n"
         "    async with app.run_test(size=(120, 40)) as pilot:\n"

@@ -16,10 +16,10 @@ from calisr_engine.grid.render import FORMATS, render
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import CalisrApp
-from calisr_tui.screens.dialogs import Picking, Question, Reading
+from calisr_tui.dialogs import Picking, Question, Reading
+from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
-from calisr_tui.screens.live import LiveScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.training import Training
 from tests.tui.example import make_app, settle, workplace

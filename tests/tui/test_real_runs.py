@@ -21,8 +21,8 @@ from textual.pilot import Pilot
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import load_view
 from calisr_tui.app import CalisrApp
-from calisr_tui.screens.dialogs import Question
-from calisr_tui.screens.live import LiveScreen
+from calisr_tui.dialogs import Question
+from calisr_tui.live.screen import LiveScreen
 from tests.training.tiny_run import save_model
 
 PRESET = """\

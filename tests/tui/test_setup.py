@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from calisr_tui.app import CalisrApp
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
+from calisr_tui.live.replay import ReplayScreen
+from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.setup import STEPS, SetupScreen
 
 

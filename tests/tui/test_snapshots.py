@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 from tests.tui.example import make_app, settle, workplace
 
 __all__ = ["workplace"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events, on
@@ -15,6 +15,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
+
+from calisr_tui.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Answer:
 class Question(ModalScreen[str | None]):
     """A question with two to four answers; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
         Binding("left,up", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
         Binding("right,down", "app.focus_next", "Next", show=False, id="dialog.next"),
@@ -73,7 +75,7 @@ class Question(ModalScreen[str | None]):
 class Reading(ModalScreen[None]):
     """A text to read; `copy` is what the copy key takes."""
 
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "close", "Close", id="reading.close"),
         Binding("y", "copy", "Copy", id="reading.copy"),
     ]
@@ -102,7 +104,9 @@ class Reading(ModalScreen[None]):
 class Typing(ModalScreen[str | None]):
     """One line to type; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="typing.cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="typing.cancel")
+    ]
 
     def __init__(self, title: str, text: str, value: str = "", placeholder: str = "") -> None:
         super().__init__()
@@ -123,7 +127,7 @@ class Typing(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], None]) -> None:
+def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], object]) -> None:
     """Ask where to save something, and again before a file is replaced."""
 
     def typed(name: str | None) -> None:
@@ -144,19 +148,12 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], No
     app.push_screen(Typing(title, "File:", proposal), typed)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One line of a list: what it stands for, its title and a dim second line."""
-
-    name: str
-    title: str
-    note: str = ""
-
-
 class Picking(ModalScreen[str | None]):
     """A list to choose from, with a line to search; Escape gives None."""
 
-    BINDINGS: list[BindingType] = [Binding("escape", "cancel", "Cancel", id="picking.cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="picking.cancel")
+    ]
 
     def __init__(self, title: str, choices: Sequence[Choice]) -> None:
         super().__init__()
@@ -172,7 +169,7 @@ class Picking(ModalScreen[str | None]):
             yield Label("", classes="dialog-note")
 
     def on_mount(self) -> None:
-        (self.query(Input) or self.query(OptionList)).first().focus()
+        self.query("Input, OptionList").first().focus()
 
     def _options(self, wanted: str) -> list[Option]:
         found = []

@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.widget import Widget
 
-from calisr_tui import words
-from calisr_tui.feed import SPEEDS, ReplayFeed
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.themes import colours
-
-
-class SeekBar(Widget):
-    """Where the replay is, its speed, and the switches as marks; a click goes there."""
-
-    DEFAULT_CSS = "SeekBar { height: 1; }"
-
-    class Sought(Message):
-        """A place in [0, 1] was clicked."""
-
-        def __init__(self, place: float) -> None:
-            super().__init__()
-            self.place = place
-
-    def __init__(self) -> None:
-        super().__init__(id="seek")
-        self._shown: tuple[Any, ...] = (0.0, 0.0, False, 1.0, ())
-
-    def show(
-        self,
-        position: float,
-        duration: float,
-        playing: bool,
-        speed: float,
-        marks: tuple[float, ...],
-    ) -> None:
-        new = (round(position, 1), duration, playing, speed, marks)
-        if new != self._shown:
-            self._shown = new
-            self.refresh()
-
-    def _parts(self) -> tuple[str, str, int]:
-        position, duration, playing, speed, _ = self._shown
-        head = f" {'▶' if playing else '‖'} {speed:g}× "
-        tail = f" {words.seconds(position)} / {words.seconds(duration)} "
-        return head, tail, max(4, self.size.width - len(head) - len(tail))
-
-    def render(self) -> Text:
-        position, duration, playing, _, marks = self._shown
-        styles = colours(self.app.theme)
-        head, tail, cells = self._parts()
-        here = round((position / duration if duration else 0.0) * (cells - 1))
-        places = {round(mark * (cells - 1)) for mark in marks}
-        text = Text(no_wrap=True, overflow="crop")
-        text.append(head, f"bold {styles['good' if playing else 'warn']}")
-        for cell in range(cells):
-            if cell == here:
-                text.append("●", f"bold {styles['strong']}")
-            elif cell in places:
-                text.append("◆", styles["lft"])
-            else:
-                text.append("━" if cell < here else "─", styles["fft" if cell < here else "axis"])
-        text.append(tail, styles["dim"])
-        return text
-
-    def on_click(self, event: events.Click) -> None:
-        head, _, cells = self._parts()
-        self.post_message(self.Sought(max(0.0, min(1.0, (event.x - len(head)) / (cells - 1)))))
+from calisr_tui.feed import EXAMPLE, SPEEDS, ReplayFeed
+from calisr_tui.host import Host
+from calisr_tui.live.screen import LiveScreen
+from calisr_tui.widgets.seek_bar import SeekBar
 
 
 class ReplayScreen(LiveScreen):
     """The live screen on a recorded log, with a seek bar."""
 
-    jump_name: ClassVar[str] = "replay"
-    BINDINGS: list[BindingType] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "play", "Play", key_display="space", id="replay.play"),
         Binding("left", "step_back", "Back", key_display="←", id="replay.back"),
         Binding("right", "step_on", "On", key_display="→", id="replay.forward"),
@@ -97,6 +34,14 @@ class ReplayScreen(LiveScreen):
         self.playing = True
         self.speed = feed.usual_speed if feed is not None else 1.0
         self._marks: tuple[float, ...] | None = None
+
+    @classmethod
+    def begin(cls, app: Host, shown: LiveScreen | None) -> bool:
+        """Asked before a jump here: where no recording is open, the example is opened."""
+        if shown is not None and shown.feed is not None:
+            return True
+        app.open_replay(EXAMPLE)
+        return False
 
     def compose_bottom(self) -> ComposeResult:
         yield SeekBar()
@@ -203,3 +148,12 @@ class ReplayScreen(LiveScreen):
     def on_seek_bar_sought(self, event: SeekBar.Sought) -> None:
         if self.recording is not None:
             self.seek(event.place * self.recording.duration)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        return [
+            ("replay: play or pause", "", "play"),
+            ("replay: to the next switch", "", "next_switch"),
+            ("replay: to start", "", "start"),
+            ("replay: to end", "", "finish"),
+            *self.looking(),
+        ]

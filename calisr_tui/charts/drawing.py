@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.text import Text
 
-from calisr_tui.roles import ROLES
+from calisr_tui.charts.roles import ROLES
 
 Marker = Literal["line", "dots", "points", "steps"]
 
@@ -256,13 +256,14 @@ def _paint(plot: Plot, width: int, height: int) -> str:
         if not points:
             continue
         log = plot.log_y and not line.right
-        x, y = [p[0] for p in points], [math.log10(p[1]) if log else p[1] for p in points]
+        across = [x for x, _ in points]
+        up = [math.log10(y) if log else y for _, y in points]
         if line.marker == "steps":
-            x, y = _staircase(x, y)
+            across, up = _staircase(across, up)
         glyph = line.glyph if line.marker == "points" else "braille"
         signal = figure.signal(
-            x,
-            y,
+            across,
+            up,
             marker=plotext.marker(glyph, pixel(line.role)),
             yside="right" if line.right else "left",
         )

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from calisr_engine.figures.data import Figure, Panel, Series
-from calisr_tui.drawing import Line, Plot, draw
-from calisr_tui.roles import ROLES
+from calisr_tui.charts.drawing import Line, Plot, draw
+from calisr_tui.charts.roles import ROLES
 
 RUN_ROLES = tuple(role for role in ROLES if role.startswith("run"))
 GLYPHS = ("●", "▲", "■", "◆", "▼", "✚", "✖", "★")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calisr_engine.events.view import RunView
-from calisr_tui.drawing import Line, Plot, smooth
+from calisr_tui.charts.drawing import Line, Plot, smooth
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 """Factors that the smoothing key goes through."""

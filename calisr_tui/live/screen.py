@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
-from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from calisr_engine.errors import CalisrError
-from calisr_engine.events.view import RunView
-from calisr_engine.runs import control
-from calisr_tui import plots, words
+from calisr_tui import words
 from calisr_tui.budget import Budget
-from calisr_tui.feed import Feed, ReplayFeed
-from calisr_tui.screens.dialogs import Answer, Choice, Picking, Question, Reading
-from calisr_tui.widgets.chart import Chart
-from calisr_tui.widgets.log_pane import LogPane
+from calisr_tui.charts import plots
+from calisr_tui.dialogs import Reading
+from calisr_tui.feed import Feed
+from calisr_tui.host import Host
+from calisr_tui.live import panes
+from calisr_tui.live.board import Board
+from calisr_tui.live.panes import Look, Pane
+from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
 from calisr_tui.widgets.timeline import Timeline
 
-if TYPE_CHECKING:
-    from calisr_tui.app import CalisrApp
-
-PANES = ("table", "timeline", "loss", "share", "rank", "device", "log")
-"""The panes, in the order of their number keys."""
-
-CHARTS = ("loss", "rank", "share", "device")
-
-PANE_WORDS = {
-    "table": "score",
-    "timeline": "timeline",
-    "loss": "loss",
-    "share": "trainable",
-    "rank": "ranks",
-    "device": "device",
-    "log": "log",
-}
+LOOKING = [
+    ("view: freeze", "stop the display, not the run", "freeze"),
+    ("view: full-screen pane", "the chosen pane alone", "full"),
+    ("view: smooth", "next smoothing of the loss", "smooth"),
+    ("view: log scale", "logarithmic loss and share", "log_scale"),
+    ("view: cursor", "values at a step", "cursor"),
+    ("view: next group", "another group's stable ranks", "next_group"),
+    ("group: explain", "what the counter means and why it came out so", "explain"),
+    ("run: copy folder", "copy the run directory", "copy"),
+    ("run: settings", "the run's config.toml", "settings"),
+    ("run: traceback", "of a failed run", "traceback"),
+]
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 
 DRAWING_SHARE = 0.01
@@ -53,12 +48,11 @@ LONGEST_WAIT = 2.0
 """Seconds after which a chart is drawn again even so."""
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(RunScreen):
     """Shows the run of its feed. Each tick of the app polls the feed; only changes are drawn."""
 
-    app: CalisrApp
-    jump_name: ClassVar[str] = "live"
-    BINDINGS: list[BindingType] = [
+    PARTS: ClassVar[tuple[type[Widget], ...]] = panes.kinds()
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="live.pause"),
         Binding("s", "stop_and_save", "Stop+save", id="live.stop_and_save"),
         Binding("x", "stop", "Stop", show=False, id="live.stop"),
@@ -79,17 +73,11 @@ class LiveScreen(Screen[None]):
         Binding("left", "move_cursor(-1)", "Cursor left", show=False, id="live.cursor_left"),
         Binding("right", "move_cursor(1)", "Cursor right", show=False, id="live.cursor_right"),
         Binding("escape", "leave", "Back", show=False, id="live.leave"),
-        *(
-            Binding(
-                str(n + 1), f"pane('{name}')", f"Pane {name}", show=False, id=f"live.pane_{name}"
-            )
-            for n, name in enumerate(PANES)
-        ),
+        *panes.bindings(),
     ]
 
     def __init__(self, feed: Feed | None = None) -> None:
-        super().__init__()
-        self.feed = feed
+        super().__init__(feed)
         self.pane = "timeline"
         self.full = False
         self.frozen = False
@@ -100,29 +88,27 @@ class LiveScreen(Screen[None]):
         self._seen: dict[str, int] | None = None
         self._version = -1
         self._dirty = True
-        self._told_failure = False
         self._ready = False
-        self._stale: dict[str, None] = {}
+        self._stale: dict[Pane, None] = {}
         self._problem = ""
         self._budget = Budget(DRAWING_SHARE, LONGEST_WAIT)
+
+    @classmethod
+    def begin(cls, app: Host, shown: LiveScreen | None) -> bool:
+        """Asked before a jump here: whether there is a run to show; says so if there is none."""
+        if shown is not None and shown.feed is not None:
+            return True
+        app.notify("no run is open: start one (F2) or choose one (F4)", timeout=4)
+        if app.current_mode not in ("setup", "runs"):
+            app.switch_mode("runs")
+        return False
 
     # What is on the screen -----------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
         yield Static("", id="problem")
-        with Container(id="panes"):
-            with Vertical(id="left"):
-                yield SrsTable(id="table", classes="pane")
-                yield Static("", id="strip")
-                yield Timeline(id="timeline", classes="pane")
-                yield LogPane(id="log", classes="pane")
-            with Vertical(id="right"):
-                yield Chart("Loss and metric", id="loss", classes="pane")
-                with Horizontal(id="pair"):
-                    yield Chart("Trainable share", id="share", classes="pane")
-                    yield Chart("Device", id="device", classes="pane")
-                yield Chart("Stable rank", id="rank", classes="pane")
+        yield Board()
         yield from self.compose_bottom()
         yield Footer(compact=True, show_command_palette=False)
 
@@ -133,7 +119,7 @@ class LiveScreen(Screen[None]):
     def on_mount(self) -> None:
         self._ready = True
         self._arrange()
-        self.query_one(SrsTable).focus()
+        self._widget(panes.PANES[0]).focus()
         self.on_tick(0.0)
 
     def open(self, feed: Feed) -> None:
@@ -144,10 +130,6 @@ class LiveScreen(Screen[None]):
         self._version, self._dirty, self._told_failure = -1, True, False
         if self._ready:
             self.on_tick(0.0)
-
-    @property
-    def view(self) -> RunView:
-        return self.feed.view if self.feed is not None else RunView()
 
     @property
     def compact(self) -> bool:
@@ -167,31 +149,23 @@ class LiveScreen(Screen[None]):
         """Decide which panes are seen."""
         if not self._ready:
             return
+        first, *rest = panes.PANES
         if self.full:
             seen = {self.pane}
         elif self.compact:
-            self.pane = "timeline" if self.pane == "table" else self.pane
-            seen = {"table", self.pane}
+            self.pane = rest[0].name if self.pane == first.name else self.pane
+            seen = {first.name, self.pane}
         else:
-            seen = set(PANES)
+            seen = {pane.name for pane in panes.PANES}
         self.set_class(self.compact, "compact")
         self.set_class(self.full, "full")
-        self.set_class(self.pane in ("timeline", "log"), "tall-left")
-        for name in PANES:
-            self.query_one(f"#{name}").display = name in seen
-        self.query_one("#pair").display = bool(seen & {"share", "device"})
-        self.query_one("#right").display = bool(seen & {"loss", "share", "device", "rank"})
-        self.query_one("#left").display = bool(seen & {"table", "timeline", "log"})
-        strip = self.query_one("#strip", Static)
-        strip.display = self.compact and not self.full
-        shown = "  ".join(
-            f"[reverse] {n + 1} {PANE_WORDS[name]} [/]"
-            if name == self.pane
-            else f"[bold]{n + 1}[/] {PANE_WORDS[name]}"
-            for n, name in enumerate(PANES)
-            if name != "table"
-        )
-        strip.update(shown)
+        self.set_class(any(p.name == self.pane and p.column == "left" for p in rest), "tall-left")
+        board = self.query_one(Board)
+        board.show_only(seen)
+        board.show_strip(self.compact and not self.full, self.pane)
+
+    def _widget(self, pane: Pane) -> Widget:
+        return self.query_one(Board).widget(pane)
 
     @property
     def _composed(self) -> bool:
@@ -208,7 +182,7 @@ class LiveScreen(Screen[None]):
         self._notice_failure()
         self._budget.tick()
         if changed:
-            self._stale = dict.fromkeys((*self._stale, *CHARTS))
+            self._stale = dict.fromkeys((*self._stale, *self._charts()))
         news = bool(self._stale) or self._dirty or self.query_one(SrsTable).flashing
         if self.frozen or not news:
             if changed:
@@ -228,8 +202,8 @@ class LiveScreen(Screen[None]):
         self._dirty = False
         self._draw_counters()
         self._budget.drew()
-        for name in CHARTS:
-            self._draw_chart(name)
+        for pane in self._charts():
+            self._draw_chart(pane)
 
     def _draw_counters(self) -> None:
         """Status, counters, timeline and log."""
@@ -239,40 +213,26 @@ class LiveScreen(Screen[None]):
         anew = self._version != self.feed.version
         self._version = self.feed.version
         self._show_status()
-        self.query_one(SrsTable).show(view, None if anew else self._seen)
-        self._seen = {g.name: len(g.history) for g in view.groups.values()}
         if self.group not in view.groups:
             self.group = next(iter(view.groups), None)
-        self.query_one(Timeline).show(view)
-        log = self.query_one(LogPane)
-        if log.display:
-            log.show(view, anew)
+        look = self._look(None if anew else self._seen, anew)
+        self._seen = {g.name: len(g.history) for g in view.groups.values()}
+        for pane in panes.PANES:
+            if not pane.costly:
+                pane.show(self._widget(pane), look)
 
-    def _draw_chart(self, name: str) -> None:
-        self._stale.pop(name, None)
-        chart, view = self.query_one(f"#{name}", Chart), self.view
-        if not chart.display:
-            return
-        if name == "loss":
-            metric = view.metric or "metric"
-            scale = " · log" if self.log_scale else ""
-            factor = plots.SMOOTHING[self.smoothing]
-            chart.show(
-                plots.loss_and_metric(view, factor, self.log_scale, self.cursor),
-                title=f"Loss and {metric}{scale}",
-            )
-        elif name == "share":
-            chart.show(plots.trainable_share(view, self.log_scale, self.cursor))
-        elif name == "rank":
-            chart.show(
-                *plots.stable_rank(view, self.group, self.cursor),
-                title=f"Stable rank · {self.group}" if self.group else "Stable rank",
-            )
-        else:
-            chart.show(
-                plots.device_load(view),
-                title=f"Device · {view.device} · minutes" if view.device else "Device",
-            )
+    def _charts(self) -> list[Pane]:
+        return [pane for pane in panes.PANES if pane.costly]
+
+    def _draw_chart(self, pane: Pane) -> None:
+        self._stale.pop(pane, None)
+        widget = self._widget(pane)
+        if widget.display:
+            pane.show(widget, self._look())
+
+    def _look(self, seen: dict[str, int] | None = None, anew: bool = False) -> Look:
+        factor = plots.SMOOTHING[self.smoothing]
+        return Look(self.view, factor, self.log_scale, self.cursor, self.group, seen, anew)
 
     def _show_status(self) -> None:
         assert self.feed is not None
@@ -294,24 +254,6 @@ class LiveScreen(Screen[None]):
             found.append("synthetic data")
         return found
 
-    def _notice_failure(self) -> None:
-        failure = self.view.failure
-        if failure is None or self._told_failure or self.view.state != "failed":
-            return
-        self._told_failure = True
-        if isinstance(self.feed, ReplayFeed):
-            return
-        hint = f"\n\n{failure.hint}" if failure.hint else ""
-        self.app.push_screen(
-            Question(
-                "The run failed",
-                f"{failure.message}{hint}\n\nThe log and the checkpoints are kept; "
-                "r goes on from the newest checkpoint.",
-                [Answer("close", "Close"), Answer("traceback", "Traceback")],
-            ),
-            lambda answer: self.action_traceback() if answer == "traceback" else None,
-        )
-
     # Panes, groups, cursor -----------------------------------------------------------------------
 
     def action_pane(self, name: str) -> None:
@@ -324,7 +266,7 @@ class LiveScreen(Screen[None]):
     def action_full(self) -> None:
         if not self.full:
             focused = self.focused.id if self.focused is not None else None
-            if focused in PANES and not self.compact:
+            if not self.compact and any(pane.name == focused for pane in panes.PANES):
                 self.pane = str(focused)
         self.full = not self.full
         self._arrange()
@@ -374,7 +316,9 @@ class LiveScreen(Screen[None]):
         self.group = group
         self.query_one(SrsTable).choose(group)
         self.query_one(Timeline).choose(group)
-        self._draw_chart("rank")
+        for pane in panes.PANES:
+            if pane.grouped:
+                self._draw_chart(pane)
 
     def action_cursor(self) -> None:
         self.cursor = None if self.cursor is not None else float(self.view.step)
@@ -411,110 +355,10 @@ class LiveScreen(Screen[None]):
             return
         self.app.push_screen(Reading(group.name, words.explain_counter(self.view, group)))
 
-    # Requests to the run -------------------------------------------------------------------------
+    def commands(self) -> list[tuple[str, str, str]]:
+        """Palette commands: title, help, action."""
+        return [*STEERING, *self.looking()]
 
-    def _request(self, kind: str, said: str, **args: Any) -> None:
-        """Ask the training process for something, if there is one."""
-        if self.feed is None or not self.feed.trained:
-            self.app.notify("no process trains this run now", severity="warning")
-            return
-        try:
-            control.request(self.feed.run_dir, kind, **args)
-        except CalisrError as error:
-            self.app.notify(str(error), severity="error")
-        else:
-            self.app.notify(said, timeout=2)
-
-    def action_pause(self) -> None:
-        if self.view.state == "paused":
-            self._request("resume", "training goes on")
-        else:
-            self._request("pause", "pausing after this step")
-
-    def action_stop_and_save(self) -> None:
-        self._request("stop_and_save", "stopping after this step, with a checkpoint")
-
-    def action_stop(self) -> None:
-        if self.feed is None or not self.feed.trained:
-            self._request("stop", "")
-            return
-        last = self.view.checkpoints[-1] if self.view.checkpoints else 0
-        lost = self.view.step - last
-        self.app.push_screen(
-            Question(
-                "Stop without saving?",
-                f"The newest checkpoint is of step {last}; a resume repeats {lost} steps.",
-                [Answer("no", "Go on"), Answer("stop", "Stop now", variant="error")],
-            ),
-            lambda answer: self._request("stop", "stopping") if answer == "stop" else None,
-        )
-
-    def action_evaluate(self) -> None:
-        self._request("evaluate", "evaluating after this step")
-
-    def action_checkpoint(self) -> None:
-        self._request("checkpoint", "saving a checkpoint after this step")
-
-    def action_switch(self) -> None:
-        """Switch a group by hand: choose it, then confirm."""
-        if self.feed is None or not self.feed.trained:
-            self._request("switch", "")
-            return
-        full = [g.name for g in self.view.groups.values() if g.phase == "fft"]
-        if not full:
-            self.app.notify("every group is in its light phase already", severity="warning")
-            return
-        if len(full) == 1:
-            self._confirm_switch(full[0])
-            return
-        self.app.push_screen(
-            Picking("Which group goes over to the light method?", [Choice(n, n) for n in full]),
-            self._confirm_switch,
-        )
-
-    def _confirm_switch(self, group: str | None) -> None:
-        if group is None:
-            return
-        self.app.push_screen(
-            Question(
-                f"Switch {group} by hand?",
-                f"{group} leaves full fine-tuning after this step and never goes back. The log "
-                "will say that it was done by hand.",
-                [Answer("no", "Leave it"), Answer("yes", "Switch", variant="warning")],
-            ),
-            lambda answer: (
-                self._request("switch", f"switching {group}", group=group)
-                if answer == "yes"
-                else None
-            ),
-        )
-
-    def action_resume_run(self) -> None:
-        if self.feed is None:
-            return
-        if self.feed.trained:
-            self.app.notify("this run is training already")
-        elif self.view.state == "completed":
-            self.app.notify("this run is complete; there is nothing to go on with")
-        else:
-            self._told_failure = False
-            self.app.start_training(self.feed.run_dir)
-
-    # Reading and copying -------------------------------------------------------------------------
-
-    def action_traceback(self) -> None:
-        failure = self.view.failure
-        if failure is None:
-            self.app.notify("this run did not fail")
-            return
-        text = failure.traceback or failure.message
-        self.app.push_screen(Reading("Traceback", text, copy=text, wide=True))
-
-    def action_copy(self) -> None:
-        if self.feed is not None:
-            self.app.copy_to_clipboard(str(self.feed.run_dir))
-            self.app.notify(f"copied: {self.feed.run_dir}", timeout=2)
-
-    def action_settings(self) -> None:
-        if self.feed is not None:
-            self.app.show_settings(self.feed.run_dir)
+    def looking(self) -> list[tuple[str, str, str]]:
+        """Those that concern the display only."""
+        return [*LOOKING, *panes.commands()]

@@ -1,0 +1,1 @@
+"""Pure drawing: figures in, text out. No widget, no screen, no Textual."""

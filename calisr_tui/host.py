@@ -1,0 +1,116 @@
+"""What the app does for its screens: going from one to another, opening runs, starting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.screen import ModalScreen, Screen
+
+from calisr_engine.errors import CalisrError
+from calisr_tui import places
+from calisr_tui.dialogs import Reading
+from calisr_tui.feed import ReplayFeed, RunFeed
+from calisr_tui.training import Training
+
+
+class Host(App[int]):
+    """The app as its screens know it.
+
+    Args:
+        output_dir: the folder of the run directories.
+        data_dir: folder of GLUE files for new runs.
+
+    Attributes:
+        training: the runs and grids that this app started.
+        chosen_runs: what the compare screen shows.
+        live_back: the place that Escape goes to from the live screen.
+    """
+
+    def __init__(self, output_dir: Path, data_dir: Path | None) -> None:
+        super().__init__()
+        self.output_dir, self.data_dir = output_dir, data_dir
+        self.training = Training()
+        self.chosen_runs: list[Path] = []
+        self.live_back = "runs"
+
+    @property
+    def showing_dialog(self) -> bool:
+        return isinstance(self.screen, ModalScreen)
+
+    # Screens -------------------------------------------------------------------------------------
+
+    def action_jump(self, name: str) -> None:
+        """Go to a screen."""
+        if self.showing_dialog and self.current_mode == name:
+            return
+        begin = getattr(places.place(name).load(), "begin", None)
+        if begin is None or begin(self, self._mode_screen(name)):
+            self.switch_mode(name)
+
+    def _mode_screen(self, mode: str) -> Screen[Any] | None:
+        stack = self._screen_stacks.get(mode) or []
+        return stack[0] if stack else None
+
+    def open_run(self, run_dir: Path, back: str = "runs") -> None:
+        """Show a run on the live screen; Escape goes `back` from there."""
+        self.live_back = back
+        feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
+        self._open("live", lambda screen: screen.open(feed))
+
+    def open_replay(self, run_dir: Path) -> None:
+        """Replay a recorded run."""
+        feed = ReplayFeed(run_dir)
+        self._open("replay", lambda screen: screen.open_replay(feed))
+
+    def _open(self, mode: str, then: Callable[[Any], None]) -> None:
+        async def go() -> None:
+            await self.switch_mode(mode)
+            then(self._mode_screen(mode))
+
+        self.call_later(go)
+
+    def action_help(self) -> None:
+        """Show the help page, once."""
+        page = places.place("help").load()
+        if not isinstance(self.screen, page):
+            self.push_screen(page())
+
+    def show_settings(self, run_dir: Path) -> None:
+        """The config.toml of a run."""
+        path = run_dir / "config.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{path}: {error.strerror}", severity="error")
+            return
+        self.push_screen(Reading(str(path), text, copy=text, wide=True))
+
+    def show_error(self, title: str, error: CalisrError) -> None:
+        text = "\n".join(
+            [error.message, *(f"• {each}" for each in getattr(error, "problems", ()))]
+            + ([f"\n{error.hint}"] if error.hint else [])
+        )
+        self.push_screen(Reading(title, text, copy=text))
+
+    # Training ------------------------------------------------------------------------------------
+
+    def start_training(self, run_dir: Path, detached: bool = False) -> None:
+        """Begin or go on with a run, and show it."""
+        if not detached and self.training.running:
+            self.notify(
+                "a run trains in this app already: stop it, or start this one detached",
+                severity="warning",
+            )
+            return
+        try:
+            if detached:
+                self.training.start_detached(run_dir)
+            else:
+                self.training.start(run_dir)
+        except OSError as error:
+            self.notify(f"the run could not be started: {error}", severity="error")
+            return
+        self.open_run(run_dir)

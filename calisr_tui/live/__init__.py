@@ -1,0 +1,1 @@
+"""The live screen and its replay: one run, drawn from the table of panes."""

@@ -1,0 +1,119 @@
+"""The one table of screens. Modes, keys, the command palette, help and jumps come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from textual.binding import Binding
+from textual.screen import Screen
+
+
+@dataclass(frozen=True)
+class Place:
+    """A screen.
+
+    Attributes:
+        name: what jumps, keys (`app.NAME`) and the palette (`go: NAME`) call it.
+        loader: "module:Class"; the module is imported when the screen is first seen.
+        keys: with commas between them; "" for a screen that opens above another.
+        title: of its key on the help page.
+        does: its line in the palette.
+    """
+
+    name: str
+    loader: str
+    keys: str = ""
+    title: str = ""
+    does: str = ""
+
+    def load(self) -> type[Screen[Any]]:
+        """The class of the screen."""
+        module, _, name = self.loader.partition(":")
+        found: type[Screen[Any]] = getattr(import_module(module), name)
+        return found
+
+    def make(self) -> Screen[Any]:
+        """A new screen."""
+        return self.load()()
+
+    @property
+    def binding(self) -> Binding:
+        """The key that goes there from anywhere."""
+        action = f"jump('{self.name}')"
+        return Binding(self.keys, action, self.title, show=False, id=f"app.{self.name}")
+
+
+PLACES = (
+    Place(
+        "setup",
+        "calisr_tui.screens.setup:SetupScreen",
+        "f2",
+        "Setup",
+        "choose model, task, method and start a run",
+    ),
+    Place("live", "calisr_tui.live.screen:LiveScreen", "f3", "Live", "the run that is open"),
+    Place(
+        "runs",
+        "calisr_tui.screens.runs:RunsScreen",
+        "f4",
+        "Runs",
+        "all runs of the output folder",
+    ),
+    Place(
+        "compare",
+        "calisr_tui.screens.compare:CompareScreen",
+        "f5",
+        "Compare",
+        "runs side by side",
+    ),
+    Place("replay", "calisr_tui.live.replay:ReplayScreen", "f6", "Replay", "a recorded run"),
+    Place(
+        "grid",
+        "calisr_tui.screens.grid:GridScreen",
+        "ctrl+g,f12",
+        "Grid",
+        "many runs as one table, with report and figures",
+    ),
+    Place("start", "calisr_tui.screens.grid_start:StartGrid"),
+    Place("report", "calisr_tui.screens.report:ReportScreen"),
+    Place("figures", "calisr_tui.screens.figures:FiguresScreen"),
+    Place("help", "calisr_tui.screens.help:HelpScreen"),
+    Place("question", "calisr_tui.dialogs:Question"),
+    Place("reading", "calisr_tui.dialogs:Reading"),
+    Place("typing", "calisr_tui.dialogs:Typing"),
+    Place("picking", "calisr_tui.dialogs:Picking"),
+)
+
+
+def modes() -> list[Place]:
+    """The places that have a key of their own, in the order of the table."""
+    return [place for place in PLACES if place.keys]
+
+
+def place(name: str) -> Place:
+    """The place of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {each.name: each for each in PLACES}[name]
+
+
+def every_binding(app: type) -> Iterator[Binding]:
+    """Every binding with an id, once each: of the app, of all places and of their parts.
+
+    A screen names widgets with keys of their own in `PARTS`.
+    """
+    seen: set[str] = set()
+    owners: list[Any] = [app]
+    for each in PLACES:
+        screen = each.load()
+        owners += [screen, *getattr(screen, "PARTS", ())]
+    for owner in owners:
+        for binding in owner.BINDINGS:
+            if isinstance(binding, Binding) and binding.id and binding.id not in seen:
+                seen.add(binding.id)
+                yield binding
