@@ -58,7 +58,7 @@ def write_adapter(
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft takes fractions too
         lora_dropout=settings.dropout,
         target_modules=list(targets),
-        modules_to_save=heads,
+        modules_to_save=[*heads],  # a copy, which peft extends
         base_model_name_or_path=base_name,
     )
     with torch.random.fork_rng(devices=[]):
@@ -81,6 +81,8 @@ def write_adapter(
             layer.lora_B["default"].weight.copy_(b)
         for name in heads:
             saved = inner.get_submodule(name).modules_to_save["default"]
-            own = {k.removeprefix(f"{name}."): v for k, v in merged.items() if k.startswith(name)}
+            own = {
+                k.removeprefix(f"{name}."): v for k, v in merged.items() if k.startswith(f"{name}.")
+            }
             saved.load_state_dict(own)
     wrapped.save_pretrained(folder)
