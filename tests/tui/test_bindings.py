@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
+from calisr_tui import places
 from calisr_tui.app import CalisrApp
+from calisr_tui.dialogs import Picking, Question, Reading, Typing
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
@@ -21,11 +26,13 @@ from calisr_tui.screens.help import HelpScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.screens.setup import SetupScreen
+from calisr_tui.widgets.srs_table import SrsTable
+from calisr_tui.widgets.timeline import Timeline
 from tests.tui.example import make_app, settle, workplace
 
 __all__ = ["workplace"]
 
-PLACES: dict[type, tuple[dict[str, Any], list[str]]] = {
+OPEN: dict[type, tuple[dict[str, Any], list[str]]] = {
     SetupScreen: ({}, []),
     LiveScreen: ({"run_dir": Path("runs/run-1")}, []),
     ReplayScreen: ({"replay": EXAMPLE}, []),
@@ -36,7 +43,18 @@ PLACES: dict[type, tuple[dict[str, Any], list[str]]] = {
     ReportScreen: ({}, ["ctrl+g", "t"]),
     FiguresScreen: ({}, ["ctrl+g", "f"]),
     HelpScreen: ({}, ["f1"]),
+    Question: ({}, ["f4", "d"]),
+    Reading: ({"run_dir": Path("runs/run-1")}, ["o"]),
+    Typing: ({}, ["ctrl+s"]),
+    Picking: ({}, ["ctrl+o"]),
 }
+"""Screen -> how the app is opened, and the keys that lead there."""
+
+PARTS: dict[type, tuple[type, list[str]]] = {
+    SrsTable: (LiveScreen, ["1"]),
+    Timeline: (LiveScreen, ["2"]),
+}
+"""Part of a screen -> that screen, and the keys that lead to the part."""
 
 
 def bindings(owner: type) -> list[Binding]:
@@ -44,59 +62,79 @@ def bindings(owner: type) -> list[Binding]:
     return [binding for binding in own if isinstance(binding, Binding)]
 
 
+CASES = (
+    [(screen, screen, []) for screen in OPEN]
+    + [(part, screen, keys) for part, (screen, keys) in PARTS.items()]
+    + [(CalisrApp, screen, []) for screen in (LiveScreen, RunsScreen)]
+)
 EVERY = [
-    pytest.param(screen, binding, key, id=f"{screen.__name__}-{binding.id}-{key}")
-    for screen in PLACES
-    for binding in bindings(screen)
-    for key in binding.key.split(",")
-] + [
-    pytest.param(screen, binding, key, id=f"{screen.__name__}-{binding.id}-{key}")
-    for screen in (LiveScreen, RunsScreen)
-    for binding in bindings(CalisrApp)
+    pytest.param(owner, screen, keys, binding, key, id=f"{screen.__name__}-{binding.id}-{key}")
+    for owner, screen, keys in CASES
+    for binding in bindings(owner)
     for key in binding.key.split(",")
 ]
 
 
-@pytest.mark.parametrize(("screen", "binding", "key"), EVERY)
+def test_every_binding_is_tested() -> None:
+    """The tables above hold what the tables of places and panes hold, no more and no less."""
+    assert set(OPEN) == {place.load() for place in places.PLACES}
+    tested = [binding for owner, *_ in CASES for binding in bindings(owner)]
+    assert {binding.id for binding in tested} == {
+        binding.id for binding in places.every_binding(CalisrApp)
+    }
+    assert all(binding.id for binding in tested)
+
+
+@pytest.mark.parametrize(("owner", "screen", "keys", "binding", "key"), EVERY)
 async def test_a_key_reaches_its_action(
-    screen: type, binding: Binding, key: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    owner: type,
+    screen: type,
+    keys: list[str],
+    binding: Binding,
+    key: str,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options, keys = PLACES[screen]
+    options, there = OPEN[screen]
     app = make_app(workplace, **options)
     action = binding.action.split("(")[0].removeprefix("app.").removeprefix("screen.")
     reached: list[str] = []
 
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(0.1)
-        for each in keys:
+        for each in (*there, *keys):
             await pilot.press(each)
             await settle(pilot)
         assert isinstance(app.screen, screen)
-        for owner in {*type(app.screen).__mro__, *type(app).__mro__}:
-            if f"action_{action}" in vars(owner):
+        for each in {*owner.__mro__, *type(app.screen).__mro__, *type(app).__mro__}:
+            if f"action_{action}" in vars(each):
                 monkeypatch.setattr(
-                    owner, f"action_{action}", lambda *a, **k: reached.append(action)
+                    each, f"action_{action}", lambda *a, **k: reached.append(action)
                 )
         await pilot.press(key)
         await pilot.pause()
     assert reached == [action]
 
 
-async def test_the_live_keys_write_requests_for_any_process(workplace: Path) -> None:
-    """A run of another process is steered through its directory."""
+@pytest.mark.parametrize("trained", [True, False])
+async def test_the_live_keys_write_requests_for_whoever_trains(
+    trained: bool, workplace: Path
+) -> None:
+    """A run of another process is steered through its directory. Where nobody trains, nothing is
+    left there that a later resume would obey by surprise."""
     run = workplace / "runs" / "run-1"
     lines = (run / "events.jsonl").read_text().splitlines()
     kept = [line for line in lines if json.loads(line)["step"] < 400]
     (run / "events.jsonl").write_text("\n".join(kept) + "\n")
     app = make_app(workplace, run_dir=run)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.2)
-        for key in ("e", "k"):
-            await pilot.press(key)
-            await pilot.pause(0.1)
-    kinds = {json.loads(path.read_text())["kind"] for path in (run / "control").glob("*.json")}
-    # Nobody trains this run, so nothing may be left that a later resume would obey by surprise.
-    assert kinds <= {"evaluate", "checkpoint"}
+    with RunLock(RunPaths(run)) if trained else contextlib.nullcontext():
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause(0.2)
+            for key in ("e", "k"):
+                await pilot.press(key)
+                await pilot.pause(0.1)
+    kinds = [json.loads(path.read_text())["kind"] for path in (run / "control").glob("*.json")]
+    assert sorted(kinds) == (["checkpoint", "evaluate"] if trained else [])
 
 
 async def test_a_log_with_garbage_in_it_and_a_run_that_vanishes(workplace: Path) -> None:
