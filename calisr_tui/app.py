@@ -122,11 +122,11 @@ class CalisrApp(Host):
             if on_tick is not None:
                 on_tick(elapsed)
                 break
-        engine = self.training.engine
+        engine = self.started.engine
         if engine is not None and engine.error is not None and engine.error is not self._told_error:
             self._told_error = engine.error
             self.show_error("The run could not go on", engine.error)
-        if self._leaving and not self.training.running:
+        if self._leaving and not self.started.running:
             self._end()
 
     # Ending --------------------------------------------------------------------------------------
@@ -136,13 +136,13 @@ class CalisrApp(Host):
         if self._leaving:
             self._end()
             return
-        detached = self.training.detached_running()
-        if not self.training.running and not detached:
+        detached = self.started.detached_running()
+        if not self.started.running and not detached:
             self._end()
             return
         if any(isinstance(each, Question) and each.id == "quit" for each in self.screen_stack):
             return
-        own = self.training.running
+        own = self.started.running
         keep = "" if not own else "only a detached run goes on without this app"
         text = (
             "A run trains in this app."
@@ -169,7 +169,7 @@ class CalisrApp(Host):
         if answer in (None, "cancel"):
             return
         if answer in ("save", "stop"):
-            engine = self.training.engine
+            engine = self.started.engine
             if engine is not None and engine.running:
                 if answer == "save":
                     engine.stop_and_save()
@@ -179,12 +179,12 @@ class CalisrApp(Host):
                 self.messages_after.append(f"stopped; go on with: calisr resume {engine.run_dir}")
             else:
                 kind = "stop_and_save" if answer == "save" else "stop"
-                for run_dir in self.training.detached_running():
+                for run_dir in self.started.detached_running():
                     with contextlib.suppress(CalisrError):
                         control.request(run_dir, kind)
                     self.messages_after.append(f"asked to stop: {run_dir}")
         else:
-            for run_dir in self.training.detached_running():
+            for run_dir in self.started.detached_running():
                 self.messages_after.append(f"goes on: calisr watch {run_dir}")
         if self._leaving:
             self.notify("stopping after this step … (q again leaves at once)", timeout=60)
@@ -192,14 +192,14 @@ class CalisrApp(Host):
             self._end()
 
     def _end(self) -> None:
-        engine = self.training.engine
+        engine = self.started.engine
         status = engine.status if engine is not None else 0
-        self.messages_after += self.training.grid_messages()
+        self.messages_after += self.started.grid_messages()
         self.exit(EXIT_STOPPED if status == EXIT_STOPPED else 0)
 
     def _terminal_closed(self) -> None:
         """SIGHUP: nobody is there to ask, so the run of this app is stopped and saved."""
-        engine = self.training.engine
+        engine = self.started.engine
         if engine is not None and engine.running:
             engine.stop_and_save()
             engine.join(300)

@@ -13,7 +13,7 @@ from calisr_engine.errors import CalisrError
 from calisr_tui import places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
-from calisr_tui.training import Training
+from calisr_tui.started import StartedRuns
 
 
 class Host(App[int]):
@@ -32,7 +32,7 @@ class Host(App[int]):
     def __init__(self, output_dir: Path, data_dir: Path | None) -> None:
         super().__init__()
         self.output_dir, self.data_dir = output_dir, data_dir
-        self.training = Training()
+        self.started = StartedRuns()
         self.chosen_runs: list[Path] = []
         self.live_back = "runs"
 
@@ -57,7 +57,7 @@ class Host(App[int]):
     def open_run(self, run_dir: Path, back: str = "runs") -> None:
         """Show a run on the live screen; Escape goes `back` from there."""
         self.live_back = back
-        feed = RunFeed(run_dir, own=lambda: self.training.trains(run_dir))
+        feed = RunFeed(run_dir, own=lambda: self.started.trains(run_dir))
         self._open("live", lambda screen: screen.open(feed))
 
     def open_replay(self, run_dir: Path) -> None:
@@ -99,7 +99,7 @@ class Host(App[int]):
 
     def start_training(self, run_dir: Path, detached: bool = False) -> None:
         """Begin or go on with a run, and show it."""
-        if not detached and self.training.running:
+        if not detached and self.started.running:
             self.notify(
                 "a run trains in this app already: stop it, or start this one detached",
                 severity="warning",
@@ -107,9 +107,9 @@ class Host(App[int]):
             return
         try:
             if detached:
-                self.training.start_detached(run_dir)
+                self.started.start_detached(run_dir)
             else:
-                self.training.start(run_dir)
+                self.started.start(run_dir)
         except OSError as error:
             self.notify(f"the run could not be started: {error}", severity="error")
             return

@@ -6,13 +6,13 @@ The format is that of gluebenchmark.com: a tab-separated file for each test set 
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from calisr_engine.errors import ConfigError, DataError, RunFailedError
+from calisr_engine.storage.whole import whole_file
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.glue import GlueTask
 
@@ -144,20 +144,15 @@ def write_zip(out: Path, tables: Mapping[str, str]) -> None:
     """Write the zip whole or not at all, its entries in the order of FILES.
 
     Raises:
-        ConfigError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
-    part = out.with_name(f"{out.name}.tmp-{os.getpid()}")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in FILES:
-                if file.name in tables:
-                    entry = zipfile.ZipInfo(file.name, EARLIEST)
-                    entry.compress_type = zipfile.ZIP_DEFLATED
-                    entry.external_attr = 0o644 << 16
-                    archive.writestr(entry, tables[file.name].encode("utf-8"))
-        part.rename(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigError(
-            f"--out: {out} cannot be written: {error.strerror or error}", "choose another place"
-        ) from error
+    with (
+        whole_file(out, "the zip", "or choose another place with --out") as part,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for file in FILES:
+            if file.name in tables:
+                entry = zipfile.ZipInfo(file.name, EARLIEST)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, tables[file.name].encode("utf-8"))

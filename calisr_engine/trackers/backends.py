@@ -9,6 +9,7 @@ from typing import Any
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.whole import write_text
 from calisr_engine.trackers.scalars import hyperparameters
 
 Kept = dict[str, Any]
@@ -82,6 +83,4 @@ def _read(file: Path) -> Kept:
 
 
 def _write(file: Path, kept: Kept) -> None:
-    part = file.with_suffix(".tmp")
-    part.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-    part.replace(file)
+    write_text(file, json.dumps(kept) + "\n", "the tracker's note")

@@ -187,7 +187,7 @@ class LiveScreen(RunScreen):
         if self.frozen or not news:
             if changed:
                 self._show_status()
-        elif self._dirty or not self.app.training.running:
+        elif self._dirty or not self.app.started.running:
             self.redraw()
         elif self._budget.since_any() >= TABLE_SECONDS:
             self._draw_counters()

@@ -104,7 +104,7 @@ class GridScreen(Screen[None]):
         if self._since > wait:
             self.action_reload()
         if reading is not None:
-            ended = self.app.training.ended_grid(reading.grid.folder)
+            ended = self.app.started.ended_grid(reading.grid.folder)
             if ended is not None:
                 training.tell_end(self.app, reading.grid.head.name, *ended)
                 self.action_reload()

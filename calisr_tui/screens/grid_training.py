@@ -38,7 +38,7 @@ def start(app: Host, reading: GridReading, retry_failed: bool, then: Callable[[]
             return
         words = run_words(grid, options.jobs, options.data_dir, options.devices, retry_failed)
         try:
-            app.training.start_grid(grid_argument(grid), grid.folder, process_words(words))
+            app.started.start_grid(grid_argument(grid), grid.folder, process_words(words))
         except OSError as error:
             app.notify(f"the grid could not be started: {error}", severity="error")
             return

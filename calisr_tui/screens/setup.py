@@ -290,7 +290,7 @@ class SetupScreen(Screen[None]):
         if self.resolved is None:
             self.app.notify("mend the settings first (see This run)", severity="warning")
             return
-        if self.app.training.running and not self.detached:
+        if self.app.started.running and not self.detached:
             self.app.notify("a run trains in this app already; F7 detaches", severity="warning")
             return
         try:

@@ -21,7 +21,7 @@ from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
-from calisr_tui.training import Training
+from calisr_tui.started import Training
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 

@@ -129,7 +129,7 @@ async def test_the_app_and_the_command_line_train_the_same_run(
     app = make_app(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         in_app = await start(pilot, "shortrun")
-        await wait(pilot, lambda: not app.training.running)
+        await wait(pilot, lambda: not app.started.running)
         await wait(pilot, lambda: shown(app).state == "completed")
     subprocess.run(
         [sys.executable, "-m", "calisr_tui", "run", "shortrun", "--output-dir", "headless"],
@@ -155,7 +155,7 @@ async def test_quitting_while_it_trains_saves_what_was_reached(
         await pilot.press("q")
         await pilot.pause(0.2)
         assert isinstance(app.screen, Question)
-        assert app.training.running
+        assert app.started.running
         await pilot.press("enter")  # the first answer: stop and save
         await wait(pilot, lambda: not app.is_running)
     assert app.return_value == 75

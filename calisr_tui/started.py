@@ -39,7 +39,7 @@ class GridProcess:
             return ""
 
 
-class Training:
+class StartedRuns:
     """At most one run in this process, and whatever runs and grids were started detached."""
 
     def __init__(self) -> None:
