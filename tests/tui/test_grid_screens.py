@@ -21,7 +21,7 @@ from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
-from calisr_tui.started import Training
+from calisr_tui.started import StartedRuns
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 
@@ -184,13 +184,13 @@ async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path
 def test_a_process_tells_its_end_once(tmp_path: Path) -> None:
     import sys
 
-    training = Training()
+    started = StartedRuns()
     (tmp_path / "log.txt").write_text("from before\n")
-    training.start_grid("study", tmp_path, [sys.executable, "-c", "print('why'); exit(4)"])
-    training.grids[tmp_path.resolve()].process.wait()
-    assert training.grid_messages() == []
-    assert training.ended_grid(tmp_path) == (4, "why")
-    assert training.ended_grid(tmp_path) is None
+    started.start_grid("study", tmp_path, [sys.executable, "-c", "print('why'); exit(4)"])
+    started.grids[tmp_path.resolve()].process.wait()
+    assert started.grid_messages() == []
+    assert started.ended_grid(tmp_path) == (4, "why")
+    assert started.ended_grid(tmp_path) is None
 
 
 # Report ------------------------------------------------------------------------------------------
