@@ -97,7 +97,7 @@ async def test_starting_and_retrying_give_the_command(
 ) -> None:
     started: list[tuple[Path, list[str]]] = []
     monkeypatch.setattr(
-        Training, "start_grid", lambda self, name, folder, words: started.append((folder, words))
+        StartedRuns, "start_grid", lambda self, name, folder, words: started.append((folder, words))
     )
     async with opened(workplace, key, "backspace", "x", "enter") as (app, pilot):
         assert not started  # x is no number
