@@ -19,8 +19,8 @@ import psutil
 from machine import describe, heading
 
 from calisr_tui.app import EXAMPLE, TICK, CalisrApp
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
+from calisr_tui.live.screen import LiveScreen
+from calisr_tui.live.replay import ReplayScreen
 
 PROGRESS_A_SECOND = 2
 
