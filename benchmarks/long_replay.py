@@ -18,9 +18,10 @@ from pathlib import Path
 import psutil
 from machine import describe, heading
 
-from calisr_tui.app import EXAMPLE, TICK, CalisrApp
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
+from calisr_tui.app import TICK, CalisrApp
+from calisr_tui.feed import EXAMPLE
+from calisr_tui.live.replay import ReplayScreen
+from calisr_tui.live.screen import LiveScreen
 
 PROGRESS_A_SECOND = 2
 

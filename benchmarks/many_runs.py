@@ -25,7 +25,7 @@ from machine import describe, heading
 
 from calisr_engine.grid import expand_grid
 from calisr_engine.runs import load_view, store
-from calisr_tui.app import EXAMPLE
+from calisr_tui.feed import EXAMPLE
 
 
 def timed(work: Callable[[], object]) -> float:

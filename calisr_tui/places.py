@@ -1,4 +1,9 @@
-"""The one table of screens. Modes, keys, the command palette, help and jumps come from it."""
+"""The one table of screens. Modes, keys, the command palette, help and jumps come from it.
+
+What a screen may say of itself beside Textual's BINDINGS: `commands()`, its palette entries as
+(title, help line, action); `PARTS`, widgets of it with keys of their own; and a class method
+`begin(app, shown)`, asked before a jump there, which gives False where it went elsewhere instead.
+"""
 
 from __future__ import annotations
 
@@ -103,10 +108,7 @@ def place(name: str) -> Place:
 
 
 def every_binding(app: type) -> Iterator[Binding]:
-    """Every binding with an id, once each: of the app, of all places and of their parts.
-
-    A screen names widgets with keys of their own in `PARTS`.
-    """
+    """Every binding with an id, once each: of the app, of all places and of their parts."""
     seen: set[str] = set()
     owners: list[Any] = [app]
     for each in PLACES:

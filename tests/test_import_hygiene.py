@@ -27,6 +27,7 @@ LIGHT_ROOMS = {
     "calisr_engine.models.catalog": (*TRAINING, *DRAWING),
     "calisr_engine.tasks.glue": (*TRAINING, *DRAWING),
     "calisr_tui.cli": (*TRAINING, "textual", "matplotlib"),
+    "calisr_tui.charts": (*TRAINING, "textual", "matplotlib"),
     "calisr_tui": TRAINING,
 }
 

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from calisr_engine.errors import CalisrError
-from calisr_tui import grid_text as say
+from calisr_tui.charts import grid_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Typing
 from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices

@@ -23,11 +23,11 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 from calisr_tui import estimates
+from calisr_tui.charts.summary import summary
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.host import Host
 from calisr_tui.widgets.fields import Field
-from calisr_tui.widgets.summary import summary
 
 COMPACT_WIDTH = 100
 WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"

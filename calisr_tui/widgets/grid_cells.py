@@ -9,7 +9,7 @@ from textual.widgets import DataTable
 
 from calisr_engine.grid.cells import TableCell, TableRun
 from calisr_engine.grid.table import Table
-from calisr_tui import grid_text as say
+from calisr_tui.charts import grid_text as say
 from calisr_tui.themes import colours
 
 BORDER = 2

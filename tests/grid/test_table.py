@@ -23,7 +23,7 @@ from calisr_engine.grid.settings import SEED, told_apart
 from calisr_engine.grid.spread import mean_and_spread, paired
 from calisr_engine.grid.table import Table, grid_table
 from calisr_engine.runs.layout import RunPaths
-from calisr_tui import grid_text
+from calisr_tui.charts import grid_text
 from calisr_tui.themes import colours
 from tests.tui.grids import make_grid, write_grid, write_run
 

@@ -306,7 +306,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_planned_one(tmp_path: Path
     with pytest.raises(ConfigError) as error:
         train_grid(grid, executor)
     (problem,) = error.value.problems
-    assert problem == f"{grid.runs[0].run_id}: training.weight_decay is 0.5, planned 0.01"
+    assert str(problem) == f"{grid.runs[0].run_id}: training.weight_decay is 0.5, planned 0.01"
     assert not executor.submitted
 
 

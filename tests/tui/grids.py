@@ -92,6 +92,7 @@ def write_run(folder: Path, run: GridRun, state: str, number: int = 0) -> Path:
                 "epoch": step / 25,
                 "group": group,
                 "why": "4 of 5 samples",
+                "cause": "calibration",
                 "trainable_before": 1000,
                 "trainable": 700,
                 "total": 1000,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from calisr_engine.config.load import load
+from calisr_tui.charts.summary import summary
 from calisr_tui.estimates import counts, estimate
-from calisr_tui.widgets.summary import summary
 
 OWN_FILE = [
     "task.name=mine",

@@ -16,7 +16,7 @@ from calisr_engine.grid.folders import RECORD, grid_folders, grid_of_folder
 from calisr_engine.grid.table import grid_table
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
-from calisr_tui import grid_text
+from calisr_tui.charts import grid_text
 from calisr_tui.grid_source import (
     FILE,
     GridSource,
