@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 import psutil
+from calisr_tui.screens.live import LiveScreen
+from calisr_tui.screens.replay import ReplayScreen
 from machine import describe, heading
 
 from calisr_tui.app import EXAMPLE, TICK, CalisrApp
-from calisr_tui.screens.live import LiveScreen
-from calisr_tui.screens.replay import ReplayScreen
 
 PROGRESS_A_SECOND = 2
 

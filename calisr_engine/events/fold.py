@@ -236,6 +236,16 @@ def _resumed(view: RunView, line: Line, said: ev.Resumed) -> None:
     _say(view, line, "goes on")
 
 
+def _settings_changed(view: RunView, line: Line, said: ev.SettingsChanged) -> None:
+    for key, change in said.changes.items():
+        section, _, name = key.rpartition(".")
+        part = view.config.get(section) if section else view.config
+        if isinstance(part, dict):
+            part[name] = change["to"]
+        view.changes.append((line.step, key, change["from"], change["to"]))
+        _say(view, line, f"{key} changed from {change['from']} to {change['to']}")
+
+
 def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
     text = said.message + (f" ({said.hint})" if said.hint else "")
     view.warnings.append(Message(line.step, line.time or 0.0, said.type, text))
@@ -272,6 +282,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.Resources: _resources,
     ev.Paused: _paused,
     ev.Resumed: _resumed,
+    ev.SettingsChanged: _settings_changed,
     ev.Warned: _warned,
     ev.Stopped: _stopped,
     ev.Failed: _failed,
