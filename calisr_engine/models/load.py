@@ -6,7 +6,6 @@ Weights come from safetensors only; code of a model repository never runs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import warnings
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
-from calisr_engine.models import catalog
+from calisr_engine.models import catalog, fingerprints
 from calisr_engine.models.checks import check_finite, check_folder, notes_on_weights
 from calisr_engine.models.components import ARCHITECTURES
 from calisr_engine.models.head import match_classes, refresh_head
@@ -39,7 +38,7 @@ class LoadedModel:
         model: transformers' sequence classifier in fp32 on the CPU.
         tokenizer: its tokenizer.
         description: one line for people.
-        fingerprint: changes when the weights that training starts from change.
+        fingerprint: of weights, config.json and tokenizer (`fingerprints.changed`).
         notes: what the user should know of weights and head.
     """
 
@@ -104,7 +103,8 @@ def load_model(
     model.float()
     notes = notes_on_weights(settings.name, info)
     check_finite(settings.name, model)
-    fingerprint = _fingerprint(model)  # of what the files hold; a fresh head is the seed's
+    # Of what the files hold; a fresh head is the seed's.
+    fingerprint = fingerprints.of_model(model, config, tokenizer, folder)
     notes += _start_head(settings, model, info, seed, there, label_names)
     model.requires_grad_(True)
     total = sum(p.numel() for p in model.parameters())
@@ -264,15 +264,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(before)
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """SHA-256 over a part of every parameter: cheap, and changes with any real change."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(name.encode())
-        digest.update(str(tuple(parameter.shape)).encode())
-        flat = parameter.detach().reshape(-1)
-        stride = max(1, flat.numel() // 4096)
-        digest.update(flat[::stride].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

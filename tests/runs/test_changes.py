@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError
@@ -98,7 +101,6 @@ def test_epochs_to_add_are_trained_and_recorded(
 
 
 def test_the_model_may_have_moved(model: Path, tmp_path: Path) -> None:
-    import shutil
 
     calm = make_run(model, tmp_path, "calm", "method.name=lora", "calibration.variant=S")
     assert execute(calm, raise_errors=True) == 0
@@ -130,3 +132,38 @@ def test_epochs_cannot_shrink(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot go on") as caught:
         change_settings(RunPaths(run), ["training.epochs=1"])
     assert "not shrink" in str(caught.value)
+
+
+def swap_tokens(model: Path) -> None:
+    file = model / "tokenizer.json"
+    file.write_text(file.read_text().replace('"a": 5', '"a": 6x').replace('"b": 6,', '"b": 5,'))
+    file.write_text(file.read_text().replace('"a": 6x', '"a": 6'))
+
+
+def activation(model: Path) -> None:
+    file = model / "config.json"
+    file.write_text(file.read_text().replace('"hidden_act": "gelu"', '"hidden_act": "relu"'))
+
+
+def one_weight(model: Path) -> None:
+    file = model / "model.safetensors"
+    tensors = load_file(file)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    tensors[name] = tensors[name].clone()
+    tensors[name][3, 5] += 1e-3
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [(swap_tokens, "tokenizer"), (activation, "config.json"), (one_weight, "weights")],
+)
+def test_a_model_that_changed_is_refused_by_its_part(
+    change: Callable[[Path], None], part: str, model: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(model, tmp_path / "model"))
+    run = killed(own, tmp_path)
+    change(own)
+    with pytest.raises(ConfigError, match=f"{part}.* changed since this run was stopped") as caught:
+        execute(run, raise_errors=True)
+    assert "data" not in caught.value.message
