@@ -49,13 +49,21 @@ def survives(step: int, resumed_from: int) -> bool:
     return step <= resumed_from
 
 
-def effective(records: Iterable[Mapping[str, Any]]) -> list[Line]:
-    """The events of a log, without what a resume took back; malformed records are left out."""
+def effective(
+    records: Iterable[Mapping[str, Any]], malformed: list[str] | None = None
+) -> list[Line]:
+    """The events of a log, without what a resume took back.
+
+    Args:
+        malformed: takes a line for each record that is no event of its type.
+    """
     kept: list[Line] = []
     for record in records:
         try:
             line = decode(record)
-        except DecodeError:
+        except DecodeError as error:
+            if malformed is not None:
+                malformed.append(f"line {record['seq']}: {error.message}")
             continue
         if line is None:
             continue

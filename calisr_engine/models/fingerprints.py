@@ -25,10 +25,8 @@ def of_model(model: nn.Module, config: Any, tokenizer: Any, folder: Path) -> str
 def changed(stored: str, now: str) -> list[str]:
     """Which parts of `DATA/MODEL` fingerprints differ, in words; parts that the older of the two
     does not have are not compared."""
-    (data_then, _, model_then), (data_now, _, model_now) = (
-        stored.rpartition("/"),
-        now.rpartition("/"),
-    )
+    data_then, _, model_then = stored.rpartition("/")
+    data_now, _, model_now = now.rpartition("/")
     found = ["data"] if data_then != data_now else []
     pairs = zip(PARTS, model_then.split("."), model_now.split("."), strict=False)
     found += [part for part, then, since in pairs if then != since]
@@ -52,7 +50,7 @@ def _all(model: nn.Module) -> str:
     for name, parameter in model.named_parameters():
         digest.update(name.encode())
         plain = parameter.detach().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(plain.numpy())
+        digest.update(memoryview(plain.numpy()))
     return digest.hexdigest()[:16]
 
 
