@@ -50,7 +50,7 @@ def _all(model: nn.Module) -> str:
     for name, parameter in model.named_parameters():
         digest.update(name.encode())
         plain = parameter.detach().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(memoryview(plain.numpy()))
+        digest.update(plain.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
