@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,22 @@ def resolved_toml(config: RunConfig, origins: Mapping[str, str]) -> str:
             text = f"{name} = {toml_value(value)}"
         lines.append(f"{text:<42} # {printable(origins.get(key, 'default'))}")
     return "\n".join(lines) + "\n"
+
+
+_SETTING = re.compile(r"(?:# )?(?P<name>\w+) (?:= |is none).*?  *# (?P<origin>[^#]*)$")
+
+
+def origins_of(text: str) -> dict[str, str]:
+    """Where each setting of a `resolved_toml` came from, by dotted key."""
+    origins: dict[str, str] = {}
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif found := _SETTING.fullmatch(line):
+            key = f"{section}.{found['name']}" if section else found["name"]
+            origins[key] = found["origin"].strip()
+    return origins
 
 
 def minimal_toml(config: RunConfig, title: str = "") -> str:

@@ -49,13 +49,21 @@ def survives(step: int, resumed_from: int) -> bool:
     return step <= resumed_from
 
 
-def effective(records: Iterable[Mapping[str, Any]]) -> list[Line]:
-    """The events of a log, without what a resume took back; malformed records are left out."""
+def effective(
+    records: Iterable[Mapping[str, Any]], malformed: list[str] | None = None
+) -> list[Line]:
+    """The events of a log, without what a resume took back.
+
+    Args:
+        malformed: takes a line for each record that is no event of its type.
+    """
     kept: list[Line] = []
     for record in records:
         try:
             line = decode(record)
-        except DecodeError:
+        except DecodeError as error:
+            if malformed is not None:
+                malformed.append(f"line {record['seq']}: {error.message}")
             continue
         if line is None:
             continue
@@ -236,6 +244,16 @@ def _resumed(view: RunView, line: Line, said: ev.Resumed) -> None:
     _say(view, line, "goes on")
 
 
+def _settings_changed(view: RunView, line: Line, said: ev.SettingsChanged) -> None:
+    for key, change in said.changes.items():
+        section, _, name = key.rpartition(".")
+        part = view.config.get(section) if section else view.config
+        if isinstance(part, dict):
+            part[name] = change["to"]
+        view.changes.append((line.step, key, change["from"], change["to"]))
+        _say(view, line, f"{key} changed from {change['from']} to {change['to']}")
+
+
 def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
     text = said.message + (f" ({said.hint})" if said.hint else "")
     view.warnings.append(Message(line.step, line.time or 0.0, said.type, text))
@@ -272,6 +290,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.Resources: _resources,
     ev.Paused: _paused,
     ev.Resumed: _resumed,
+    ev.SettingsChanged: _settings_changed,
     ev.Warned: _warned,
     ev.Stopped: _stopped,
     ev.Failed: _failed,

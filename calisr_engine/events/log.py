@@ -34,6 +34,7 @@ SYNCED = frozenset(
         "paused",
         "resumed",
         "stopped",
+        "settings_changed",
         "failed",
         "completed",
     }

@@ -217,6 +217,15 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged(Event):
+    """Between two attempts, settings were changed on request (`calisr resume --set`)."""
+
+    type: ClassVar[str] = "settings_changed"
+    changes: dict[str, dict[str, Any]]
+    """Dotted key -> {"from": value before, "to": value since}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
     """Something the user should know; the run goes on."""
 

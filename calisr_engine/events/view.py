@@ -134,6 +134,8 @@ class RunView:
     seconds_per_step: float | None = None
     resources: dict[str, Any] = field(default_factory=dict)
     checkpoints: list[int] = field(default_factory=list)
+    changes: list[tuple[int, str, Any, Any]] = field(default_factory=list)
+    """(step, key, value before, value since) of settings that were changed between attempts."""
     warnings: list[Message] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     stop_reason: str | None = None

@@ -6,12 +6,10 @@ Weights come from safetensors only; code of a model repository never runs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,10 @@ import torch
 from torch import nn
 
 from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
-from calisr_engine.models import catalog
+from calisr_engine.models import catalog, fingerprints
+from calisr_engine.models.checks import check_finite, check_folder, notes_on_weights
 from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.head import match_classes, refresh_head
 from calisr_engine.models.settings import ModelSettings
 
 _OFFLINE_HINT = (
@@ -38,13 +38,15 @@ class LoadedModel:
         model: transformers' sequence classifier in fp32 on the CPU.
         tokenizer: its tokenizer.
         description: one line for people.
-        fingerprint: changes when the weights that training starts from change.
+        fingerprint: of weights, config.json and tokenizer (`fingerprints.changed`).
+        notes: what the user should know of weights and head.
     """
 
     model: nn.Module
     tokenizer: Any
     description: str
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def load_model(
@@ -66,7 +68,7 @@ def load_model(
     source = catalog.resolve(settings.name)
     folder = Path(source)
     if folder.is_dir():
-        _check_folder(folder, need_weights=not settings.random_weights)
+        check_folder(folder, need_weights=not settings.random_weights)
     elif folder.exists() or source.startswith((".", "/", "~")):
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UnavailableError(
@@ -81,6 +83,7 @@ def load_model(
                 "not supported",
                 f"supported: {', '.join(sorted(ARCHITECTURES))}",
             )
+        there = dict(config.id2label or {})
         config.num_labels = num_labels
         config.problem_type = (
             "regression" if kind == "regression" else "single_label_classification"
@@ -94,39 +97,49 @@ def load_model(
         state = torch.get_rng_state()
         try:
             torch.manual_seed(seed)
-            model = _build(settings, source, config)
+            model, info = _build(settings, source, config)
         finally:
             torch.set_rng_state(state)
     model.float()
+    notes = notes_on_weights(settings.name, info)
+    check_finite(settings.name, model)
+    # Of what the files hold; a fresh head is the seed's.
+    fingerprint = fingerprints.of_model(model, config, tokenizer, folder)
+    notes += _start_head(settings, model, info, seed, there, label_names)
     model.requires_grad_(True)
     total = sum(p.numel() for p in model.parameters())
     kind_of = "random weights" if settings.random_weights else "pretrained"
     description = f"{settings.name} ({config.model_type}, {total:,} parameters, {kind_of}{note})"
-    return LoadedModel(model, tokenizer, description, _fingerprint(model))
+    return LoadedModel(model, tokenizer, description, fingerprint, tuple(notes))
 
 
-def _check_folder(folder: Path, need_weights: bool) -> None:
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UnavailableError(
-            f"model.name: {folder} holds no config.json",
-            "give the folder that save_pretrained wrote",
-        )
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError) as error:
-        raise UnavailableError(f"model.name: {config} cannot be read: {error}") from error
-    if not need_weights:
-        return
-    if not list(folder.glob("*.safetensors")):
-        others = sorted(p.name for p in folder.glob("*.bin"))
-        why = f" (only {others[0]}, a pickle, which is never loaded)" if others else ""
-        raise UnavailableError(
-            f"model.name: {folder} holds no weights in safetensors{why}",
-            "save it again with save_pretrained of a current transformers",
-        )
+def _start_head(
+    settings: ModelSettings,
+    model: nn.Module,
+    info: Mapping[str, Any],
+    seed: int,
+    there: Mapping[Any, str],
+    label_names: Sequence[str] | None,
+) -> list[str]:
+    """Give the model the head that the settings ask for; returns what to say of it."""
+    lost = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
+    drawn = settings.random_weights or any("classifier" in str(each) for each in lost)
+    if settings.head == "by_name":
+        if drawn:
+            raise ConfigError(
+                f"model.head: {settings.name} has no head for this task",
+                'set model.head = "fresh" for a new one',
+            )
+        if label_names:
+            match_classes(model, there, label_names, settings.name)
+        return [f"the head of {settings.name} goes on, its classes matched by name"]
+    if drawn:
+        return []
+    refresh_head(model, seed)
+    return [
+        f"{settings.name} was fine-tuned before; its head is not kept, a new one is drawn from the "
+        'seed (model.head = "by_name" keeps one of the same classes)'
+    ]
 
 
 def _load_config(settings: ModelSettings, source: str) -> Any:
@@ -175,13 +188,13 @@ def _load_tokenizer(settings: ModelSettings, source: str, config: Any) -> tuple[
     return tokenizer, ""
 
 
-def _build(settings: ModelSettings, source: str, config: Any) -> nn.Module:
+def _build(settings: ModelSettings, source: str, config: Any) -> tuple[nn.Module, dict[str, Any]]:
     from transformers import AutoModelForSequenceClassification
 
     model: nn.Module
     if settings.random_weights:
         model = AutoModelForSequenceClassification.from_config(config)
-        return model
+        return model, {}
     with _explained(settings, source):
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source,
@@ -194,19 +207,7 @@ def _build(settings: ModelSettings, source: str, config: Any) -> nn.Module:
             output_loading_info=True,
             **_where(source),
         )
-    body = [
-        name
-        for name in info.get("missing_keys", ())
-        if ".encoder." in name or ".embeddings." in name or ".transformer." in name
-    ]
-    wrong = [str(m) for m in info.get("mismatched_keys", ()) if "classifier" not in str(m)]
-    if body or wrong:
-        raise ConfigError(
-            f"model.name: the weights of {settings.name} do not fit its config.json: "
-            f"{(body or wrong)[0]} is missing or has another shape",
-            "use a complete checkpoint",
-        )
-    return model
+    return model, info
 
 
 def _set_dropout(config: Any, value: float) -> None:
@@ -263,15 +264,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(before)
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """SHA-256 over a part of every parameter: cheap, and changes with any real change."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(name.encode())
-        digest.update(str(tuple(parameter.shape)).encode())
-        flat = parameter.detach().reshape(-1)
-        stride = max(1, flat.numel() // 4096)
-        digest.update(flat[::stride].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -27,6 +27,12 @@ class ModelSettings(Section):
     )
     revision: str | None = Field(
         None, description="Branch, tag or commit of a hub model; none takes its main branch."
+    )
+    head: Literal["fresh", "by_name"] = Field(
+        "fresh",
+        description="The classification head at the start. fresh: drawn from the seed, whatever "
+        "the checkpoint was fine-tuned for. by_name: the checkpoint's own, its classes matched by "
+        "name (for a regression, the one number as it is).",
     )
     random_weights: bool = Field(
         False,

@@ -21,6 +21,7 @@ from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
 from calisr_engine.process.environment import environment
 from calisr_engine.results import finish
+from calisr_engine.runs.changes import check_as_recorded
 from calisr_engine.runs.control import forget_requests
 from calisr_engine.runs.create import run_created
 from calisr_engine.runs.layout import RunPaths
@@ -97,6 +98,8 @@ def _attempt(paths: RunPaths) -> int:
 
 def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, ranks: Ranks) -> int:
     config = from_resolved(paths.config)
+    if ranks.is_first:
+        check_as_recorded(paths, config)
     if writer.is_empty:
         _begin_log(config, paths, writer)
     device = choose_device(ranks.device_name(config.training.device))
@@ -186,7 +189,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
     )
     notes = [f"a damaged checkpoint was skipped: {skipped}" for skipped in run.skipped]
     if run.start_step == 0:
-        notes += [*run.attachment.notes, *run.data.notes, *run.batches.notes]
+        notes += [*run.loaded.notes, *run.attachment.notes, *run.data.notes, *run.batches.notes]
     for note in notes:
         context.emit(run.start_step, Warned(message=note))
 

@@ -92,7 +92,7 @@ def audit(run_dir: Path) -> AuditReport:
     rule, delta = config.calibration.score, Fraction(str(config.calibration.delta))
     hits: dict[str, Fraction] = {}
     counts: dict[str, int] = {}
-    for line in effective(read_records(paths.events)):
+    for line in effective(read_records(paths.events), report.missing):
         if isinstance(line.event, StableRankSampled):
             _audit_sample(line.step, line.event, kept, rule, report, hits, counts)
         elif isinstance(line.event, SrsEvaluated):

@@ -21,6 +21,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
+from calisr_engine.models.fingerprints import changed
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
@@ -188,10 +189,12 @@ def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None
     step = ranks.from_first(None if found is None else found.step)
     if found is None and step is not None:
         found = checkpoint.load(paths.checkpoint(step))
-    if found is not None and found.fingerprint != fingerprint:
+    parts = [] if found is None else changed(found.fingerprint, fingerprint)
+    if parts:
         raise ConfigError(
-            "the data or the model changed since this run was stopped, so it cannot go on exactly",
-            "restore them, or start a new run",
+            f"the {' and the '.join(parts)} changed since this run was stopped, so it cannot go on "
+            "exactly",
+            "restore what changed, or start a new run",
         )
     return found, skipped
 

@@ -63,6 +63,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
     for switch in view.switches:
         why = f"{switch.cause}: {switch.why}"
         rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
+    for step, key, before, after in view.changes:
+        rows.append(("changed", f"step {step}: {key} from {before} to {after}"))
     for warning in view.warnings:
         rows.append(("warning", warning.text))
     return "\n".join(f"{key:10} {value}" for key, value in rows)

@@ -128,18 +128,33 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Train in a process of its own and return at once.")
     ] = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            help="Change a setting that may: where things lie, device, threads, epochs to add, "
+            "output. The run records it.",
+        ),
+    ] = None,
     processes: Processes = 1,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Go on with a run that was stopped or killed, from its newest good checkpoint."""
     from calisr_engine.runs import load_view
+    from calisr_engine.runs.changes import change_settings
+    from calisr_engine.runs.layout import RunPaths
 
     run_dir = find_run(name, output_dir)
-    if load_view(run_dir).state == "completed":
+    changes = change_settings(RunPaths(run_dir), sets) if sets else {}
+    for key, (before, after) in changes.items():
+        say(f"{key}: {before} -> {after}")
+    longer = any(key in ("training.epochs", "training.max_steps") for key in changes)
+    if load_view(run_dir).state == "completed" and not longer:
         raise ConfigError(
             f"{run_dir.name} is complete; there is nothing to go on with",
-            f"see it with: calisr show {run_dir}",
+            f"see it with: calisr show {run_dir}; train on with --set training.epochs=N",
         )
     if detach:
         return _detach(run_dir, as_json, processes)

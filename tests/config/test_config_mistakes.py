@@ -420,3 +420,15 @@ def test_a_mistake_in_a_base_names_the_base(tmp_path: Path) -> None:
     top.write_text('extends = "base"\n[training]\nepochs = 2\n')
     (line,) = mistakes(top)
     assert line.startswith(f"{base}:3: training.epochs")
+
+
+def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from calisr_tui.cli.app import run_command_line
+
+    odd = os.fsdecode(bytes(tmp_path) + b"/caf\xe9")
+    arguments = ["run", "demo", "--data-dir", odd, "--output-dir", str(tmp_path / "runs")]
+    assert run_command_line(arguments) == 2
+    assert "data-dir" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -80,6 +80,7 @@ CASES: dict[str, ev.Event] = {
         ),
         ev.Paused(),
         ev.Resumed(),
+        ev.SettingsChanged(changes={"training.epochs": {"from": 2, "to": 3}}),
         ev.Warned(message="look", hint="there"),
         ev.Stopped(reason="asked", saved=True),
         ev.Failed(message="no", hint="yes", traceback="lines"),

@@ -1,0 +1,126 @@
+"""The settings of a run between two attempts: what may change, by whom, and the record of it.
+
+The log is the record: its first line holds the settings, and each change that was asked for is an
+event. A config.toml that says something else was edited or cut, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calisr_engine.config.load import from_resolved, load
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.toml_text import origins_of, resolved_toml
+from calisr_engine.errors import ConfigError, LockedError, Problem
+from calisr_engine.events.log import EventWriter, last_attempt
+from calisr_engine.events.types import SettingsChanged
+from calisr_engine.runs import load_view
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+from calisr_engine.storage.whole import write_text
+
+MAY_CHANGE = (
+    "model.name",
+    "task.data_dir",
+    "task.train_file",
+    "task.validation_file",
+    "task.test_file",
+    "training.device",
+    "training.threads",
+    "training.epochs",
+    "training.max_steps",
+)
+"""What `calisr resume --set` takes beside output and notes: where things lie, what trains them, and
+how long. Data and weights themselves are held against their fingerprint."""
+
+GROWING = ("training.epochs", "training.max_steps")
+
+WITHOUT_EFFECT = ("output.", "notes")
+"""Beginnings of keys that change nothing in what is trained."""
+
+Change = tuple[Any, Any]
+"""Value before and after, as JSON has them."""
+
+
+def differences(recorded: Mapping[str, Any], config: RunConfig) -> dict[str, Change]:
+    """Settings that are not as recorded, by dotted key; a record may lack newer settings."""
+    found: dict[str, Change] = {}
+    now = config.model_dump(mode="json")
+    for section, values in now.items():
+        before = recorded.get(section)
+        if not isinstance(values, dict) or not isinstance(before, dict):
+            continue
+        for name, value in values.items():
+            if name in before and before[name] != value:
+                found[f"{section}.{name}"] = (before[name], value)
+    return found
+
+
+def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
+    """Refuse a config.toml that is not what the run's log says.
+
+    Raises:
+        ConfigError: with each key that was changed, and how to change it rightly.
+    """
+    recorded = load_view(paths.root).config if paths.events.is_file() else {}
+    problems = [
+        Problem(
+            f"{key} was {before!r} when the run began and is {after!r} now",
+            f"calisr resume {paths.root} --set {key}={after}"
+            if key in MAY_CHANGE
+            else "put it back; it cannot change in mid-run",
+            (key,),
+        )
+        for key, (before, after) in differences(recorded, config).items()
+        if not key.startswith(WITHOUT_EFFECT)
+    ]
+    if problems:
+        raise ConfigError(
+            f"{paths.config} was edited or cut since the run began",
+            "the run's settings stand in the first line of its events.jsonl",
+            problems=problems,
+        )
+
+
+def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
+    """Change settings of a run that nobody trains now; config.toml and the log say so.
+
+    Args:
+        sets: "section.key=value", as for `calisr run --set`.
+
+    Raises:
+        ConfigError: a setting that cannot change, or a value that cannot be used.
+        LockedError: a process trains in this directory.
+    """
+    if is_locked(paths):
+        raise LockedError(
+            f"{paths.root.name} is being trained; its settings cannot change now",
+            f"stop it first, or follow it with: calisr watch {paths.root}",
+        )
+    old = from_resolved(paths.config)
+    resolved = load(paths.config, list(sets))
+    changes = differences(old.model_dump(mode="json"), resolved.config)
+    _refuse(changes, paths)
+    if changes:
+        origins = origins_of(paths.config.read_text(encoding="utf-8"))
+        origins |= dict.fromkeys(changes, "resume --set")
+        text = resolved_toml(resolved.config, origins)
+        view = load_view(paths.root)
+        with EventWriter(paths.events, last_attempt(paths.events)) as writer:
+            plain = {key: {"from": a, "to": b} for key, (a, b) in changes.items()}
+            writer.write(view.step, SettingsChanged(changes=plain))
+        write_text(paths.config, text, "the run's settings")
+    return changes
+
+
+def _refuse(changes: Mapping[str, Change], paths: RunPaths) -> None:
+    problems = []
+    for key, (before, after) in changes.items():
+        if not key.startswith((*MAY_CHANGE, *WITHOUT_EFFECT)):
+            mend = f"start a new run; these may change: {', '.join(MAY_CHANGE)}, output"
+            problems.append(Problem(f"{key} cannot change in mid-run", mend, (key,)))
+        elif key in GROWING and None not in (before, after) and after < before:
+            problems.append(Problem(f"{key} can grow from {before}, not shrink", "", (key,)))
+    if problems:
+        raise ConfigError(f"{paths.root.name} cannot go on with these", problems=problems)
