@@ -93,7 +93,7 @@ def estimate(config: RunConfig) -> Estimate | None:
     batches = math.ceil(examples / training.batch_size)
     steps = math.ceil(batches / training.accumulate) * training.epochs
     if training.max_steps is not None:
-        steps = min(steps, training.max_steps)
+        steps = training.max_steps
     length = config.task.max_length
     # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits. In fp32
     # twice that, and a fifth more as measured on a CPU (hidden 128 and 384).

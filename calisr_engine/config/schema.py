@@ -103,7 +103,7 @@ class TrainingSettings(Section):
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random in the run.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training data.")
     max_steps: int | None = Field(
-        None, ge=1, description="Stop after this many optimizer steps, whatever the epochs say."
+        None, ge=1, description="Train for this many optimizer steps, whatever the epochs say."
     )
     batch_size: int = Field(32, ge=1, description="Examples in one forward pass.")
     accumulate: int = Field(

@@ -48,8 +48,7 @@ def estimate_seconds(waiting: list[GridRun]) -> float:
             overhead = view.summary["seconds_this_attempt"] - view.summary["seconds"]
             for run in runs:
                 own = run.resolved.config.training
-                steps = view.steps_per_epoch * own.epochs
-                steps = min(steps, own.max_steps) if own.max_steps is not None else steps
+                steps = own.max_steps or view.steps_per_epoch * own.epochs
                 total += steps * per_step + overhead
     return total
 
