@@ -91,8 +91,6 @@ class Section(BaseModel):
 
 
 def _unwritable(value: Any) -> PydanticCustomError | None:
-    if isinstance(value, Path):  # of a name that is not UTF-8
-        value = str(value)
     if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
         return PydanticCustomError("unwritable", "holds a character that no file can hold")
     if isinstance(value, int) and abs(value) > _LARGEST:

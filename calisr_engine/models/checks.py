@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from calisr_engine.errors import ConfigError, UnavailableError
+from calisr_engine.models.components import ARCHITECTURES
 
 HEAD = ("classifier.", "pre_classifier.", "score.")
 """Beginnings of the names of a classification head."""
@@ -54,7 +55,9 @@ def check_folder(folder: Path, need_weights: bool) -> None:
             "cannot be trained further",
             "name the model that the run began with",
         )
-    _json_object(folder / "config.json", "give the folder that save_pretrained wrote")
+    config = _json_object(folder / "config.json", "give the folder that save_pretrained wrote")
+    if config.get("model_type") not in ARCHITECTURES:
+        return  # which is refused by name once it is loaded
     _check_tokenizer_files(folder)
     if need_weights:
         _check_weight_files(folder)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.config.toml_text import flat
+from calisr_engine.errors import ConfigError, NotFoundError, printable
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
 from calisr_engine.runs.installed import check_installed
@@ -30,6 +31,7 @@ def create_run(
     """
     config = resolved.config
     _check_task(config.task)
+    _check_writable(config)
     check_installed(config.output.trackers)
     root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config, name)
@@ -47,6 +49,17 @@ def run_created(run_id: str, config: RunConfig) -> RunCreated:
         config=config.model_dump(mode="json"),
         synthetic_data=config.task.name == "demo",
     )
+
+
+def _check_writable(config: RunConfig) -> None:
+    """Refuse names that are not UTF-8 before anything is made: config.toml cannot hold them."""
+    for key, value in flat(config).items():
+        if any("\ud800" <= c <= "\udfff" for c in str(value)):
+            raise ConfigError(
+                f"{key}: {printable(str(value))} is a name that is not UTF-8, which the run's "
+                "config.toml cannot hold",
+                "rename it, or make a link with a plain name",
+            )
 
 
 def _check_task(task: TaskSettings) -> None:

@@ -430,5 +430,5 @@ def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_made(
     odd = os.fsdecode(bytes(tmp_path) + b"/caf\xe9")
     arguments = ["run", "demo", "--data-dir", odd, "--output-dir", str(tmp_path / "runs")]
     assert run_command_line(arguments) == 2
-    assert "data-dir" in capsys.readouterr().err
+    assert "task.data_dir" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -23,6 +23,7 @@ from calisr_engine.process.execute import execute
 from calisr_engine.training.checkpoint import steps
 from calisr_tui.charts.figure_text import panel_text
 from calisr_tui.cli.app import run_command_line
+from tests.training.golden import keep_head
 from tests.training.tiny_run import make_run, save_model
 
 needs_matplotlib = pytest.mark.skipif(
@@ -176,8 +177,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Full fine-tuning that is measured, the light method, and CaliSr-D, of a tiny model."""
     torch.set_num_threads(1)
     model = save_model(tmp_path_factory.mktemp("model"))
+    keep_head(model)  # with which CaliSr-D switches
     folder = tmp_path_factory.mktemp("runs")
     common = (
+        "model.head=by_name",
         "method.name=mpop",
         "training.seed=2",
         "output.export=false",

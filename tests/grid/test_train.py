@@ -124,7 +124,7 @@ def test_a_signal_saves_the_runs_and_waits_for_them(
     grid = tiny_grid(tmp_path, model, epochs=1000)
     process = subprocess.Popen(command(grid.path), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     first = dirs(grid)[0]
-    until(lambda: first.is_dir() and bool(events(first, "progress")))
+    until(lambda: (first / "events.jsonl").is_file() and bool(events(first, "progress")))
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     assert process.wait(60) == EXIT_STOPPED
