@@ -19,7 +19,6 @@ from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFound
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import parse
 from calisr_engine.events.types import (
-    CheckpointSaved,
     Progress,
     Resources,
     SrsEvaluated,
@@ -36,8 +35,7 @@ INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
 PASSED_OVER = {
-    each.type
-    for each in (Progress, Resources, StableRankSampled, SrsEvaluated, CheckpointSaved, Warned)
+    each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)
 }
 """Events of which a history line needs time and step alone: most of a log."""
 
