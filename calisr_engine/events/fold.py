@@ -85,8 +85,8 @@ _TRAINED = {each.type for each in TRAINED}
 # One handler for each type of event --------------------------------------------------------------
 
 
-def _say(view: RunView, line: Line, text: str) -> None:
-    view.messages.append(Message(line.step, line.time or 0.0, line.event.type, text, line.seq))
+def _say(view: RunView, line: Line, text: str, brief: str = "") -> None:
+    view.messages.append(Message(line.step, line.time or 0.0, line.event.type, text, line.seq, brief))
     if len(view.messages) > SERIES_LIMIT:
         del view.messages[: SERIES_LIMIT // 2]
 
@@ -185,12 +185,11 @@ def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
         view.trainable_share.add(line.step, view.trainable_share.last)
     view.trainable_share.add(line.step, share)
     shown = "" if share is None else f" = {share:.2%}"
-    _say(
-        view,
-        line,
-        f"{said.group} switched at step {line.step} ({said.cause}: {said.why}); trainable now "
-        f"{said.trainable:,}{shown}",
-    )
+    what = f"{said.group} switched at step {line.step}"
+    now = f"trainable now {said.trainable:,}{shown}"
+    # A switch by the score follows the message of its decision.
+    brief = f"{what}; {now}" if said.cause == "calibration" else ""
+    _say(view, line, f"{what} ({said.cause}: {said.why}); {now}", brief)
 
 
 def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:

@@ -83,13 +83,19 @@ class GroupView:
 
 @dataclass
 class Message:
-    """One line of the story: what happened, for the log pane. `kind` is the event's type."""
+    """One line of the story: what happened, for the log pane.
+
+    Attributes:
+        kind: the event's type.
+        brief: the text without what the message before it has said; "" where that is nothing.
+    """
 
     step: int
     time: float
     kind: str
     text: str
     seq: int = 0
+    brief: str = ""
 
 
 @dataclass
