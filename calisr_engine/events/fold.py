@@ -86,7 +86,9 @@ _TRAINED = {each.type for each in TRAINED}
 
 
 def _say(view: RunView, line: Line, text: str, brief: str = "") -> None:
-    view.messages.append(Message(line.step, line.time or 0.0, line.event.type, text, line.seq, brief))
+    view.messages.append(
+        Message(line.step, line.time or 0.0, line.event.type, text, line.seq, brief)
+    )
     if len(view.messages) > SERIES_LIMIT:
         del view.messages[: SERIES_LIMIT // 2]
 

@@ -236,11 +236,15 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+_OUR_OWN = ("seq", "brief")
+"""Fields that are no business of scripts."""
+
+
 def _to_plain(value: Any) -> Any:
     if isinstance(value, Series):
         return {"x": value.x, "y": value.y}
     if is_dataclass(value):
-        names = [f.name for f in fields(value) if not f.name.startswith("_")]
+        names = [f.name for f in fields(value) if f.name[0] != "_" and f.name not in _OUR_OWN]
         plain = {name: _to_plain(getattr(value, name)) for name in names}
         if isinstance(value, GroupView):
             plain["srs"] = value.srs

@@ -41,9 +41,7 @@ INDEX = ".calisr-index.json"
 INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
-PASSED_OVER = {
-    each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)
-}
+PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
 """Events of which a history line needs time and step alone: most of a log."""
 
 

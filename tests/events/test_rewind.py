@@ -1,4 +1,4 @@
-"""A resume takes back all that was trained after its checkpoint, also at the checkpoint's own step."""
+"""A resume takes back what was trained after its checkpoint, at the checkpoint's step too."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def log(*said: tuple[int, ev.Event]) -> list[dict[str, Any]]:
 
 
 def test_what_was_asked_for_after_the_checkpoint_at_its_step_is_taken_back() -> None:
-    begin = [(0, CASES["run_created"]), (0, started(None, set())), (6, PLANNED), (6, SAVED)]
+    progress = ev.Progress(epoch=1.0, loss=0.5, learning_rate=1e-3)
+    begin = [(0, CASES["run_created"]), (0, started(None, set()))]
+    begin += [(6, progress), (6, PLANNED), (6, SAVED)]
     calm = fold_all(RunView(), log(*begin))
     records = log(*begin, (6, BY_HAND), (6, SWITCH), (6, started(6, set())))
     resumed = fold_all(RunView(), records)
@@ -73,7 +75,7 @@ def test_a_checkpoint_whose_line_was_lost_keeps_its_step() -> None:
     assert fold_all(RunView(), records).best == 0.5
 
 
-def test_switches_before_the_first_step_count_once_when_a_run_begins_anew(tmp_path: Path) -> None:
+def test_switches_before_the_first_step_count_once_when_a_run_begins_anew() -> None:
     """A run with `schedule.switch_at = 0` that is killed before its first checkpoint."""
     switch = replace(SWITCH, epoch=0.0, cause="schedule")
     attempt = [(0, switch), (1, CASES["progress"])]

@@ -41,4 +41,3 @@ def test_a_switch_by_the_score_leaves_the_reason_to_its_decision() -> None:
     by_score = replace(switched, why=why, cause="calibration")
     assert f"(hand: {why})" in shown(by_hand)
     assert shown(by_score) == "query switched at step 6; trainable now 500 = 50.00%"
-
