@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import copy
-import re
+import itertools
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,6 @@ LONGEST_GAP = 2.0
 """Seconds of a recorded silence that a replay keeps; a night between two attempts is cut."""
 
 SNAPSHOTS = 24
-_ENVELOPE = re.compile(rb'"time":([0-9.eE+]+),"step":(\d+)')
 
 
 class Feed(Protocol):
@@ -70,14 +69,15 @@ class RunFeed:
         self._garbage = -1
 
     def poll(self) -> bool:
-        records, replaced = self._reader.poll()
-        if replaced:
+        records = self._reader.stream()
+        first = list(itertools.islice(records, 1))
+        if self._reader.replaced:
             self.view = RunView()
             self.version += 1
-        fold_all(self.view, records)
-        changed = bool(records) or replaced or self._garbage != self.garbage
+        fold_all(self.view, itertools.chain(first, records))
+        changed = bool(first) or self._reader.replaced or self._garbage != self.garbage
         self._garbage = self.garbage
-        if self._polls % 8 == 0 or records:
+        if self._polls % 8 == 0 or first:
             changed |= self._look_for_process()
         self._polls += 1
         return changed
@@ -143,18 +143,17 @@ class ReplayFeed:
             return False
         clock, before = 0.0, None
         for line in data[: data.rfind(b"\n") + 1].splitlines():
-            found = _ENVELOPE.search(line, 0, 200)
-            if found is None:
-                if line.strip():
-                    self.garbage += 1
+            record = parse(line)
+            now = None if record is None else record.get("time")
+            if record is None or type(now) not in (int, float):
+                self.garbage += 1
                 continue
-            now = float(found[1])
             if before is not None:
                 clock += min(LONGEST_GAP, max(0.0, now - before))
             before = now
             self._lines.append(line)
             self._at.append(clock)
-            self._steps.append(int(found[2]))
+            self._steps.append(record["step"])
         return True
 
     @property

@@ -15,6 +15,7 @@ STATES = {
     "interrupted": ("◌", "INTERRUPTED", "warn"),
     "failed": ("✗", "FAILED", "bad"),
     "completed": ("✓", "DONE", "good"),
+    "unreadable": ("?", "UNREADABLE", "bad"),
 }
 """State -> glyph, word, role of its colour."""
 

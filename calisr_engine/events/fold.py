@@ -8,6 +8,7 @@ from typing import Any
 
 from calisr_engine.events import types as ev
 from calisr_engine.events.decode import DecodeError, Line, decode
+from calisr_engine.events.rewind import TRAINED, Cut, cut_of
 from calisr_engine.events.series import SERIES_LIMIT
 from calisr_engine.events.view import (
     Decision,
@@ -43,58 +44,33 @@ def fold_all(view: RunView, records: Iterable[Mapping[str, Any]]) -> RunView:
     return view
 
 
-def survives(step: int, resumed_from: int) -> bool:
-    """Whether what happened at `step` still holds after a resume from the checkpoint of
-    `resumed_from`: a later attempt takes the steps beyond it again, and the highest holds."""
-    return step <= resumed_from
-
-
-def effective(
-    records: Iterable[Mapping[str, Any]], malformed: list[str] | None = None
-) -> list[Line]:
-    """The events of a log, without what a resume took back.
-
-    Args:
-        malformed: takes a line for each record that is no event of its type.
-    """
-    kept: list[Line] = []
-    for record in records:
-        try:
-            line = decode(record)
-        except DecodeError as error:
-            if malformed is not None:
-                malformed.append(f"line {record['seq']}: {error.message}")
-            continue
-        if line is None:
-            continue
-        back = line.event.resumed_from if isinstance(line.event, ev.RunStarted) else None
-        if back is not None:
-            kept = [each for each in kept if survives(each.step, back)]
-        kept.append(line)
-    return kept
-
-
-def _rewind(view: RunView, step: int) -> None:
-    """Forget what a lower attempt did after `step`, so that the view is that of an undisturbed
-    run."""
-    view.step = step
+def _rewind(view: RunView, cut: Cut) -> None:
+    """Forget what no longer holds, so that the view is that of an undisturbed run."""
+    step = view.step = cut.step
     view.epoch = step / view.steps_per_epoch if view.steps_per_epoch else 0.0
     for series in (view.loss, view.learning_rate, view.speed, view.trainable_share):
         series.cut_after(step)
-    view.evaluations = [each for each in view.evaluations if survives(each.step, step)]
+    if any(each.step == step and not cut.keeps(each) for each in view.switches):
+        view.trainable_share.cut_after(step - 1)
+    view.evaluations = [each for each in view.evaluations if cut.keeps(each)]
     newest = view.evaluations[-1] if view.evaluations else None
     view.last = newest.value if newest else None
     view.best, view.best_step = (newest.best, newest.best_step) if newest else (None, None)
-    view.checkpoints = [each for each in view.checkpoints if survives(each, step)]
-    view.switches = [each for each in view.switches if survives(each.step, step)]
-    view.messages = [each for each in view.messages if survives(each.step, step)]
-    view.warnings = [each for each in view.warnings if survives(each.step, step)]
+    view.checkpoints = [each for each in view.checkpoints if each <= step]
+    view._saved = {at: seq for at, seq in view._saved.items() if at <= step}
+    view.switches = [each for each in view.switches if cut.keeps(each)]
+    view.messages = [
+        each
+        for each in view.messages
+        if each.step <= step and (each.kind not in _TRAINED or cut.keeps(each))
+    ]
+    view.warnings = [each for each in view.warnings if each.step <= step]
     cumulative = bool(view.setting("calibration", "cumulative", False))
     for group in view.groups.values():
-        if group.switch is not None and not survives(group.switch.step, step):
+        if group.switch is not None and not cut.keeps(group.switch):
             group.switch, group.phase = None, "fft"
-        group.history = [each for each in group.history if survives(each.step, step)]
-        group.decisions = [each for each in group.decisions if survives(each.step, step)]
+        group.history = [each for each in group.history if cut.keeps(each)]
+        group.decisions = [each for each in group.decisions if cut.keeps(each)]
         latest = group.latest
         decided = group.decisions[-1].step if group.decisions else -1
         if latest is None or (decided >= latest.step and not cumulative):
@@ -103,11 +79,16 @@ def _rewind(view: RunView, step: int) -> None:
             group.hits, group.samples = latest.hits, latest.samples
 
 
+_TRAINED = {each.type for each in TRAINED}
+
+
 # One handler for each type of event --------------------------------------------------------------
 
 
-def _say(view: RunView, line: Line, text: str) -> None:
-    view.messages.append(Message(line.step, line.time or 0.0, line.event.type, text))
+def _say(view: RunView, line: Line, text: str, brief: str = "") -> None:
+    view.messages.append(
+        Message(line.step, line.time or 0.0, line.event.type, text, line.seq, brief)
+    )
     if len(view.messages) > SERIES_LIMIT:
         del view.messages[: SERIES_LIMIT // 2]
 
@@ -142,8 +123,9 @@ _SAME_NAMES = (
 
 def _run_started(view: RunView, line: Line, said: ev.RunStarted) -> None:
     back = said.resumed_from
-    if back is not None:
-        _rewind(view, back)
+    cut = cut_of(said, view._saved)
+    if cut is not None:
+        _rewind(view, cut)
     view.state = "running"
     view.stop_reason = view.failure = view.summary = None
     view.attempt = line.attempt
@@ -178,7 +160,7 @@ def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
     view.epoch = said.epoch
     for name, each in said.groups.items():
         group = _group(view, name)
-        group.history.append(at(Sample, line.step, each))
+        group.history.append(at(Sample, line, each))
         if len(group.history) > SERIES_LIMIT:
             del group.history[: SERIES_LIMIT // 2]
         group.hits, group.samples = each.hits, each.samples
@@ -188,14 +170,14 @@ def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
     cumulative = bool(view.setting("calibration", "cumulative", False))
     for name, each in said.groups.items():
         group = _group(view, name)
-        group.decisions.append(at(Decision, line.step, each))
+        group.decisions.append(at(Decision, line, each))
         if not cumulative:
             group.hits, group.samples = 0.0, 0
         _say(view, line, each.why)
 
 
 def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
-    switch = at(Switch, line.step, said)
+    switch = at(Switch, line, said)
     group = _group(view, said.group)
     group.phase, group.switch = "lft", switch
     view.switches.append(switch)
@@ -205,16 +187,15 @@ def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
         view.trainable_share.add(line.step, view.trainable_share.last)
     view.trainable_share.add(line.step, share)
     shown = "" if share is None else f" = {share:.2%}"
-    _say(
-        view,
-        line,
-        f"{said.group} switched at step {line.step} ({said.cause}: {said.why}); trainable now "
-        f"{said.trainable:,}{shown}",
-    )
+    what = f"{said.group} switched at step {line.step}"
+    now = f"trainable now {said.trainable:,}{shown}"
+    # A switch by the score follows the message of its decision.
+    brief = f"{what}; {now}" if said.cause == "calibration" else ""
+    _say(view, line, f"{what} ({said.cause}: {said.why}); {now}", brief)
 
 
 def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
-    view.evaluations.append(at(Evaluation, line.step, said))
+    view.evaluations.append(at(Evaluation, line, said))
     view.metric = said.metric
     view.last, view.best, view.best_step = said.value, said.best, said.best_step
     named = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
@@ -223,6 +204,7 @@ def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
 
 def _checkpoint_saved(view: RunView, line: Line, said: ev.CheckpointSaved) -> None:
     view.checkpoints.append(line.step)
+    view._saved[line.step] = line.seq
     _say(view, line, f"checkpoint saved ({said.bytes / 1e6:.1f} MB)")
 
 
@@ -256,7 +238,7 @@ def _settings_changed(view: RunView, line: Line, said: ev.SettingsChanged) -> No
 
 def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
     text = said.message + (f" ({said.hint})" if said.hint else "")
-    view.warnings.append(Message(line.step, line.time or 0.0, said.type, text))
+    view.warnings.append(Message(line.step, line.time or 0.0, said.type, text, line.seq))
     _say(view, line, f"warning: {text}")
 
 

@@ -135,49 +135,55 @@ class EventWriter:
 
 
 class EventReader:
-    """Reads what is new in a log since the last `poll`.
+    """Reads what is new in a log.
 
     Attributes:
         garbage: lines that were no event records.
-        vanished: whether the file was missing at the last poll.
+        vanished: whether the file was missing when it was last looked at.
+        replaced: whether it was another file than before, so that reading began anew.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.garbage = 0
         self.vanished = False
+        self.replaced = False
         self._offset = 0
         self._inode: int | None = None
 
     def poll(self) -> tuple[list[dict[str, Any]], bool]:
         """(new records, whether the log was replaced so that reading began anew)."""
+        records = list(self.stream())
+        return records, self.replaced
+
+    def stream(self) -> Iterator[dict[str, Any]]:
+        """New records, one at a time, so that a long log is never in memory whole.
+
+        `replaced` and `vanished` hold once the first was asked for.
+        """
+        self.replaced = False
         try:
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                replaced = self._inode is not None and (
+                self.replaced = self._inode is not None and (
                     status.st_ino != self._inode or status.st_size < self._offset
                 )
-                if replaced:
+                if self.replaced:
                     self._offset, self.garbage = 0, 0
                 self._inode = status.st_ino
                 self.vanished = False
-                if status.st_size == self._offset:
-                    return [], replaced
                 file.seek(self._offset)
-                data = file.read()
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._offset += len(line)
+                    record = parse(line)
+                    if record is None:
+                        self.garbage += 1
+                    else:
+                        yield record
         except OSError:
             self.vanished = True
-            return [], False
-        end = data.rfind(b"\n") + 1
-        self._offset += end
-        records = []
-        for line in data[:end].splitlines():
-            record = parse(line)
-            if record is None:
-                self.garbage += 1
-            else:
-                records.append(record)
-        return records, replaced
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
@@ -195,8 +201,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """All whole records of a log, in order; garbage is skipped."""
-    records, _ = EventReader(path).poll()
-    return iter(records)
+    return EventReader(path).stream()
 
 
 def last_attempt(path: Path) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
 from calisr_engine.events.types import (
     Evaluated,
@@ -24,6 +25,7 @@ class Sample(GroupSample):
     """One stable rank sample of one group, and its step."""
 
     step: int
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Decision(GroupDecision):
     """One window's decision on one group, and its step."""
 
     step: int
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Switch(GroupSwitched):
     """One group's change from FFT to LFT, and its step."""
 
     step: int
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +49,14 @@ class Evaluation(Evaluated):
     """One evaluation, and its step."""
 
     step: int
+    seq: int = 0
 
 
-def at(kind: type[T], step: int, said: Event | GroupSample | GroupDecision) -> T:
-    """What an event says, with the step at which it said it."""
+def at(kind: type[T], line: Line, said: Event | GroupSample | GroupDecision) -> T:
+    """What an event says, with the step at which it said it and its place in the log."""
     values: dict[str, Any] = {each.name: getattr(said, each.name) for each in fields(said)}
     make: Callable[..., T] = kind
-    return make(step=step, **values)
+    return make(step=line.step, seq=line.seq, **values)
 
 
 @dataclass
@@ -78,12 +83,19 @@ class GroupView:
 
 @dataclass
 class Message:
-    """One line of the story: what happened, for the log pane. `kind` is the event's type."""
+    """One line of the story: what happened, for the log pane.
+
+    Attributes:
+        kind: the event's type.
+        brief: the text without what the message before it has said; "" where that is nothing.
+    """
 
     step: int
     time: float
     kind: str
     text: str
+    seq: int = 0
+    brief: str = ""
 
 
 @dataclass
@@ -134,6 +146,8 @@ class RunView:
     seconds_per_step: float | None = None
     resources: dict[str, Any] = field(default_factory=dict)
     checkpoints: list[int] = field(default_factory=list)
+    _saved: dict[int, int] = field(default_factory=dict)
+    """Step -> place in the log, of the newest checkpoint of each step."""
     changes: list[tuple[int, str, Any, Any]] = field(default_factory=list)
     """(step, key, value before, value since) of settings that were changed between attempts."""
     warnings: list[Message] = field(default_factory=list)
@@ -222,11 +236,15 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+_OUR_OWN = ("seq", "brief")
+"""Fields that are no business of scripts."""
+
+
 def _to_plain(value: Any) -> Any:
     if isinstance(value, Series):
         return {"x": value.x, "y": value.y}
     if is_dataclass(value):
-        names = [f.name for f in fields(value) if not f.name.startswith("_")]
+        names = [f.name for f in fields(value) if f.name[0] != "_" and f.name not in _OUR_OWN]
         plain = {name: _to_plain(getattr(value, name)) for name in names}
         if isinstance(value, GroupView):
             plain["srs"] = value.srs

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError, DataError
-from calisr_engine.events.fold import effective
 from calisr_engine.events.log import read_records
+from calisr_engine.events.rewind import effective
 from calisr_engine.events.types import GroupDecision, SrsEvaluated, StableRankSampled
 from calisr_engine.runs.layout import RunPaths
 

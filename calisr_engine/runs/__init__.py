@@ -24,13 +24,12 @@ def load_view(run_dir: str | Path) -> RunView:
     """
     paths = RunPaths(Path(run_dir))
     reader = EventReader(paths.events)
-    records, _ = reader.poll()
+    view = fold_all(RunView(), reader.stream())
     if reader.vanished:
         raise NotFoundError(
             f"{run_dir} is not a run directory: it has no {paths.events.name}",
             "`calisr runs` lists the runs",
         )
-    view = fold_all(RunView(), records)
     view.garbage += reader.garbage
     if view.state in ("running", "paused") and not is_locked(paths):
         view.state = "interrupted"

@@ -50,19 +50,22 @@ def request(run_dir: Path, kind: str, **args: Any) -> None:
 def take_requests(run_dir: Path) -> tuple[list[Request], list[str]]:
     """(all waiting requests, oldest first; names of entries that are none).
 
-    A file that is no request is removed; what is no small plain file is left where it is.
+    A file that is no request is removed; what is no small plain file is left where it is. So is a
+    request that cannot be removed: it would be obeyed again and again.
     """
     folder = RunPaths(run_dir).control
     taken: list[Request] = []
     odd: list[str] = []
     for name in _waiting(folder):
         found = _read(folder / name)
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError:
+            found = None
         if found is None:
             odd.append(name)
         else:
             taken.append(found)
-        with contextlib.suppress(OSError):
-            (folder / name).unlink(missing_ok=True)
     return taken, odd
 
 

@@ -20,6 +20,9 @@ from calisr_engine.errors import LockedError, RunFailedError
 from calisr_engine.runs.layout import RunPaths
 
 PATIENCE_SECONDS = 1.0
+LONGEST = 4096
+"""Bytes of what a lock file says; more is none of ours."""
+
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -115,7 +118,13 @@ def is_locked(paths: RunPaths) -> bool:
 def holder_of(paths: RunPaths) -> dict[str, Any] | None:
     """Process id, host and start time of whoever holds the lock, as far as it can be read."""
     try:
-        facts = json.loads(paths.lock.read_text())
-    except (OSError, ValueError):
+        descriptor = os.open(paths.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
         return None
+    try:
+        facts = json.loads(os.read(descriptor, LONGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    finally:
+        os.close(descriptor)
     return facts if isinstance(facts, dict) and {"pid", "host"} <= facts.keys() else None

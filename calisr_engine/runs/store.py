@@ -15,11 +15,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import CalisrError, ConfigError, LockedError, NotFoundError, StorageError
+from calisr_engine.errors import (
+    CalisrError,
+    ConfigError,
+    DamagedError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import parse
 from calisr_engine.events.types import (
-    CheckpointSaved,
     Progress,
     Resources,
     SrsEvaluated,
@@ -35,35 +41,37 @@ INDEX = ".calisr-index.json"
 INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
-PASSED_OVER = {
-    each.type
-    for each in (Progress, Resources, StableRankSampled, SrsEvaluated, CheckpointSaved, Warned)
-}
+PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
 """Events of which a history line needs time and step alone: most of a log."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of the history."""
+    """One line of the history.
+
+    Attributes:
+        state: as `RunView.state`, or `unreadable`: then `problem` says why, and no more is known.
+    """
 
     run_id: str
     path: str
     state: str
-    model: str
-    task: str
-    method: str
-    variant: str
-    delta: float | None
-    seed: int | None
-    metric: str
-    best: float | None
-    last: float | None
-    step: int
-    total_steps: int
-    share: float | None
-    created: float | None
-    updated: float | None
-    switched: dict[str, int] | None
+    model: str = "?"
+    task: str = "?"
+    method: str = "?"
+    variant: str = "off"
+    delta: float | None = None
+    seed: int | None = None
+    metric: str = ""
+    best: float | None = None
+    last: float | None = None
+    step: int = 0
+    total_steps: int = 0
+    share: float | None = None
+    created: float | None = None
+    updated: float | None = None
+    switched: dict[str, int] | None = None
+    problem: str = ""
 
 
 _SUMMARY = TypeAdapter(RunSummary)
@@ -147,7 +155,7 @@ def run_ids(root: Path) -> list[str]:
 
 
 def list_runs(root: Path) -> list[RunSummary]:
-    """All runs in `root`, newest first.
+    """All runs in `root`, newest first; one whose log cannot be read is `unreadable`.
 
     An index file beside them spares reading unchanged logs; it is rebuilt where it is missing,
     damaged or out of date.
@@ -155,7 +163,6 @@ def list_runs(root: Path) -> list[RunSummary]:
     index = _read_index(root)
     fresh: dict[str, Any] = {}
     summaries = []
-    changed = False
     for run_id in run_ids(root):
         log = root / run_id / "events.jsonl"
         try:
@@ -168,12 +175,11 @@ def list_runs(root: Path) -> list[RunSummary]:
         if entry is not None and entry.get("key") == key:
             with contextlib.suppress(ValidationError, KeyError):
                 summary = _SUMMARY.validate_python(entry["summary"], strict=True)
-        if summary is None:
+        if summary is None or summary.problem:  # a right to read it may have been given since
             try:
                 summary = summarise(root / run_id)
-            except (NotFoundError, TypeError, ValueError):  # removed just now, or beyond reading
+            except NotFoundError:  # removed just now
                 continue
-            changed = True
         fresh[run_id] = {"key": key, "summary": asdict(summary)}
         if summary.state in ("running", "paused", "interrupted"):
             live = is_locked(RunPaths(root / run_id))
@@ -182,7 +188,7 @@ def list_runs(root: Path) -> list[RunSummary]:
                 state = "running"
             summary = RunSummary(**(asdict(summary) | {"state": state}))
         summaries.append(RunSummary(**(asdict(summary) | {"path": str(root / run_id)})))
-    if changed or fresh.keys() != index.keys():
+    if fresh != index:
         _write_index(root, fresh)
     return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
 
@@ -194,7 +200,10 @@ def summarise(run_dir: Path) -> RunSummary:
         NotFoundError: there is no log.
     """
     paths = RunPaths(run_dir)
-    view = _complete_view(paths.events) or _short_view(paths)
+    try:
+        view = _complete_view(paths.events) or _short_view(paths)
+    except DamagedError as error:
+        return RunSummary(run_dir.name, str(run_dir), "unreadable", problem=error.message)
     return RunSummary(
         run_id=run_dir.name,
         path=str(run_dir),
@@ -259,24 +268,34 @@ def _complete_view(log: Path) -> RunView | None:
 
 
 def _short_view(paths: RunPaths) -> RunView:
-    """What `load_view` gives, as far as a history line shows it: most lines are passed over."""
+    """What `load_view` gives, as far as a history line shows it: most lines are passed over.
+
+    Raises:
+        NotFoundError: there is no log.
+        DamagedError: it cannot be read, or holds no line that can.
+    """
+    view = RunView()
     try:
-        data = paths.events.read_bytes()
-    except OSError as error:
+        with paths.events.open("rb") as log:
+            for line in log:
+                record = parse(line) if line.endswith(b"\n") else None
+                if record is None:
+                    continue
+                if record["type"] not in PASSED_OVER:
+                    fold(view, record)
+                elif type(record.get("time")) in (int, float):
+                    view.updated = record["time"]
+                    view.step = max(view.step, record["step"])
+            size = log.tell()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(
             f"{paths.root} is not a run directory: it has no {paths.events.name}",
             "`calisr runs` lists the runs",
         ) from error
-    view = RunView()
-    for line in data[: data.rfind(b"\n") + 1].splitlines():
-        record = parse(line)
-        if record is None:
-            continue
-        if record["type"] not in PASSED_OVER:
-            fold(view, record)
-        elif isinstance(record.get("time"), float):
-            view.updated = record["time"]
-            view.step = max(view.step, record["step"])
+    except OSError as error:
+        raise DamagedError(f"{paths.events} cannot be read: {error.strerror}") from error
+    if size and view.updated is None:
+        raise DamagedError(f"{paths.events} is damaged: it holds no line that can be read")
     if view.state in ("running", "paused") and not is_locked(paths):
         view.state = "interrupted"
     return view

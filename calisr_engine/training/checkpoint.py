@@ -119,6 +119,10 @@ class Checkpoints:
         size = sum(file.stat().st_size for file in path.iterdir())
         return str(path.relative_to(self.paths.root)), size
 
+    def outdated(self) -> None:
+        """The run has changed since, without a step: the next save writes this step anew."""
+        self.saved_at = -1
+
     def _prune(self) -> None:
         """Delete all but the newest `keep` whole checkpoints, and best models that none names.
 

@@ -132,10 +132,12 @@ class TrainingLoop:
                 elif request.kind == "evaluate":
                     if run.evaluation.score.evaluated_at != self.step:
                         self._evaluate(planned=False)
+                        run.checkpoints.outdated()
                 elif request.kind == "checkpoint":
                     self._checkpoint()
                 elif request.kind == "switch":
                     run.calibrator.switch_by_hand(str(request.args.get("group", "")), self.step)
+                    run.checkpoints.outdated()
             if not paused:
                 return
             with run.reporter.aside():

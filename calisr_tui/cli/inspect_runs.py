@@ -50,6 +50,9 @@ def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
             ", ".join(f"{g} {s}" for g, s in (each.switched or {}).items()),
         )
     Console().print(table)
+    for each in found:
+        if each.problem:
+            say(f"{each.run_id}: {each.problem}")
 
 
 def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from rich.table import Table
@@ -13,7 +12,6 @@ from calisr_engine.events.view import Message, RunView
 from calisr_tui.themes import colours
 
 SHOWN = 1000
-_REASON = re.compile(r" \(calibration: [^)]*\)")
 _ROLES = {
     "group_switched": ("◆", "lft"),
     "srs_evaluated": ("┊", "strong"),
@@ -38,16 +36,9 @@ def line(message: Message, styles: dict[str, str]) -> Table:
     table.add_row(
         Text(str(message.step), styles["dim"]),
         Text(glyph, styles[role]),
-        Text(_without_repetition(message), styles[role] if strong else ""),
+        Text(message.brief or message.text, styles[role] if strong else ""),
     )
     return table
-
-
-def _without_repetition(message: Message) -> str:
-    """A calibrated switch follows its decision, so its line leaves the reason to that one."""
-    if message.kind != "group_switched":
-        return message.text
-    return _REASON.sub("", message.text)
 
 
 class LogPane(RichLog):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calisr_engine.events import types as ev
-from calisr_engine.events.fold import effective, fold_all
+from calisr_engine.events.fold import fold_all
+from calisr_engine.events.rewind import effective
 from calisr_engine.events.view import RunView
 from tests.events.cases import CASES, record
 

@@ -81,6 +81,20 @@ def test_what_is_no_request_is_passed_over(make: Callable[[Path], None], tmp_pat
     assert odd == ["000.json"]
 
 
+def test_what_cannot_be_removed_is_not_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be obeyed at every look."""
+    request(tmp_path, "stop")
+    (name,) = os.listdir(tmp_path / "control")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert take_requests(tmp_path) == ([], [name])
+
+
 def test_a_run_warns_of_them_once_and_goes_on(model: Path, tmp_path: Path) -> None:
     run = make_run(model, tmp_path, "odd", "method.name=fft", "training.epochs=1")
     (run / "control" / "folder.json").mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,24 @@ def test_a_file_system_without_locks_is_named(
     with pytest.raises(RunFailedError, match="without locks"):
         RunLock(paths).__enter__()
     assert not is_locked(paths)
+
+
+def pipe(lock: Path) -> None:
+    os.mkfifo(lock)
+
+
+def deep(lock: Path) -> None:
+    lock.write_text("[" * 100_000)
+
+
+def link(lock: Path) -> None:
+    target = lock.with_name("elsewhere")
+    target.write_text('{"pid": 1, "host": "another"}')
+    lock.symlink_to(target)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [pipe, deep, link])
+def test_an_odd_lock_file_has_no_holder(make: Callable[[Path], None], paths: RunPaths) -> None:
+    make(paths.lock)
+    assert holder_of(paths) is None

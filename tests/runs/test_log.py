@@ -1,18 +1,22 @@
 """The event log, the lock and the store of run directories."""
 
+import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from calisr_engine.config.load import load
 from calisr_engine.errors import LockedError, StorageError
-from calisr_engine.events.log import EventReader, EventWriter, read_records
+from calisr_engine.events.log import EventReader, EventWriter, last_attempt, read_records
 from calisr_engine.events.types import Failed, Warned
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
+from calisr_engine.runs.store import summarise
+from tests.events.cases import CASES, record
 
 
 def test_a_new_run_has_settings_and_a_first_line(tmp_path: Path) -> None:
@@ -63,3 +67,29 @@ def test_what_says_why_is_not_glued_to_a_fragment(
     records = list(read_records(log))
     assert [r["message"] for r in records] == ["before", "the disk was full"]
     assert [r["seq"] for r in records] == [0, 1]
+
+
+def test_a_long_log_is_never_in_memory_whole(tmp_path: Path) -> None:
+    line = record(CASES["progress"])
+    log = tmp_path / "events.jsonl"
+    with log.open("w") as file:
+        for step in range(20_000):
+            file.write(json.dumps({**line, "step": step, "seq": step}) + "\n")
+    for read in (load_view, summarise, lambda run: last_attempt(RunPaths(run).events)):
+        tracemalloc.start()
+        read(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < log.stat().st_size / 2
+
+
+def test_a_reader_goes_on_where_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    reader = EventReader(log)
+    with EventWriter(log, attempt=1) as writer:
+        writer.write(1, Warned(message="one"))
+        writer.write(2, Warned(message="two"))
+    assert next(reader.stream())["step"] == 1  # and no further
+    assert [r["step"] for r in reader.poll()[0]] == [2]
+    log.write_bytes(b"")
+    assert reader.poll() == ([], True)

@@ -1,6 +1,7 @@
 """The history line of a complete run comes from the ends of its log and equals the whole fold."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,40 @@ def test_a_log_that_does_not_end_complete_is_read_whole(
     (tmp_path / "events.jsonl").write_text("".join(lines))
     assert asdict(store.summarise(tmp_path)) == by_fold(tmp_path, monkeypatch)
     assert load_view(tmp_path).best == store.summarise(tmp_path).best
+
+
+def unreadable(log: Path) -> None:
+    log.symlink_to("/proc/self/mem")  # a file that gives an error when it is read, also to root
+
+
+def garbage(log: Path) -> None:
+    log.write_bytes(b"\x00\xff\n" * 1000)
+
+
+def of_other_types(log: Path) -> None:
+    lines = (EXAMPLE / "events.jsonl").read_text().splitlines()
+    log.write_text("\n".join(json.dumps({key: [] for key in json.loads(line)}) for line in lines))
+
+
+@pytest.mark.parametrize("damage", [unreadable, garbage, of_other_types])
+def test_one_damaged_run_is_named_and_the_others_are_listed(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    for name in ("whole", "damaged"):
+        (tmp_path / name).mkdir()
+    log = tmp_path / "damaged" / "events.jsonl"
+    damage(log)
+    (tmp_path / "whole" / "events.jsonl").write_bytes((EXAMPLE / "events.jsonl").read_bytes())
+    for _ in ("without the index", "with it"):
+        whole, damaged = store.list_runs(tmp_path)
+        assert (whole.run_id, whole.state, whole.problem) == ("whole", "completed", "")
+        assert (damaged.run_id, damaged.state) == ("damaged", "unreadable")
+        assert str(log) in damaged.problem
+    log.unlink()
+    log.write_bytes((EXAMPLE / "events.jsonl").read_bytes())
+    assert {run.state for run in store.list_runs(tmp_path)} == {"completed"}
+
+
+def test_a_log_that_is_empty_is_of_a_run_that_was_just_made(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").touch()
+    assert store.summarise(tmp_path).state == "created"

@@ -1,0 +1,43 @@
+"""Where screens get their runs from: logs as they grow, and recorded ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from calisr_engine.events import types as ev
+from calisr_engine.events.fold import fold_all
+from calisr_engine.events.view import RunView
+from calisr_tui.feed import EXAMPLE, ReplayFeed
+from calisr_tui.themes import colours
+from calisr_tui.widgets.log_pane import line
+from tests.events.cases import CASES, record
+
+
+def test_a_replay_does_not_ask_in_which_order_keys_stand(tmp_path: Path) -> None:
+    lines = (EXAMPLE / "events.jsonl").read_text().splitlines()
+    turned = (json.dumps(dict(reversed(json.loads(each).items()))) for each in lines)
+    (tmp_path / "events.jsonl").write_text("\n".join([*turned, "garbage", ""]))
+    recorded, replayed = ReplayFeed(EXAMPLE), ReplayFeed(tmp_path)
+    assert replayed.duration == recorded.duration > 0
+    assert replayed.garbage == 1
+    for feed in (recorded, replayed):
+        feed.seek(feed.duration)
+    assert replayed.view.to_dict() == recorded.view.to_dict()
+
+
+def shown(*said: ev.Event) -> str:
+    view = fold_all(RunView(), [record(each) for each in said])
+    table = line(view.messages[-1], colours("calisr-dark"))
+    return str(next(iter(table.columns[-1].cells)))
+
+
+def test_a_switch_by_the_score_leaves_the_reason_to_its_decision() -> None:
+    switched = CASES["group_switched"]
+    assert isinstance(switched, ev.GroupSwitched)
+    why = "3 of 5 hits (0.60) above 0.5"
+    by_hand = replace(switched, why=why)
+    by_score = replace(switched, why=why, cause="calibration")
+    assert f"(hand: {why})" in shown(by_hand)
+    assert shown(by_score) == "query switched at step 6; trainable now 500 = 50.00%"
