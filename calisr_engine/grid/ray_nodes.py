@@ -120,6 +120,8 @@ class RayExecutor:
             run_dir = self._running.pop(reference)
             try:
                 result = self._ray.get(reference)
+            except self._ray.exceptions.TaskCancelledError:
+                result = EXIT_STOPPED
             except Exception:  # whatever Ray raises, the run itself can go on elsewhere
                 result = None
             if isinstance(result, str):

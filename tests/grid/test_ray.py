@@ -17,7 +17,7 @@ from calisr_engine.grid.state import count_states, read_states
 from calisr_engine.grid.train import cancel_grid
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, until
+from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, trains, until
 from tests.training.tiny_run import events, save_model
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'calisr[ray]'")
@@ -65,7 +65,7 @@ def test_cancelling_saves_and_does_not_hang(cluster: Any, model: Path, tmp_path:
     grid = tiny_grid(tmp_path, model, every=10, epochs=1000, seeds=3)
     executor = RayExecutor(cluster.address, grid.folder)
     work = InBackground(grid, executor)
-    until(lambda: sum(bool(d.is_dir() and events(d, "progress")) for d in dirs(grid)[:2]) == 2)
+    until(lambda: all(map(trains, dirs(grid)[:2])))
     assert cancel_grid(grid) == 2
     work.join(60)
     began = time.monotonic()
@@ -156,7 +156,7 @@ def test_cancelling_brings_home_what_was_saved(apart: Any, model: Path, tmp_path
     hide_folder(grid)
     work = InBackground(grid, executor)
     (run,) = dirs(grid)
-    until(lambda: run.is_dir() and bool(events(run, "progress")))
+    until(lambda: trains(run))
     assert cancel_grid(grid) == 1
     work.join(60)
     executor.close()

@@ -20,7 +20,7 @@ from calisr_engine.grid.state import count_states, read_states
 from calisr_engine.grid.train import cancel_grid, train_grid
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
-from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, until
+from tests.grid.tiny_grid import InBackground, dirs, tiny_grid, trains, until
 from tests.training.tiny_run import events, save_model
 
 needs_submitit = pytest.mark.skipif(
@@ -43,7 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def begin(grid: Grid, executor: SlurmExecutor) -> tuple[Path, InBackground]:
     work = InBackground(grid, executor)
     (run,) = dirs(grid)
-    until(lambda: RunPaths(run).events.is_file() and bool(events(run, "progress")))
+    until(lambda: trains(run))
     return run, work
 
 

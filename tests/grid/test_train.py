@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock, holder_of, is_locked
 from calisr_tui.cli.app import run_command_line
-from tests.grid.tiny_grid import METHODS, InBackground, Scripted, dirs, tiny_grid, until
+from tests.grid.tiny_grid import METHODS, InBackground, Scripted, dirs, tiny_grid, trains, until
 from tests.training.tiny_run import events, save_model
 
 
@@ -124,11 +125,17 @@ def test_a_signal_saves_the_runs_and_waits_for_them(
     grid = tiny_grid(tmp_path, model, epochs=1000)
     process = subprocess.Popen(command(grid.path), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     first = dirs(grid)[0]
-    until(lambda: (first / "events.jsonl").is_file() and bool(events(first, "progress")))
-    workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(number)
-    assert process.wait(60) == EXIT_STOPPED
-    assert not any(each.is_running() for each in workers), "it has waited"
+    workers: list[psutil.Process] = []
+    try:
+        until(lambda: trains(first))
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        assert process.wait(60) == EXIT_STOPPED
+        assert not any(each.is_running() for each in workers), "it has waited"
+    finally:
+        for each in [process, *workers]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
     assert events(first, "stopped")[0]["saved"]
     assert not dirs(grid)[1].exists(), "nothing begins after the signal"
     assert not requests(grid)
@@ -153,7 +160,7 @@ def test_cancelling_leaves_no_request_behind(model: Path, tmp_path: Path) -> Non
     """One that is left would stop the run as soon as it goes on."""
     grid = tiny_grid(tmp_path, model, epochs=1000)
     work = InBackground(grid, LocalExecutor(2))
-    until(lambda: all(run.is_dir() and events(run, "progress") for run in dirs(grid)))
+    until(lambda: all(map(trains, dirs(grid))))
     assert cancel_grid(grid) == 2
     work.join(60)
     assert work.status == EXIT_STOPPED

@@ -11,6 +11,7 @@ from typing import Any
 from calisr_engine.grid import Grid, expand_grid
 from calisr_engine.grid.executors import Ending
 from calisr_engine.grid.train import train_grid
+from calisr_engine.runs.layout import RunPaths
 
 HEAD = """\
 [grid]
@@ -66,6 +67,12 @@ def dirs(grid: Grid) -> list[Path]:
     return [grid.folder / run.run_id for run in grid.runs]
 
 
+def trains(run_dir: Path) -> bool:
+    """Whether a run has got to its first steps."""
+    log = RunPaths(run_dir).events
+    return log.is_file() and b'"progress"' in log.read_bytes()
+
+
 def until(true: Callable[[], bool], seconds: float = 90) -> None:
     """Wait until something is true."""
     deadline = monotonic() + seconds
@@ -78,7 +85,7 @@ class InBackground(Thread):
     """Trains a grid; `status` is what came of it."""
 
     def __init__(self, grid: Grid, executor: Any, **options: Any) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.status: int | None = None
         self._work = lambda: train_grid(grid, executor, **options)
         self.start()
