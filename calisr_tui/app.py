@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -245,26 +244,3 @@ class CalisrApp(Host):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette."""
         return palette.commands(self, screen)
-
-
-def run_app(
-    start: str | None = None,
-    run_dir: Path | None = None,
-    replay: Path | None = None,
-    output_dir: Path = Path("runs"),
-    data_dir: Path | None = None,
-) -> int:
-    """Open the terminal app; returns its exit status (75 where it stopped its own run)."""
-    from calisr_tui.terminal import own_terminal
-
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
-        raise CalisrError(
-            "the terminal app needs a terminal",
-            "use calisr run, watch, runs or show where there is none",
-        )
-    app = CalisrApp(start, run_dir, replay, output_dir, data_dir)
-    with own_terminal():
-        status = app.run()
-    for message in app.messages_after:
-        print(message, file=sys.stderr)
-    return status or 0

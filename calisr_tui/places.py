@@ -107,14 +107,19 @@ def place(name: str) -> Place:
     return {each.name: each for each in PLACES}[name]
 
 
+def key_owners(app: type) -> Iterator[Any]:
+    """The app, all places and their parts: all that have keys of their own."""
+    yield app
+    for each in PLACES:
+        screen = each.load()
+        yield screen
+        yield from getattr(screen, "PARTS", ())
+
+
 def every_binding(app: type) -> Iterator[Binding]:
     """Every binding with an id, once each: of the app, of all places and of their parts."""
     seen: set[str] = set()
-    owners: list[Any] = [app]
-    for each in PLACES:
-        screen = each.load()
-        owners += [screen, *getattr(screen, "PARTS", ())]
-    for owner in owners:
+    for owner in key_owners(app):
         for binding in owner.BINDINGS:
             if isinstance(binding, Binding) and binding.id and binding.id not in seen:
                 seen.add(binding.id)

@@ -64,7 +64,7 @@ def root(
     """Open the terminal app when no command is given."""
     _DEBUG["on"] = debug or bool(os.environ.get("CALISR_DEBUG"))
     if context.invoked_subcommand is None:
-        from calisr_tui.app import run_app
+        from calisr_tui.cli.open_app import run_app
 
         raise typer.Exit(run_app(output_dir=output_dir, data_dir=data_dir))
 

@@ -154,7 +154,7 @@ def replay(
     output_dir: OutputDir = Path("runs"),
 ) -> int:
     """Replay a run in the terminal app."""
-    from calisr_tui.app import run_app
+    from calisr_tui.cli.open_app import run_app
 
     if example:
         folder = Path(__file__).parent.parent / "example"

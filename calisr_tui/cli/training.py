@@ -172,7 +172,7 @@ def watch(
     """Follow a run of any process until it ends. Ctrl-C leaves the run alone."""
     run_dir = find_run(name, output_dir)
     if tui:
-        from calisr_tui.app import run_app
+        from calisr_tui.cli.open_app import run_app
 
         return run_app(run_dir=run_dir, output_dir=output_dir)
     from calisr_tui.cli.live_text import follow

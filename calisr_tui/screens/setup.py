@@ -27,7 +27,7 @@ from calisr_tui.charts.summary import summary
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.host import Host
-from calisr_tui.widgets.fields import Field
+from calisr_tui.widgets.fields import CycleField, Field
 
 COMPACT_WIDTH = 100
 WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"
@@ -50,6 +50,7 @@ class SetupScreen(Screen[None]):
     """Model, task, method, calibration, training; Enter goes on and at the end starts the run."""
 
     app: Host
+    PARTS = (CycleField,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
         Binding("ctrl+n", "forward", "Next step", show=False, id="setup.next"),

@@ -1,140 +1,253 @@
-"""Every binding reaches its action, and what the actions do."""
+"""Every key of every place does something that can be seen; keys are asked of the tables."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import pkgutil
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.binding import Binding
+from textual.widget import Widget
 
+import calisr_tui
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui import places
 from calisr_tui.app import CalisrApp
-from calisr_tui.dialogs import Picking, Question, Reading, Typing
 from calisr_tui.feed import EXAMPLE
-from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
-from calisr_tui.screens.compare import CompareScreen
-from calisr_tui.screens.figures import FiguresScreen
-from calisr_tui.screens.grid import GridScreen
-from calisr_tui.screens.grid_start import StartGrid
-from calisr_tui.screens.help import HelpScreen
-from calisr_tui.screens.report import ReportScreen
 from calisr_tui.screens.runs import RunsScreen
-from calisr_tui.screens.setup import SetupScreen
-from calisr_tui.widgets.srs_table import SrsTable
-from calisr_tui.widgets.timeline import Timeline
+from calisr_tui.started import StartedRuns
 from tests.tui.example import make_app, settle, workplace
 
 __all__ = ["workplace"]
 
-OPEN: dict[type, tuple[dict[str, Any], list[str]]] = {
-    SetupScreen: ({}, []),
-    LiveScreen: ({"run_dir": Path("runs/run-1")}, []),
-    ReplayScreen: ({"replay": EXAMPLE}, []),
-    RunsScreen: ({}, ["f4"]),
-    CompareScreen: ({}, ["f4", "space", "down", "space", "c"]),
-    GridScreen: ({}, ["ctrl+g"]),
-    StartGrid: ({}, ["ctrl+g", "s"]),
-    ReportScreen: ({}, ["ctrl+g", "t"]),
-    FiguresScreen: ({}, ["ctrl+g", "f"]),
-    HelpScreen: ({}, ["f1"]),
-    Question: ({}, ["f4", "d"]),
-    Reading: ({"run_dir": Path("runs/run-1")}, ["o"]),
-    Typing: ({}, ["ctrl+s"]),
-    Picking: ({}, ["ctrl+o"]),
+RUN = Path("runs/run-1")
+
+
+@dataclass
+class Way:
+    """How to come to what has keys: the app's options, the keys to press, a run in training."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    trained: bool = False
+
+
+LIVE = Way({"run_dir": RUN}, trained=True)
+WAYS = {
+    "CalisrApp": Way(),
+    "SetupScreen": Way(),
+    "CycleField": Way(keys=("enter",) * 4),
+    "LiveScreen": LIVE,
+    "ReplayScreen": Way({"replay": EXAMPLE}),
+    "SrsTable": LIVE,
+    "Timeline": LIVE,
+    "RunsScreen": Way(keys=("f4",)),
+    "CompareScreen": Way(keys=("f4", "space", "down", "space", "c")),
+    "GridScreen": Way(keys=("ctrl+g",)),
+    "StartGrid": Way(keys=("ctrl+g", "s")),
+    "ReportScreen": Way(keys=("ctrl+g", "t")),
+    "FiguresScreen": Way(keys=("ctrl+g", "f")),
+    "HelpScreen": Way(keys=("f1",)),
+    "Question": Way(keys=("f4", "d")),
+    "Reading": Way(keys=("f4", "o")),
+    "Typing": Way(keys=("ctrl+s",)),
+    "Picking": Way(keys=("ctrl+o",)),
 }
-"""Screen -> how the app is opened, and the keys that lead there."""
+"""Class -> the way to it."""
 
-PARTS: dict[type, tuple[type, list[str]]] = {
-    SrsTable: (LiveScreen, ["1"]),
-    Timeline: (LiveScreen, ["2"]),
+BEFORE: dict[str, tuple[str, ...]] = {
+    "app.setup": ("f4",),
+    "setup.back": ("enter",),
+    "table.up": ("down",),
+    "timeline.up": ("down",),
+    "live.cursor_left": ("c",),
+    "live.cursor_right": ("c",),
+    "live.pane_table": ("2",),
+    "live.next_group": ("end",),  # in a replay; elsewhere this key does nothing
+    "replay.back": ("end",),
+    "replay.start": ("end",),
+    "runs.clear_filter": ("slash", "x", "enter"),
+    "grid.table": ("tab",),
 }
-"""Part of a screen -> that screen, and the keys that lead to the part."""
+"""Id of a binding -> keys after which it can have an effect."""
 
 
-def bindings(owner: type) -> list[Binding]:
-    own = vars(owner).get("BINDINGS", [])
-    return [binding for binding in own if isinstance(binding, Binding)]
+def remove_run(folder: str) -> None:
+    shutil.rmtree(next(each for each in sorted(Path(folder).iterdir()) if each.is_dir()))
 
 
-CASES = (
-    [(screen, screen, []) for screen in OPEN]
-    + [(part, screen, keys) for part, (screen, keys) in PARTS.items()]
-    + [(CalisrApp, screen, []) for screen in (LiveScreen, RunsScreen)]
-)
+ON_DISK: dict[str, Callable[[], None]] = {
+    "runs.reload": lambda: remove_run("runs"),
+    "compare.reload": lambda: remove_run("runs"),
+    "grid.reload": lambda: remove_run("runs/study"),
+    "report.reload": lambda: remove_run("runs/study"),
+}
+"""Id of a binding that reads again -> what changes before."""
+
+
+def keys_of(owner: Any) -> dict[str, Binding]:
+    """Key -> the binding that it has there; bindings of Textual have no id."""
+    found = owner._merged_bindings.key_to_bindings
+    return {key: each for key, (each, *_) in found.items() if each.id}
+
+
+OWNERS: list[type] = [each for each in places.key_owners(CalisrApp) if keys_of(each)]
 EVERY = [
-    pytest.param(owner, screen, keys, binding, key, id=f"{screen.__name__}-{binding.id}-{key}")
-    for owner, screen, keys in CASES
-    for binding in bindings(owner)
-    for key in binding.key.split(",")
+    pytest.param(owner, binding, key, id=f"{owner.__name__}-{binding.id}-{key}")
+    for owner in OWNERS
+    for key, binding in keys_of(owner).items()
 ]
 
 
-def test_every_binding_is_tested() -> None:
-    """The tables above hold what the tables of places and panes hold, no more and no less."""
-    assert set(OPEN) == {place.load() for place in places.PLACES}
-    tested = [binding for owner, *_ in CASES for binding in bindings(owner)]
-    assert {binding.id for binding in tested} == {
-        binding.id for binding in places.every_binding(CalisrApp)
-    }
-    assert all(binding.id for binding in tested)
+@contextlib.asynccontextmanager
+async def gone_to(owner: type, folder: Path) -> AsyncIterator[tuple[CalisrApp, Any, list[str]]]:
+    """The app where `owner` is, a pilot, and what the app says from here on."""
+    way = WAYS[owner.__name__]
+    app = make_app(folder, clock=lambda: 0.0, **way.options)
+    said: list[str] = []
+    app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]
+    with contextlib.ExitStack() as held:
+        if way.trained:
+            log = RunPaths(RUN).events
+            kept = [each for each in log.read_text().splitlines() if json.loads(each)["step"] < 400]
+            log.write_text("\n".join(kept) + "\n")
+            held.enter_context(RunLock(RunPaths(RUN)))
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause(0.1)
+            await press(pilot, *way.keys)
+            if issubclass(owner, Widget) and not isinstance(app.screen, owner):
+                app.screen.query(owner).first().focus()
+                await pilot.pause()
+            assert owner is CalisrApp or owner in {type(app.screen), type(app.focused)}
+            await rest(app, pilot, said)
+            yield app, pilot, said
 
 
-@pytest.mark.parametrize(("owner", "screen", "keys", "binding", "key"), EVERY)
-async def test_a_key_reaches_its_action(
-    owner: type,
-    screen: type,
-    keys: list[str],
-    binding: Binding,
-    key: str,
-    workplace: Path,
-    monkeypatch: pytest.MonkeyPatch,
+async def press(pilot: Any, *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+def seen(app: CalisrApp, said: list[str]) -> object:
+    """All that a key can change: the picture, the focus, what was said, copied and written."""
+    if not app.is_running or app.return_code is not None:
+        return "ended"
+    lines = [strip.text for strip in app.screen._compositor.render_strips()]
+    files = {str(each): each.stat().st_size for each in Path().rglob("*") if each.is_file()}
+    stack = [type(screen).__name__ for screen in app.screen_stack]
+    return lines, app.focused, list(said), app.clipboard, app.theme, stack, files
+
+
+async def rest(app: CalisrApp, pilot: Any, said: list[str]) -> None:
+    """Wait until nothing changes by itself: screens are drawn anew when they have their size."""
+    before: object = None
+    while (now := seen(app, said)) != before:
+        before = now
+        await pilot.pause(0.05)
+
+
+def test_there_is_a_way_to_everything_that_has_keys() -> None:
+    assert {owner.__name__ for owner in OWNERS} == set(WAYS)
+    assert {*BEFORE, *ON_DISK} <= {binding.id for binding in places.every_binding(CalisrApp)}
+
+
+def test_every_class_with_keys_is_in_the_tables_and_every_key_has_an_id() -> None:
+    listed = {base for owner in OWNERS for base in owner.__mro__}
+    for module in pkgutil.walk_packages(calisr_tui.__path__, "calisr_tui."):
+        if module.name == "calisr_tui.__main__":
+            continue
+        for name, each in vars(importlib.import_module(module.name)).items():
+            if not isinstance(each, type) or each.__module__ != module.name:
+                continue
+            if "BINDINGS" in vars(each):
+                assert each in listed, name
+                assert all(binding.id for binding in vars(each)["BINDINGS"]), name
+
+
+def test_an_id_is_given_once() -> None:
+    """But for a binding that a screen changes in what it has from another."""
+    given: dict[str, type] = {}
+    for base in {base for owner in OWNERS for base in owner.__mro__}:
+        for binding in vars(base).get("BINDINGS", ()):
+            name = getattr(binding, "id", None)
+            if name:
+                before = given.setdefault(name, base)
+                assert before is base or issubclass(base, before) or issubclass(before, base), name
+
+
+@pytest.mark.parametrize("owner", [pytest.param(each, id=each.__name__) for each in OWNERS])
+async def test_an_unbound_key_does_nothing_and_the_palette_offers_what_can_be_done(
+    owner: type, workplace: Path
 ) -> None:
-    options, there = OPEN[screen]
-    app = make_app(workplace, **options)
-    action = binding.action.split("(")[0].removeprefix("app.").removeprefix("screen.")
-    reached: list[str] = []
+    async with gone_to(owner, workplace) as (app, pilot, said):
+        before = seen(app, said)
+        await press(pilot, "f20")
+        assert seen(app, said) == before
+        for title, _text, action in getattr(app.screen, "commands", list)():
+            group, _, verb = title.partition(": ")
+            assert group, title
+            assert verb, title
+            assert callable(getattr(app.screen, f"action_{action.split('(')[0]}")), title
 
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.1)
-        for each in (*there, *keys):
-            await pilot.press(each)
-            await settle(pilot)
-        assert isinstance(app.screen, screen)
-        for each in {*owner.__mro__, *type(app.screen).__mro__, *type(app).__mro__}:
-            if f"action_{action}" in vars(each):
-                monkeypatch.setattr(
-                    each, f"action_{action}", lambda *a, **k: reached.append(action)
-                )
+
+@pytest.mark.parametrize(("owner", "binding", "key"), EVERY)
+async def test_a_key_does_something(
+    owner: type, binding: Binding, key: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StartedRuns, "start", lambda self, run_dir: None)
+    async with gone_to(owner, workplace) as (app, pilot, said):
+        if str(binding.id) in BEFORE:
+            await press(pilot, *BEFORE[str(binding.id)])
+            await rest(app, pilot, said)
+        ON_DISK.get(str(binding.id), lambda: None)()
+        before = seen(app, said)
         await pilot.press(key)
         await pilot.pause()
-    assert reached == [action]
+        at_once = seen(app, said)
+        if app.is_running:
+            await settle(pilot)
+        assert before != at_once or before != seen(app, said)
 
 
-@pytest.mark.parametrize("trained", [True, False])
-async def test_the_live_keys_write_requests_for_whoever_trains(
-    trained: bool, workplace: Path
+REQUESTS: dict[tuple[str, ...], set[str]] = {
+    ("p",): {"pause"},
+    ("s",): {"stop_and_save"},
+    ("x", "right", "enter"): {"stop"},
+    ("e", "k"): {"evaluate", "checkpoint"},
+    ("w", "enter", "right", "enter"): {"switch"},
+}
+
+
+def requests() -> set[str]:
+    return {json.loads(path.read_text())["kind"] for path in (RUN / "control").glob("*.json")}
+
+
+@pytest.mark.parametrize("keys", list(REQUESTS))
+async def test_the_live_keys_write_requests_for_any_process(
+    workplace: Path, keys: tuple[str, ...]
 ) -> None:
-    """A run of another process is steered through its directory. Where nobody trains, nothing is
-    left there that a later resume would obey by surprise."""
-    run = workplace / "runs" / "run-1"
-    lines = (run / "events.jsonl").read_text().splitlines()
-    kept = [line for line in lines if json.loads(line)["step"] < 400]
-    (run / "events.jsonl").write_text("\n".join(kept) + "\n")
-    app = make_app(workplace, run_dir=run)
-    with RunLock(RunPaths(run)) if trained else contextlib.nullcontext():
-        async with app.run_test(size=(120, 40)) as pilot:
-            await pilot.pause(0.2)
-            for key in ("e", "k"):
-                await pilot.press(key)
-                await pilot.pause(0.1)
-    kinds = [json.loads(path.read_text())["kind"] for path in (run / "control").glob("*.json")]
-    assert sorted(kinds) == (["checkpoint", "evaluate"] if trained else [])
+    """A run of another process is steered through its directory."""
+    async with gone_to(LiveScreen, workplace) as (_, pilot, _):
+        await press(pilot, *keys)
+        assert requests() == REQUESTS[keys]
+
+
+async def test_where_nobody_trains_no_request_is_left_for_a_later_resume(workplace: Path) -> None:
+    app = make_app(workplace, run_dir=RUN)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.2)
+        await press(pilot, *(key for keys in REQUESTS for key in keys if key != "enter"))
+    assert requests() == set()
 
 
 async def test_a_log_with_garbage_in_it_and_a_run_that_vanishes(workplace: Path) -> None:
