@@ -45,6 +45,12 @@ class ModelSettings(Section):
     revision: str | None = Field(
         None, description="Branch, tag or commit of a hub model; none takes its main branch."
     )
+    head: Literal["fresh", "by_name"] = Field(
+        "fresh",
+        description="The classification head at the start. fresh: drawn from the seed, whatever "
+        "the checkpoint was fine-tuned for. by_name: the checkpoint's own, its classes matched by "
+        "name (for a regression, the one number as it is).",
+    )
     random_weights: bool = Field(
         False,
         description="Start from random instead of pretrained weights (for timing and tests; "

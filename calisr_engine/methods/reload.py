@@ -28,10 +28,11 @@ from calisr_engine.errors import ConfigError, RunFailedError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext
 from calisr_engine.models.components import find_targets
+from calisr_engine.models.folder import OWN_EXPORT
 from calisr_engine.results.plain_export import CardFacts, model_card
 
 WEIGHTS = "calisr_model.safetensors"
-METHOD = "calisr_method.json"
+METHOD = OWN_EXPORT
 FORMAT = 1
 
 KINDS: dict[str, type[MethodBase]] = {"adapter": Adapter, "prefix": Prefix}

@@ -158,7 +158,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
     )
     notes = [f"a damaged checkpoint was skipped: {skipped}" for skipped in run.skipped]
     if run.start_step == 0:
-        notes += [*run.attachment.notes, *run.data.notes, *run.batches.notes]
+        notes += [*run.loaded.notes, *run.attachment.notes, *run.data.notes, *run.batches.notes]
     for note in notes:
         context.emit(run.start_step, Warned(message=note))
 

@@ -21,6 +21,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
+from calisr_engine.models.fingerprints import changed
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
@@ -158,7 +159,7 @@ def prepare(
 
 
 def open_model(context: RunContext, data: TaskData) -> LoadedModel:
-    """The pretrained encoder with a fresh head for the task, on the run's device."""
+    """The pretrained encoder with a head for the task, on the run's device."""
     config = context.config
     loaded = load_model(
         config.model,
@@ -168,7 +169,8 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
         label_names=data.label_names,
         dropout=config.training.dropout,
     )
-    if data.kind == "regression" and config.training.regression_start == "mean":
+    fresh = config.model.head == "fresh"
+    if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
     loaded.model.to(context.device)
     return loaded
@@ -188,10 +190,12 @@ def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None
     step = ranks.from_first(None if found is None else found.step)
     if found is None and step is not None:
         found = checkpoint.load(paths.checkpoint(step))
-    if found is not None and found.fingerprint != fingerprint:
+    parts = [] if found is None else changed(found.fingerprint, fingerprint)
+    if parts:
         raise ConfigError(
-            "the data or the model changed since this run was stopped, so it cannot go on exactly",
-            "restore them, or start a new run",
+            f"the {' and the '.join(parts)} changed since this run was stopped, so it cannot go on "
+            "exactly",
+            "restore what changed, or start a new run",
         )
     return found, skipped
 
