@@ -100,9 +100,8 @@ def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
     longest = position_limit(model)
     if longest is not None and longest < tokenizer.model_max_length:
         tokenizer.model_max_length = longest
-    given = tokenizer("a", "b").get("token_type_ids")
     known = type_limit(model)
-    if given is not None and known is not None and max(given) >= known:
+    if known is not None and max(_types(tokenizer), default=-1) >= known:
         names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
         tokenizer.model_input_names = names
         tokenizer.init_kwargs["model_input_names"] = names  # kept by save_pretrained
@@ -128,6 +127,16 @@ def type_limit(model: nn.Module) -> int | None:
     if "token_type_ids" not in inspect.signature(model.forward).parameters:
         return 0
     return int(getattr(model.config, "type_vocab_size", 0)) or None
+
+
+def _types(tokenizer: Any) -> list[int]:
+    """Token types of a pair of texts, where the tokenizer gives any."""
+    if "token_type_ids" not in tokenizer.model_input_names:
+        return []
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # a call of the tokenizer itself would change its state
+        return list(backend.encode("a", "b").type_ids)
+    return list(tokenizer("a", "b").get("token_type_ids", ()))
 
 
 def _installed(package: str) -> bool:
