@@ -81,6 +81,12 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"model.name: {file} names no model_type, so it is not the config.json of a model",
             "give the folder that save_pretrained wrote",
         )
+    if content.get("transformers_weights", WEIGHTS) not in (None, WEIGHTS, INDEX):
+        raise ConfigError(
+            f"model.name: {file} names weights of its own (transformers_weights = "
+            f"{str(content['transformers_weights'])[:200]}), which are not read",
+            f"name the file {WEIGHTS} and remove that key",
+        )
     if content.get("quantization_config"):
         raise ConfigError(
             f"model.name: the weights in {folder} are quantised (quantization_config in "

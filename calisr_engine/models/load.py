@@ -69,7 +69,7 @@ def load_model(
             config.label2id = {name: index for index, name in enumerate(label_names)}
         if dropout is not None:
             _set_dropout(config, dropout)
-        tokenizer = load_tokenizer(source.tokenizer)
+        tokenizer, said = load_tokenizer(source.tokenizer)
         found: dict[str, Tensor] = {}
         notes: list[str] = []
         if source.weights is None:
@@ -77,7 +77,7 @@ def load_model(
         else:
             found = weights.read_weights(source.weights)
             stored, notes = _filled(settings.name, config, found, seed)
-        said = fit_tokenizer(tokenizer, stored)
+        said += fit_tokenizer(tokenizer, stored)
         if source.tokenizer == source.folder:  # else borrowed, for random weights
             notes += said
         fingerprint = fingerprints.of_model(stored, config, tokenizer, source.folder)

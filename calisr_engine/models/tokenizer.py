@@ -21,8 +21,8 @@ _SETTINGS_ONLY = {"tokenizer_config.json", "special_tokens_map.json", "added_tok
 _COPY = "copy the tokenizer's files of the model that it was made from into that folder"
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in `folder`.
+def load_tokenizer(folder: Path) -> tuple[Any, list[str]]:
+    """The tokenizer in `folder`, and notes on what transformers added to it.
 
     Raises:
         UnavailableError: its files are missing or damaged, or a package that reads them is.
@@ -65,7 +65,17 @@ def load_tokenizer(folder: Path) -> Any:
         )
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"model.name: the tokenizer in {folder} has no padding token")
-    return tokenizer
+    added = []
+    if not present & {"tokenizer.json", "added_tokens.json"}:
+        own = tokenizer.vocab_size
+        special = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        added = [token for token, number in special if number >= own]
+    if not added:
+        return tokenizer, []
+    return tokenizer, [
+        f"the tokenizer's {', '.join(added)} are not in its vocabulary and were added behind it; "
+        "check that tokenizer and model belong together"
+    ]
 
 
 def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:

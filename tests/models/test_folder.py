@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from calisr_engine.errors import CalisrError, UnavailableError
+from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
 from calisr_engine.methods.reload import METHOD
 from calisr_engine.models.folder import INDEX, OWN_EXPORT
 from calisr_engine.process.execute import execute
@@ -121,11 +121,12 @@ def test_a_pickle_by_the_name_of_safetensors_is_not_opened(link: bool, tmp_path:
     assert not list(folder.glob("*.opened"))
 
 
-def test_config_json_cannot_name_a_pickle(tmp_path: Path) -> None:
+def test_config_json_cannot_name_other_weights(tmp_path: Path) -> None:
     folder = save("bert", tmp_path / "model")
     trap(folder / "evil.bin")
     set_config(folder, transformers_weights="evil.bin")
-    load(folder)
+    with pytest.raises(ConfigError, match=r"names weights of its own .*evil\.bin"):
+        load(folder)
     assert not list(folder.glob("*.opened"))
 
 
