@@ -17,6 +17,7 @@ from typing import Any
 
 from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
 from calisr_engine.models import catalog
+from calisr_engine.models.components import ARCHITECTURES
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -68,6 +69,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         UnavailableError: there is none, or none that describes a model.
+        ConfigError: the model is of a kind that cannot be trained here.
     """
     file = folder / "config.json"
     if not file.is_file():
@@ -80,6 +82,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UnavailableError(
             f"model.name: {file} names no model_type, so it is not the config.json of a model",
             "give the folder that save_pretrained wrote",
+        )
+    if content["model_type"] not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name: {folder} is of architecture {content['model_type'][:80]!r}, which is not "
+            "supported",
+            f"supported: {', '.join(sorted(ARCHITECTURES))}",
         )
     if content.get("transformers_weights", WEIGHTS) not in (None, WEIGHTS, INDEX):
         raise ConfigError(

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.config.schema import ModelSettings
-from calisr_engine.errors import ConfigError
 from calisr_engine.models import catalog, fingerprints, head, weights
-from calisr_engine.models.components import ARCHITECTURES
 from calisr_engine.models.folder import explained, model_folder, quiet, read_config
 from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
 
@@ -137,12 +135,6 @@ def _source(settings: ModelSettings) -> _Source:
         return _Source(named, catalog.demo_folder(), None, {}, config)
     folder = model_folder(name, settings.revision, need_weights=not random)
     content = read_config(folder)
-    if content["model_type"] not in ARCHITECTURES:
-        raise ConfigError(
-            f"model.name: {name} is of architecture {content['model_type']!r}, which is not "
-            "supported",
-            f"supported: {', '.join(sorted(ARCHITECTURES))}",
-        )
     with explained(name, local=True):
         config = AutoConfig.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True

@@ -202,6 +202,9 @@ def no_type(folder: Path) -> None:
 
 
 def strange_type(folder: Path) -> None:
+    """Whatever else is missing, this is said first."""
+    (folder / WEIGHTS).unlink()
+    (folder / "tokenizer.json").unlink()
     set_config(folder, model_type="gpt2")
 
 
