@@ -21,7 +21,7 @@ from tests.models.folders import every_architecture, load, save, set_config
 from tests.training.interrupt import stop_at
 from tests.training.tiny_run import LETTERS, SPECIAL, events, make_run, tokenizer
 
-SHORT = ("training.epochs=1", "method.name=fft")
+SHORT = ("training.epochs=1", "training.warmup_ratio=0", "method.name=fft")
 
 
 def without_tokenizer(folder: Path) -> Path:
