@@ -172,7 +172,8 @@ def start_weights(config: RunConfig) -> TargetWeights:
     from calisr_engine.models.load import load_model
 
     seed = config.training.seed
-    model = load_model(config.model, num_labels=2, kind="classification", seed=seed).model
+    settings = config.model.model_copy(update={"head": "fresh"})  # the encoder is looked at
+    model = load_model(settings, num_labels=2, kind="classification", seed=seed).model
     matrices = {f"{t.layer}.{t.component}": t.weight.detach() for t in find_targets(model)}
     return TargetWeights(Path(config.model.name).name, matrices)
 

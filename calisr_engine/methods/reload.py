@@ -24,9 +24,10 @@ from calisr_engine.methods.base import AttachContext
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.components import find_targets
+from calisr_engine.models.folder import OWN_EXPORT
 
 WEIGHTS = "calisr_model.safetensors"
-METHOD = "calisr_method.json"
+METHOD = OWN_EXPORT
 FORMAT = 1
 
 

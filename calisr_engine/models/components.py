@@ -140,13 +140,13 @@ def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for table in tables for p in table.parameters()]
 
 
+HEAD_MODULES = ("classifier", "pre_classifier")
+"""Modules that make up the classification head, in every architecture."""
+
+
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters of the classification head, as transformers defines it for the architecture."""
-    heads = [
-        module
-        for name, module in model.named_children()
-        if name in ("classifier", "pre_classifier")
-    ]
+    heads = [module for name, module in model.named_children() if name in HEAD_MODULES]
     return [parameter for head in heads for parameter in head.parameters()]
 
 

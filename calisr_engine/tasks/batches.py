@@ -6,9 +6,10 @@ k of epoch e goes on with exactly the batches that it would have had.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ def tokenize(
     folder = token_cache.default_dir() if cache_dir is None else cache_dir
     tensors = token_cache.load(folder, key, len(examples))
     if tensors is None:
-        tensors = _tokenize(examples, tokenizer, longest)
+        with _left_as_found(tokenizer):
+            tensors = _tokenize(examples, tokenizer, longest)
         token_cache.store(folder, key, tensors)
     labels: Tensor | None = None
     if examples.label is not None:
@@ -129,6 +131,28 @@ def _tokenize(
     if types:
         tensors["types"] = torch.from_numpy(np.concatenate(types))
     return tensors
+
+
+@contextlib.contextmanager
+def _left_as_found(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Each call leaves its truncation and padding in a fast tokenizer, and they would be exported:
+    only from runs that found nothing in the cache."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        yield
+        return
+    truncation, padding = backend.truncation, backend.padding
+    try:
+        yield
+    finally:
+        if truncation is None:
+            backend.no_truncation()
+        else:
+            backend.enable_truncation(**truncation)
+        if padding is None:
+            backend.no_padding()
+        else:
+            backend.enable_padding(**padding)
 
 
 def _flat(rows: Sequence[Sequence[int]], dtype: Any) -> np.ndarray:

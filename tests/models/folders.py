@@ -1,0 +1,104 @@
+"""Folders of tiny models of every supported architecture, and ways to change them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.load import LoadedModel, load_model
+from calisr_engine.models.settings import ModelSettings
+from tests.training.tiny_run import tokenizer
+
+NAMES = ("no", "yes")
+WEIGHTS = "model.safetensors"
+every_architecture = pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+
+
+def config_of(kind: str, labels: int = 2, **more: Any) -> Any:
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "embedding_size": 8,
+        "num_hidden_groups": 2,
+    }
+    if kind not in ("electra", "albert"):
+        sizes.pop("embedding_size")
+    if kind == "distilbert":
+        sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}
+    if kind == "deberta-v2":
+        sizes |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+    sizes |= {
+        "vocab_size": 80,
+        "max_position_embeddings": 40,
+        "num_labels": labels,
+        "pad_token_id": 0,
+    }
+    return transformers.CONFIG_MAPPING[kind](**(sizes | more))
+
+
+def save(
+    kind: str, folder: Path, labels: int = 2, form: str = "SequenceClassification", **more: Any
+) -> Path:
+    """A random model with a head of that form, and the tokenizer of letters."""
+    auto = getattr(transformers, f"AutoModelFor{form}" if form else "AutoModel")
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        model = auto.from_config(config_of(kind, labels, **more))
+        for parameter in model.parameters():  # nothing is 0 or 1 as in a fresh model
+            parameter.data.add_(0.05 * torch.randn(parameter.shape))
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def load(
+    folder: Path, labels: tuple[str, ...] | None = NAMES, seed: int = 1, **more: Any
+) -> LoadedModel:
+    settings = ModelSettings(name=str(folder), **more)
+    kind = "classification" if labels else "regression"
+    return load_model(settings, len(labels or "1"), kind, seed, labels)
+
+
+def stored(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / WEIGHTS)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Tensor]], Any]) -> None:
+    """Change the weights of the folder's file by `change`."""
+    tensors = {name: tensor.clone() for name, tensor in stored(folder).items()}
+    change(tensors)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def set_config(folder: Path, name: str = "config.json", **values: Any) -> None:
+    file = folder / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def is_head(name: str) -> bool:
+    return name.startswith(("classifier.", "pre_classifier."))
+
+
+def is_body(name: str) -> bool:
+    return not is_head(name) and "pooler." not in name
+
+
+def strip_head(folder: Path) -> None:
+    edit(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if is_head(name)])
+
+
+def same(one: LoadedModel, two: LoadedModel) -> bool:
+    ours, theirs = one.model.state_dict(), two.model.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
