@@ -154,6 +154,17 @@ def run_ids(root: Path) -> list[str]:
         return []
 
 
+def newest_in_training(root: Path) -> Path | None:
+    """The run in `root` that began last of those that some process trains now."""
+    begun: dict[Path, float] = {}
+    for run_id in run_ids(root):
+        paths = RunPaths(root / run_id)
+        if is_locked(paths):
+            with contextlib.suppress(OSError):
+                begun[paths.root] = paths.lock.stat().st_mtime
+    return max(begun, key=lambda run_dir: begun[run_dir], default=None)
+
+
 def list_runs(root: Path) -> list[RunSummary]:
     """All runs in `root`, newest first; one whose log cannot be read is `unreadable`.
 
