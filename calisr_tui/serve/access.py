@@ -109,29 +109,30 @@ def token_of(path: Path) -> str:
     except OSError as error:
         raise storage_error(path, "the token", error) from error
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(path, "rb", opener=_no_link) as file:
+            found, text = os.fstat(file.fileno()), file.read(LONGEST_TOKEN + 2)
     except OSError as error:
         raise CalisrError(
             f"the token in {path} cannot be read: {error.strerror}", "name a plain file of your own"
         ) from error
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise CalisrError(
-                f"{path} is not a plain file of your own", "name another with --token-file"
-            )
-        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise CalisrError(
-                f"other users may read or change the token in {path}",
-                f"take a new one: rm {path} (or keep it: chmod 600 {path})",
-            )
-        text = file.read(LONGEST_TOKEN + 2).decode("ascii", "replace").strip()
-    if not _TOKEN.fullmatch(text):
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        raise CalisrError(f"{path} is not a plain file of your own", "name another")
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise CalisrError(
+            f"other users may read or change the token in {path}",
+            f"take a new one: rm {path} (or keep it: chmod 600 {path})",
+        )
+    token = text.decode("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
         raise CalisrError(
             f"{path} holds no token: {LEAST_TOKEN} to {LONGEST_TOKEN} letters, digits, - and _",
             "remove the file, and a new one is made",
         )
-    return text
+    return token
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _made(path: Path) -> str:

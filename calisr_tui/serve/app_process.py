@@ -22,6 +22,8 @@ READY = b"__GANGLION__\n"
 GRACE = 5.0
 """Seconds an app may take to end when it is asked to, before it is told, and then killed."""
 
+POLL = 0.02
+
 LAST_WORDS = 4096
 """Bytes kept of what an app says on stderr."""
 
@@ -100,10 +102,8 @@ class AppProcess:
                 # Whatever happened above: nothing of the group outlives this call.
                 self._signal(signal.SIGKILL)
                 self._over = True
-                draining.cancel()
-            await self._process.wait()
-            await asyncio.wait({self._listening}, timeout=1)
-            self._listening.cancel()
+            await self._ended()
+            await asyncio.wait({draining, self._listening}, timeout=1)
             return self._process.returncode or 0
 
     def last_words(self) -> str:
@@ -118,9 +118,13 @@ class AppProcess:
             self._stdin.write(_packet(b"M", b'{"type": "quit"}'))
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), GRACE)
+                await asyncio.wait_for(self._ended(), GRACE)
                 return
             self._signal(number)
+
+    async def _ended(self) -> None:
+        while self._process.returncode is None:  # its wait() is also for whoever has its pipes
+            await asyncio.sleep(POLL)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

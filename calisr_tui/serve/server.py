@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
@@ -69,18 +69,30 @@ class Server:
         Raises:
             CalisrError: the address cannot be listened on.
         """
-        # What aiohttp would log are requests that it cannot read, and those may hold the token.
-        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stopped.set)
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0)
+        async with self.listening():
+            begun(self.port)
+            await stopped.wait()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Serve within this block; after it every app has ended.
+
+        Raises:
+            CalisrError: the address cannot be listened on.
+        """
+        # What aiohttp would log are requests that it cannot read, and those may hold the token.
+        silent = logging.Logger("calisr.serve", logging.CRITICAL)
+        runner = web.AppRunner(
+            self.application(), access_log=None, logger=silent, shutdown_timeout=1.0
+        )
         try:
             await runner.setup()
             self.port = await _listen(runner, self.access.host, self.port)
-            begun(self.port)
-            await stopped.wait()
+            yield
         finally:
             await runner.cleanup()
 
