@@ -43,7 +43,6 @@ class AppProcess:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._words = b""
         self._listening = asyncio.create_task(self._listen(process.stderr))
-        self._ending, self._over = asyncio.Lock(), False
 
     @classmethod
     async def start(cls, command: Sequence[str], size: Size) -> AppProcess:
@@ -91,20 +90,19 @@ class AppProcess:
             return
 
     async def end(self) -> int:
-        """Ask the app to end; then tell it; then kill it. Returns its exit status."""
-        async with self._ending:
-            if self._over:  # its number may be another's by now
-                return self._process.returncode or 0
-            draining = asyncio.create_task(self._drain())
-            try:
-                await self._ended_within_grace()
-            finally:
-                # Whatever happened above: nothing of the group outlives this call.
-                self._signal(signal.SIGKILL)
-                self._over = True
-            await self._ended()
-            await asyncio.wait({draining, self._listening}, timeout=1)
-            return self._process.returncode or 0
+        """Ask the app to end; then tell it; then kill it. Returns its exit status.
+
+        Call it once, when nobody reads its `packets` any more.
+        """
+        draining = asyncio.create_task(self._drain())
+        try:
+            await self._ended_within_grace()
+        finally:
+            # Whatever happened above: nothing of the group outlives this call.
+            self._signal(signal.SIGKILL)
+        await self._ended()
+        await asyncio.wait({draining, self._listening}, timeout=1)
+        return self._process.returncode or 0
 
     def last_words(self) -> str:
         """The end of what the app said on stderr, without what could steer a terminal."""
@@ -137,9 +135,8 @@ class AppProcess:
 
     async def _drain(self) -> None:
         """Let it write what it still has to show: it cannot end while it waits for a reader."""
-        with contextlib.suppress(RuntimeError):  # `packets` still reads
-            while await self._stdout.read(1 << 16):
-                pass
+        while await self._stdout.read(1 << 16):
+            pass
 
     async def _listen(self, stderr: asyncio.StreamReader) -> None:
         while said := await stderr.read(LAST_WORDS):

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from calisr_engine.errors import CalisrError
 from calisr_tui.serve import pages
 from calisr_tui.serve.access import Access, same_origin
-from calisr_tui.serve.app_process import AppProcess
+from calisr_tui.serve.app_process import POLL, AppProcess
 from calisr_tui.serve.messages import LONGEST_MESSAGE, first_size
 from calisr_tui.serve.session import converse
 
@@ -46,8 +46,8 @@ class Server:
     def __init__(self, command: Sequence[str], access: Access, port: int) -> None:
         self.command, self.access, self.port = command, access, port
         self._parts = pages.parts()
-        self._tabs: dict[web.WebSocketResponse, AppProcess | None] = {}
-        self._closing = False
+        self._tabs = 0
+        self._leaving = asyncio.Event()
 
     def application(self) -> web.Application:
         """The doors, the routes behind them, and the headers of every answer."""
@@ -154,37 +154,31 @@ class Server:
             timeout=CLOSING, heartbeat=HEARTBEAT, max_msg_size=LONGEST_MESSAGE, compress=False
         )
         await socket.prepare(request)
-        if self._closing or len(self._tabs) >= MOST_TABS:
-            reason = f"{MOST_TABS} tabs are open already; close one." if self._tabs else "Ending."
+        if self._tabs >= MOST_TABS:
+            reason = f"{MOST_TABS} tabs are open already; close one."
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
             return socket
-        self._tabs[socket] = None
+        self._tabs += 1
         try:
             size = first_size(request.query.get("width", ""), request.query.get("height", ""))
-            app = self._tabs[socket] = await AppProcess.start(self.command, size)
+            app = await AppProcess.start(self.command, size)
             try:
-                await converse(socket, app)
+                await converse(socket, app, self._leaving)
             finally:
                 status = await app.end()
-            if status > 0 and not self._closing:
+            if status > 0 and not self._leaving.is_set():
                 _tell(f"the app of a tab ended with status {status}\n{app.last_words()}")
         except OSError as error:
             _tell(f"the app of a tab could not be started: {error}")
             await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"The app cannot start.")
         finally:
-            del self._tabs[socket]
+            self._tabs -= 1
         return socket
 
     async def _close_tabs(self, _: web.Application) -> None:
-        self._closing = True
-        ending: list[Awaitable[object]] = []
-        for socket, app in self._tabs.items():
-            ending.append(
-                socket.close(code=WSCloseCode.GOING_AWAY, message=b"calisr serve has ended.")
-            )
-            if app is not None:
-                ending.append(app.end())
-        await asyncio.gather(*ending, return_exceptions=True)
+        self._leaving.set()
+        while self._tabs:
+            await asyncio.sleep(POLL)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> int:

@@ -16,8 +16,9 @@ RESIZE_SECONDS = 0.1
 ADDRESSES = ("http://", "https://")
 """What an app may have the page open in a tab."""
 
-ENDED = "Session ended."
-REFUSED = "The page sent what is no message."
+ENDED = (WSCloseCode.OK, b"Session ended.")
+REFUSED = (WSCloseCode.POLICY_VIOLATION, b"The page sent what is no message.")
+LEFT = (WSCloseCode.GOING_AWAY, b"calisr serve has ended.")
 
 
 class _LatestSize:
@@ -41,26 +42,25 @@ class _LatestSize:
             await asyncio.sleep(RESIZE_SECONDS)
 
 
-async def converse(socket: web.WebSocketResponse, app: AppProcess) -> None:
+async def converse(socket: web.WebSocketResponse, app: AppProcess, leaving: asyncio.Event) -> None:
     """Let page and app talk until one of them ends; then the socket is closed, with the reason.
 
     The app may still run after this.
+
+    Args:
+        leaving: set when the server ends.
     """
     sizes = _LatestSize()
-    tasks = [
-        asyncio.create_task(each)
-        for each in (_hear(socket, app, sizes), _show(app, socket), sizes.pass_on(app))
-    ]
+    parts = (_hear(socket, app, sizes), _show(app, socket), sizes.pass_on(app), leaving.wait())
+    tasks = [asyncio.create_task(part) for part in parts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         understood, *errors = await asyncio.gather(*tasks, return_exceptions=True)
-    if understood is False:
-        await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=REFUSED.encode())
-    else:
-        await socket.close(message=ENDED.encode())
+    code, reason = REFUSED if understood is False else LEFT if leaving.is_set() else ENDED
+    await socket.close(code=code, message=reason)
     for error in (understood, *errors):
         if isinstance(error, Exception) and not isinstance(error, ConnectionError):
             raise error

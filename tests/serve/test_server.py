@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import re
@@ -11,13 +12,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from calisr_engine.errors import CalisrError
-from calisr_tui.serve import app_process, pages, session
+from calisr_tui.serve import app_process, pages
 from calisr_tui.serve import server as server_module
 from calisr_tui.serve.access import Access
 from calisr_tui.serve.messages import LONGEST_MESSAGE
 from calisr_tui.serve.server import Server
 from tests.serve.client import (
     UPGRADE,
+    alive,
     ask,
     closed,
     cookie,
@@ -214,7 +216,7 @@ async def test_page_and_app_talk(server: Server) -> None:
         await socket.send_json(["blur"])
         assert await shown(socket) == '{"type": "blur"}'
         await socket.send_json(["stdin", "leave"])
-        assert await closed(socket) == (1000, session.ENDED)
+        assert await closed(socket) == (1000, "Session ended.")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ async def test_what_is_no_message_ends_the_session(server: Server, text: str) ->
     async with page(server) as socket:
         number = int((await shown(socket)).split()[0])
         await socket.send_str(text)
-        assert await closed(socket) == (1008, session.REFUSED)
+        assert await closed(socket) == (1008, "The page sent what is no message.")
         await until_gone(number)
 
 
@@ -308,7 +310,7 @@ async def test_there_are_only_so_many_tabs(server: Server, monkeypatch: pytest.M
             assert "2 tabs are open" in reason
         await first.close()
         await until_gone(number)
-        while len(server._tabs) > 1:
+        while server._tabs > 1:
             await asyncio.sleep(0.02)
         async with page(server) as third:
             await shown(third)
@@ -342,9 +344,17 @@ async def test_the_end_of_the_server_ends_all(manner: str, monkeypatch: pytest.M
             socket = await each.__aenter__()
             numbers += [int(number) for number in (await shown(socket)).split() if int(number)]
     assert len(numbers) >= 2
-    await until_gone(*numbers)
+    assert not any(alive(number) for number in numbers)
     for each in sockets:
         await each.__aexit__(None, None, None)
+
+
+async def test_the_page_is_told_that_the_server_ends() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with serving() as server:
+            socket = await stack.enter_async_context(page(server))
+            telling = asyncio.create_task(closed(socket))
+        assert await telling == (1001, "calisr serve has ended.")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +366,7 @@ async def test_an_app_that_falls_over_is_told_to_both(
     async with serving(manner) as server:
         async with page(server) as socket:
             await socket.send_json(["stdin", "x"])
-            assert await closed(socket) == (1000, session.ENDED)
+            assert await closed(socket) == (1000, "Session ended.")
         while server._tabs:
             await asyncio.sleep(0.02)
     assert said in capsys.readouterr().err
