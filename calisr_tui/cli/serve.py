@@ -77,5 +77,8 @@ def serve(
 
 
 def _others_read_stderr() -> bool:
-    found = os.fstat(sys.stderr.fileno())
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # it is closed, or no file
+        return False
     return stat.S_ISREG(found.st_mode) and bool(found.st_mode & (stat.S_IRGRP | stat.S_IROTH))
