@@ -144,7 +144,9 @@ class Server:
         if part is None:
             raise web.HTTPNotFound
         charset = None if part.kind.startswith("font/") else "utf-8"
-        return web.Response(body=part.body, content_type=part.kind, charset=charset)
+        answer = web.Response(body=part.body, content_type=part.kind, charset=charset)
+        answer.headers["Content-Security-Policy"] = pages.policy(request.host)
+        return answer
 
     async def _tab(self, request: web.Request) -> web.StreamResponse:
         """A websocket with an app of its own behind it; the app ends with it."""
@@ -194,6 +196,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
 
 async def _with_headers(_: web.Request, answer: web.StreamResponse) -> None:
     answer.headers.update(pages.HEADERS)
+    answer.headers.setdefault("Content-Security-Policy", pages.POLICY)
 
 
 def _refusal(status: int, text: str) -> web.Response:

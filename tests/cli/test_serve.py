@@ -13,17 +13,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import aiohttp
+import psutil
 import pytest
 
 from calisr_engine.runs import control, load_view
 from calisr_tui.cli.app import run_command_line
+from tests.serve.client import alive
 from tests.training.tiny_run import save_model
 from tests.tui.test_real_runs import PRESET
-
-aiohttp = pytest.importorskip("aiohttp", reason="the extra `serve` is not installed")
-pytest.importorskip("textual_serve", reason="the extra `serve` is not installed")
-
-from tests.serve.client import alive  # noqa: E402
 
 
 class Program:
@@ -103,9 +101,9 @@ async def page(link: str) -> AsyncIterator[Page]:
             yield Page(channel)
 
 
-def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(each) for each in found.split()]
+def only_child(pid: int) -> int:
+    (child,) = psutil.Process(pid).children()
+    return child.pid
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
@@ -115,7 +113,7 @@ async def test_a_signal_ends_the_server_and_its_apps(
     program = programs()
     async with page(program.link) as tab:
         await tab.until(lambda: b"of 5" in tab.output)
-        (app,) = children(program.process.pid)
+        app = only_child(program.process.pid)
         ending = asyncio.to_thread(program.end, getattr(signal, name))
         ended = asyncio.create_task(ending)
         await tab.channel.close()
@@ -145,7 +143,7 @@ async def test_a_run_outlives_its_tab_and_the_server(
         await tab.until(lambda: any(Path("runs").glob("*/events.jsonl")))
         (run_dir,) = Path("runs").iterdir()
         await tab.until(lambda: load_view(run_dir).step > 3)
-        (app,) = children(program.process.pid)
+        app = only_child(program.process.pid)
     try:
         while alive(app):
             await asyncio.sleep(0.05)

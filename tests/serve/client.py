@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 
 from calisr_tui.serve.access import Access
 from calisr_tui.serve.server import Server
@@ -104,10 +105,9 @@ async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int | None, s
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not yet waited for does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return state != "Z"
 
 
 async def until_gone(*pids: int) -> None:

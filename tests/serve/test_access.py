@@ -48,7 +48,7 @@ FOREIGN_NAMES = [
 ]
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(
     st.sampled_from(LOCAL_NAMES) | st.sampled_from(FOREIGN_NAMES) | st.text(max_size=20),
     st.sampled_from(["", ":8000", ":1", ":65535", ":", ":x", ":123456", ":80:80"]),
@@ -94,7 +94,7 @@ def test_an_origin_is_the_very_server(origin: str | None, same: bool) -> None:
     assert same_origin(origin, "localhost:8000") is same
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(st.text(max_size=60), st.integers(0, 60))
 def test_only_the_whole_token_opens(noise: str, cut: int) -> None:
     access = Access("127.0.0.1")

@@ -58,7 +58,7 @@ KINDS = st.sampled_from(["stdin", "resize", "ping", "focus", "blur", "quit"])
 SIZES = st.fixed_dictionaries({"width": JSON | st.integers(), "height": JSON | st.integers()})
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(st.tuples(KINDS, JSON | SIZES).map(list) | JSON)
 def test_anything_is_a_bounded_message_or_none(sent: object) -> None:
     message = parse(json.dumps(sent))
@@ -68,7 +68,7 @@ def test_anything_is_a_bounded_message_or_none(sent: object) -> None:
     assert message is None or isinstance(sent, list)
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(st.text() | st.integers().map(str), st.text() | st.integers().map(str))
 def test_a_first_size_is_always_one(columns: str, rows: str) -> None:
     size = first_size(columns, rows)

@@ -112,6 +112,7 @@ async def test_all_doors_must_be_open(server: Server) -> None:
             more = UPGRADE if path == "ws" else ()
             reply = await ask(server, f"{server.access.path}/{path}", *headers, *more)
             assert (reply.status == 200) is right, (host, origin, kept, site, path, reply)
+            assert reply.headers["Content-Security-Policy"].startswith(pages.POLICY)
             assert pages.HEADERS.items() <= reply.headers.items()
             opened += right
     assert opened == 2 * 3 * len(PATHS[:-1])
