@@ -3,8 +3,9 @@
     python fake_app.py [MANNER]
 
 It shows its size, then whatever reaches it. MANNER: `deaf` does not quit when asked, `stubborn` not
-when told (SIGTERM) either, `parent` leaves a process in its group, `broken` ends before it is
-ready, `crash` ends once it is typed at, `flood` shows more than anybody reads.
+when told (SIGTERM) either, `talkative` has much to show before it quits, `parent` leaves a process
+in its group, `broken` ends before it is ready, `crash` ends once it is typed at, `flood` shows more
+than anybody reads.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def main(manner: str) -> None:
         data = exactly(int.from_bytes(exactly(4), "big"))
         if kind == b"M":
             facts = json.loads(data)
+            if manner == "talkative":
+                show("x" * SIZE * 20)
             if facts == {"type": "quit"} and manner not in ("deaf", "stubborn"):
                 sys.exit(0)
             show(json.dumps(facts))

@@ -37,6 +37,7 @@ async def begin(manner: str) -> tuple[AppProcess, list[int]]:
         ("deaf", -signal.SIGTERM),
         ("stubborn", -signal.SIGKILL),
         ("parent", 0),
+        ("talkative", 0),
         ("flood", -signal.SIGTERM),
     ],
 )
