@@ -98,7 +98,11 @@ class Host(App[int]):
     # Training ------------------------------------------------------------------------------------
 
     def start_training(self, run_dir: Path, detached: bool = False) -> None:
-        """Begin or go on with a run, and show it."""
+        """Begin or go on with a run, and show it.
+
+        In a browser always detached: its tab may be closed, and the run goes on.
+        """
+        detached = detached or self.is_web
         if not detached and self.started.running:
             self.notify(
                 "a run trains in this app already: stop it, or start this one detached",

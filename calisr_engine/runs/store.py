@@ -41,6 +41,7 @@ INDEX = ".calisr-index.json"
 INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
+STARTING_SECONDS = 30.0
 PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
 """Events of which a history line needs time and step alone: most of a log."""
 
@@ -152,6 +153,27 @@ def run_ids(root: Path) -> list[str]:
             )
     except OSError:
         return []
+
+
+def newest_in_training(root: Path) -> Path | None:
+    """The run in `root` that began last of those that some process trains now, or is about to."""
+    begun: dict[Path, float] = {}
+    for run_id in run_ids(root):
+        paths = RunPaths(root / run_id)
+        with contextlib.suppress(OSError):
+            if is_locked(paths):
+                begun[paths.root] = paths.lock.stat().st_mtime
+            elif _made_just_now(paths.events):
+                begun[paths.root] = paths.events.stat().st_mtime
+    return max(begun, key=lambda run_dir: begun[run_dir], default=None)
+
+
+def _made_just_now(log: Path) -> bool:
+    """Whether a log has one line and that is new: its process still loads libraries."""
+    if not 0 <= time.time() - log.stat().st_mtime < STARTING_SECONDS:
+        return False
+    with log.open("rb") as file:
+        return file.read(TAIL_BYTES).count(b"\n") == 1
 
 
 def list_runs(root: Path) -> list[RunSummary]:

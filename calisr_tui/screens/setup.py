@@ -85,6 +85,7 @@ class SetupScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
+        self.detached = self.app.is_web
         self._resolve()
         await self._show_step()
 
@@ -303,6 +304,9 @@ class SetupScreen(Screen[None]):
 
     def action_detach(self) -> None:
         """Train in this app or in a process of its own."""
+        if self.app.is_web:
+            self.app.notify("in a browser runs are always detached: they go on when the tab closes")
+            return
         self.detached = not self.detached
         self._show_summary()
 
