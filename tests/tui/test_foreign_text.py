@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.segment import Segment
+from textual.color import Color
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import expand_grid
@@ -17,6 +19,7 @@ from calisr_tui.app import CalisrApp
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Answer, Picking, Question, Typing
 from calisr_tui.feed import EXAMPLE
+from calisr_tui.widgets.verbatim import Unsteered
 from tests.tui.example import make_app, settle
 from tests.tui.grids import write_run
 
@@ -162,13 +165,20 @@ async def test_settings_that_are_typed(runs: Path, tmp_path: Path) -> None:
         await pilot.pause(0.3)
         screen: Any = app.screen
         for key in ("model.name", "model.revision", "task.name", "task.train_file"):
-            screen._change(key, hostile(key))
+            screen._change(key, f"[red]\x1b[2J\x9b{key}")
             await screen._show_step()
             await settle(pilot)
             lines_of(app)
         seen = await journey(app, pilot, "ctrl+n ctrl+n ctrl+s [ / ] x enter ctrl+r f9")
         seen += await journey(app, pilot, "escape escape")
-    assert MARKUP in seen
+    assert "[red]␛[2J" in seen
+
+
+def test_the_last_sieve_keeps_the_width_of_a_line() -> None:
+    line = [Segment("名[red]\x1b[2J"), Segment("\u202e\ta\n"), Segment("plain"), Segment("é")]
+    sifted = Unsteered().apply(line, Color.parse("black"))
+    assert [each.text for each in sifted] == ["名[red]␛[2", "\\", "plain", "é"]
+    assert Segment.get_line_length(sifted) == Segment.get_line_length(line)
 
 
 async def test_every_kind_of_message(runs: Path, tmp_path: Path) -> None:
@@ -191,7 +201,7 @@ async def test_every_kind_of_message(runs: Path, tmp_path: Path) -> None:
         )
         await pilot.pause(0.3)
         seen += "\n".join(lines_of(app))
-        app.push_screen(Typing("[/]type", "[b]what\x1b", hostile("value"), "[b]"))
+        app.push_screen(Typing("[/]type", "[b]what\x1b", "v[red]\x1b[2J\u202e", "[b]"))
         await pilot.pause(0.3)
         seen += "\n".join(lines_of(app))
         svg = app.export_screenshot()
@@ -199,7 +209,7 @@ async def test_every_kind_of_message(runs: Path, tmp_path: Path) -> None:
     for each in (
         *("warning[red]x[/red]", "[b]t[/]", "error[red]x", "[i]title␛[2J", "[b]No␛[2J", "[/]Yes"),
         *("[/]sure", "[/]which", "[i]3␛  [b]n", "[/]type", "[b]what␛"),
-        *("hint[red]x[/red]", "refused[red]x[/red]", f"value{MARKUP}"),
+        *("hint[red]x[/red]", "refused[red]x[/red]", "v[red]␛[2"),
     ):
         assert each in seen
 
