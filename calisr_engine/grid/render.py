@@ -101,16 +101,21 @@ def _markdown(table: Table) -> str:
     return "\n".join([f"# {table.title}", "", top, rule, *lines, "", " ".join(notes(table)), ""])
 
 
+_LATEX = str.maketrans(
+    {each: rf"\{each}" for each in "{}$&#%_"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"±": r"$\pm$", "Δ": r"$\Delta$", "\n": " "}
+)
+"""A cell's characters -> LaTeX that sets them: names of others are no commands."""
+
+
 def _latex(table: Table) -> str:
     def row(cells: list[str]) -> str:
-        text = " & ".join(cells)
-        for old, new in (("±", r"$\pm$"), ("Δ", r"$\Delta$"), ("%", r"\%"), ("_", r"\_")):
-            text = text.replace(old, new)
-        return text + r" \\"
+        return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
 
     head, *body = _lines(table)
     lines = [
-        rf"% {' '.join(notes(table))}",
+        rf"% {' '.join(' '.join(notes(table)).splitlines())}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
         row(head),
