@@ -41,7 +41,7 @@ def test_what_no_command_expects_is_told_without_a_traceback(
         raise ZeroDivisionError("inner part")
 
     monkeypatch.setattr("calisr_engine.runs.store.list_runs", broken)
-    monkeypatch.setattr(listings, "print_json", broken, raising=False)
+    monkeypatch.setattr(listings, "put_json", broken)
     assert run_command_line(["methods", "--json"]) == 1
     said = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: inner part" in said
