@@ -50,6 +50,14 @@ def a_sentence(text: str, most: int = 2000) -> str:
     return f"{line[: most // 2]} [...] {line[-most // 2 :]}"
 
 
+def name_part(text: str) -> str:
+    """Part of a name for a directory or a job: at most 60 plain letters, digits, `.`, `+`, `_`.
+
+    Nothing in it is special to a shell, to sbatch or to a path, nor does it hide the directory.
+    """
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "_", text).lstrip(".-")[:60] or "_"
+
+
 def command(*words: str | Path) -> str:
     """A `calisr` command line that a shell reads back as these words.
 

@@ -12,7 +12,7 @@ from typing import Any
 import tomli
 
 from calisr_engine.errors import ConfigError, Place, Problem
-from calisr_engine.plain_words import one_line
+from calisr_engine.plain_words import command, one_line
 
 MAX_BYTES = 1_000_000
 """A config file is a few kilobytes; more is some other file given by mistake."""
@@ -150,8 +150,8 @@ def _text(path: Path, shown: str) -> str:
 def _directory(path: Path, shown: str) -> tuple[str, str]:
     if (path / "config.toml").is_file():
         return "is a directory, not a config file", (
-            f"to go on with that run: calisr resume {shown}; "
-            f"to start anew with its settings: calisr run {shown}/config.toml"
+            f"to go on with that run: {command('resume', Path(shown))}; "
+            f"to start anew with its settings: {command('run', Path(shown, 'config.toml'))}"
         )
     return "is a directory", "give a TOML file inside it"
 

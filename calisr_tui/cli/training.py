@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
+from calisr_engine.plain_words import command
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import put, put_json, say
 
@@ -155,7 +156,7 @@ def resume(
     if load_view(run_dir).state == "completed" and not longer:
         raise ConfigError(
             f"{run_dir.name} is complete; there is nothing to go on with",
-            f"see it with: calisr show {run_dir}; train on with --set training.epochs=N",
+            f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
         )
     if detach:
         return _detach(run_dir, as_json, processes)
@@ -234,7 +235,7 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
             interrupts += 1
             if interrupts > 1:
                 engine.abandon()
-                say(f"stopped without saving; go on with: calisr resume {run_dir}")
+                say(f"stopped without saving; go on with: {command('resume', run_dir)}")
                 os._exit(EXIT_INTERRUPTED)
             say("stopping after this step and saving (Ctrl-C again stops at once) ...")
         engine.stop_and_save()
@@ -256,7 +257,7 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
         put(run_dir)
     status = engine.status if engine.status is not None else 1
     if status == EXIT_STOPPED:
-        say(f"stopped at step {view.step}; go on with: calisr resume {run_dir}")
+        say(f"stopped at step {view.step}; go on with: {command('resume', run_dir)}")
         return EXIT_INTERRUPTED if interrupts else EXIT_STOPPED
     if status != 0 and view.failure is not None:
         error = CalisrError(view.failure.message, view.failure.hint)
