@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -227,7 +226,7 @@ def report(
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
         grid = grid.with_head(policy=policy)
-    sys.stdout.write(render(grid_table(grid, against=against), style))
+    put(render(grid_table(grid, against=against), style).removesuffix("\n"))
 
 
 @contextlib.contextmanager
