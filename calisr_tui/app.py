@@ -16,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.plain_words import command
 from calisr_tui import keymap, palette, places, themes
 from calisr_tui.dialogs import Answer, Question
 from calisr_tui.host import Host
@@ -188,7 +189,9 @@ class CalisrApp(Host):
                 else:
                     engine.stop()
                 self._leaving = True
-                self.messages_after.append(f"stopped; go on with: calisr resume {engine.run_dir}")
+                self.messages_after.append(
+                    f"stopped; go on with: {command('resume', engine.run_dir)}"
+                )
             else:
                 kind = "stop_and_save" if answer == "save" else "stop"
                 for run_dir in self.started.detached_running():

@@ -155,7 +155,7 @@ def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
 def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
     """The id of a run: its values on the axes, to be read, and the digest of its settings."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
-    return f"{'-'.join(words)[:80]}-{digest(resolved)}"
+    return f"{'-'.join(words)[:80].lstrip('.') or '_'}-{digest(resolved)}"
 
 
 def digest(resolved: ResolvedConfig) -> str:

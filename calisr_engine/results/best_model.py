@@ -13,6 +13,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
 from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_method
 from calisr_engine.models.load import load_model
+from calisr_engine.plain_words import command
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.batches import evaluation_batches, tokenize
@@ -45,7 +46,7 @@ def open_best(
     if step is None or not (paths.best / f"step-{step}").is_dir():
         raise NotFoundError(
             f"{run_dir.name} has no model: neither {paths.model.name}/ nor {paths.best.name}/",
-            f"go on with it (calisr resume {run_dir}), or train it anew",
+            f"go on with it ({command('resume', run_dir)}), or train it anew",
         )
     try:
         weights = best.weights(paths.best, step)

@@ -15,6 +15,7 @@ from calisr_engine.config.toml_text import origins_of, resolved_toml
 from calisr_engine.errors import ConfigError, LockedError, Problem
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import SettingsChanged
+from calisr_engine.plain_words import command
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
@@ -67,7 +68,7 @@ def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
     problems = [
         Problem(
             f"{key} was {before!r} when the run began and is {after!r} now",
-            f"calisr resume {paths.root} --set {key}={after}"
+            command("resume", paths.root, "--set", f"{key}={after}")
             if key in MAY_CHANGE
             else "put it back; it cannot change in mid-run",
             (key,),

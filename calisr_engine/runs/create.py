@@ -7,9 +7,10 @@ from pathlib import Path
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_text import flat
-from calisr_engine.errors import ConfigError, NotFoundError, printable
+from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
+from calisr_engine.plain_words import one_line
 from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.store import new_run_dir
@@ -56,7 +57,7 @@ def _check_writable(config: RunConfig) -> None:
     for key, value in flat(config).items():
         if any("\ud800" <= c <= "\udfff" for c in str(value)):
             raise ConfigError(
-                f"{key}: {printable(str(value))} is a name that is not UTF-8, which the run's "
+                f"{key}: {one_line(str(value))} is a name that is not UTF-8, which the run's "
                 "config.toml cannot hold",
                 "rename it, or make a link with a plain name",
             )

@@ -33,6 +33,7 @@ from calisr_engine.events.types import (
     Warned,
 )
 from calisr_engine.events.view import RunView, Switch
+from calisr_engine.plain_words import command, name_part
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.whole import write_text
@@ -87,7 +88,7 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
     """
     name = name or config.output.name
     stem = name or "-".join(
-        part.replace("/", "_").replace(" ", "_")
+        name_part(part)
         for part in (
             config.task.name,
             Path(config.model.name).name,
@@ -108,7 +109,8 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
                     continue
                 raise LockedError(
                     f"output.name: a run named {name} is already in {root}",
-                    f"go on with it (calisr resume {folder}), delete it, or choose another name",
+                    f"go on with it ({command('resume', folder)}), delete it, or choose another "
+                    "name",
                 ) from None
             return folder
     except OSError as error:

@@ -10,7 +10,8 @@ import typer
 
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli.figure import Out, Targets
-from calisr_tui.cli.options import Json, OutputDir, print_json
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import PlainConsole, print_figure, put, put_json
 
 if TYPE_CHECKING:
     from calisr_engine.analysis.spectrum import Comparison
@@ -79,20 +80,17 @@ def spectrum(
         draw(made, out)
     if as_json:
         said: dict[str, Any] = {"a": before.label, "b": after.label, "tolerance": tolerance}
-        print_json({**said, "targets": [each.to_dict() for each in found]})
+        put_json({**said, "targets": [each.to_dict() for each in found]})
         return
     _print_table(title, found)
     if out is not None:
-        print(out)
+        put(out)
     else:
-        from calisr_tui.charts.figure_text import print_figure
-
-        print()
+        put()
         print_figure(made)
 
 
 def _print_table(title: str, found: Sequence[Comparison]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -112,4 +110,4 @@ def _print_table(title: str, found: Sequence[Comparison]) -> None:
             "-" if mean is None else f"{mean:.3f}",
             f"{sum(each.degenerate)}/{len(each.change)}",
         )
-    Console().print(table)
+    PlainConsole().print(table)

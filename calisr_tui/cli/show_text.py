@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import RunView
 from calisr_tui.cli.live_text import format_seconds
+from calisr_tui.cli.out import PlainConsole
 
 if TYPE_CHECKING:
     from calisr_engine.grid.cells import TableCell
@@ -17,13 +20,13 @@ if TYPE_CHECKING:
 FULL, LIGHT, SWITCH = "█", "░", "◆"
 
 
-def describe(view: RunView, run_dir: Path) -> str:
+def describe(view: RunView, run_dir: Path) -> Text:
     """The whole text of `calisr show`."""
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    blocks = [_facts(view, run_dir)]
+    blocks = [Text(_facts(view, run_dir))]
     marks = sorted({group.switch.step for group in view.groups.values() if group.switch})
     if view.groups and view.total_steps:
-        blocks.append(timeline(view, width))
+        blocks.append(Text(timeline(view, width)))
     if len(view.trainable_share) > 1:
         share = Series([*view.trainable_share.x], [100 * y for y in view.trainable_share.y])
         share.add(view.step, share.y[-1])
@@ -32,7 +35,7 @@ def describe(view: RunView, run_dir: Path) -> str:
         )
     if len(view.loss) > 1:
         blocks.append(chart("training loss", "loss", view.loss, marks, width, 12))
-    return "\n\n".join(blocks)
+    return Text("\n\n").join(blocks)
 
 
 def _facts(view: RunView, run_dir: Path) -> str:
@@ -93,20 +96,16 @@ STYLES = {"loss": "cyan", "share": "green", "axis": "dim", "dim": "dim", "mark":
 
 def chart(
     title: str, role: str, series: Series, marks: Sequence[int], width: int, rows: int
-) -> str:
-    """A line chart by plotext; colour only on a terminal that wants it."""
-    from rich.console import Console
-
+) -> Text:
+    """A line chart by plotext under its title."""
     from calisr_tui.charts.drawing import Line, Plot, draw, thinned
     from calisr_tui.charts.roles import ROLES
 
     line = thinned(Line(tuple(series.x), tuple(series.y), role), 2 * width)
     plot = Plot((line,), marks=tuple(float(mark) for mark in marks))
     text = draw(plot, width, rows, {name: STYLES.get(name, "") for name in ROLES})
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(text)
-    return f"{title}\n{captured.get().rstrip()}"
+    text.rstrip()
+    return Text(f"{title}\n").append_text(text)
 
 
 def comparison(
@@ -115,13 +114,12 @@ def comparison(
     seeds: Sequence[TableCell],
 ) -> None:
     """Print results, differing settings and spreads as tables."""
-    from rich.console import Console
     from rich.table import Table
 
     from calisr_engine.grid.compare import name_of
     from calisr_engine.grid.paper import beside
 
-    console = Console()
+    console = PlainConsole()
     table = Table(box=None, pad_edge=False)
     printed = {name: beside(view.config) for name, view in views.items()}
     columns = ["run", "state", "metric", "best", "last", "trainable"]

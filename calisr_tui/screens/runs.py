@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, Static
 
+from calisr_engine import plain_words
 from calisr_engine.errors import CalisrError
 from calisr_tui import words
 from calisr_tui.dialogs import Answer, Question, Reading
@@ -331,7 +331,7 @@ class RunsScreen(Screen[None]):
         path = self._path()
         if path is None:
             return
-        command = f"calisr export {shlex.quote(str(path))} exported-model"
+        command = plain_words.command("export", path, "exported-model")
         model = path / "model"
         text = (
             f"The best model is a plain transformers folder:\n\n  {model}\n\n"
