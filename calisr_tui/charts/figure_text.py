@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rich.text import Text
-
 from calisr_engine.figures.data import Figure, Panel, Series
 from calisr_tui.charts.drawing import Line, Plot, draw
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.verbatim import Text
 
 RUN_ROLES = tuple(role for role in ROLES if role.startswith("run"))
 GLYPHS = ("●", "▲", "■", "◆", "▼", "✚", "✖", "★")

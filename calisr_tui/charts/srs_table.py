@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.text import Text
-
 from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui.charts.drawing import append_cells
+from calisr_tui.verbatim import Text
 
 _SIGNS = {"●": "good", "○": "bad"}
 

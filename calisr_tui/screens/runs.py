@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import Footer, Input
 
 from calisr_engine import plain_words
 from calisr_engine.errors import CalisrError
@@ -18,6 +17,8 @@ from calisr_tui import words
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import DataTable, Static
 
 if TYPE_CHECKING:
     from calisr_engine.runs.store import RunSummary
@@ -208,7 +209,7 @@ class RunsScreen(Screen[None]):
                 else "No run matches the filter; Esc takes it away."
             )
             return
-        detail.border_title = run.run_id
+        detail.border_title = Text(run.run_id)
         switched = (
             ", ".join(f"{group} at {step}" for group, step in run.switched.items())
             if run.switched

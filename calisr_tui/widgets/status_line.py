@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui import words
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.lines import Lines
 
 
