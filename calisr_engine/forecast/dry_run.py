@@ -46,10 +46,14 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
                 shown["trainable_share_in_lft"] = round(
                     phases.trainable_when_complete() / run.total_parameters, 6
                 )
-            if run.calibrator.sampler is not None:
+            calibration = config.calibration
+            if calibration.control != "none":
+                shown["control"] = calibration.control
+            if calibration.decides or calibration.measures:
                 shown["sample_steps_in_window"] = list(plan.samples) or (
                     f"every {plan.every_steps}"
                 )
                 shown["window_steps"] = plan.window
+            if calibration.decides:
                 shown["decision_steps"] = list(plan.decision_steps())
     return shown

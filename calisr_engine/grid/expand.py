@@ -15,6 +15,7 @@ from typing import Any
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.settings import flatten
+from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 
 NOT_IDENTITY = ("output", "notes")
@@ -29,11 +30,14 @@ class GridRun:
         values: its value on each axis, by dotted key.
         run_id: name of its run directory.
         resolved: all its settings.
+        source: id of the run of the grid whose switch steps it takes, so that must be complete
+            before it begins; None for all but matched and shuffled controls.
     """
 
     values: dict[str, Any]
     run_id: str
     resolved: ResolvedConfig
+    source: str | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -97,8 +101,7 @@ def expand_grid(
             f"--set {axis}: the runs of {path} differ in it",
             "change the values on this axis in a copy of the file",
         )
-    runs: list[GridRun] = []
-    seen: dict[str, dict[str, Any]] = {}
+    planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
     excluded = 0
     for values in combinations(grid):
@@ -125,15 +128,40 @@ def expand_grid(
         except ConfigError as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
             raise ConfigError(message, error.hint, error.problems) from error
-        same = digest(resolved)
+        planned.append((values, resolved))
+    runs = _with_sources(planned, grid.grid, path)
+    seen: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        same = digest(run.resolved)
         if same in seen:
             raise ConfigError(
-                f"{path}: the runs {_words(seen[same])} and {_words(values)} are the same run",
+                f"{path}: the runs {_words(seen[same])} and {_words(run.values)} are the same run",
                 "remove one of the values, or a `when` rule that makes them equal",
             )
-        seen[same] = values
-        runs.append(GridRun(values, identity(values, resolved), resolved))
+        seen[same] = run.values
     return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+
+
+def _with_sources(
+    planned: list[tuple[dict[str, Any], ResolvedConfig]], head: GridHead, path: Path
+) -> list[GridRun]:
+    """The runs; a control that is matched to another of them names that by its id."""
+    found = [GridRun(values, identity(values, each), each) for values, each in planned]
+    known = [(run.resolved.config, run.settings) for run in found]
+    runs = []
+    for index, run in enumerate(found):
+        if is_control(run.resolved.config):
+            try:
+                at = source_of(index, known, head)
+            except ConfigError as error:
+                message = f"{path}: the run {_words(run.values)}: {error.message}"
+                raise ConfigError(message, error.hint) from error
+            if at is not None:
+                source = found[at].run_id
+                resolved = matched_to_run(run.resolved, source)
+                run = GridRun(run.values, identity(run.values, resolved), resolved, source)
+        runs.append(run)
+    return runs
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
@@ -175,6 +203,9 @@ def digest(resolved: ResolvedConfig) -> str:
     content["calibration"].pop("variant", None)
     if config.calibration.variant != "S":  # once a default, and ids outlive that
         content["calibration"]["variant"] = config.calibration.variant
+    if not is_control(config):  # a grid may set them for all its runs
+        content["calibration"].pop("matched_to", None)
+        content["calibration"].pop("switch_steps", None)
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -34,6 +34,7 @@ from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
 from calisr_engine.training.schedule import StepPlan
@@ -112,7 +113,9 @@ def prepare(
         attachment.rules,
         fused=context.device.type in ("cuda", "cpu"),
     )
-    calibrator = Calibrator(context, plan, phases, optimizer, open_sampler(context), total)
+    planned = planned_switches(config, plan, tuple(phases.groups))
+    sampler = open_sampler(context)
+    calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
     reporter = Reporter(context, plan)
     stateful = Stateful(
@@ -271,7 +274,7 @@ def open_phases(
 
 def open_sampler(context: RunContext) -> Sampler | None:
     calibration = context.config.calibration
-    if calibration.variant == "off":
+    if not calibration.measures:
         return None
     keep = context.paths.root / "samples" if calibration.keep_samples else None
     return Sampler(calibration.score, keep)
