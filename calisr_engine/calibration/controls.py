@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-Control = Literal["none", "matched", "shuffled", "coin"]
+Control = Literal["off", "matched", "shuffled", "coin"]
 
 Steps = dict[str, int | None]
 """Group -> optimizer steps done when it switches; None for never."""

@@ -277,13 +277,13 @@ def _idle_controls(values: Mapping[str, Any], own: Sequence[str]) -> dict[str, s
     control = str(values["calibration.control"])
     given = {key.partition(".")[2] for key in own if key.startswith("calibration.")}
     unused = {
-        "none": ("matched_to", "switch_steps", "control_seed", "measure"),
+        "off": ("matched_to", "switch_steps", "control_seed", "measure"),
         "coin": ("matched_to", "switch_steps"),
         "matched": ("delta", "cumulative", "control_seed"),
         "shuffled": ("delta", "cumulative"),
     }[control]
     why = f'has no effect while calibration.control = "{control}"'
     idle = {f"calibration.{key}": why for key in unused if key in given}
-    if control != "none" and not values["calibration.measure"] and "keep_samples" in given:
+    if control != "off" and not values["calibration.measure"] and "keep_samples" in given:
         idle["calibration.keep_samples"] = f"{why}, unless calibration.measure = true"
     return idle

@@ -74,8 +74,8 @@ class CalibrationSettings(Section):
         "recompute each decision. Large: twice the model for each sample.",
     )
     control: Control = Field(
-        "none",
-        description="What switches the groups in the score's stead, to compare with. none: the "
+        "off",
+        description="What switches the groups in the score's stead, to compare with. off: the "
         "score itself. matched: each group at the step at which it switched in the run "
         "matched_to. shuffled: those steps, dealt to other groups. coin: each hit is a fair coin "
         "flip. Full fine-tuning (method.name = fft, or schedule.switch_at = 1) and the light "
@@ -153,7 +153,7 @@ class CalibrationSettings(Section):
     @property
     def measures(self) -> bool:
         """Whether stable ranks are measured."""
-        return self.variant != "off" and (self.control == "none" or self.measure)
+        return self.variant != "off" and (self.control == "off" or self.measure)
 
     @property
     def decides(self) -> bool:

@@ -198,8 +198,8 @@ class RunView:
 
     @property
     def control(self) -> str:
-        """What switches in the score's stead ("none": the score does)."""
-        return str(self.setting("calibration", "control", "none"))
+        """What switches in the score's stead ("off": the score does)."""
+        return str(self.setting("calibration", "control", "off"))
 
     @property
     def delta(self) -> float | None:

@@ -45,12 +45,12 @@ class FigureRun:
             return "lft"
         if self.view.variant == "off":
             return "scheduled"
-        return "calibrated" if self.view.control == "none" else "control"
+        return "calibrated" if self.view.control == "off" else "control"
 
     @property
     def scored(self) -> bool:
         """Whether its own stable rank score decides."""
-        return self.view.variant != "off" and self.view.control == "none"
+        return self.view.variant != "off" and self.view.control == "off"
 
     @property
     def calibration(self) -> str:

@@ -88,7 +88,7 @@ def trainable_shares(runs: RunSet) -> Panel:
             ]
             series.append(
                 Series(
-                    label=f"{method}, {'calibrated' if control == 'none' else control}",
+                    label=f"{method}, {'calibrated' if control == 'off' else control}",
                     x=tuple(100 * run.fft_share for run in measured),
                     y=tuple(100 * (run.trainable_share or 0.0) for run in measured),
                     hollow=tuple(True for _ in measured),

@@ -47,7 +47,7 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
                     phases.trainable_when_complete() / run.total_parameters, 6
                 )
             calibration = config.calibration
-            if calibration.control != "none":
+            if calibration.control != "off":
                 shown["control"] = calibration.control
             if calibration.decides or calibration.measures:
                 shown["sample_steps_in_window"] = list(plan.samples) or (

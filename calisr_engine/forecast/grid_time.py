@@ -37,7 +37,7 @@ def estimate_seconds(waiting: list[GridRun]) -> float:
             training = config.training.model_copy(update={"max_steps": STEPS})
             output = config.output.model_copy(update={"export": False, "predictions": False})
             # Controls cost what training costs, and the run they follow may not be there yet.
-            calibration = config.calibration.model_copy(update={"control": "none"})
+            calibration = config.calibration.model_copy(update={"control": "off"})
             changed = {"training": training, "output": output, "calibration": calibration}
             probe = replace(runs[0].resolved, config=config.model_copy(update=changed))
             run_dir = create_run(probe, Path(folder), name=f"probe-{number}")

@@ -62,7 +62,7 @@ def _word(settings: Settings, key: str, value: Any) -> str:
         return "" if value == "off" else f"+CaliSr-{value}"
     if key == "calibration.control":
         off = settings.get("calibration.variant") == "off"
-        return "" if off or value == "none" else str(value)
+        return "" if off or value == "off" else str(value)
     if key == "task.name":
         return task_title(str(value))
     if key == "method.components":

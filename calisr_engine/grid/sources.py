@@ -43,7 +43,7 @@ def source_of(index: int, runs: Sequence[tuple[RunConfig, Settings]], head: Grid
     scored = [
         i
         for i, (each, _) in enumerate(runs)
-        if each.calibration.variant != "off" and each.calibration.control == "none"
+        if each.calibration.variant != "off" and each.calibration.control == "off"
     ]
     found = scored
     if wanted != IN_GRID:
@@ -69,7 +69,7 @@ def source_of(index: int, runs: Sequence[tuple[RunConfig, Settings]], head: Grid
         raise ConfigError(
             f"calibration.matched_to = {wanted!r}: the grid has {count} with the settings of "
             f"the control for it to be matched to (seed {config.training.seed})",
-            'give the grid one with calibration.control = "none", or name a row or a run',
+            'give the grid one with calibration.control = "off", or name a row or a run',
         )
     return found[0]
 

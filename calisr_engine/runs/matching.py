@@ -84,7 +84,7 @@ def _unfit(view: RunView, config: RunConfig) -> list[Problem]:
     """Why the run of `view` gives no steps for one with `config`."""
     if view.variant == "off":
         return [Problem("it was not calibrated, so no score switched it")]
-    if view.control != "none":
+    if view.control != "off":
         return [Problem(f"it is itself a control ({view.control})")]
     if view.state != "completed":
         return [Problem(f"it is {view.state}, so its later switches are not known")]

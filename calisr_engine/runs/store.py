@@ -64,7 +64,7 @@ class RunSummary:
     task: str = "?"
     method: str = "?"
     variant: str = "off"
-    control: str = "none"
+    control: str = "off"
     delta: float | None = None
     seed: int | None = None
     metric: str = ""
@@ -97,7 +97,7 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
             Path(config.model.name).name,
             config.method.name,
             config.calibration.variant,
-            *(() if config.calibration.control == "none" else (config.calibration.control,)),
+            *(() if config.calibration.control == "off" else (config.calibration.control,)),
             f"s{config.training.seed}",
             time.strftime("%y%m%d-%H%M%S"),
         )
