@@ -70,10 +70,14 @@ def moment(value: float | None) -> str:
     return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
 
 
-def calibration(variant: str, delta: float | None) -> str:
-    """CaliSr-S δ 0.5, or no calibration."""
+def calibration(variant: str, delta: float | None, control: str = "off") -> str:
+    """CaliSr-S δ 0.5, CaliSr-S matched, or no calibration."""
     if variant == "off":
         return "no calibration"
+    if control in ("matched", "shuffled"):  # which delta has no part in
+        return f"CaliSr-{variant} {control}"
+    if control != "off":
+        return f"{calibration(variant, delta)} {control}"
     return f"CaliSr-{variant} δ {delta:g}" if delta is not None else f"CaliSr-{variant}"
 
 
@@ -102,6 +106,8 @@ def explain_counter(view: RunView, group: GroupView) -> str:
             f"{group.name} is in full fine-tuning and nothing is measured, because calibration is "
             "off. It changes only where a schedule or your own hand switches it."
         )
+    if view.control != "off":
+        return _explain_control(view, group)
     if latest is None:
         return (
             f"{group.name} is in full fine-tuning and was not sampled yet. At each sample the step "
@@ -130,13 +136,31 @@ def explain_counter(view: RunView, group: GroupView) -> str:
     return f"{first} {second}"
 
 
+def _explain_control(view: RunView, group: GroupView) -> str:
+    """What a control waits for in the score's stead."""
+    method, source = label(view.method), view.setting("calibration", "matched_to")
+    if view.control == "coin":
+        count = f"{group.hits:g} heads in {group.samples} flips" if group.samples else "no flip yet"
+        return (
+            f"{group.name} is in full fine-tuning. This run is a control: at each sample a fair "
+            f"coin is flipped in the comparison's place; this window has {count}. It goes over to "
+            f"{method} at the window's end if the share of heads is above δ = {view.delta:g}."
+        )
+    whose = "at the step at which it switched in" if view.control == "matched" else "at a step of"
+    return (
+        f"{group.name} is in full fine-tuning. This run is a control: nothing is looked at, and "
+        f"{group.name} goes over to {method} {whose} {source or 'the steps of its settings'}"
+        + ("." if view.control == "matched" else ", dealt to another group by the seed.")
+    )
+
+
 def explain_switch(view: RunView, switch: Switch) -> str:
     """Two sentences on a switch, with its numbers."""
     group = view.groups.get(switch.group)
     decision = next(
         (d for d in reversed(group.decisions) if d.switch) if group is not None else iter(()), None
     )
-    if decision is not None and decision.srs is not None:
+    if decision is not None and decision.srs is not None and switch.cause == "calibration":
         first = (
             f"{switch.group} left full fine-tuning at step {switch.step}: in {decision.hits:g} of "
             f"{decision.samples} samples the light part alone lowered the stable rank more, and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.toml_file import value_of
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.settings import flatten
 from calisr_engine.grid.sources import is_control, matched_to_run, source_of
@@ -89,22 +91,20 @@ def expand_grid(
 ) -> Grid:
     """All runs of a grid. `sets` are `key=value` settings for every run, above the file's own.
 
+    A list for a key that is an axis gives the axis these values in place of the file's.
+
     Raises:
         NotFoundError: there is no such grid.
         ConfigError: the file, or the settings of a run, are wrong.
     """
     grid, path = read_grid(name_or_file)
     folder = output_dir / grid.grid.name
-    given = {text.partition("=")[0].strip() for text in sets}
-    for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
-        raise ConfigError(
-            f"--set {axis}: the runs of {path} differ in it",
-            "change the values on this axis in a copy of the file",
-        )
+    axes, rest = _set_axes(grid, sets, path)
+    given = {text.partition("=")[0].strip() for text in rest}
     planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
     excluded = 0
-    for values in combinations(grid):
+    for values in combinations(grid.model_copy(update={"axes": axes})):
         settings = {**grid.settings, **values}
         out, base = False, grid.grid.extends
         for rule in grid.when:
@@ -124,7 +124,7 @@ def expand_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], sets, settings, given_by=str(path))
+            resolved = load(bases[base], rest, settings, given_by=str(path))
         except ConfigError as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
             raise ConfigError(message, error.hint, error.problems) from error
@@ -140,6 +140,34 @@ def expand_grid(
             )
         seen[same] = run.values
     return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+
+
+def _set_axes(
+    grid: GridFile, sets: tuple[str, ...], path: Path
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """The axes with the values that `sets` give some of them, and the other sets.
+
+    Raises:
+        ConfigError: one value for an axis, or lists that are joined with others.
+    """
+    axes, rest = dict(grid.axes), []
+    joined = {key for table in grid.zip for key in table}
+    for text in sets:
+        key, _, raw = text.partition("=")
+        key = key.strip()
+        if key not in axes and key not in joined:
+            rest.append(text)
+            continue
+        values = None
+        with contextlib.suppress(ValueError):
+            values = value_of(raw.strip())
+        if key in joined or not isinstance(values, list) or not values:
+            mend = f"for other values give them all: --set '{key}=[...]'"
+            if key in joined:
+                mend = "change the values on this axis in a copy of the file"
+            raise ConfigError(f"--set {key}: the runs of {path} differ in it", mend)
+        axes[key] = values
+    return axes, tuple(rest)
 
 
 def _with_sources(

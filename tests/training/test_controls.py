@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -10,10 +11,15 @@ import torch
 from calisr_engine.calibration.controls import coin, deal
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError
+from calisr_engine.events.fold import fold_all
+from calisr_engine.events.view import RunView
 from calisr_engine.process.execute import execute
-from calisr_engine.runs import load_view
+from calisr_engine.results.audit import audit
+from calisr_engine.runs import load_view, store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint
+from calisr_tui import words
+from calisr_tui.cli.show_text import describe
 from tests.training.interrupt import stop_at
 from tests.training.tiny_run import events, make_run, save_model
 
@@ -194,3 +200,72 @@ def test_the_steps_are_in_the_settings_with_where_they_came_from(place):
     (line,) = [each for each in text.splitlines() if each.startswith("switch_steps")]
     assert line.endswith("# the run source")
     assert from_resolved(RunPaths(place[1] / "matched").config).calibration.matched_to == "source"
+
+
+@pytest.mark.parametrize("name", ["matched", "measured", "shuffled", "coin"])
+def test_the_audit_agrees_with_a_control(place, name):
+    report = audit(place[1] / name)
+    assert report.clean, report.disagreements
+    assert report.switches + report.flips > 0
+
+
+def forged(run, into, kind, change):
+    shutil.copytree(run, into)
+    lines = (into / "events.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    change(next(each for each in records if each["type"] == kind))
+    (into / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    return into
+
+
+def another_step(record):
+    record["step"] += 1
+
+
+def another_flip(record):
+    flip = record["groups"]["query"]
+    flip["hit"] = 1.0 - flip["hit"]
+
+
+def another_decision(record):
+    said = record["groups"]["query"]
+    said["switch"], said["held_back"] = not said["switch"], False
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "change"),
+    [
+        ("matched", "group_switched", another_step),
+        ("shuffled", "group_switched", another_step),
+        ("coin", "coin_flipped", another_flip),
+        ("coin", "srs_evaluated", another_decision),
+    ],
+)
+def test_the_audit_sees_a_forged_control(place, tmp_path, name, kind, change):
+    assert not audit(forged(place[1] / name, tmp_path / "forged", kind, change)).clean
+
+
+@pytest.mark.parametrize("name", ["matched", "shuffled", "coin"])
+def test_what_is_said_of_a_control_names_it(place, name):
+    run = place[1] / name
+    view = load_view(run)
+    assert f"control {name}" in describe(view, run)
+    assert name in words.calibration(view.variant, view.delta, view.control)
+    for group in view.groups.values():
+        told = words.explain_counter(view, group)
+        assert "control" in told or f"{name}: " in told
+        assert "stable rank more" not in told
+    assert store.summarise(run).control == name
+
+
+def test_an_interrupted_log_of_a_coin_run_is_folded_back(place):
+    """The counter after a cut is that of an undisturbed run."""
+    records = [json.loads(e) for e in (place[1] / "coin" / "events.jsonl").open()]
+    until = [each for each in records if each["step"] <= 9]
+    started = next(each for each in records if each["type"] == "run_started")
+    again = {**started, "seq": 10_000, "attempt": 2, "step": 6, "resumed_from": 6}
+    cut = fold_all(RunView(), [*until, again])
+    calm = fold_all(RunView(), [each for each in records if each["step"] <= 6])
+    assert {g: (v.hits, v.samples, len(v.flips)) for g, v in cut.groups.items()} == {
+        g: (v.hits, v.samples, len(v.flips)) for g, v in calm.groups.items()
+    }
