@@ -6,7 +6,7 @@ state changes, so a run that measures equals one that does not, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from calisr_engine.calibration.certified import CertifiedComparison, GroupComparison
+from calisr_engine.calibration.readings import Groups, Reading
 from calisr_engine.methods.base import TargetForm
 from calisr_engine.storage.whole import whole_file
 
@@ -23,33 +24,30 @@ Rule = Literal["sum", "log_sum", "vote"]
 
 
 class Sampler:
-    """Compares stable ranks with only the core stepped against everything stepped.
+    """Compares stable ranks of what the light method makes against those of what the run has.
 
     Args:
         rule: how the matrices of a group make one comparison.
+        reading: since when the two are compared.
         keep_in: folder in which every measured pair is stored (float64), or None.
     """
 
-    def __init__(self, rule: Rule, keep_in: Path | None = None) -> None:
+    def __init__(self, rule: Rule, reading: Reading, keep_in: Path | None = None) -> None:
         self.rule = rule
+        self.reading = reading
         self.keep_in = keep_in
         self.comparison = CertifiedComparison()
 
-    def remember(self, groups: Mapping[str, Sequence[TargetForm]]) -> None:
-        """Keep what the coming optimizer step may change; call before it."""
-        for forms in groups.values():
-            for form in forms:
-                form.remember()
-
     @torch.no_grad()
-    def measure(
-        self, groups: Mapping[str, Sequence[TargetForm]], step: int
-    ) -> dict[str, GroupComparison]:
-        """Compare every group; call after the optimizer step and `push`."""
+    def measure(self, groups: Groups, step: int) -> dict[str, GroupComparison]:
+        """Compare every group; call after the optimizer step, `push` and the reading's own step.
+
+        Empty where the reading has nothing to compare.
+        """
         kept: dict[str, Tensor] = {}
         result = {}
-        for name, forms in groups.items():
-            pairs = {form.target.name: form.pair for form in forms}
+        for name, made in self.reading.pairs(groups).items():
+            pairs = dict(made)
             if self.keep_in is not None:
                 measured = {target: pair() for target, pair in pairs.items()}
                 for target, (lft, fft) in measured.items():
@@ -57,7 +55,7 @@ class Sampler:
                     kept[f"{name}|{target}::fft"] = fft.cpu().contiguous()
                 pairs = {target: partial(_same, pair) for target, pair in measured.items()}
             result[name] = self.comparison.compare(pairs, self.rule)
-        if self.keep_in is not None:
+        if self.keep_in is not None and result:
             final = self.keep_in / f"step-{step}.safetensors"
             hint = "then `calisr resume` the run"
             with whole_file(final, f"the sample of step {step}", hint) as part:
@@ -67,6 +65,7 @@ class Sampler:
     def forget(self, forms: Sequence[TargetForm]) -> None:
         """Free what was kept for targets that have switched."""
         self.comparison.forget([form.target.name for form in forms])
+        self.reading.forget(forms)
 
 
 def _same(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

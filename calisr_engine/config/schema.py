@@ -17,6 +17,8 @@ from calisr_engine.models.settings import ModelSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
 
+ReadingName = Literal["step", "since_last_sample", "branches"]
+
 Variant = Literal["off", "D", "S", "S3"]
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -72,6 +74,14 @@ class CalibrationSettings(Section):
         False,
         description="Store the measured weights of every sample, so that `calisr audit` can "
         "recompute each decision. Large: twice the model for each sample.",
+    )
+    reading: ReadingName = Field(
+        "step",
+        description="What a sample compares. step: the light part of one optimizer step alone "
+        "against the whole step. since_last_sample: what the light part has become since the last "
+        "sample, without the extra part's change, against everything (one copy of the extra). "
+        "branches: what the light method alone would have made of the weights since the last "
+        "sample, trained beside the run (one more model, and twice the time in full fine-tuning).",
     )
     control: Control = Field(
         "off",
@@ -323,6 +333,14 @@ class RunConfig(Section):
                 f"{method.name} cannot be calibrated: {method.calibration_refused}",
                 'set calibration.variant = "off"',
                 ("calibration.variant", "method.name"),
+            )
+        reading = self.calibration.reading
+        refused = method.reading_refused(reading) if self.calibration.measures else ""
+        if refused:
+            yield Broken(
+                f"{method.name} cannot be read as {reading}: {refused}",
+                'set calibration.reading = "step"',
+                ("calibration.reading", "method.name"),
             )
         if calibrated and switch_at is not None:
             yield Broken(

@@ -11,8 +11,9 @@ same step.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -85,30 +86,52 @@ class Calibrator:
         self._tosses = calibration.decides and calibration.control == "coin"
         self._optimizer = optimizer
         self._total = total_parameters
+        first = context.ranks.is_first
+        self._reading = sampler.reading if sampler is not None and first else None
         self._sampling: Mapping[str, list[TargetForm]] = {}
         self._remembering = 0.0
 
     # Sampling -----------------------------------------------------------------------------------
 
+    def waiting(self) -> dict[str, list[TargetForm]]:
+        """The groups that are in FFT."""
+        return {name: self.phases.groups[name] for name in self.phases.in_fft()}
+
+    def begin_step(self) -> None:
+        """Before the forward pass: whatever the reading must keep or copy by now."""
+        self._remembering = 0.0
+        if self._reading is not None:
+            with self._timed():
+                self._reading.before_gradients(self.waiting())
+
     def remember(self, step: int) -> None:
         """Before the optimizer step: at a sampling step, keep what it may change."""
         self._sampling = {}
-        if self.sampler is None or not self._plan.is_sample(step):
+        if self._reading is None:
             return
-        if not self.context.ranks.is_first:
-            return
-        self._sampling = {name: self.phases.groups[name] for name in self.phases.in_fft()}
-        began = time.monotonic()
-        self.sampler.remember(self._sampling)
-        self._remembering = time.monotonic() - began
-        self.measured.seconds += self._remembering
+        if self._plan.is_sample(step):
+            self._sampling = self.waiting()
+        with self._timed():
+            self._reading.before_update(self._sampling)
 
     def sample(self, step: int) -> None:
         """After the optimizer step: at a sampling step, compare and count the hits."""
+        if self._reading is not None:
+            with self._timed():
+                self._reading.after_update(step)
         if self._sampling:
             self._compare(step)
         if self._tosses and self._plan.is_sample(step) and self.context.ranks.is_first:
             self._toss(step)
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """The time in the block is the cost of measuring, no training time."""
+        began = time.monotonic()
+        yield
+        spent = time.monotonic() - began
+        self._remembering += spent
+        self.measured.seconds += spent
 
     def _compare(self, step: int) -> None:
         assert self.sampler is not None
@@ -129,6 +152,9 @@ class Calibrator:
                 fallbacks=result.fallbacks,
             )
         seconds = time.monotonic() - began
+        if not groups:  # the reading had nothing to compare
+            self.measured.seconds += seconds
+            return
         self.measured.samples += 1
         self.measured.seconds += seconds
         self.context.emit(
