@@ -94,6 +94,23 @@ def relative_difference(sr_fft: float, difference: float) -> float | None:
     return difference / sr_fft if sr_fft else None
 
 
+_COMPARED = {
+    "step": "what the light part of the step makes of the weights alone",
+    "since_last_sample": "what the light part has made of the weights since the sample before, "
+    "without the rest,",
+    "branches": "what {method} alone has made of a copy since the sample before",
+}
+"""Reading -> what is compared with the weights as they are."""
+
+
+def _light_side(view: RunView, method: str) -> str:
+    """What a sample compares with the full step, for a sentence."""
+    return {
+        "since_last_sample": "the light part's change since the sample before, without the rest,",
+        "branches": f"a branch that {method} alone trained since the sample before",
+    }.get(view.reading, "the light part of the step alone")
+
+
 def explain_counter(view: RunView, group: GroupView) -> str:
     """Two sentences on a group's counter, with its numbers."""
     if group.switch is not None:
@@ -109,16 +126,16 @@ def explain_counter(view: RunView, group: GroupView) -> str:
     if view.control != "off":
         return _explain_control(view, group)
     if latest is None:
+        what = _COMPARED.get(view.reading, _COMPARED["step"]).format(method=method)
         return (
-            f"{group.name} is in full fine-tuning and was not sampled yet. At each sample the step "
-            f"is taken in two parts, and a hit is counted when the part that {method} would go on "
-            "training alone gives a lower stable rank than the full step."
+            f"{group.name} is in full fine-tuning and was not sampled yet. At each sample a hit is "
+            f"counted when {what} has a lower stable rank than the weights as they are."
         )
     relative = relative_difference(latest.sr_fft, latest.difference)
     outcome = "a hit" if latest.hit >= 1 else "no hit" if latest.hit <= 0 else f"{latest.hit:.2f}"
     sign = "below" if latest.difference < 0 else "above" if latest.difference > 0 else "equal to"
     first = (
-        f"At step {latest.step} the light part of the step alone gave a stable rank of "
+        f"At step {latest.step} {_light_side(view, method)} gave a stable rank of "
         f"{latest.sr_lft:.6g}, {sign} the {latest.sr_fft:.6g} of the full step"
         + (f" (relative difference {relative:.1e})" if relative else "")
         + f": {outcome}."
@@ -163,7 +180,8 @@ def explain_switch(view: RunView, switch: Switch) -> str:
     if decision is not None and decision.srs is not None and switch.cause == "calibration":
         first = (
             f"{switch.group} left full fine-tuning at step {switch.step}: in {decision.hits:g} of "
-            f"{decision.samples} samples the light part alone lowered the stable rank more, and "
+            f"{decision.samples} samples {_light_side(view, label(view.method))} had the lower "
+            "stable rank, and "
             f"{decision.srs:.2f} is above δ = {decision.delta:g}."
         )
     else:

@@ -202,6 +202,11 @@ class RunView:
         return str(self.setting("calibration", "control", "off"))
 
     @property
+    def reading(self) -> str:
+        """What its samples compare."""
+        return str(self.setting("calibration", "reading", "step"))
+
+    @property
     def delta(self) -> float | None:
         return _number(self.setting("calibration", "delta"))
 
@@ -243,6 +248,7 @@ class RunView:
             "method": self.method,
             "variant": self.variant,
             "control": self.control,
+            "reading": self.reading,
             "delta": self.delta,
             "seed": self.seed,
             "share": self.share,
