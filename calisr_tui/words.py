@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from calisr_engine.analysis.score import in_words
 from calisr_engine.events.view import GroupView, RunView, Switch
 from calisr_engine.methods.catalog import label
 
@@ -109,6 +110,11 @@ def _light_side(view: RunView, method: str) -> str:
         "since_last_sample": "the light part's change since the sample before, without the rest,",
         "branches": f"a branch that {method} alone trained since the sample before",
     }.get(view.reading, "the light part of the step alone")
+
+
+def explain_group(view: RunView, group: GroupView) -> str:
+    """A group's counter or switch, and how much its hits can tell."""
+    return "\n\n".join(filter(None, (explain_counter(view, group), in_words(view, group))))
 
 
 def explain_counter(view: RunView, group: GroupView) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 from calisr_engine.calibration import score_statistics as statistics
@@ -134,9 +134,3 @@ def in_words(view: RunView, group: GroupView) -> str:
         return f"{first}."
     by = "by that window" if group.switch is not None else "by now"
     return f"{first}. A fair coin would have switched it {by} with probability {found.coin:.2f}."
-
-
-def expected_switches(scores: Sequence[GroupScore]) -> float | None:
-    """How many of these groups (over their runs) fair coins would have switched by then."""
-    known = [score.coin * score.runs for score in scores if score.coin is not None]
-    return list(accumulate(known))[-1] if known else None

@@ -39,7 +39,7 @@ def lag_one(series: Sequence[Sequence[float]]) -> float | None:
 
 
 def effective_samples(samples: int, r: float | None) -> float | None:
-    """n_eff = n (1 - r) / (1 + r): independent samples with as much to say of the mean as `samples`.
+    """n_eff = n (1 - r) / (1 + r): how many independent samples say as much of the mean.
 
     The large-sample value for a first-order autoregressive series. An r below 0 is taken as 0: that
     hits alternate is no reason to trust fewer of them more. None where r is not known.

@@ -284,6 +284,7 @@ def _idle_controls(values: Mapping[str, Any], own: Sequence[str]) -> dict[str, s
     }[control]
     why = f'has no effect while calibration.control = "{control}"'
     idle = {f"calibration.{key}": why for key in unused if key in given}
-    if control != "off" and not values["calibration.measure"] and "keep_samples" in given:
-        idle["calibration.keep_samples"] = f"{why}, unless calibration.measure = true"
+    if control != "off" and not values["calibration.measure"]:
+        for key in sorted(given & {"keep_samples", "log_parts", "reading", "score"}):
+            idle[f"calibration.{key}"] = f"{why}, unless calibration.measure = true"
     return idle

@@ -83,6 +83,12 @@ class CalibrationSettings(Section):
         "branches: what the light method alone would have made of the weights since the last "
         "sample, trained beside the run (one more model, and twice the time in full fine-tuning).",
     )
+    log_parts: bool = Field(
+        False,
+        description="Log at each sample also what the light part's and the extra part's step do "
+        "to the stable rank, each alone, for `calisr analyze score`. Costs as much again as the "
+        "sample itself; for reading step.",
+    )
     control: Control = Field(
         "off",
         description="What switches the groups in the score's stead, to compare with. off: the "
@@ -121,6 +127,13 @@ class CalibrationSettings(Section):
             yield Broken("set samples_per_epoch or every_steps, not both", "remove one", rules)
         if self.variant != "off":
             yield from self._broken_control()
+
+        if self.log_parts and self.reading != "step" and self.measures:
+            yield Broken(
+                f"a sample by reading {self.reading} has no two parts of one step to log",
+                'set log_parts = false, or reading = "step"',
+                ("log_parts", "reading"),
+            )
 
     def _broken_control(self) -> Iterator[Broken]:
         if self.follows_steps and not (self.matched_to or "").strip() and not self.switch_steps:

@@ -16,6 +16,7 @@ from calisr_engine.events.view import (
     Flip,
     GroupView,
     Message,
+    Parts,
     RunView,
     Sample,
     Switch,
@@ -71,6 +72,7 @@ def _rewind(view: RunView, cut: Cut) -> None:
         if group.switch is not None and not cut.keeps(group.switch):
             group.switch, group.phase = None, "fft"
         group.history = [each for each in group.history if cut.keeps(each)]
+        group.parts = [each for each in group.parts if cut.keeps(each)]
         group.flips = [each for each in group.flips if cut.keeps(each)]
         group.decisions = [each for each in group.decisions if cut.keeps(each)]
         latest = group.counted[-1] if group.counted else None
@@ -166,6 +168,14 @@ def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
         if len(group.history) > SERIES_LIMIT:
             del group.history[: SERIES_LIMIT // 2]
         group.hits, group.samples = each.hits, each.samples
+
+
+def _parts_measured(view: RunView, line: Line, said: ev.StepPartsMeasured) -> None:
+    for name, each in said.groups.items():
+        parts = _group(view, name).parts
+        parts.append(at(Parts, line, each))
+        if len(parts) > SERIES_LIMIT:
+            del parts[: SERIES_LIMIT // 2]
 
 
 def _coin_flipped(view: RunView, line: Line, said: ev.CoinFlipped) -> None:
@@ -277,6 +287,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.RunStarted: _run_started,
     ev.Progress: _progress,
     ev.StableRankSampled: _sampled,
+    ev.StepPartsMeasured: _parts_measured,
     ev.CoinFlipped: _coin_flipped,
     ev.SrsEvaluated: _srs_evaluated,
     ev.GroupSwitched: _group_switched,

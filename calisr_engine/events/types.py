@@ -121,6 +121,24 @@ class StableRankSampled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPart:
+    """What the two parts of a sampled step did to a group's stable rank, each alone."""
+
+    light_change: float
+    """SR with only the light part stepped, less that before the step (by the rule of `score`)."""
+    extra_change: float
+    """SR with only the extra's change in this step added to the weights before it, less that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPartsMeasured(Event):
+    """Beside a sample, where calibration.log_parts asks for it."""
+
+    type: ClassVar[str] = "step_parts_measured"
+    groups: dict[str, StepPart]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoinFlip:
     """One group at one sampling step of a coin control."""
 

@@ -16,6 +16,7 @@ from calisr_engine.events.types import (
     GroupDecision,
     GroupSample,
     GroupSwitched,
+    StepPart,
 )
 
 T = TypeVar("T")
@@ -24,6 +25,14 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample(GroupSample):
     """One stable rank sample of one group, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(StepPart):
+    """What the two parts of one group's step did, and the step."""
 
     step: int
     seq: int = 0
@@ -61,7 +70,9 @@ class Evaluation(Evaluated):
     seq: int = 0
 
 
-def at(kind: type[T], line: Line, said: Event | GroupSample | CoinFlip | GroupDecision) -> T:
+def at(
+    kind: type[T], line: Line, said: Event | GroupSample | StepPart | CoinFlip | GroupDecision
+) -> T:
     """What an event says, with the step at which it said it and its place in the log."""
     values: dict[str, Any] = {each.name: getattr(said, each.name) for each in fields(said)}
     make: Callable[..., T] = kind
@@ -78,6 +89,7 @@ class GroupView:
     samples: int = 0
     switch: Switch | None = None
     history: list[Sample] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
     flips: list[Flip] = field(default_factory=list)
     """Of a coin control: they are counted, and samples that it measures beside them are not."""
     decisions: list[Decision] = field(default_factory=list)

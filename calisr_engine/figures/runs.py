@@ -11,6 +11,7 @@ from typing import Literal
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import RunView
 from calisr_engine.grid import expand_grid
+from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.methods import catalog
 from calisr_engine.runs import load_view, store
@@ -162,6 +163,19 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
         else:
             missing[view.state] += 1
     return RunSet(tuple(runs), missing, ", ".join(sources), "; ".join(grids))
+
+
+def run_dirs(source: str, output_dir: Path) -> list[Path]:
+    """The run directories of a source as for `gather`, begun or not.
+
+    Raises:
+        NotFoundError, ConfigError: as `gather`.
+    """
+    found = _run_dirs(source, output_dir)
+    if found is None:
+        grid = grid_as_trained(source, output_dir)
+        found = [grid.folder / run.run_id for run in grid.runs]
+    return found
 
 
 def _run_dirs(source: str, output_dir: Path) -> list[Path] | None:

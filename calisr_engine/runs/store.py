@@ -31,6 +31,7 @@ from calisr_engine.events.types import (
     Resources,
     SrsEvaluated,
     StableRankSampled,
+    StepPartsMeasured,
     Warned,
 )
 from calisr_engine.events.view import RunView, Switch
@@ -44,7 +45,15 @@ HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
 PASSED_OVER = {
     each.type
-    for each in (Progress, Resources, StableRankSampled, CoinFlipped, SrsEvaluated, Warned)
+    for each in (
+        Progress,
+        Resources,
+        StableRankSampled,
+        StepPartsMeasured,
+        CoinFlipped,
+        SrsEvaluated,
+        Warned,
+    )
 }
 """Events of which a history line needs time and step alone: most of a log."""
 

@@ -299,7 +299,7 @@ def open_sampler(
     else:
         reading = StepReading()
     keep = context.paths.samples if calibration.keep_samples else None
-    return Sampler(calibration.score, reading, keep)
+    return Sampler(calibration.score, reading, keep, calibration.log_parts)
 
 
 def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:

@@ -29,6 +29,8 @@ from calisr_engine.events.types import (
     GroupSwitched,
     SrsEvaluated,
     StableRankSampled,
+    StepPart,
+    StepPartsMeasured,
     Warned,
 )
 from calisr_engine.methods.base import TargetForm
@@ -87,7 +89,8 @@ class Calibrator:
         self._optimizer = optimizer
         self._total = total_parameters
         first = context.ranks.is_first
-        self._reading = sampler.reading if sampler is not None and first else None
+        self._sampler = sampler if first else None
+        self._reading = None if self._sampler is None else self._sampler.reading
         self._sampling: Mapping[str, list[TargetForm]] = {}
         self._remembering = 0.0
 
@@ -107,12 +110,12 @@ class Calibrator:
     def remember(self, step: int) -> None:
         """Before the optimizer step: at a sampling step, keep what it may change."""
         self._sampling = {}
-        if self._reading is None:
+        if self._sampler is None:
             return
         if self._plan.is_sample(step):
             self._sampling = self.waiting()
         with self._timed():
-            self._reading.before_update(self._sampling)
+            self._sampler.before_update(self._sampling)
 
     def sample(self, step: int) -> None:
         """After the optimizer step: at a sampling step, compare and count the hits."""
@@ -165,6 +168,12 @@ class Calibrator:
                 seconds=self._remembering + seconds,
             ),
         )
+        if self.sampler.parts:
+            parts = {
+                name: StepPart(light_change=light, extra_change=extra)
+                for name, (light, extra) in self.sampler.parts.items()
+            }
+            self.context.emit(step, StepPartsMeasured(groups=parts))
 
     def _toss(self, step: int) -> None:
         """A coin control's sample: a fair flip for each group in FFT."""

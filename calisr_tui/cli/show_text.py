@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import RunView
 from calisr_tui.cli.live_text import format_seconds
@@ -63,6 +64,10 @@ def _facts(view: RunView, run_dir: Path) -> str:
     for switch in view.switches:
         why = f"{switch.cause}: {switch.why}"
         rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
+    for group in view.groups.values():
+        told = in_words(view, group)
+        if told:
+            rows.append(("score", f"{group.name}: {told}"))
     for step, key, before, after in view.changes:
         rows.append(("changed", f"step {step}: {key} from {before} to {after}"))
     for warning in view.warnings:

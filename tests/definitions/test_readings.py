@@ -309,3 +309,46 @@ def test_what_has_no_part_from_sample_to_sample_is_refused(sets: tuple[str, ...]
     assert why in str(problem)
     assert "calibration.reading" in problem.keys
     assert load(None, [*sets, "calibration.variant=S", "calibration.reading=branches"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_parts_of_a_step_alone(model: Path, tmp_path: Path, method: str) -> None:
+    """light: SR(c_t, e_t-1) - SR(c_t-1, e_t-1). extra: what e_t - e_t-1 does to the old weight."""
+    often = ("calibration.variant=S", "calibration.delta=1.0", "calibration.every_steps=2")
+    parts = "calibration.log_parts=true"
+    found = recorded(model, tmp_path, "run", *METHODS[method], *often, *FIGURES, parts)
+    path = newest_checkpoint(found.run) / "forms.safetensors"
+    masks = load_file(path) if path.is_file() else {}
+    logged = events(found.run, "step_parts_measured")
+    sampled = events(found.run, "stable_rank_sampled")
+    assert [each["step"] for each in logged] == [each["step"] for each in sampled] != []
+    stems = stems_of(found.start)
+    for each in logged:
+        step = each["step"]
+        now, then = found.after[step - 1], found.after[step - 2]
+        for group, said in each["groups"].items():
+            light = extra = 0.0
+            for stem in (s for s in stems if component(s) == group):
+                before = light_matrix(method, stem, then, then, masks)
+                core_stepped = light_matrix(method, stem, now, then, masks)
+                both = light_matrix(method, stem, now, now, masks)
+                light += stable_rank(core_stepped) - stable_rank(before)
+                extra += stable_rank(before + (both - core_stepped)) - stable_rank(before)
+            assert said["light_change"] == pytest.approx(light, rel=1e-3, abs=1e-9)
+            assert said["extra_change"] == pytest.approx(extra, rel=1e-3, abs=1e-9)
+
+
+def test_parts_change_nothing_and_resume(model: Path, tmp_path: Path) -> None:
+    sets = (*METHODS["lora"], *MEASURED, "calibration.log_parts=true", "training.epochs=2")
+    whole = make_run(model, tmp_path, "whole", *sets)
+    assert execute(whole, raise_errors=True) == 0
+    run = make_run(model, tmp_path, "stopped", *sets)
+    stop_at(run, 4)
+    assert execute(run, raise_errors=True) == 0
+    for kind in ("step_parts_measured", "stable_rank_sampled"):
+        one, other = ([e["groups"] for e in events(each, kind)] for each in (run, whole))
+        assert one == other
+    plain = make_run(model, tmp_path, "plain", *METHODS["lora"], *MEASURED, "training.epochs=2")
+    assert execute(plain, raise_errors=True) == 0
+    one, other = ([e["groups"] for e in events(r, "stable_rank_sampled")] for r in (plain, whole))
+    assert one == other
