@@ -48,13 +48,18 @@ class GroupScore:
     extra: float | None = None
 
     @property
+    def r_error(self) -> float:
+        """Standard error of r where the samples are independent: 1 / sqrt(N)."""
+        return float(self.samples**-0.5)
+
+    @property
     def rate(self) -> float:
         """Share of the samples that are hits."""
         return self.hits / self.samples
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**vars(self), "rate": self.rate}
+        return {**vars(self), "rate": self.rate, "r_error": self.r_error}
 
 
 def group_scores(view: RunView) -> list[GroupScore]:
@@ -128,7 +133,8 @@ def in_words(view: RunView, group: GroupView) -> str:
     if found.effective is not None and found.per_window is not None:
         first += (
             f": the {found.per_window} samples of a window are worth about "
-            f"{max(1.0, found.effective):.1f} independent ones"
+            f"{max(1.0, found.effective):.1f} independent ones (lag-one autocorrelation "
+            f"{found.r:.2f} ± {found.r_error:.2f})"
         )
     if found.coin is None:
         return f"{first}."

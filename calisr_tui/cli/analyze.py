@@ -13,6 +13,7 @@ from calisr_tui.cli.figure import Out, Targets
 from calisr_tui.cli.options import Json, OutputDir, print_json
 
 if TYPE_CHECKING:
+    from calisr_engine.analysis.score import GroupScore
     from calisr_engine.analysis.spectrum import Comparison
     from calisr_engine.figures.scores import ScoreRow
 
@@ -124,30 +125,37 @@ def _print_scores(found: Sequence[ScoreRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    parts = any(row.score.parts for row in found)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("row")
-    table.add_column("group", no_wrap=True)
-    columns = ("runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
-    for column in (*columns, *(("agree", "light", "full") if parts else ())):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in found:
-        own = row.score
-        cells = [
-            str(own.runs),
-            str(own.samples),
-            f"{own.rate:.2f}",
-            f"{own.flips}/{own.pairs}",
-            _figure(own.r),
-            "-" if own.effective is None else f"{own.effective:.1f} of {own.per_window}",
-            str(own.switched),
-            _figure(own.coin),
-        ]
-        if parts:
-            cells.append(f"{own.agreeing / own.parts:.2f}" if own.parts else "-")
-            cells += [_figure(own.light), _figure(own.extra)]
-        table.add_row(row.row, own.group, *cells)
-    Console().print(table)
+    console = Console()
+    for row in dict.fromkeys(each.row for each in found):
+        own = [each.score for each in found if each.row == row]
+        parts = any(score.parts for score in own)
+        console.print(row, style="bold")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("group", no_wrap=True)
+        columns = ("runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
+        for column in (*columns, *(("agree", "light", "full") if parts else ())):
+            table.add_column(column, justify="right", no_wrap=True)
+        for score in own:
+            table.add_row(score.group, *_cells(score), *(_of_parts(score) if parts else ()))
+        console.print(table)
+
+
+def _cells(score: GroupScore) -> list[str]:
+    return [
+        str(score.runs),
+        str(score.samples),
+        f"{score.rate:.2f}",
+        f"{score.flips}/{score.pairs}",
+        "-" if score.r is None else f"{score.r:.2f}±{score.r_error:.2f}",
+        "-" if score.effective is None else f"{score.effective:.1f} of {score.per_window}",
+        str(score.switched),
+        _figure(score.coin),
+    ]
+
+
+def _of_parts(score: GroupScore) -> list[str]:
+    agreeing = f"{score.agreeing / score.parts:.2f}" if score.parts else "-"
+    return [agreeing, _figure(score.light), _figure(score.extra)]
 
 
 def _figure(value: float | None) -> str:
