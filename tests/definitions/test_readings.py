@@ -352,3 +352,39 @@ def test_parts_change_nothing_and_resume(model: Path, tmp_path: Path) -> None:
     assert execute(plain, raise_errors=True) == 0
     one, other = ([e["groups"] for e in events(r, "stable_rank_sampled")] for r in (plain, whole))
     assert one == other
+
+
+def test_branches_need_one_process() -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from calisr_engine.training.branches import Branches
+
+    nothing = cast(Any, None)
+    two = cast(Any, SimpleNamespace(ranks=SimpleNamespace(size=2)))
+    with pytest.raises(ConfigError, match="one process"):
+        Branches(two, nothing, nothing, nothing, nothing, nothing)
+
+
+def test_parts_are_refused_for_other_readings() -> None:
+    sets = ("method.name=lora", "calibration.variant=S", "calibration.log_parts=true")
+    with pytest.raises(ConfigError) as caught:
+        load(None, [*sets, "calibration.reading=branches"])
+    assert "two parts of one step" in str(caught.value.problems[0])
+
+
+def test_a_dry_run_says_what_a_reading_holds(model: Path, tmp_path: Path) -> None:
+    from calisr_engine.config.load import from_resolved
+    from calisr_engine.forecast.dry_run import plan_run
+
+    held = {}
+    for reading in ("step", "since_last_sample", "branches"):
+        run = make_run(
+            model, tmp_path, reading, *METHODS["lora"], *MEASURED, f"calibration.reading={reading}"
+        )
+        shown = plan_run(from_resolved(run / "config.toml"))
+        held[reading] = shown["reading_memory_bytes"]
+    matrices = 2 * (4 * 16 * 16 + 2 * 16 * 24)
+    assert held["step"] == 0
+    assert held["since_last_sample"] == 4 * matrices
+    assert held["branches"] > 4 * shown["parameters"]
