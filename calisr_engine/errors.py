@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from calisr_engine.plain_words import a_sentence, one_line
+from calisr_engine.plain_words import a_sentence
 
 
 class CalisrError(Exception):
@@ -24,7 +24,7 @@ class CalisrError(Exception):
         message = a_sentence(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = a_sentence(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
@@ -83,8 +83,8 @@ class Problem:
 
     def __str__(self) -> str:
         parts = [str(self.place or ""), self.label, self.message]
-        text = ": ".join(part for part in parts if part)
-        return one_line(f"{text}; {self.mend}" if self.mend else text)
+        text = ": ".join(a_sentence(part, 300) for part in parts if part)
+        return f"{text}; {a_sentence(self.mend)}" if self.mend else text
 
 
 class ConfigError(CalisrError):

@@ -18,6 +18,7 @@ _STEERING = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # bidirectional marks, overrides, isolates
     "\u2028\u2029"  # separators at which some terminals and splitlines break a line
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags: text that is there and not seen
+    "\u00ad\u034f\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0"  # not seen
     "\ud800-\udfff"  # lone surrogates, which no output can encode
     "]"
 )
@@ -29,7 +30,7 @@ def shown(text: str) -> str:
     C0 controls become their pictures (ESC is `␛`), the others their escapes (`\\x9b`, `\\u202e`).
     `shown(shown(text)) == shown(text)`, and printable text comes back as the same object.
     """
-    return text if text.isprintable() else _STEERING.sub(_stand_in, text)
+    return text if text.isascii() and text.isprintable() else _STEERING.sub(_stand_in, text)
 
 
 def one_line(text: str) -> str:
@@ -42,7 +43,7 @@ def quoted(text: str, most: int = 80) -> str:
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
-def a_sentence(text: str, most: int = 2000) -> str:
+def a_sentence(text: str, most: int = 600) -> str:
     """One line for a message; where a name or value in it is huge, its middle is left out."""
     line = one_line(text)
     if len(line) <= most:

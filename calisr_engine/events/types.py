@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Literal
 FORMAT_VERSION = 2
 """2 added `held_back` of a decision and `cause` of a switch; `decode` reads both."""
 
-Cause = Literal["calibration", "schedule", "hand"]
+Cause = Literal["calibration", "schedule", "hand", "matched", "shuffled", "coin"]
+"""The score, a fixed share of the steps, a person, or one of the controls in the score's stead."""
 
 EVENT_TYPES: dict[str, type[Event]] = {}
 
@@ -120,6 +121,45 @@ class StableRankSampled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPart:
+    """What the two parts of a sampled step did to a group's stable rank, each alone."""
+
+    light_change: float
+    """SR with only the light part stepped, less that before the step (by the rule of `score`)."""
+    extra_change: float
+    """SR with only the extra's change in this step added to the weights before it, less that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPartsMeasured(Event):
+    """Beside a sample, where calibration.log_parts asks for it."""
+
+    type: ClassVar[str] = "step_parts_measured"
+    groups: dict[str, StepPart]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlip:
+    """One group at one sampling step of a coin control."""
+
+    hit: float
+    """1 for heads, 0 for tails."""
+    hits: float
+    """Heads in this window so far, this flip included."""
+    samples: int
+    """Flips in this window so far, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlipped(Event):
+    """A sampling step of a coin control: fair flips count in the place of comparisons."""
+
+    type: ClassVar[str] = "coin_flipped"
+    epoch: float
+    groups: dict[str, CoinFlip]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDecision:
     """What the end of a window decided for one group."""
 
@@ -152,7 +192,6 @@ class GroupSwitched(Event):
     epoch: float
     group: str
     cause: Cause
-    """What decided it: the score, a fixed step, or a person."""
     why: str
     """The reason in words, with the numbers."""
     trainable_before: int

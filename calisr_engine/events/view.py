@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
 from calisr_engine.events.types import (
+    CoinFlip,
     Evaluated,
     Event,
     Failed,
     GroupDecision,
     GroupSample,
     GroupSwitched,
+    StepPart,
 )
 
 T = TypeVar("T")
@@ -23,6 +25,22 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample(GroupSample):
     """One stable rank sample of one group, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(StepPart):
+    """What the two parts of one group's step did, and the step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip(CoinFlip):
+    """One coin flip of one group, and its step."""
 
     step: int
     seq: int = 0
@@ -52,7 +70,9 @@ class Evaluation(Evaluated):
     seq: int = 0
 
 
-def at(kind: type[T], line: Line, said: Event | GroupSample | GroupDecision) -> T:
+def at(
+    kind: type[T], line: Line, said: Event | GroupSample | StepPart | CoinFlip | GroupDecision
+) -> T:
     """What an event says, with the step at which it said it and its place in the log."""
     values: dict[str, Any] = {each.name: getattr(said, each.name) for each in fields(said)}
     make: Callable[..., T] = kind
@@ -69,11 +89,19 @@ class GroupView:
     samples: int = 0
     switch: Switch | None = None
     history: list[Sample] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
+    flips: list[Flip] = field(default_factory=list)
+    """Of a coin control: they are counted, and samples that it measures beside them are not."""
     decisions: list[Decision] = field(default_factory=list)
 
     @property
     def latest(self) -> Sample | None:
         return self.history[-1] if self.history else None
+
+    @property
+    def counted(self) -> Sequence[Sample | Flip]:
+        """What `hits` and `samples` count: coin flips where there are any, else samples."""
+        return self.flips or self.history
 
     @property
     def srs(self) -> float | None:
@@ -181,6 +209,16 @@ class RunView:
         return str(self.setting("calibration", "variant", "off"))
 
     @property
+    def control(self) -> str:
+        """What switches in the score's stead ("off": the score does)."""
+        return str(self.setting("calibration", "control", "off"))
+
+    @property
+    def reading(self) -> str:
+        """What its samples compare."""
+        return str(self.setting("calibration", "reading", "step"))
+
+    @property
     def delta(self) -> float | None:
         return _number(self.setting("calibration", "delta"))
 
@@ -221,6 +259,8 @@ class RunView:
             "task": self.task,
             "method": self.method,
             "variant": self.variant,
+            "control": self.control,
+            "reading": self.reading,
             "delta": self.delta,
             "seed": self.seed,
             "share": self.share,

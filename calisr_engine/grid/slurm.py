@@ -38,6 +38,9 @@ GONE_SECONDS = 30.0
 SAVE_SECONDS = 120
 """How long before its end a job is warned."""
 
+OURS = ("array", "error", "job-name", "open-mode", "output", "requeue", "signal", "wait", "wrap")
+"""Options of sbatch on which taking up a saved run and finding its job depend."""
+
 CLOSE_SECONDS = 60.0
 REQUEUES = 1000
 POLL_SECONDS = 0.5
@@ -214,6 +217,8 @@ def _check_options(needs: JobNeeds) -> None:
                 f"--sbatch {quoted(key)}: not the name of an option",
                 "write the long name of one of sbatch's options, without dashes before it",
             )
+        if key.replace("_", "-") in OURS:
+            raise ConfigError(f"--sbatch {key}: calisr sets this itself", "leave it out")
         if not value.isprintable():
             raise ConfigError(
                 f"--sbatch {key}: {quoted(value)} holds a control character", "write it on one line"

@@ -23,6 +23,7 @@ from calisr_engine.grid.folders import write_record
 from calisr_engine.grid.state import (
     DIFFERENT,
     UNREADABLE,
+    WAITING,
     RunState,
     count_states,
     read_run,
@@ -70,6 +71,9 @@ def train_grid(
         write_record(grid)
         skip = {"completed"} if retry_failed else {"completed", "failed"}
         waiting = deque(run for run in grid.runs if states[run.run_id].state not in skip)
+        known = {run_id for run_id, each in states.items() if each.state == "completed"}
+        # What has begun has read its switch steps and needs its source no more.
+        begun = {run_id for run_id, each in states.items() if each.state != WAITING}
         elsewhere: list[GridRun] = []
         training: dict[Path, GridRun] = {}
         patience = _Patience()
@@ -84,7 +88,10 @@ def train_grid(
                         control.request(grid.folder / run.run_id, "stop_and_save")
                 elsewhere.clear()
             while waiting and executor.free():
-                run = waiting.popleft()
+                ready = _next(waiting, known, begun)
+                if ready is None:
+                    break
+                run = ready
                 if _held(grid, run):
                     elsewhere.append(run)
                     continue
@@ -100,6 +107,8 @@ def train_grid(
             for run_dir, ending in executor.finished():
                 run = training.pop(run_dir)
                 control.take_requests(run_dir)  # what came too late for it
+                if ending is Ending.COMPLETED:
+                    known.add(run.run_id)
                 if ending in (Ending.COMPLETED, Ending.FAILED):
                     failed |= ending is Ending.FAILED
                     on_change(run, ending.value)
@@ -113,9 +122,14 @@ def train_grid(
             for run in [run for run in elsewhere if not _held(grid, run)]:
                 elsewhere.remove(run)
                 if store.summarise(grid.folder / run.run_id).state == "completed":
+                    known.add(run.run_id)
                     on_change(run, "completed")
                 else:
                     waiting.append(run)
+            if not (training or elsewhere) and _next(deque(waiting), known, begun) is None:
+                for run in waiting:
+                    on_change(run, f"cannot begin before {run.source}, which is not complete")
+                waiting.clear()
             on_poll()
             time.sleep(POLL_SECONDS)
         (grid.folder / CANCEL).unlink(missing_ok=True)
@@ -147,6 +161,19 @@ def cancel_grid(grid: Grid) -> int:
     if not asked:
         raise NotFoundError(f"nothing of the grid {grid.head.name} is in training")
     return asked
+
+
+def _next(waiting: deque[GridRun], known: set[str], begun: set[str]) -> GridRun | None:
+    """Takes out the first run that can begin; None where all wait for runs that they follow.
+
+    Args:
+        known: ids of complete runs; begun: of runs that have a directory.
+    """
+    for run in waiting:
+        if run.source is None or run.source in known or run.run_id in begun:
+            waiting.remove(run)
+            return run
+    return None
 
 
 class _Patience:

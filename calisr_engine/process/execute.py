@@ -182,7 +182,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
             metric=run.data.metric,
             device=_device_words(context),
             precision=context.precision,
-            decision_steps=plan.decision_steps() if run.calibrator.sampler is not None else (),
+            decision_steps=plan.decision_steps() if context.config.calibration.decides else (),
             model_summary=run.loaded.description,
             resumed_from=resumed_from,
         ),

@@ -51,6 +51,7 @@ class CardFacts:
     seed: int
     label_names: Sequence[str] | None = None
     plain: bool = True
+    control: str = "off"
 
 
 def export_merged(
@@ -93,12 +94,7 @@ def model_card(card: CardFacts) -> str:
         "---",
         f"# {card.base_model} on {card.task}",
         "",
-        f"Fine-tuned from `{card.base_model}` with {card.method}"
-        + (
-            f", calibrated by stable rank (CaliSr-{card.variant}, delta {card.delta:g})."
-            if card.variant != "off"
-            else "."
-        ),
+        f"Fine-tuned from `{card.base_model}` with {card.method}{_calibration(card)}.",
         "",
     ]
     if card.synthetic:
@@ -132,3 +128,11 @@ def model_card(card: CardFacts) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(card: CardFacts) -> str:
+    if card.variant == "off":
+        return ""
+    if card.control != "off":
+        return f", as a control of CaliSr-{card.variant} ({card.control}): no stable rank decided"
+    return f", calibrated by stable rank (CaliSr-{card.variant}, delta {card.delta:g})"

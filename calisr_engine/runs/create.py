@@ -13,6 +13,7 @@ from calisr_engine.events.types import RunCreated
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.settings import TaskSettings
@@ -27,9 +28,11 @@ def create_run(
 
     Raises:
         ConfigError: there is no such task, or the output folder cannot be written.
+        ConfigError: a matched or shuffled control has no run to take its switch steps from.
         UnavailableError: a tracker in the settings is not installed.
         LockedError: a run of that name exists.
     """
+    resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
     config = resolved.config
     _check_task(config.task)
     _check_writable(config)

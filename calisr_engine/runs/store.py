@@ -26,10 +26,12 @@ from calisr_engine.errors import (
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import parse
 from calisr_engine.events.types import (
+    CoinFlipped,
     Progress,
     Resources,
     SrsEvaluated,
     StableRankSampled,
+    StepPartsMeasured,
     Warned,
 )
 from calisr_engine.events.view import RunView, Switch
@@ -43,7 +45,18 @@ INDEX_VERSION = 2
 HEAD_LINES = 20
 TAIL_BYTES = 1 << 16
 STARTING_SECONDS = 30.0
-PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
+PASSED_OVER = {
+    each.type
+    for each in (
+        Progress,
+        Resources,
+        StableRankSampled,
+        StepPartsMeasured,
+        CoinFlipped,
+        SrsEvaluated,
+        Warned,
+    )
+}
 """Events of which a history line needs time and step alone: most of a log."""
 
 
@@ -62,6 +75,7 @@ class RunSummary:
     task: str = "?"
     method: str = "?"
     variant: str = "off"
+    control: str = "off"
     delta: float | None = None
     seed: int | None = None
     metric: str = ""
@@ -94,6 +108,7 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
             Path(config.model.name).name,
             config.method.name,
             config.calibration.variant,
+            *(() if config.calibration.control == "off" else (config.calibration.control,)),
             f"s{config.training.seed}",
             time.strftime("%y%m%d-%H%M%S"),
         )
@@ -236,6 +251,7 @@ def summarise(run_dir: Path) -> RunSummary:
         task=view.task,
         method=view.method,
         variant=view.variant,
+        control=view.control,
         delta=view.delta,
         seed=view.seed,
         metric=view.metric,

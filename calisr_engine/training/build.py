@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.calibration.readings import Reading, SinceLastSample, StepReading
 from calisr_engine.calibration.sampler import Sampler
 from calisr_engine.calibration.score import sample_steps
 from calisr_engine.config.schema import RunConfig
@@ -28,16 +29,19 @@ from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import mean_label
 from calisr_engine.training import checkpoint
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.branches import Branches
 from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.evaluation import Evaluation, model_tensors
+from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
 from calisr_engine.training.schedule import StepPlan
-from calisr_engine.training.state import Stateful, TrainState, form_tensors, load_forms
+from calisr_engine.training.state import Stateful, TrainState
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
 
@@ -112,7 +116,9 @@ def prepare(
         attachment.rules,
         fused=context.device.type in ("cuda", "cpu"),
     )
-    calibrator = Calibrator(context, plan, phases, optimizer, open_sampler(context), total)
+    planned = planned_switches(config, plan, tuple(phases.groups))
+    sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
+    calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
     reporter = Reporter(context, plan)
     stateful = Stateful(
@@ -269,12 +275,31 @@ def open_phases(
     return phases
 
 
-def open_sampler(context: RunContext) -> Sampler | None:
+def open_sampler(
+    context: RunContext,
+    plan: StepPlan,
+    batches: TaskBatches,
+    model: nn.Module,
+    phases: Phases,
+    optimizer: StepOptimizer,
+) -> Sampler | None:
+    """What measures the run, by the reading of the settings; None where nothing is measured.
+
+    Raises:
+        ConfigError: the reading cannot be had with several processes.
+    """
     calibration = context.config.calibration
-    if calibration.variant == "off":
+    if not calibration.measures:
         return None
-    keep = context.paths.root / "samples" if calibration.keep_samples else None
-    return Sampler(calibration.score, keep)
+    reading: Reading
+    if calibration.reading == "branches":
+        reading = Branches(context, plan, batches, model, phases, optimizer)
+    elif calibration.reading == "since_last_sample":
+        reading = SinceLastSample()
+    else:
+        reading = StepReading()
+    keep = context.paths.samples if calibration.keep_samples else None
+    return Sampler(calibration.score, reading, keep, calibration.log_parts)
 
 
 def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
+from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
 from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
@@ -79,6 +80,7 @@ def run_command_line(arguments: list[str]) -> int:
     except typer.Abort:
         return EXIT_INTERRUPTED
     except _UsageMistake as error:
+        error.message = a_sentence(error.message)
         error.show()
         return int(error.exit_code)
     except CalisrError as error:

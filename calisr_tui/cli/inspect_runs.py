@@ -118,6 +118,10 @@ def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json
             f"{report.samples} samples, {report.groups} group comparisons over {report.matrices} "
             f"matrix pairs, {report.decisions} decisions recomputed"
         )
+        if report.switches:
+            put(f"{report.switches} groups held against the steps that they are to switch at")
+        if report.flips:
+            put(f"{report.flips} coin flips made again from the seed")
         put(
             f"the run took the exact value for {report.fallbacks} of {report.matrices} matrix pairs"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import RunView
 from calisr_tui.cli.live_text import format_seconds
@@ -43,9 +44,9 @@ def _facts(view: RunView, run_dir: Path) -> str:
         ("run", f"{run_dir.name} ({view.state})"),
         ("model", view.model_summary or view.model),
         ("task", view.task + (" (synthetic data)" if view.synthetic_data else "")),
-        ("method", f"{view.method}, calibration {view.variant}"),
+        ("method", f"{view.method}, calibration {view.variant}{_control(view)}"),
     ]
-    if view.variant != "off":
+    if view.variant != "off" and view.control in ("off", "coin"):
         rows.append(("delta", f"{view.delta:g}"))
     rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))
     if view.best is not None and view.last is not None:
@@ -66,11 +67,22 @@ def _facts(view: RunView, run_dir: Path) -> str:
     for switch in view.switches:
         why = f"{switch.cause}: {switch.why}"
         rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
+    for group in view.groups.values():
+        told = in_words(view, group)
+        if told:
+            rows.append(("score", f"{group.name}: {told}"))
     for step, key, before, after in view.changes:
         rows.append(("changed", f"step {step}: {key} from {before} to {after}"))
     for warning in view.warnings:
         rows.append(("warning", warning.text))
     return "\n".join(f"{key:10} {value}" for key, value in rows)
+
+
+def _control(view: RunView) -> str:
+    if view.variant == "off" or view.control == "off":
+        return ""
+    source = view.setting("calibration", "matched_to") if view.control != "coin" else None
+    return f", control {view.control}" + (f" to {source}" if source else "")
 
 
 def timeline(view: RunView, width: int) -> str:

@@ -191,7 +191,9 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
 
 def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
     from calisr_engine.forecast.dry_run import plan_run
+    from calisr_engine.runs.matching import with_switch_steps
 
+    resolved = with_switch_steps(resolved, resolved.config.output.dir)
     plan = plan_run(resolved.config)
     if as_json:
         put_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})

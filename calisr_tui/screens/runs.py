@@ -216,11 +216,12 @@ class RunsScreen(Screen[None]):
             else "no group switched"
         )
         best = f"{run.metric} best {words.figure(run.best)}, last {words.figure(run.last)}"
+        calibration = words.calibration(run.variant, run.delta, run.control)
         took = words.seconds(run.updated - run.created if run.updated and run.created else None)
         detail.update(
             Text(
                 f"{run.task} · {run.model} · {run.method} · "
-                f"{words.calibration(run.variant, run.delta)} · seed {run.seed} · took {took}\n"
+                f"{calibration} · seed {run.seed} · took {took}\n"
                 f"{best} · trains {words.share(run.share)} · {switched}\n"
                 "Enter open · x export · o settings · y copy folder · s sort"
             )
