@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import BertForSequenceClassification
 
 from tests.definitions.recording import Recording, recorded
 from tests.definitions.reference import Leaves, Reference, Settings, plain_name_without_decay
@@ -34,7 +35,15 @@ optimizers = pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model"))
+    """With matrices as large as trained ones: their gradients count in the norm that is clipped."""
+    folder = save_model(tmp_path_factory.mktemp("model"))
+    own = BertForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        for name, parameter in own.bert.encoder.named_parameters():
+            if name.endswith("weight") and parameter.dim() == 2:
+                parameter.mul_(8)
+    own.save_pretrained(folder)
+    return folder
 
 
 def record(model: Path, folder: Path, optimizer: str, *sets: str) -> Recording:

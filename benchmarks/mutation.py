@@ -1,0 +1,325 @@
+"""Deliberate faults, one at a time: which of them do the tests notice?
+
+The faults are cosmic-ray's (`pip install cosmic-ray`; an operator, a number, a comparison, a
+condition, a decorator changed) and statements left out. Annotations, docstrings, texts and their
+figures are left alone. A sample is drawn from each file in proportion. Each fault is put into a
+checkout of its own (never the one you work in), and the tests that reach its line run, the fastest
+first, until one fails, in a process that has torch imported already.
+
+    git worktree add --detach ../faults
+    python -m benchmarks.mutation map ../faults map.json
+    python -m benchmarks.mutation run ../faults map.json result.jsonl --count 600 --seed 1
+    python -m benchmarks.mutation run ../faults map.json again.jsonl --only result.jsonl
+
+`--only` repeats those that nobody noticed. A fault that hangs or breaks the import is noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PLACES = ("calibration", "methods", "training")
+TESTS = [f"tests/{name}" for name in ("definitions", *PLACES)]
+WORDS = {"Field", "description", "RunFailedError", "ConfigError", "CalisrError", "Warned"}
+WORDS |= {"ValueError", "NotImplementedError", "RuntimeError", "TypeError", "KeyError"}
+WORDS |= {"notes", "warn", "hint", "message", "__all__", "ClassVar", "NamedTuple"}
+Fault = tuple[str, int, str, int]
+"""File, line, name of the change, and which of the file's places for it."""
+
+
+def write_map(root: Path, out: Path) -> None:
+    """Which test reaches which line, and how long each takes."""
+    import coverage
+    import pytest
+
+    watch = coverage.Coverage(data_file=None, source=[str(root / "calisr_engine" / p) for p in PLACES])
+    seconds: dict[str, float] = defaultdict(float)
+
+    class Contexts:
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+            watch.switch_context(item.nodeid)
+            yield
+
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            seconds[report.nodeid] += report.duration
+
+    watch.start()
+    status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *TESTS], [Contexts()])
+    watch.stop()
+    assert status == 0, "the tests must pass before faults are put in"
+    data = watch.get_data()
+    lines = {
+        str(Path(file).relative_to(root)): {
+            line: sorted(set(tests) - {""}) for line, tests in data.contexts_by_lineno(file).items()
+        }
+        for file in data.measured_files()
+    }
+    out.write_text(json.dumps({"seconds": seconds, "lines": lines}))
+
+
+def spans(tree: ast.Module) -> Iterator[tuple[ast.stmt, int, int]]:
+    """Statements with first and last line; of compound ones the head."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = node.end_lineno or node.lineno
+            yield node, node.lineno, max(node.lineno, body[0].lineno - 1) if body else last
+
+
+def left_alone(tree: ast.Module) -> set[tuple[int, int]]:
+    """(line, column) of everything inside annotations, texts, and calls that only carry texts."""
+    found: set[tuple[int, int]] = set()
+    for node in ast.walk(tree):
+        parts: list[Any] = []
+        if isinstance(node, ast.AnnAssign):
+            parts = [node.annotation]
+        elif isinstance(node, ast.arg):
+            parts = [node.annotation]
+        elif isinstance(node, ast.FunctionDef):
+            parts = [node.returns]
+        elif isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ):
+            parts = [node]
+        elif isinstance(node, ast.Call | ast.keyword):
+            name = node.func if isinstance(node, ast.Call) else node
+            word = getattr(name, "id", None) or getattr(name, "attr", None) or getattr(name, "arg", "")
+            parts = [node] if word in WORDS else []
+        elif isinstance(node, ast.Assert | ast.Import | ast.ImportFrom):
+            parts = [node]
+        for part in parts:
+            if part is not None:
+                for line in range(part.lineno, part.end_lineno + 1):
+                    first = part.col_offset if line == part.lineno else 0
+                    last = part.end_col_offset if line == part.end_lineno else 400
+                    found |= {(line, column) for column in range(first, last)}
+    return found
+
+
+def faults(root: Path, file: str) -> list[Fault]:
+    """All faults of one file."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    text = (root / file).read_text()
+    tree = ast.parse(text)
+    alone = left_alone(tree)
+    nodes = list(ast_nodes(get_ast(text)))
+    found: list[Fault] = []
+    for name in operator_names():
+        if absurd(name):
+            continue
+        try:
+            operator = get_operator(name)()
+        except TypeError:  # takes arguments: a variable to replace
+            continue
+        places = (first for node in nodes for first, _ in operator.mutation_positions(node))
+        for number, (line, column) in enumerate(places):
+            if (line, column) not in alone:
+                found.append((file, line, name, number))
+    for number, (node, first, _) in enumerate(spans(tree)):
+        simple = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Return | ast.Raise)
+        inside = node.col_offset > 0 and not isinstance(getattr(node, "value", None), ast.Constant)
+        if simple and inside and (first, node.col_offset) not in alone:
+            found.append((file, first, "LeftOut", number))
+    return found
+
+
+def absurd(name: str) -> bool:
+    """Changes that mostly raise TypeError, or say the same: shifts of floats, `is` for `==`."""
+    before, _, after = name.partition("_")[2].partition("_")
+    bits = {"BitOr", "BitAnd", "BitXor", "LShift", "RShift"}
+    return (after in bits and before not in bits) or (after.startswith("Is") and before[:2] != "Is")
+
+
+def faulty(root: Path, fault: Fault) -> str:
+    """The file's text with the fault in it; empty if that is no Python, or no change."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    file, _, name, number = fault
+    text = (root / file).read_text()
+    if name != "LeftOut":
+        changed = mutate_code(text, get_operator(name)(), number) or ""
+    else:
+        node, first, last = list(spans(ast.parse(text)))[number]
+        rows = text.splitlines(keepends=True)
+        changed = "".join([*rows[: first - 1], " " * node.col_offset, "pass\n", *rows[last:]])
+    return changed if changed != text and parses(changed) else ""
+
+
+def parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def sampled(root: Path, count: int, seed: int) -> list[Fault]:
+    """`count` faults, from each file in proportion to how many it has."""
+    chance = random.Random(seed)
+    every = {
+        str(path.relative_to(root)): faults(root, str(path.relative_to(root)))
+        for place in PLACES
+        for path in sorted((root / "calisr_engine" / place).rglob("*.py"))
+    }
+    total = sum(map(len, every.values()))
+    print(f"{total} faults in {len(every)} files")
+    chosen: list[Fault] = []
+    for of_file in every.values():
+        exact = count * len(of_file) / total
+        number = int(exact) + (chance.random() < exact % 1)
+        chosen += chance.sample(of_file, number)
+    chance.shuffle(chosen)
+    return chosen
+
+
+def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[str]:
+    """Tests that run the statement of a line; of lines that run at import, all of the file's."""
+    lines = reach["lines"].get(file, {})
+    tree = ast.parse((root / file).read_text())
+    around = [(last - first, first, last) for _, first, last in spans(tree) if first <= line <= last]
+    _, first, last = min(around, default=(0, line, line))
+    tests = {test for at in range(first, last + 1) for test in lines.get(str(at), [])}
+    tests = tests or {test for each in lines.values() for test in each}
+    return sorted(tests, key=lambda test: reach["seconds"][test])
+
+
+def noticed(root: Path, file: str, text: str, tests: list[str], seconds: float) -> str:
+    """The test that fails with the fault; "hangs" where none ends in time, "" where all pass."""
+    path = root / file
+    before = path.read_text()
+    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        cached.unlink()
+    path.write_text(text)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.close(read)
+        run_tests(tests, write)
+    os.close(write)
+    deadline = time.monotonic() + 20 + 6 * seconds
+    try:
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return "hangs"
+            time.sleep(0.02)
+        with os.fdopen(read, "rb") as said:
+            return said.read().decode() or "ends the process"
+    finally:
+        path.write_text(before)
+
+
+def run_tests(tests: list[str], out: int) -> None:
+    """In the child: run until one fails, say which, and leave."""
+    import pytest
+
+    class First:
+        failed = ""
+
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed:
+                self.failed = self.failed or report.nodeid
+
+        def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+            if report.failed:
+                self.failed = self.failed or f"import of {report.nodeid}"
+
+    first = First()
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no"]
+    status = pytest.main([*options, *tests], [first])
+    os.write(out, (first.failed or ("" if status == 0 else f"status {status}") or " ").encode())
+    os._exit(0)
+
+
+def warm() -> None:
+    """Import what is slow and not under test."""
+    import datasets  # noqa: F401
+    import hypothesis  # noqa: F401
+    import peft  # noqa: F401
+    import pytest  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    for name in ("Bert", "Roberta", "Electra", "DistilBert", "DebertaV2"):
+        getattr(transformers, f"{name}ForSequenceClassification")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", choices=["map", "run"])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("map", type=Path)
+    parser.add_argument("result", type=Path, nargs="?")
+    parser.add_argument("--count", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=60, help="seconds of tests for one fault")
+    parser.add_argument("--only", type=Path, help="repeat what this result did not notice")
+    given = parser.parse_args()
+    root = given.root.resolve()
+    for name in ("map", "result", "only"):
+        if getattr(given, name) is not None:
+            setattr(given, name, getattr(given, name).resolve())
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ |= {"PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
+    if given.what == "map":
+        write_map(root, given.map)
+        return
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    reach = json.loads(given.map.read_text())
+    if given.only:
+        old = [json.loads(line) for line in given.only.read_text().splitlines()]
+        chosen = [(r["file"], r["line"], r["what"], r["number"]) for r in old if not r["by"]]
+    else:
+        chosen = sampled(root, given.count, given.seed)
+    warm()
+    count: Counter[bool] = Counter()
+    with given.result.open("a") as out:
+        for fault in chosen:
+            file, line, what, number = fault
+            text = faulty(root, fault)
+            if not text:
+                continue
+            tests, spent = [], 0.0
+            for test in reaching(root, reach, file, line):
+                spent += reach["seconds"][test]
+                tests.append(test)
+                if spent > given.limit:
+                    break
+            began = time.monotonic()
+            by = noticed(root, file, text, tests, spent).strip() if tests else ""
+            count[bool(by)] += 1
+            record = {"file": file, "line": line, "what": what, "number": number, "by": by}
+            record |= {"tests": len(tests), "seconds": round(time.monotonic() - began, 2)}
+            out.write(json.dumps(record) + "\n")
+            out.flush()
+            print(f"{sum(count.values())} {by or 'UNNOTICED'} {file}:{line} {what}", flush=True)
+    print(f"{count[True]} of {sum(count.values())} noticed")
+
+
+if __name__ == "__main__":
+    main()
