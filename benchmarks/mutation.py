@@ -43,7 +43,8 @@ def write_map(root: Path, out: Path) -> None:
     import coverage
     import pytest
 
-    watch = coverage.Coverage(data_file=None, source=[str(root / "calisr_engine" / p) for p in PLACES])
+    rooms = [str(root / "calisr_engine" / place) for place in PLACES]
+    watch = coverage.Coverage(data_file=None, source=rooms)
     seconds: dict[str, float] = defaultdict(float)
 
     class Contexts:
@@ -83,9 +84,7 @@ def left_alone(tree: ast.Module) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     for node in ast.walk(tree):
         parts: list[Any] = []
-        if isinstance(node, ast.AnnAssign):
-            parts = [node.annotation]
-        elif isinstance(node, ast.arg):
+        if isinstance(node, ast.AnnAssign | ast.arg):
             parts = [node.annotation]
         elif isinstance(node, ast.FunctionDef):
             parts = [node.returns]
@@ -95,8 +94,8 @@ def left_alone(tree: ast.Module) -> set[tuple[int, int]]:
             parts = [node]
         elif isinstance(node, ast.Call | ast.keyword):
             name = node.func if isinstance(node, ast.Call) else node
-            word = getattr(name, "id", None) or getattr(name, "attr", None) or getattr(name, "arg", "")
-            parts = [node] if word in WORDS else []
+            words = {getattr(name, key, None) for key in ("id", "attr", "arg")}
+            parts = [node] if words & WORDS else []
         elif isinstance(node, ast.Assert | ast.Import | ast.ImportFrom):
             parts = [node]
         for part in parts:
@@ -191,8 +190,8 @@ def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[st
     """Tests that run the statement of a line; of lines that run at import, all of the file's."""
     lines = reach["lines"].get(file, {})
     tree = ast.parse((root / file).read_text())
-    around = [(last - first, first, last) for _, first, last in spans(tree) if first <= line <= last]
-    _, first, last = min(around, default=(0, line, line))
+    around = [(first, last) for _, first, last in spans(tree) if first <= line <= last]
+    first, last = min(around, key=lambda span: span[1] - span[0], default=(line, line))
     tests = {test for at in range(first, last + 1) for test in lines.get(str(at), [])}
     tests = tests or {test for each in lines.values() for test in each}
     return sorted(tests, key=lambda test: reach["seconds"][test])

@@ -39,9 +39,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = save_model(tmp_path_factory.mktemp("model"))
     own = BertForSequenceClassification.from_pretrained(folder)
     with torch.no_grad():
-        for name, parameter in own.bert.encoder.named_parameters():
-            if name.endswith("weight") and parameter.dim() == 2:
-                parameter.mul_(8)
+        for name, parameter in own.named_parameters():
+            if parameter.dim() == 2 and "embeddings" not in name:
+                parameter.mul_(50 if name.startswith("classifier") else 10)
     own.save_pretrained(folder)
     return folder
 
