@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("result", type=Path, nargs="?")
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=60, help="seconds of tests for one fault")
+    parser.add_argument("--limit", type=float, default=25, help="seconds of tests for one fault")
     parser.add_argument("--only", type=Path, help="repeat what this result did not notice")
     given = parser.parse_args()
     root = given.root.resolve()
@@ -297,8 +297,12 @@ def main() -> None:
         chosen = sampled(root, given.count, given.seed)
     warm()
     count: Counter[bool] = Counter()
+    done = [json.loads(row) for row in given.result.read_text().splitlines()] if given.result.exists() else []
+    known = {(r["file"], r["line"], r["what"], r["number"]) for r in done}
     with given.result.open("a") as out:
         for fault in chosen:
+            if fault in known:
+                continue
             file, line, what, number = fault
             text = faulty(root, fault)
             if not text:

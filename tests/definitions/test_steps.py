@@ -258,11 +258,12 @@ def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
 def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path) -> None:
     """F += g^2 / batches with each tensor's gradient clipped alone; the top share p of all."""
     from safetensors.torch import load_file
-    from transformers import BertForSequenceClassification
 
     from tests.training.golden import newest_checkpoint
 
-    found = record(model, tmp_path, "adamw", "method.name=child_tuning_d", "method.p=0.2")
+    limit = 0.01
+    sets = ("method.name=child_tuning_d", "method.p=0.2", f"training.max_grad_norm={limit}")
+    found = record(model, tmp_path, "adamw", *sets)
     stored = load_file(newest_checkpoint(found.run) / "forms.safetensors")
     own = BertForSequenceClassification.from_pretrained(
         model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
@@ -271,15 +272,18 @@ def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path)
     own.train()
     parameters = {n: p for n, p in own.named_parameters() if is_target(n)}
     totals = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    batches = fixed_order(found)
+    batches, clipped = fixed_order(found), 0
     for batch in batches:
         own.zero_grad()
         own(**batch).loss.backward()
         for name, parameter in parameters.items():
             gradient = parameter.grad
             assert gradient is not None
-            gradient = gradient * min(1.0, 0.05 / (float(gradient.norm()) + 1e-6))
+            scale = limit / (float(gradient.norm()) + 1e-6)
+            clipped += scale < 1
+            gradient = gradient * min(1.0, scale)
             totals[name] += gradient.square() / len(batches)
+    assert 0 < clipped < len(batches) * len(parameters)  # some gradients are clipped, some are not
     pool = torch.cat([total.reshape(-1) for total in totals.values()])
     threshold = pool.double().quantile(0.8)
     agree = sum(
