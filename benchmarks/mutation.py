@@ -18,11 +18,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import gc
+import importlib
 import json
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -215,55 +219,60 @@ def noticed(root: Path, file: str, text: str, tests: list[str], seconds: float) 
     try:
         while os.waitpid(child, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
                 return "hangs"
             time.sleep(0.02)
         with os.fdopen(read, "rb") as said:
             return said.read().decode() or "ends the process"
     finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # also what its tests started
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
         path.write_text(before)
 
 
 def run_tests(tests: list[str], out: int) -> None:
-    """In the child: run until one fails, say which, and leave."""
+    """In the child: run until one fails, say which, and leave at once, without cleaning up."""
     import pytest
 
-    class First:
-        failed = ""
+    def leave(said: str) -> None:
+        os.write(out, said.encode())
+        os._exit(0)
 
+    class First:
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
             if report.failed:
-                self.failed = self.failed or report.nodeid
+                leave(report.nodeid)
 
         def pytest_collectreport(self, report: pytest.CollectReport) -> None:
             if report.failed:
-                self.failed = self.failed or f"import of {report.nodeid}"
+                leave(f"import of {report.nodeid}")
 
-    first = First()
+        def pytest_sessionfinish(self, exitstatus: int) -> None:
+            leave(" " if exitstatus == 0 else f"status {exitstatus}")
+
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no"]
-    status = pytest.main([*options, *tests], [first])
-    os.write(out, (first.failed or ("" if status == 0 else f"status {status}") or " ").encode())
-    os._exit(0)
+    own = f"--basetemp={tempfile.gettempdir()}/faults-{os.getppid()}"
+    options = ["-q", own, "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no"]
+    status = pytest.main([*options, *tests], [First()])
+    leave(f"status {status}")
 
 
 def warm() -> None:
     """Import what is slow and not under test."""
-    import datasets  # noqa: F401
-    import hypothesis  # noqa: F401
-    import peft  # noqa: F401
-    import pytest  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import sklearn.metrics  # noqa: F401
     import torch
     import transformers
 
+    for name in ("datasets", "peft", "scipy.stats", "sklearn.metrics", "hypothesis", "textual"):
+        importlib.import_module(name)
+    for name in ("pytest_asyncio", "pytest_timeout", "pytest_textual_snapshot"):
+        importlib.import_module(name)
     torch.set_num_threads(1)
     for name in ("Bert", "Roberta", "Electra", "DistilBert", "DebertaV2"):
         getattr(transformers, f"{name}ForSequenceClassification")
+    gc.freeze()  # children need not walk all this when they collect garbage
 
 
 def main() -> None:
@@ -297,7 +306,8 @@ def main() -> None:
         chosen = sampled(root, given.count, given.seed)
     warm()
     count: Counter[bool] = Counter()
-    done = [json.loads(row) for row in given.result.read_text().splitlines()] if given.result.exists() else []
+    before = given.result.read_text() if given.result.exists() else ""
+    done = [json.loads(row) for row in before.splitlines()]
     known = {(r["file"], r["line"], r["what"], r["number"]) for r in done}
     with given.result.open("a") as out:
         for fault in chosen:
