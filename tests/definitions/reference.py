@@ -34,12 +34,30 @@ class Settings:
     epsilon: float = 1e-2
 
 
+def contraction(pieces: list[Tensor]) -> Tensor:
+    """The matrix of a matrix product operator, tensors (r, i, j, r')."""
+    joined = pieces[0]
+    for piece in pieces[1:]:
+        joined = torch.einsum("aijb,bklc->aikjlc", joined, piece)
+        joined = joined.flatten(1, 2).flatten(2, 3)
+    return joined[0, :, :, 0]
+
+
+def first_step(
+    value: Tensor, gradient: Tensor, rate: float, decay: float, epsilon: float, optimizer: str
+) -> Tensor:
+    """One step of a fresh optimizer: its moments are the gradient's own."""
+    if optimizer == "sgd":
+        return value - rate * (gradient + decay * value)
+    return value * (1 - rate * decay) - rate * gradient / (gradient.abs() + epsilon)
+
+
 def plain_name_without_decay(name: str) -> bool:
     return name.endswith("bias") or "LayerNorm" in name
 
 
 class Reference:
-    """Trains `leaves` step by step.
+    """Trains `leaves` step by step; `gradients` are those of the newest step, clipped.
 
     Args:
         dense: leaves -> weights under the plain model's names.
@@ -64,6 +82,7 @@ class Reference:
         self.settings = settings
         self.state: dict[str, dict[str, Tensor | int]] = {}
         self.step_number = 0
+        self.gradients: Leaves = {}
         self.dense, self.mask, self.kept = dense, mask, kept
 
     def factor(self) -> float:
@@ -87,9 +106,10 @@ class Reference:
         }
         norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
         scale = min(1.0, self.settings.clip / (norm + 1e-6)) if self.settings.clip else 1.0
-        for name, gradient in gradients.items():
+        self.gradients = {name: gradient * scale for name, gradient in gradients.items()}
+        for name, gradient in self.gradients.items():
             old = self.leaves[name]
-            self.leaves[name] = self.kept(name, self._moved(name, old, gradient * scale), old)
+            self.leaves[name] = self.kept(name, self._moved(name, old, gradient), old)
 
     def _moved(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
         s = self.settings

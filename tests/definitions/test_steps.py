@@ -6,7 +6,6 @@ active, decay is large, so that leaving out any of them is seen.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,45 +14,31 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from tests.definitions.recording import Recording, recorded
-from tests.definitions.reference import Leaves, Reference, Settings, plain_name_without_decay
-from tests.training.tiny_run import save_model
+from tests.definitions.recording import FIGURES, Recording, fisher_masks, is_target, recorded
+from tests.definitions.reference import (
+    Leaves,
+    Reference,
+    Settings,
+    contraction,
+    plain_name_without_decay,
+)
 
 TOTAL, SWITCH = 12, 6
-TARGET = re.compile(
-    r"\.(query|key|value|attention\.output\.dense|intermediate\.dense|\d+\.output\.dense)$"
-)
-FIGURES = (
-    "training.epochs=2",
-    "schedule.switch_at=0.5",
-    "training.weight_decay=0.1",
-    "training.max_grad_norm=0.05",
-    "training.adam_epsilon=1e-2",
-)
 optimizers = pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With matrices as large as trained ones: their gradients count in the norm that is clipped."""
-    folder = save_model(tmp_path_factory.mktemp("model"))
-    own = BertForSequenceClassification.from_pretrained(folder)
-    with torch.no_grad():
-        for name, parameter in own.named_parameters():
-            if parameter.dim() == 2 and "embeddings" not in name:
-                parameter.mul_(50 if name.startswith("classifier") else 10)
-    own.save_pretrained(folder)
-    return folder
-
-
 def record(model: Path, folder: Path, optimizer: str, *sets: str) -> Recording:
-    found = recorded(model, folder, "run", *FIGURES, f"training.optimizer={optimizer}", *sets)
+    found = recorded(
+        model,
+        folder,
+        "run",
+        *FIGURES,
+        "schedule.switch_at=0.5",
+        f"training.optimizer={optimizer}",
+        *sets,
+    )
     assert len(found.after) == TOTAL
     return found
-
-
-def is_target(name: str) -> bool:
-    return bool(TARGET.search(name.removesuffix(".weight"))) and name.endswith(".weight")
 
 
 def is_embedding(name: str) -> bool:
@@ -84,8 +69,7 @@ def test_full_fine_tuning(model: Path, tmp_path: Path, optimizer: str) -> None:
         tmp_path,
         "fft",
         "method.name=fft",
-        "training.epochs=2",
-        *FIGURES[2:],
+        *FIGURES,
         f"training.optimizer={optimizer}",
         "training.accumulate=2",
         "training.batch_size=10",
@@ -188,13 +172,6 @@ def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
     """Five tensors contracted to W; their own rate, no decay; the central one stops."""
     found = record(model, tmp_path, optimizer, "method.name=mpop", "method.mpo_lr=4e-3")
 
-    def contraction(pieces: list[Tensor]) -> Tensor:
-        joined = pieces[0]
-        for piece in pieces[1:]:
-            joined = torch.einsum("aijb,bklc->aikjlc", joined, piece)
-            joined = joined.flatten(1, 2).flatten(2, 3)
-        return joined[0, :, :, 0]
-
     def dense(leaves: Leaves) -> Leaves:
         weights = {n: v for n, v in leaves.items() if ".calisr_mpo." not in n}
         for stem in {n.partition(".calisr_mpo.")[0] for n in leaves if ".calisr_mpo." in n}:
@@ -220,13 +197,8 @@ def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
 @optimizers
 def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
     """After the switch the entries under the mask go on with their moments, the others stand."""
-    from safetensors.torch import load_file
-
-    from tests.training.golden import newest_checkpoint
-
     found = record(model, tmp_path, optimizer, "method.name=child_tuning_d")
-    stored = load_file(newest_checkpoint(found.run) / "forms.safetensors")
-    masks = {f"{name.split('::')[0]}.weight": mask for name, mask in stored.items()}
+    masks = fisher_masks(found)
     assert len(masks) == 12
     share = sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
     assert share == pytest.approx(0.3, abs=0.01)
@@ -257,14 +229,10 @@ def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
 
 def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path) -> None:
     """F += g^2 / batches with each tensor's gradient clipped alone; the top share p of all."""
-    from safetensors.torch import load_file
-
-    from tests.training.golden import newest_checkpoint
-
     limit = 0.01
     sets = ("method.name=child_tuning_d", "method.p=0.2", f"training.max_grad_norm={limit}")
     found = record(model, tmp_path, "adamw", *sets)
-    stored = load_file(newest_checkpoint(found.run) / "forms.safetensors")
+    masks = fisher_masks(found)
     own = BertForSequenceClassification.from_pretrained(
         model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
@@ -286,10 +254,7 @@ def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path)
     assert 0 < clipped < len(batches) * len(parameters)  # some gradients are clipped, some are not
     pool = torch.cat([total.reshape(-1) for total in totals.values()])
     threshold = pool.double().quantile(0.8)
-    agree = sum(
-        int(((total >= threshold) == stored[f"{name.removesuffix('.weight')}::mask"]).sum())
-        for name, total in totals.items()
-    )
+    agree = sum(int(((total >= threshold) == masks[name]).sum()) for name, total in totals.items())
     assert agree / pool.numel() > 0.999
 
 
