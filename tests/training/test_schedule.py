@@ -80,3 +80,7 @@ def test_max_steps_rules_over_epochs_both_ways() -> None:
     for steps in (4, 100):
         config = RunConfig.model_validate({"training": {"max_steps": steps, "epochs": 3}})
         assert step_plan(config, batches_per_epoch=6).total_steps == steps
+
+
+def test_a_plan_without_a_schedule_keeps_the_whole_rate() -> None:
+    assert [plan().rate_factor(step) for step in (1, 2, 8)] == [1, 1, 1]
