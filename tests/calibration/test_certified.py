@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from calisr_engine.calibration import certified
 from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.calibration.comparison import GroupComparison, exact_comparison
+from calisr_engine.calibration.subspace import Subspace
 from tests.calibration.weights import clustered, gaussian, near_tie, signs, spiked
 
 SHAPES = [(96, 96), (200, 80), (80, 200)]
@@ -274,3 +276,42 @@ def test_bad_input_is_refused_by_name(size: int) -> None:
         CertifiedComparison().compare({"w": (good, good)}, "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without matrices"):
         CertifiedComparison().compare({})
+
+
+def test_no_more_is_measured_together_than_memory_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pairs of float64 matrices: 16 bytes an entry."""
+    sizes = []
+    measured = certified.measure
+    monkeypatch.setattr(
+        certified,
+        "measure",
+        lambda batch, *rest: sizes.append(len(batch)) or measured(batch, *rest),
+    )
+    pairs = {str(i): near_tie(spiked(90, 70, seed=i), 1e-6, i) for i in range(7)}
+    for limit, expected in (
+        (3 * 90 * 70 * 16, [3, 3, 1]),
+        (3 * 90 * 70 * 16 + 1, [4, 3]),
+        (1, 7 * [1]),
+    ):
+        monkeypatch.setattr(certified, "_BATCH_BYTES", limit)
+        CertifiedComparison(batched=True).compare(pairs)
+        assert sizes == expected
+        sizes.clear()
+
+
+def test_a_sample_after_the_first_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the last sample's vector on, few products with the matrix settle both bounds."""
+    products = []
+    add = Subspace.add
+    monkeypatch.setattr(
+        Subspace, "add", lambda self, rows: products.append(rows.shape[1]) or add(self, rows)
+    )
+    comparison = CertifiedComparison()
+    weight = spiked(300, 200)
+    for turn in range(3):
+        weight = weight + 1e-5 * signs(weight, turn)
+        products.clear()
+        comparison.compare({"w": near_tie(weight, 1e-6, turn)})
+    assert sum(products) <= 8
