@@ -11,12 +11,15 @@ from torch import nn
 
 from calisr_engine.methods.base import (
     Attachment,
+    Method,
     ParameterRule,
+    TargetForm,
     dense_matrices,
     seeded_generator,
     shadow_step,
 )
-from tests.methods.tiny import context
+from calisr_engine.training.switch import Phases
+from tests.methods.tiny import Run, context
 
 
 def test_draws_are_a_function_of_seed_and_name() -> None:
@@ -60,3 +63,27 @@ def test_what_a_method_added_is_left_out_by_its_name() -> None:
     assert merged is not None
     assert merged.keys() == kept
     assert dense_matrices(model.state_dict()).keys() == {"plain", "not_calisr_"}
+
+
+@pytest.mark.parametrize("left_out", ["core", "extra", "remember", "pair", "effective", "switch"])
+def test_a_form_without_one_of_its_parts_cannot_be_made(left_out: str) -> None:
+    parts = dict.fromkeys(("core", "extra", "remember", "pair", "effective", "switch"), len)
+    type("Whole", (TargetForm,), parts)(target=None)
+    del parts[left_out]
+    with pytest.raises(TypeError, match=left_out):
+        type("Part", (TargetForm,), parts)(target=None)
+    with pytest.raises(TypeError, match="attach"):
+        type("Part", (Method,), {})()
+
+
+def test_what_never_trains_is_neither_stepped_nor_counted() -> None:
+    run = Run("lora")
+    still = run.model.classifier.bias
+    run.attachment.never_trained = [still]
+    phases = Phases(run.model, run.attachment, run.targets, run.phases.groups, run.settings)
+    phases.begin()
+    assert not still.requires_grad
+    assert still not in set(phases.stepped().values())
+    assert phases.counted == run.phases.counted - still.numel()
+    complete = run.phases.trainable_when_complete()
+    assert phases.trainable_when_complete() == complete - still.numel()
