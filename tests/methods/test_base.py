@@ -79,11 +79,11 @@ def test_a_form_without_one_of_its_parts_cannot_be_made(left_out: str) -> None:
 def test_what_never_trains_is_neither_stepped_nor_counted() -> None:
     run = Run("lora")
     still = run.model.classifier.bias
+    complete = run.phases.trainable_when_complete()
     run.attachment.never_trained = [still]
     phases = Phases(run.model, run.attachment, run.targets, run.phases.groups, run.settings)
     phases.begin()
     assert not still.requires_grad
     assert still not in set(phases.stepped().values())
     assert phases.counted == run.phases.counted - still.numel()
-    complete = run.phases.trainable_when_complete()
     assert phases.trainable_when_complete() == complete - still.numel()
