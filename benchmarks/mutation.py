@@ -191,13 +191,18 @@ def sampled(root: Path, count: int, seed: int) -> list[Fault]:
 
 
 def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[str]:
-    """Tests that run the statement of a line; of lines that run at import, all of the file's."""
+    """Tests that run the statement of a line (all of the file's, where it runs at import), and
+    those of test files that name the module, for they may run it in other processes."""
     lines = reach["lines"].get(file, {})
     tree = ast.parse((root / file).read_text())
     around = [(first, last) for _, first, last in spans(tree) if first <= line <= last]
     first, last = min(around, key=lambda span: span[1] - span[0], default=(line, line))
     tests = {test for at in range(first, last + 1) for test in lines.get(str(at), [])}
     tests = tests or {test for each in lines.values() for test in each}
+    module = file.removesuffix(".py").replace("/", ".")
+    sources = {test.partition("::")[0] for test in reach["seconds"]}
+    naming = {source for source in sources if module in (root / source).read_text()}
+    tests |= {test for test in reach["seconds"] if test.partition("::")[0] in naming}
     return sorted(tests, key=lambda test: reach["seconds"][test])
 
 
