@@ -95,6 +95,29 @@ def test_window_decides_restarts_and_says_why() -> None:
     assert before.counters["value"].samples == 5  # states are never changed in place
 
 
+@pytest.mark.parametrize(
+    ("hits", "delta", "said"),
+    [
+        ((1, 0, 0, 0, 0), 0.5, "stays in full fine-tuning: 1 of 5 samples, 0.20 < 0.50"),
+        ((1, 1, 1, 0, 0), 0.6, "stays in full fine-tuning: 3 of 5 samples, 0.60 = 0.60"),
+        ((1, 1, 0), 0.667, "stays in full fine-tuning: 2 of 3 samples, 0.66667 < 0.667"),
+        ((1, 1, 0), 0.5, "switched: 2 of 3 samples, 0.66667 > 0.50"),
+        (
+            (Fraction(1, 3), Fraction(2, 3)),
+            0.525,
+            "stays in full fine-tuning: 1 of 2 samples, 0.50 < 0.525",
+        ),
+        ((Fraction(3, 4), 1), 0.525, "switched: 1.75 of 2 samples, 0.875 > 0.525"),
+    ],
+)
+def test_reasons_give_the_numbers(hits: tuple[int, ...], delta: float, said: str) -> None:
+    board = ScoreBoard.start(("a",), delta)
+    for hit in hits:
+        board = board.record("a", hit=hit)
+    _, decisions = board.close_window(["a"])
+    assert decisions["a"].reason == f"a {said}"
+
+
 def test_only_those_who_wait_are_decided() -> None:
     board = ScoreBoard.start(("a", "b"), 0.5).record("a", hit=1).record("b", hit=1)
     board, decisions = board.close_window(["b"])

@@ -137,9 +137,9 @@ def test_bitfit(model: Path, tmp_path: Path, optimizer: str) -> None:
 @optimizers
 def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
     """W * [score > threshold], straight-through; decay on weights, none on scores."""
-    found = record(
-        model, tmp_path, optimizer, "method.name=mask_bert", "training.lft_learning_rate=5e-2"
-    )
+    rates = {"adamw": ["training.lft_learning_rate=5e-2"]}
+    rates["sgd"] = ["training.lft_learning_rate=1e-3", "method.mask_lr=5e-2"]
+    found = record(model, tmp_path, optimizer, "method.name=mask_bert", *rates[optimizer])
 
     def dense(leaves: Leaves) -> Leaves:
         weights = {n: v for n, v in leaves.items() if ".calisr_" not in n}
@@ -157,6 +157,13 @@ def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
         own_rates=lambda name: 5e-2 if name.endswith("calisr_scores") else None,
         decays=lambda name: not (plain_name_without_decay(name) or name.endswith("calisr_scores")),
     )
+    # Scores begin uniform on (-s, (s + threshold) / sparsity - s): one in twenty is masked.
+    scores = torch.cat([v.flatten() for n, v in found.start.items() if n.endswith("calisr_scores")])
+    low, high = -0.02, 0.03 / 0.05 - 0.02
+    assert low <= float(scores.min()) < low + 0.01
+    assert high - 0.01 < float(scores.max()) <= high
+    assert float(scores.mean()) == pytest.approx((low + high) / 2, abs=0.02)
+    assert float((scores <= 0.01).float().mean()) == pytest.approx(0.05, abs=0.015)
     # The dense weight of a target is a product, no leaf.
     leaves = {n: v for n, v in found.start.items() if not is_target(n)}
     everything = set(leaves)
@@ -195,26 +202,36 @@ def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
 
 
 @optimizers
-def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
-    """After the switch the entries under the mask go on with their moments, the others stand."""
-    found = record(model, tmp_path, optimizer, "method.name=child_tuning_d")
+@pytest.mark.parametrize("habit", ["ours", "own rate", "reference"])
+def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str, habit: str) -> None:
+    """After the switch the entries under the mask go on with their moments, the others stand. As
+    published, others lose their gradient alone: momentum and decay still move them."""
+    sets = {"own rate": ["training.lft_learning_rate=3e-2"]}
+    sets["reference"] = ["method.reference=true", "method.embeddings=train"]
+    found = record(model, tmp_path, optimizer, "method.name=child_tuning_d", *sets.get(habit, []))
     masks = fisher_masks(found)
     assert len(masks) == 12
     share = sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
     assert share == pytest.approx(0.3, abs=0.01)
-    settings = Settings(total_steps=TOTAL, optimizer=optimizer)
-    leaves = {n: v for n, v in found.start.items() if ".calisr_" not in n}
     phase = {"light": False}
+    settings = Settings(
+        total_steps=TOTAL,
+        optimizer=optimizer,
+        own_rates=lambda name: 3e-2 if phase["light"] and own and name in masks else None,
+    )
+    own = habit == "own rate"
+    leaves = {n: v for n, v in found.start.items() if ".calisr_" not in n}
 
     def mask(name: str, gradient: Tensor) -> Tensor:
         return gradient * masks[name] if phase["light"] and name in masks else gradient
 
     def kept(name: str, new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(masks[name], new, old) if phase["light"] and name in masks else new
+        still = phase["light"] and name in masks and habit != "reference"
+        return torch.where(masks[name], new, old) if still else new
 
     reference = Reference(model, leaves, settings, mask=mask, kept=kept)
     everything = set(leaves)
-    light = {n for n in everything if not is_embedding(n)}
+    light = {n for n in everything if habit == "reference" or not is_embedding(n)}
     for number, batches in enumerate(found.batches, start=1):
         phase["light"] = number > SWITCH
         reference.step(batches, light if phase["light"] else everything)
@@ -224,7 +241,8 @@ def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
             )
     for name, chosen in masks.items():
         before, after = found.after[SWITCH - 1][name], found.after[-1][name]
-        assert torch.equal(before[~chosen], after[~chosen])  # to the bit
+        still = torch.equal(before[~chosen], after[~chosen])  # to the bit
+        assert still == (habit != "reference")
 
 
 def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path) -> None:
@@ -334,3 +352,12 @@ def test_child_tuning_f(model: Path, tmp_path: Path, optimizer: str) -> None:
             torch.testing.assert_close(
                 after[name], value, rtol=1e-4, atol=2e-6, msg=f"{number} {name}"
             )
+
+
+def test_child_tuning_f_as_published(model: Path, tmp_path: Path) -> None:
+    """Entries outside a step's mask move too, by their momentum and decay."""
+    found = record(model, tmp_path, "sgd", "method.name=child_tuning_f", "method.reference=true")
+    for number in range(SWITCH, TOTAL):
+        for name in (n for n in found.start if is_target(n)):
+            before, after = found.after[number - 1][name], found.after[number][name]
+            assert float((before != after).float().mean()) > 0.95

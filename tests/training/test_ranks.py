@@ -100,6 +100,7 @@ def met(monkeypatch: pytest.MonkeyPatch, device: str, place: Place, gpus: int = 
 
 def test_ranks_meet_over_nccl_where_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert met(monkeypatch, "cuda", Place(1, 4, 1, 2), gpus=2)[0] == "cpu:gloo,cuda:nccl"
+    assert met(monkeypatch, "cuda", Place(1, 4, 0, 1), gpus=2)[0] == "cpu:gloo,cuda:nccl"
     assert met(monkeypatch, "cuda", Place(1, 4, 1, 4), gpus=2)[0] == "gloo"
     backend, given = met(monkeypatch, "cpu", Place(1, 4, 1, 2), gpus=2)
     assert backend == "gloo"
