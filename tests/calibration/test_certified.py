@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -301,7 +302,10 @@ def test_no_more_is_measured_together_than_memory_is_meant_for(
         sizes.clear()
 
 
-def test_a_sample_after_the_first_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("make", "most"), [(spiked, 8), (gaussian, 20)])
+def test_a_sample_after_the_first_is_cheap(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[int, int], Tensor], most: int
+) -> None:
     """From the last sample's vector on, few products with the matrix settle both bounds."""
     products = []
     add = Subspace.add
@@ -309,9 +313,9 @@ def test_a_sample_after_the_first_is_cheap(monkeypatch: pytest.MonkeyPatch) -> N
         Subspace, "add", lambda self, rows: products.append(rows.shape[1]) or add(self, rows)
     )
     comparison = CertifiedComparison()
-    weight = spiked(300, 200)
+    weight = make(300, 200)
     for turn in range(3):
         weight = weight + 1e-5 * signs(weight, turn)
         products.clear()
         comparison.compare({"w": near_tie(weight, 1e-6, turn)})
-    assert sum(products) <= 8
+    assert sum(products) <= most

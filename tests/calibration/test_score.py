@@ -70,6 +70,9 @@ def test_every_steps_counts_over_windows() -> None:
     assert sample_steps_every(10, 4) == (4, 8)
     assert sample_steps_every(10, 4, before=10) == (2, 6, 10)
     assert sample_steps_every(3, 5) == ()
+    for window, every in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="at least one step"):
+            sample_steps_every(window, every)
     joined = [t + 7 * w for w in range(6) for t in sample_steps_every(7, 3, before=7 * w)]
     assert joined == list(range(3, 43, 3))
 

@@ -4,6 +4,7 @@ definitions."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from calisr_engine.process.execute import execute
 from calisr_engine.training import step as steps
 from calisr_engine.training.step import OptimizerStep
 from tests.training.golden import newest_checkpoint
-from tests.training.tiny_run import make_run
+from tests.training.tiny_run import events, make_run
 
 Batch = dict[str, Tensor]
 Weights = dict[str, Tensor]
@@ -99,3 +100,11 @@ def fisher_masks(recording: Recording) -> dict[str, Tensor]:
     """ChildTuning-D's masks by parameter name, as the newest checkpoint keeps them."""
     stored = load_file(newest_checkpoint(recording.run) / "forms.safetensors")
     return {f"{name.split('::')[0]}.weight": mask for name, mask in stored.items()}
+
+
+def factors(recording: Recording) -> dict[tuple[int, ...], tuple[list[int], list[int]]]:
+    """How the run says that it factorises each shape."""
+    told = json.dumps(events(recording.run, "warning"))
+    said = re.findall(r"MPO of (\d+) x (\d+): (\[.*?\]) x (\[.*?\])", told)
+    assert len(said) == 3
+    return {(int(m), int(n)): (json.loads(i), json.loads(j)) for m, n, i, j in said}

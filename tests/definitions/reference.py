@@ -43,6 +43,28 @@ def contraction(pieces: list[Tensor]) -> Tensor:
     return joined[0, :, :, 0]
 
 
+def decomposed(weight: Tensor, rows: list[int], columns: list[int]) -> list[Tensor]:
+    """T_k = (lambda^-1/2 U^T)_(k-1) M (V lambda^-1/2)_k, with U, lambda, V of the unfolding at each
+    bond; full bonds."""
+    n = len(rows)
+    axes = [axis for k in range(n) for axis in (k, n + k)]
+    tensor = weight.reshape(*rows, *columns).permute(axes)
+    left = [math.prod(i * j for i, j in zip(rows[:k], columns[:k], strict=True)) for k in range(n)]
+    whole = weight.numel()
+    before, after = [torch.ones(1, 1).double()], []
+    for size in left[1:]:
+        u, s, vh = torch.linalg.svd(tensor.reshape(size, whole // size), full_matrices=False)
+        before.append((u / s.sqrt()).T)
+        after.append(vh.T / s.sqrt())
+    after.append(torch.ones(1, 1).double())
+    return [
+        torch.einsum(
+            "al,lmr,rb->amb", before[k], tensor.reshape(left[k], i * j, -1), after[k]
+        ).reshape(len(before[k]), i, j, -1)
+        for k, (i, j) in enumerate(zip(rows, columns, strict=True))
+    ]
+
+
 def first_step(
     value: Tensor, gradient: Tensor, rate: float, decay: float, epsilon: float, optimizer: str
 ) -> Tensor:

@@ -4,9 +4,7 @@ everything stepped. Computed from the recorded weights before and after the step
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +13,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.definitions.recording import FIGURES, Recording, Weights, fisher_masks, recorded
-from tests.definitions.reference import Reference, Settings, contraction, first_step
-from tests.training.tiny_run import events
+from tests.definitions.recording import (
+    FIGURES,
+    Recording,
+    Weights,
+    factors,
+    fisher_masks,
+    recorded,
+)
+from tests.definitions.reference import Reference, Settings, contraction, decomposed, first_step
 
 STEPS = 12
 RATE, DECAY, EPSILON = 1e-2, 0.1, 1e-2
@@ -204,33 +208,3 @@ def test_mpop_in_the_shadow(model: Path, tmp_path: Path, optimizer: str) -> None
         return contraction([p.detach().double() for p in pieces]), after[f"{stem}.weight"].double()
 
     check(found, pair)
-
-
-def factors(found: Recording) -> dict[tuple[int, ...], tuple[list[int], list[int]]]:
-    """How the run says that it factorises each shape."""
-    told = json.dumps(events(found.run, "warning"))
-    said = re.findall(r"MPO of (\d+) x (\d+): (\[.*?\]) x (\[.*?\])", told)
-    assert len(said) == 3
-    return {(int(m), int(n)): (json.loads(i), json.loads(j)) for m, n, i, j in said}
-
-
-def decomposed(weight: Tensor, rows: list[int], columns: list[int]) -> list[Tensor]:
-    """T_k = (lambda^-1/2 U^T)_(k-1) M (V lambda^-1/2)_k, with U, lambda, V of the unfolding at each
-    bond; full bonds."""
-    n = len(rows)
-    axes = [axis for k in range(n) for axis in (k, n + k)]
-    tensor = weight.reshape(*rows, *columns).permute(axes)
-    left = [math.prod(i * j for i, j in zip(rows[:k], columns[:k], strict=True)) for k in range(n)]
-    whole = weight.numel()
-    before, after = [torch.ones(1, 1).double()], []
-    for size in left[1:]:
-        u, s, vh = torch.linalg.svd(tensor.reshape(size, whole // size), full_matrices=False)
-        before.append((u / s.sqrt()).T)
-        after.append(vh.T / s.sqrt())
-    after.append(torch.ones(1, 1).double())
-    return [
-        torch.einsum(
-            "al,lmr,rb->amb", before[k], tensor.reshape(left[k], i * j, -1), after[k]
-        ).reshape(len(before[k]), i, j, -1)
-        for k, (i, j) in enumerate(zip(rows, columns, strict=True))
-    ]

@@ -14,12 +14,20 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from tests.definitions.recording import FIGURES, Recording, fisher_masks, is_target, recorded
+from tests.definitions.recording import (
+    FIGURES,
+    Recording,
+    factors,
+    fisher_masks,
+    is_target,
+    recorded,
+)
 from tests.definitions.reference import (
     Leaves,
     Reference,
     Settings,
     contraction,
+    decomposed,
     plain_name_without_decay,
 )
 
@@ -199,6 +207,40 @@ def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
     assert len(central) == 12
     light = {n for n in everything if n not in central and not is_embedding(n)}
     follow(found, Reference(model, leaves, settings, dense), (everything, light))
+
+
+@optimizers
+def test_mpop_from_the_switch_on(model: Path, tmp_path: Path, optimizer: str) -> None:
+    """Plain full fine-tuning, decomposed at the switch; the four auxiliary tensors begin afresh."""
+    sets = ("method.name=mpop", "method.parametrisation=at_switch", "method.mpo_lr=4e-3")
+    found = record(model, tmp_path, optimizer, *sets)
+    sides = factors(found)
+
+    def dense(leaves: Leaves) -> Leaves:
+        weights = {n: v for n, v in leaves.items() if "~" not in n}
+        for name in {n.partition("~")[0] for n in leaves if "~" in n}:
+            weights[name] = contraction([leaves[f"{name}~{k}"] for k in range(5)])
+        return weights
+
+    settings = Settings(
+        total_steps=TOTAL,
+        optimizer=optimizer,
+        own_rates=lambda name: 4e-3 if "~" in name else None,
+        decays=lambda name: not (plain_name_without_decay(name) or "~" in name),
+    )
+    reference = Reference(model, found.start, settings, dense)
+    for number, batches in enumerate(found.batches, start=1):
+        if number == SWITCH + 1:
+            for name in filter(is_target, found.start):
+                weight = reference.leaves.pop(name)
+                for k, piece in enumerate(decomposed(weight.double(), *sides[tuple(weight.shape)])):
+                    reference.leaves[f"{name}~{k}"] = piece.float()
+        still = {n for n in reference.leaves if n.endswith("~2") or is_embedding(n)}
+        reference.step(batches, set(reference.leaves) - (still if number > SWITCH else set()))
+        for name, value in dense(reference.leaves).items():
+            torch.testing.assert_close(
+                found.after[number - 1][name], value, rtol=1e-4, atol=2e-6, msg=f"{number} {name}"
+            )
 
 
 @optimizers
