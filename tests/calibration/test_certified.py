@@ -271,8 +271,9 @@ def test_bad_input_is_refused_by_name(size: int) -> None:
             for compare in (CertifiedComparison().compare, exact_comparison):
                 with pytest.raises(ValueError, match="not a number"):
                     compare({"layer.0.query": pair})
-    with pytest.raises(ValueError, match=r"layer\.0: .* cannot be compared"):
-        CertifiedComparison().compare({"layer.0": (good, good[:5])})
+    for unequal in ((good, good[:5]), (good[:5], good), (good[0], good[0]), (good[:0], good[:0])):
+        with pytest.raises(ValueError, match=r"layer\.0: .* cannot be compared"):
+            CertifiedComparison().compare({"layer.0": unequal})
     with pytest.raises(ValueError, match="unknown rule"):
         CertifiedComparison().compare({"w": (good, good)}, "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without matrices"):
