@@ -35,6 +35,11 @@ FIGURES = (
 )
 """Clipping is always active and decay is large, so that leaving out any of them is seen."""
 
+TOTAL, SWITCH = 12, 6
+"""Steps of a run that goes over to the light method in its middle."""
+
+optimizers = pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+
 
 @dataclass
 class Recording:
@@ -108,3 +113,22 @@ def factors(recording: Recording) -> dict[tuple[int, ...], tuple[list[int], list
     said = re.findall(r"MPO of (\d+) x (\d+): (\[.*?\]) x (\[.*?\])", told)
     assert len(said) == 3
     return {(int(m), int(n)): (json.loads(i), json.loads(j)) for m, n, i, j in said}
+
+
+def record(model: Path, folder: Path, optimizer: str, *sets: str) -> Recording:
+    """Half of the run full fine-tuning, half the light method."""
+    found = recorded(
+        model,
+        folder,
+        "run",
+        *FIGURES,
+        "schedule.switch_at=0.5",
+        f"training.optimizer={optimizer}",
+        *sets,
+    )
+    assert len(found.after) == TOTAL
+    return found
+
+
+def is_embedding(name: str) -> bool:
+    return "_embeddings.weight" in name
