@@ -92,7 +92,8 @@ def sampled(root: Path, count: int, seed: int) -> list[Fault]:
 
 def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[str]:
     """Tests that run the statement of a line (all of the file's, where it runs at import), and
-    those of test files that name the module, for they may run it in other processes."""
+    those of test files that name the module, for they may run it in other processes.
+    """
     lines = reach["lines"].get(file, {})
     tree = ast.parse((root / file).read_text())
     around = [(first, last) for _, first, last in spans(tree) if first <= line <= last]
@@ -103,7 +104,13 @@ def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[st
     sources = {test.partition("::")[0] for test in reach["seconds"]}
     naming = {source for source in sources if module in (root / source).read_text()}
     tests |= {test for test in reach["seconds"] if test.partition("::")[0] in naming}
-    return sorted(tests, key=lambda test: reach["seconds"][test])
+    of_file: Counter[str] = Counter()
+    turn = {}
+    for test in sorted(tests, key=lambda test: reach["seconds"][test]):
+        source = test.partition("::")[0]
+        turn[test] = of_file[source], reach["seconds"][test]
+        of_file[source] += 1
+    return sorted(tests, key=turn.__getitem__)  # the fastest of each file, then the next of each
 
 
 def noticed(root: Path, file: str, text: str, tests: list[str], seconds: float) -> str:
