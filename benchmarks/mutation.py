@@ -108,9 +108,10 @@ def reaching(root: Path, reach: dict[str, Any], file: str, line: int) -> list[st
     turn = {}
     for test in sorted(tests, key=lambda test: reach["seconds"][test]):
         source = test.partition("::")[0]
-        turn[test] = of_file[source], reach["seconds"][test]
+        turn[test] = source not in naming, of_file[source], reach["seconds"][test]
         of_file[source] += 1
-    return sorted(tests, key=turn.__getitem__)  # the fastest of each file, then the next of each
+    # Those that name it first; then the fastest of each test file, then the next of each.
+    return sorted(tests, key=turn.__getitem__)
 
 
 def noticed(root: Path, file: str, text: str, tests: list[str], seconds: float) -> str:
