@@ -59,3 +59,29 @@ def test_it_fails_before_the_update(
         saved[name].equal(value) for name, value in seen[0].state_dict().items() if name in saved
     )
     assert [e["step"] for e in events(run, "progress")] == [1, 2]
+
+
+def test_a_methods_penalty_adds_its_gradient_once_a_step(model: Path, tmp_path: Path) -> None:
+    """Not once a micro-batch, and before the clip."""
+
+    def bias_gradient(name: str, slope: float | None) -> Tensor:
+        sets = ("training.max_steps=2", "training.accumulate=2", "training.max_grad_norm=0")
+        run = make_run(model, tmp_path, name, "method.name=fft", "training.dropout=0", *sets)
+        found: list[Tensor] = []
+        gradients = steps.OptimizerStep.gradients
+
+        def watched(self: steps.OptimizerStep, number: int) -> None:
+            (bias,) = (p for n, p in self._model.named_parameters() if n == "classifier.bias")
+            if slope is not None:
+                self._attachment.penalty = lambda: slope * bias.sum()
+            gradients(self, number)
+            assert bias.grad is not None
+            found.append(bias.grad.clone())
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(steps.OptimizerStep, "gradients", watched)
+            assert execute(run, raise_errors=True) == 0
+        return found[0]
+
+    plain = bias_gradient("plain", None)
+    torch.testing.assert_close(bias_gradient("more", 3.0), plain + 3, rtol=0, atol=1e-6)
