@@ -12,11 +12,11 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from calisr_tui.choice import Choice
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.verbatim import Button, Label, Option, Static
+from calisr_tui.widgets.verbatim import Button, Label, Option, OptionList, Static
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList
+from textual.widgets import Footer
 
 from calisr_engine import presets
 from calisr_engine.config import preset_files
@@ -27,7 +27,7 @@ from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import CycleField, Field
-from calisr_tui.widgets.verbatim import Option, Static
+from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 COMPACT_WIDTH = 100
 WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"

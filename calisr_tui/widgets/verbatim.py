@@ -52,6 +52,13 @@ class Option(option_list.Option):
         super().__init__(_as_typed(prompt), **kwargs)
 
 
+class OptionList(widgets.OptionList):
+    """A list to choose from."""
+
+    def __init__(self, *options: Option, **kwargs: Any) -> None:
+        super().__init__(*options, markup=False, **kwargs)
+
+
 class DataTable(widgets.DataTable[Any]):
     """A table of text: cells, headings and the labels of rows."""
 
