@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from calisr_engine.events.decode import parse
 from calisr_engine.events.fold import fold, fold_all
-from calisr_engine.events.log import EventReader, parse
+from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked

@@ -14,7 +14,7 @@ from typing import Any
 import tomli
 
 from calisr_engine.errors import DamagedError, NotFoundError
-from calisr_engine.events.log import parse
+from calisr_engine.events.decode import parse
 from calisr_engine.grid.expand import Grid, GridRun
 from calisr_engine.grid.settings import Settings, decides, flatten
 from calisr_engine.runs import store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from calisr_engine.errors import NotFoundError
-from calisr_engine.events.fold import fold_all
+from calisr_engine.events.fold import fold_blocks
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
@@ -24,7 +24,7 @@ def load_view(run_dir: str | Path) -> RunView:
     """
     paths = RunPaths(Path(run_dir))
     reader = EventReader(paths.events)
-    view = fold_all(RunView(), reader.stream())
+    view = fold_blocks(RunView(), reader.blocks())
     if reader.vanished:
         raise NotFoundError(
             f"{run_dir} is not a run directory: it has no {paths.events.name}",

@@ -108,8 +108,10 @@ def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
         text = resolved_toml(resolved.config, origins)
         view = load_view(paths.root)
         with EventWriter(paths.events, last_attempt(paths.events)) as writer:
-            plain = {key: {"from": a, "to": b} for key, (a, b) in changes.items()}
-            writer.write(view.step, SettingsChanged(changes=plain))
+            writer.write(
+                view.step,
+                SettingsChanged(changes={k: {"from": a, "to": b} for k, (a, b) in changes.items()}),
+            )
         write_text(paths.config, text, "the run's settings")
     return changes
 

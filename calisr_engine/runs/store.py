@@ -23,8 +23,8 @@ from calisr_engine.errors import (
     NotFoundError,
     StorageError,
 )
+from calisr_engine.events.decode import parse
 from calisr_engine.events.fold import fold
-from calisr_engine.events.log import parse
 from calisr_engine.events.types import (
     Progress,
     Resources,
