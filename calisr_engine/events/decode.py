@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, ClassVar, TypedDict, Union, cast, get_type_hints
 
@@ -61,12 +61,12 @@ class Line(Envelope, kw_only=True, gc=False):
     """A line of a log: its envelope, and as attributes the fields of its event."""
 
     kind: ClassVar[type[Event]]
+    fields: ClassVar[tuple[str, ...]]
 
     @property
     def event(self) -> Event:
         """The event without its envelope."""
-        names = (each.name for each in dataclasses.fields(self.kind))
-        return self.kind(**{name: getattr(self, name) for name in names})
+        return self.kind(**{name: getattr(self, name) for name in self.fields})
 
 
 def decode(record: Mapping[str, Any]) -> Line | None:
@@ -158,11 +158,15 @@ def _line_types() -> dict[type[Event], type[Line]]:
 def _line_type(kind: type[Event]) -> type[Line]:
     """The class of the lines of one type of event."""
     hints = get_type_hints(kind, include_extras=True)
+    fields = dataclasses.fields(kind)
+    known: dict[str, Any] = {"kind": kind, "fields": tuple(each.name for each in fields)}
+    if kind in _CHECKS:
+        known["__post_init__"] = _CHECKS[kind]
     made: Any = msgspec.defstruct(
         f"{kind.__name__}Line",
-        [_field(each, hints[each.name]) for each in dataclasses.fields(kind)],
+        [_field(each, hints[each.name]) for each in fields],
         bases=(Line,),
-        namespace={"kind": kind, "__post_init__": _CHECKS.get(kind, lambda line: None)},
+        namespace=known,
         tag_field="type",
         tag=kind.type,
         kw_only=True,
@@ -223,17 +227,17 @@ class _Summary(TypedDict, total=False):
 
 
 def _check_created(line: Any) -> None:
-    check_plain(line.config)
+    _check_plain(line.config.values())
     msgspec.convert(line.config, _Settings)
 
 
 def _check_completed(line: Any) -> None:
-    check_plain(line.summary)
+    _check_plain(line.summary.values())
     msgspec.convert(line.summary, _Summary)
 
 
 def _check_changed(line: Any) -> None:
-    check_plain(line.changes)
+    _check_plain(line.changes.values())
 
 
 def _check_format(line: Any) -> None:
@@ -250,19 +254,20 @@ _CHECKS: dict[type[Event], Callable[[Any], None]] = {
 }
 
 
-def check_plain(value: Any, deepest: int = DEEPEST) -> None:
+def _check_plain(values: Iterable[Any], deepest: int = DEEPEST) -> None:
     """Refuse values of free type that are nested deeply, or numbers out of all range.
 
     Raises:
         ValueError: there is one.
     """
-    if isinstance(value, dict | list):
-        if not deepest:
-            raise ValueError("nested too deeply")
-        for each in value.values() if isinstance(value, dict) else value:
-            check_plain(each, deepest - 1)
-    elif isinstance(value, int | float) and not abs(value) <= 1e100:
-        raise ValueError("a number out of range")
+    for each in values:
+        kind = type(each)
+        if kind is dict or kind is list:
+            if not deepest:
+                raise ValueError("nested too deeply")
+            _check_plain(each.values() if kind is dict else each, deepest - 1)
+        elif (kind is int or kind is float) and not abs(each) <= 1e100:
+            raise ValueError("a number out of range")
 
 
 # Older logs ----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def fold(view: RunView, record: Mapping[str, Any]) -> RunView:
     except DecodeError:
         view.garbage += 1
         return view
-    return view if line is None else _take(view, [line])
+    return view if line is None else fold_lines(view, [line])
 
 
 def fold_all(view: RunView, records: Iterable[Mapping[str, Any]]) -> RunView:
@@ -45,11 +45,12 @@ def fold_blocks(view: RunView, blocks: Iterable[bytes]) -> RunView:
     for block in blocks:
         lines, garbage = decode_block(block)
         view.garbage += garbage
-        _take(view, lines)
+        fold_lines(view, lines)
     return view
 
 
-def _take(view: RunView, lines: Sequence[Line]) -> RunView:
+def fold_lines(view: RunView, lines: Sequence[Line]) -> RunView:
+    """Take in lines in the order of the log."""
     done = 0
     for number in [n for n, line in enumerate(lines) if line.kind not in _FREQUENT]:
         _take_frequent(view, lines[done:number])
@@ -131,6 +132,9 @@ def _group(view: RunView, name: str) -> GroupView:
 
 
 def _run_created(view: RunView, line: Line, said: ev.RunCreated) -> None:
+    if view.config or view.created is not None:  # the log of another run stands behind it
+        view.garbage += 1
+        return
     view.run_id = said.run_id
     view.config = said.config
     view.synthetic_data = said.synthetic_data
@@ -156,7 +160,7 @@ _SAME_NAMES = (
 
 def _run_started(view: RunView, line: Line, said: ev.RunStarted) -> None:
     back = said.resumed_from
-    cut = cut_of(said, view._saved)
+    cut = cut_of(said, view._saved, begun=view.attempt > 0)
     if cut is not None:
         _rewind(view, cut)
     view.state = "running"
@@ -215,6 +219,9 @@ def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
 def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
     switch = at(Switch, line, said)
     group = _group(view, said.group)
+    if group.switch is not None:  # none ever goes back, so none switches twice
+        view.garbage += 1
+        return
     group.phase, group.switch = "lft", switch
     view.switches.append(switch)
     view.trainable, view.total = said.trainable, said.total

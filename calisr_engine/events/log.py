@@ -228,6 +228,8 @@ class EventReader:
                 begun += data
             if len(begun) > LONGEST_LINE:
                 begun, passing_over = b"", len(begun)
+        if passing_over:
+            self.problem = f"its last line does not end within {passing_over:,} bytes"
 
 
 def _lines(block: bytes) -> list[bytes]:

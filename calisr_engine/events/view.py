@@ -195,11 +195,23 @@ class RunView:
         return self.trainable / self.total if self.total else None
 
     @property
+    def fraction(self) -> float:
+        """Share of the steps that is done, in [0, 1]."""
+        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its log ("" if nothing is)."""
+        one = self.garbage == 1
+        lines = "1 line of its log was" if one else f"{self.garbage} lines of its log were"
+        return f"{lines} no use and left out" if self.garbage else ""
+
+    @property
     def eta_seconds(self) -> float | None:
         """Seconds to the last step at the present speed; None where no speed is known."""
         if self.state not in ("running", "paused") or not self.seconds_per_step:
             return None
-        return (self.total_steps - self.step) * self.seconds_per_step
+        return max(0, self.total_steps - self.step) * self.seconds_per_step
 
     @property
     def duration(self) -> float | None:
