@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
@@ -20,8 +20,17 @@ from calisr_engine.events.types import (
 T = TypeVar("T")
 
 
+class Kept:
+    """Something that never changes, so that copies of a view share it."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(GroupSample):
+class Sample(Kept, GroupSample):
     """One stable rank sample of one group, and its step."""
 
     step: int
@@ -29,7 +38,7 @@ class Sample(GroupSample):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(GroupDecision):
+class Decision(Kept, GroupDecision):
     """One window's decision on one group, and its step."""
 
     step: int
@@ -37,7 +46,7 @@ class Decision(GroupDecision):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch(GroupSwitched):
+class Switch(Kept, GroupSwitched):
     """One group's change from FFT to LFT, and its step."""
 
     step: int
@@ -45,7 +54,7 @@ class Switch(GroupSwitched):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Evaluated):
+class Evaluation(Kept, Evaluated):
     """One evaluation, and its step."""
 
     step: int
@@ -81,8 +90,8 @@ class GroupView:
         return self.hits / self.samples if self.samples else None
 
 
-@dataclass
-class Message:
+@dataclass(frozen=True, slots=True)
+class Message(Kept):
     """One line of the story: what happened, for the log pane.
 
     Attributes:
