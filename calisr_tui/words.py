@@ -66,6 +66,11 @@ def figure(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def number(value: float | None) -> str:
+    """A setting in as few digits as it was given in."""
+    return "–" if value is None else f"{value:g}"
+
+
 def moment(value: float | None) -> str:
     """Unix seconds as local date and time."""
     return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
@@ -22,8 +22,17 @@ from calisr_engine.events.types import (
 T = TypeVar("T")
 
 
+class Kept:
+    """Something that never changes, so that copies of a view share it."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(GroupSample):
+class Sample(Kept, GroupSample):
     """One stable rank sample of one group, and its step."""
 
     step: int
@@ -31,7 +40,7 @@ class Sample(GroupSample):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts(StepPart):
+class Parts(Kept, StepPart):
     """What the two parts of one group's step did, and the step."""
 
     step: int
@@ -39,7 +48,7 @@ class Parts(StepPart):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flip(CoinFlip):
+class Flip(Kept, CoinFlip):
     """One coin flip of one group, and its step."""
 
     step: int
@@ -47,7 +56,7 @@ class Flip(CoinFlip):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(GroupDecision):
+class Decision(Kept, GroupDecision):
     """One window's decision on one group, and its step."""
 
     step: int
@@ -55,7 +64,7 @@ class Decision(GroupDecision):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch(GroupSwitched):
+class Switch(Kept, GroupSwitched):
     """One group's change from FFT to LFT, and its step."""
 
     step: int
@@ -63,7 +72,7 @@ class Switch(GroupSwitched):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Evaluated):
+class Evaluation(Kept, Evaluated):
     """One evaluation, and its step."""
 
     step: int
@@ -109,8 +118,8 @@ class GroupView:
         return self.hits / self.samples if self.samples else None
 
 
-@dataclass
-class Message:
+@dataclass(frozen=True, slots=True)
+class Message(Kept):
     """One line of the story: what happened, for the log pane.
 
     Attributes:
@@ -233,11 +242,23 @@ class RunView:
         return self.trainable / self.total if self.total else None
 
     @property
+    def fraction(self) -> float:
+        """Share of the steps that is done, in [0, 1]."""
+        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its log ("" if nothing is)."""
+        one = self.garbage == 1
+        lines = "1 line of its log was" if one else f"{self.garbage} lines of its log were"
+        return f"{lines} no use and left out" if self.garbage else ""
+
+    @property
     def eta_seconds(self) -> float | None:
         """Seconds to the last step at the present speed; None where no speed is known."""
         if self.state not in ("running", "paused") or not self.seconds_per_step:
             return None
-        return (self.total_steps - self.step) * self.seconds_per_step
+        return max(0, self.total_steps - self.step) * self.seconds_per_step
 
     @property
     def duration(self) -> float | None:

@@ -14,7 +14,7 @@ from calisr_engine.grid import expand_grid
 from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.methods import catalog
-from calisr_engine.runs import load_view, store
+from calisr_engine.runs import load_views, store
 
 Kind = Literal["fft", "lft", "calibrated", "scheduled", "control"]
 KINDS: dict[Kind, str] = {
@@ -90,7 +90,7 @@ class FigureRun:
             return 1.0 if self.kind == "fft" else 0.0
         total = self.view.total_steps
         steps = [g.switch.step if g.switch else total for g in self.view.groups.values()]
-        return sum(steps) / len(steps) / total
+        return sum(steps) / len(steps) / total if total else 0.0
 
     @property
     def trainable_share(self) -> float | None:
@@ -151,18 +151,19 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
             grids.append(f"calisr grid run {source} --output-dir {output_dir}")
             found = [grid.folder / run.run_id for run in grid.runs]
         for path in found:
-            if (path / "events.jsonl").is_file():
+            if store.is_run(path):
                 paths[path] = None
             else:
                 missing["waiting"] += 1
     runs = []
-    for path in paths:
-        view = load_view(path)
+    views, problems = load_views(paths)
+    missing["unreadable"] += len(problems)
+    for path, view in views.items():
         if view.state == "completed":
             runs.append(FigureRun(path, view))
         else:
             missing[view.state] += 1
-    return RunSet(tuple(runs), missing, ", ".join(sources), "; ".join(grids))
+    return RunSet(tuple(runs), +missing, ", ".join(sources), "; ".join(grids))
 
 
 def run_dirs(source: str, output_dir: Path) -> list[Path]:
@@ -181,11 +182,11 @@ def run_dirs(source: str, output_dir: Path) -> list[Path]:
 def _run_dirs(source: str, output_dir: Path) -> list[Path] | None:
     """The run directories that a source names; None where it must be a grid."""
     path = Path(source)
-    if (path / "events.jsonl").is_file():
+    if store.is_run(path):
         return [path]
     if path.is_dir() and (ids := store.run_ids(path)):
         return [path / each for each in ids]
-    if (output_dir / source / "events.jsonl").is_file():
+    if store.is_run(output_dir / source):
         return [output_dir / source]
     return None
 

@@ -82,7 +82,7 @@ def _row(view: RunView, group: GroupView, seen: dict[str, int] | None) -> Row:
 
 def bar(score: float | None, delta: float, width: int) -> tuple[str, int]:
     """(bar of the score in `width` cells, cell of the delta mark)."""
-    mark = min(width - 1, round(delta * (width - 1)))
+    mark = max(0, min(width - 1, round(delta * (width - 1))))
     filled = round((score or 0.0) * width)
     cells = ["━" if i < filled else "╌" for i in range(width)]
     cells[mark] = "┃"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
@@ -77,11 +77,16 @@ def compare(
     """Compare runs: results, differing settings, mean and spread over seeds."""
     from calisr_engine.grid.compare import differences, fields, over_seeds, warnings
     from calisr_engine.grid.paper import figure_beside_run
-    from calisr_engine.runs import load_view
+    from calisr_engine.runs import load_views
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
-    views = {run.name: load_view(run) for run in (find_run(n, output_dir) for n in names)}
+    found, problems = load_views(find_run(name, output_dir) for name in names)
+    for problem in problems.values():
+        say(problem)
+    if len(found) < 2:
+        raise DamagedError("fewer than two of these runs can be read", "compare others")
+    views = {run.name: view for run, view in found.items()}
     differing = differences(views)
     seeds = over_seeds(views)
     for each in warnings(views):

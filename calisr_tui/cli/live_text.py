@@ -24,6 +24,7 @@ from calisr_engine.events.view import Message, RunView
 from calisr_engine.plain_words import command
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
+from calisr_tui import words
 from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
 PLAIN_PROGRESS_SECONDS = 10.0
@@ -125,7 +126,7 @@ def srs_table(view: RunView) -> Table:
             if group.switch is not None
             else "full fine-tuning"
         )
-        score = "" if group.srs is None else f"{group.srs:.2f} of {view.delta:g}"
+        score = "" if group.srs is None else f"{group.srs:.2f} of {words.number(view.delta)}"
         table.add_row(
             group.name,
             phase,

@@ -12,6 +12,7 @@ from rich.text import Text
 from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import RunView
+from calisr_tui import words
 from calisr_tui.cli.live_text import format_seconds
 from calisr_tui.cli.out import PlainConsole
 
@@ -47,7 +48,7 @@ def _facts(view: RunView, run_dir: Path) -> str:
         ("method", f"{view.method}, calibration {view.variant}{_control(view)}"),
     ]
     if view.variant != "off" and view.control in ("off", "coin"):
-        rows.append(("delta", f"{view.delta:g}"))
+        rows.append(("delta", words.number(view.delta)))
     rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))
     if view.best is not None and view.last is not None:
         rows.append(
@@ -73,6 +74,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
             rows.append(("score", f"{group.name}: {told}"))
     for step, key, before, after in view.changes:
         rows.append(("changed", f"step {step}: {key} from {before} to {after}"))
+    if view.problem:
+        rows.append(("damaged", view.problem))
     for warning in view.warnings:
         rows.append(("warning", warning.text))
     return "\n".join(f"{key:10} {value}" for key, value in rows)
@@ -90,12 +93,12 @@ def timeline(view: RunView, width: int) -> str:
     label = max(len(name) for name in view.groups) + 2
     lane = max(10, width - label - 12)
     lines = [f"switch timeline: {FULL} full fine-tuning, {SWITCH} switch, {LIGHT} light method"]
-    done = round(lane * view.step / view.total_steps)
+    done = round(lane * view.fraction)
     for group in view.groups.values():
         if group.switch is None:
             bar, note = FULL * done, ""
         else:
-            at = min(lane - 1, round(lane * group.switch.step / view.total_steps))
+            at = round((lane - 1) * min(1.0, group.switch.step / view.total_steps))
             bar = FULL * at + SWITCH + LIGHT * max(0, done - at - 1)
             note = f" {group.switch.step}"
         lines.append(f"{group.name:<{label}}{bar:<{lane}}{note}")

@@ -144,7 +144,7 @@ def resume(
     quiet: Quiet = False,
 ) -> int:
     """Go on with a run that was stopped or killed, from its newest good checkpoint."""
-    from calisr_engine.runs import load_view
+    from calisr_engine.runs import store
     from calisr_engine.runs.changes import change_settings
     from calisr_engine.runs.layout import RunPaths
 
@@ -153,7 +153,7 @@ def resume(
     for key, (before, after) in changes.items():
         say(f"{key}: {before} -> {after}")
     longer = any(key in ("training.epochs", "training.max_steps") for key in changes)
-    if load_view(run_dir).state == "completed" and not longer:
+    if store.summarise(run_dir).state == "completed" and not longer:
         raise ConfigError(
             f"{run_dir.name} is complete; there is nothing to go on with",
             f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
