@@ -36,7 +36,9 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
             f"{run_dir.name} has no exported model (state: {view.state})",
             "a run exports its best model when it completes, unless output.export is false",
         )
-    with whole_folder(folder, "the exported model") as part:
+    needs = sum(each.stat().st_size for each in paths.model.rglob("*") if each.is_file())
+    needed = None if adapter_only else needs
+    with whole_folder(folder, "the exported model", "then export again", needed) as part:
         if adapter_only:
             write_adapter(paths, part)
         else:

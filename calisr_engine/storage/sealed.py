@@ -17,13 +17,15 @@ _WRONG_FORM = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 @contextlib.contextmanager
-def sealed_folder(final: Path, facts: dict[str, Any], what: str, hint: str = "") -> Iterator[Path]:
+def sealed_folder(
+    final: Path, facts: dict[str, Any], what: str, hint: str = "", needs: int | None = None
+) -> Iterator[Path]:
     """As `whole_folder`; the manifest of what was put into it and `facts` is written last.
 
     Raises:
         StorageError: it could not be written; `final` is as it was.
     """
-    with whole_folder(final, what, hint) as part:
+    with whole_folder(final, what, hint, needs) as part:
         yield part
         files = {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}

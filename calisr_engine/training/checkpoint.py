@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from calisr_engine.errors import DamagedError
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.sealed import sealed_folder, verified
-from calisr_engine.storage.whole import remove, sweep
+from calisr_engine.storage.whole import remove, sweep, tensor_bytes
 from calisr_engine.training import best
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.state import Stateful, TrainState
@@ -35,8 +35,9 @@ def save(folder: Path, state: TrainState) -> Path:
     """
     plain, groups = state.state_dict()
     final = folder / f"step-{state.step}"
-    what = f"the checkpoint of step {state.step}"
-    with sealed_folder(final, {"step": state.step}, what, "then `calisr resume` the run") as part:
+    what, hint = f"the checkpoint of step {state.step}", "then `calisr resume` the run"
+    needs = sum(map(tensor_bytes, groups.values()))
+    with sealed_folder(final, {"step": state.step}, what, hint, needs) as part:
         for name, tensors in groups.items():
             if tensors:
                 moved = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
