@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_m
 from calisr_engine.models.load import load_model
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.sealed import MANIFEST, verified
 from calisr_engine.tasks.batches import evaluation_batches, tokenize
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.training import best
@@ -66,6 +68,7 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    verify_exported(folder)
     safe = {"trust_remote_code": False, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
@@ -82,6 +85,23 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
             f"{folder} cannot be opened: {first[:200]}", "the folder is damaged; train the run anew"
         ) from error
     return model.eval(), tokenizer
+
+
+def verify_exported(folder: Path) -> None:
+    """Check a run's `model/` folder against its manifest; earlier versions wrote none.
+
+    Raises:
+        UnavailableError: something in it is missing or damaged.
+    """
+    if not os.path.lexists(folder / MANIFEST):
+        return
+    try:
+        verified(folder)
+    except DamagedError as error:
+        raise UnavailableError(
+            f"{folder} is damaged: {error.message}",
+            "without that folder, `calisr submit` predicts with best/; or train the run anew",
+        ) from error
 
 
 def rebuild(

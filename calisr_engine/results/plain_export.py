@@ -11,7 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from calisr_engine.storage.whole import tensor_bytes, whole_folder
+from calisr_engine.storage.sealed import sealed_folder
+from calisr_engine.storage.whole import tensor_bytes
 
 PLAIN_USE = (
     "The weights are merged: nothing but transformers is needed.",
@@ -69,7 +70,7 @@ def export_merged(
         StorageError: the disk is full or the folder cannot be written.
     """
     hint, needs = "then `calisr resume` the run", tensor_bytes(weights)
-    with whole_folder(folder, "the exported model", hint, needs) as part:
+    with sealed_folder(folder, {}, "the exported model", hint, needs) as part:
         config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.save_pretrained(part)
