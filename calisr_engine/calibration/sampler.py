@@ -18,7 +18,7 @@ from torch import Tensor
 from calisr_engine.calibration.certified import CertifiedComparison, GroupComparison
 from calisr_engine.calibration.readings import Groups, Reading
 from calisr_engine.methods.base import TargetForm
-from calisr_engine.storage.whole import whole_file
+from calisr_engine.storage.whole import tensor_bytes, whole_file
 
 Rule = Literal["sum", "log_sum", "vote"]
 
@@ -84,7 +84,8 @@ class Sampler:
         if self.keep_in is not None and result:
             final = self.keep_in / f"step-{step}.safetensors"
             hint = "then `calisr resume` the run"
-            with whole_file(final, f"the sample of step {step}", hint) as part:
+            what, needs = f"the sample of step {step}", tensor_bytes(kept)
+            with whole_file(final, what, hint, needs=needs) as part:
                 save_file({key: _own_memory(t) for key, t in kept.items()}, part)
         return result
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from calisr_engine.errors import (
     EXIT_STOPPED,
-    CalisrError,
     ConfigError,
     DamagedError,
     NotFoundError,
     Problem,
+    StorageError,
 )
 from calisr_engine.grid import slurm
 from calisr_engine.grid.executors import Ending, Executor
@@ -33,6 +33,7 @@ from calisr_engine.runs import control, store
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock, is_locked
+from calisr_engine.storage.whole import storage_error
 
 CANCEL = "cancel"
 POLL_SECONDS = 0.2
@@ -61,9 +62,13 @@ def train_grid(
 
     Raises:
         LockedError: another process works on this grid.
+        StorageError: the grid's folder cannot be made.
         ConfigError: runs of its ids were made with other settings.
     """
-    grid.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        grid.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(grid.folder, "the grid's folder", error) from error
     with RunLock(RunPaths(grid.folder)):
         (grid.folder / CANCEL).unlink(missing_ok=True)
         states = read_states(grid)
@@ -85,7 +90,10 @@ def train_grid(
                 executor.stop()
                 for run in elsewhere:
                     if _held(grid, run):
-                        control.request(grid.folder / run.run_id, "stop_and_save")
+                        try:
+                            control.request(grid.folder / run.run_id, "stop_and_save")
+                        except StorageError as error:
+                            on_change(run, f"goes on, for it could not be asked ({error.message})")
                 elsewhere.clear()
             while waiting and executor.free():
                 ready = _next(waiting, known, begun)
@@ -97,12 +105,13 @@ def train_grid(
                     continue
                 try:
                     run_dir = _ready(grid, run)
-                except DamagedError as error:
+                    executor.submit(run_dir)
+                except (DamagedError, StorageError) as error:  # the others may still train
                     failed = True
-                    on_change(run, f"is damaged ({error.message})")
+                    told = "is damaged" if isinstance(error, DamagedError) else "could not begin"
+                    on_change(run, f"{told} ({error.message})")
                     continue
                 training[run_dir] = run
-                executor.submit(run_dir)
                 on_change(run, "began")
             for run_dir, ending in executor.finished():
                 run = training.pop(run_dir)
@@ -153,7 +162,10 @@ def cancel_grid(grid: Grid) -> int:
     dirs = [grid.folder / run.run_id for run in grid.runs]
     held = [run_dir for run_dir in dirs if is_locked(RunPaths(run_dir))]
     if is_locked(RunPaths(grid.folder)):
-        (grid.folder / CANCEL).touch()
+        try:
+            (grid.folder / CANCEL).touch()
+        except OSError as error:
+            raise storage_error(grid.folder / CANCEL, "the request to stop", error) from error
         return len(held)
     for run_dir in held:
         control.request(run_dir, "stop_and_save")
@@ -228,4 +240,4 @@ def _ready(grid: Grid, run: GridRun) -> Path:
             paths.root.rmdir()
         return create_run(run.resolved, grid.folder, name=run.run_id)
     except OSError as error:
-        raise CalisrError(f"{paths.root} cannot be made: {error}") from error
+        raise storage_error(paths.root, "the run directory", error) from error

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from calisr_engine.storage.whole import whole_folder
+from calisr_engine.storage.sealed import sealed_folder
+from calisr_engine.storage.whole import tensor_bytes
 
 PLAIN_USE = (
     "The weights are merged: nothing but transformers is needed.",
@@ -69,7 +70,8 @@ def export_merged(
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with whole_folder(folder, "the exported model", "then `calisr resume` the run") as part:
+    hint, needs = "then `calisr resume` the run", tensor_bytes(weights)
+    with sealed_folder(folder, {}, "the exported model", hint, needs) as part:
         config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.save_pretrained(part)

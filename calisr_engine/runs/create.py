@@ -15,6 +15,7 @@ from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
+from calisr_engine.storage.whole import remove, write_text
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.settings import TaskSettings
 
@@ -31,6 +32,7 @@ def create_run(
         ConfigError: a matched or shuffled control has no run to take its switch steps from.
         UnavailableError: a tracker in the settings is not installed.
         LockedError: a run of that name exists.
+        StorageError: the disk is full; nothing of the run is left.
     """
     resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
     config = resolved.config
@@ -40,9 +42,13 @@ def create_run(
     root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)
-    paths.config.write_text(resolved.to_toml(), encoding="utf-8")
-    with EventWriter(paths.events, attempt=0) as writer:
-        writer.write(0, run_created(run_dir.name, config))
+    try:
+        write_text(paths.config, resolved.to_toml(), "the run's settings")
+        with EventWriter(paths.events, attempt=0) as writer:
+            writer.write(0, run_created(run_dir.name, config))
+    except BaseException:
+        remove(run_dir)
+        raise
     return run_dir
 
 

@@ -45,6 +45,7 @@ from calisr_engine.runs.index import Index
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.plain import open_plain
+from calisr_engine.storage.whole import FULL, storage_error
 
 STARTING_SECONDS = 30.0
 HEAD_BYTES = 1 << 14
@@ -108,6 +109,7 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
 
     Raises:
         ConfigError: the folder cannot be written.
+        StorageError: the disk is full.
         LockedError: a run of the name asked for exists.
     """
     name = name or config.output.name
@@ -139,9 +141,12 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
                 ) from None
             return folder
     except OSError as error:
+        mend = "choose another folder with --output-dir"
+        if error.errno in FULL:
+            raise storage_error(root / stem, "the run directory", error, f"or {mend}") from error
         raise ConfigError(
             f"output.dir: {root} cannot be written: {error.strerror or error}",
-            "choose another folder with --output-dir",
+            mend,
         ) from error
     raise ConfigError(f"output.dir: too many runs named {stem} in {root}", "clean up the folder")
 

@@ -5,8 +5,9 @@ The order of the steps is part of the result: each draws its random numbers wher
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from calisr_engine.calibration.readings import Reading, SinceLastSample, StepRea
 from calisr_engine.calibration.sampler import Sampler
 from calisr_engine.calibration.score import sample_steps
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
@@ -41,7 +42,7 @@ from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
 from calisr_engine.training.schedule import StepPlan
-from calisr_engine.training.state import Stateful, TrainState
+from calisr_engine.training.state import Stateful, TrainState, unfit
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
 
@@ -109,7 +110,8 @@ def prepare(
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
     )
-    phases = open_phases(context, loaded.model, targets, attachment, state)
+    with _taking_back(state):
+        phases = open_phases(context, loaded.model, targets, attachment, state)
     optimizer = StepOptimizer(
         phases.stepped(),
         config.training,
@@ -132,7 +134,8 @@ def prepare(
         reporter,
     )
     if state is not None:
-        stateful.restore(state)
+        with _taking_back(state):
+            stateful.restore(state)
     else:
         seed_rank(context.device, config.training.seed, context.ranks.rank, 0)
     if context.ranks.size > 1:
@@ -162,6 +165,24 @@ def prepare(
         start_step=start_step,
         skipped=skipped,
     )
+
+
+@contextlib.contextmanager
+def _taking_back(state: TrainState | None) -> Iterator[None]:
+    """Whatever `state` does to code that takes it back is a mistake of the checkpoint.
+
+    Raises:
+        CalisrError: it is of another run or model, or nonsense under a right checksum.
+    """
+    try:
+        yield
+    except CalisrError:
+        raise
+    except Exception as error:
+        if state is None or is_out_of_memory(error):
+            raise
+        said = str(error).strip().partition("\n")[0][:200]
+        raise unfit(state, f"{type(error).__name__}: {said}") from error
 
 
 def open_model(context: RunContext, data: TaskData) -> LoadedModel:

@@ -160,11 +160,13 @@ class Stateful:
         """
         present = self.model.state_dict()
         unknown = sorted(set(state.model) - set(present))
-        if unknown:
-            raise CalisrError(
-                f"the checkpoint holds weights this model lacks: {', '.join(unknown[:3])}",
-                "the software or the settings changed; start a new run",
-            )
+        lacking = sorted(set(model_tensors(self.model)) - set(state.model))
+        misfits = sorted(n for n, t in state.model.items() if present.get(n, t).shape != t.shape)
+        for names, what in ((unknown, "which this model lacks"), (misfits, "of another shape")):
+            if names:
+                raise unfit(state, f"it holds {', '.join(names[:3])}, {what}")
+        if lacking:
+            raise unfit(state, f"it lacks {', '.join(lacking[:3])}")
         with torch.no_grad():
             for name, value in state.model.items():
                 present[name].copy_(value)
@@ -206,6 +208,14 @@ def _same_names(data: Mapping[str, Any], names: set[str], writer: str, what: str
         told = [f"{what} has unknown {', '.join(unknown)}"] if unknown else []
         told += [f"{what} lacks {', '.join(missing)}"] if missing else []
         raise _unreadable(writer, "; ".join(told))
+
+
+def unfit(state: TrainState, why: str) -> CalisrError:
+    """The error for a checkpoint that is whole but of another run or model."""
+    return CalisrError(
+        f"the checkpoint of step {state.step} does not fit this run: {why}",
+        "the software or the settings changed; start a new run",
+    )
 
 
 def _unreadable(writer: str, why: str) -> CalisrError:
