@@ -225,10 +225,7 @@ class CalisrApp(Host):
 
     def _terminal_closed(self) -> None:
         """SIGHUP: nobody is there to ask, so the run of this app is stopped and saved."""
-        engine = self.started.engine
-        if engine is not None and engine.running:
-            engine.stop_and_save()
-            engine.join(300)
+        self.started.save_and_wait()
         os._exit(128 + signal.SIGHUP)
 
     # Look ----------------------------------------------------------------------------------------

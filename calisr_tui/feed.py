@@ -14,6 +14,7 @@ from calisr_engine.events.decode import envelopes
 from calisr_engine.events.fold import fold_blocks
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
+from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 
@@ -96,8 +97,8 @@ class RunFeed:
 
     @property
     def problem(self) -> str:
-        if self._reader.problem:
-            return f"{self._paths.events}: {self._reader.problem}"
+        if damage := damage_of(self.view, self._reader):
+            return f"{self._paths.events}: {damage}"
         return _left_out(self._reader.garbage + self.view.garbage)
 
 

@@ -190,10 +190,15 @@ class _Named(TypedDict, total=False):
     name: str
 
 
+class _Method(_Named, total=False):
+    components: list[str] | None
+
+
 class _Calibration(TypedDict, total=False):
     variant: str
     delta: Figure
     cumulative: bool
+    score: str
 
 
 class _Training(TypedDict, total=False):
@@ -205,7 +210,7 @@ class _Settings(TypedDict, total=False):
 
     model: _Named
     task: _Named
-    method: _Named
+    method: _Method
     calibration: _Calibration
     training: _Training
 

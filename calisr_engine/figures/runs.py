@@ -159,7 +159,9 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
     views, problems = load_views(paths)
     missing["unreadable"] += len(problems)
     for path, view in views.items():
-        if view.state == "completed":
+        if view.state == "completed" and not view.total_steps:
+            missing["damaged"] += 1  # nobody knows how long it was
+        elif view.state == "completed":
             runs.append(FigureRun(path, view))
         else:
             missing[view.state] += 1

@@ -12,7 +12,7 @@ from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 
-__all__ = ["checked", "load_view", "load_views"]
+__all__ = ["checked", "damage_of", "load_view", "load_views"]
 
 
 def load_view(run_dir: str | Path) -> RunView:
@@ -41,6 +41,15 @@ def load_views(run_dirs: Iterable[Path]) -> tuple[dict[Path, RunView], dict[Path
     return views, problems
 
 
+def damage_of(view: RunView, reader: EventReader) -> str:
+    """Why the view that was folded from a log says nothing of the run ("" where it does)."""
+    if reader.problem:
+        return reader.problem
+    nothing = not view.messages and view.updated is None
+    lines = view.garbage + reader.garbage
+    return "it holds no line that can be read" if nothing and lines else ""
+
+
 def checked(view: RunView, reader: EventReader, paths: RunPaths) -> RunView:
     """The view that was folded from a log, if that can be relied on at all.
 
@@ -52,11 +61,9 @@ def checked(view: RunView, reader: EventReader, paths: RunPaths) -> RunView:
             f"{paths.root} is not a run directory: it has no {paths.events.name}",
             "`calisr runs` lists the runs",
         )
+    if damage := damage_of(view, reader):
+        raise DamagedError(f"{paths.events} is damaged: {damage}")
     view.garbage += reader.garbage
-    if reader.problem:
-        raise DamagedError(f"{paths.events} is damaged: {reader.problem}")
-    if view.garbage and not view.messages and view.updated is None:
-        raise DamagedError(f"{paths.events} is damaged: it holds no line that can be read")
     if view.state in ("running", "paused") and not is_locked(paths):
         view.state = "interrupted"
     return view

@@ -17,11 +17,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from calisr_engine.errors import EXIT_STOPPED
+from calisr_engine.errors import EXIT_STOPPED, DamagedError
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import Message, RunView
 from calisr_engine.plain_words import command
+from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_tui import words
@@ -89,6 +90,11 @@ class LiveText:
             if records and self.view.loss.last is not None:
                 self._console.print(_status(self.view), soft_wrap=True)
         return records
+
+    @property
+    def damage(self) -> str:
+        """Why nothing can be said of the run ("" where something can)."""
+        return damage_of(self.view, self._reader)
 
     def _tell(self, record: dict[str, Any]) -> None:
         seq = record["seq"]
@@ -170,6 +176,8 @@ def follow(run_dir: Path, as_json: bool = False) -> int:
             for record in live.update():
                 if as_json:
                     put_json_line(record)
+            if live.damage and not trained:
+                raise DamagedError(f"{RunPaths(run_dir).events}: {live.damage}")
             state = live.view.state
             if state in ("completed", "failed", "stopped") and not trained:
                 break
