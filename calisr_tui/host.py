@@ -46,9 +46,9 @@ class Host(App[int]):
 
     # What is shown --------------------------------------------------------------------------------
 
-    def notify(self, message: str, **how: Any) -> None:
-        """Show a message for a moment, as it is: no caller can have its brackets obeyed."""
-        super().notify(shown(message), **{**how, "markup": False})
+    def notify(self, message: str, *, title: str = "", markup: bool = False, **how: Any) -> None:
+        """Show a message for a moment, as it is: whatever `markup` says, brackets are text."""
+        super().notify(shown(message), title=shown(title), markup=False, **how)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._sieve]
