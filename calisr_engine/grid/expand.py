@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem, printable
+from calisr_engine.grid.check import check_grid, matches
 from calisr_engine.grid.settings import flatten
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 
@@ -55,6 +56,7 @@ class Grid:
         excluded: combinations left out by an `exclude` rule.
         sets, data_dir: what was given to `expand_grid`.
         unreadable: run id -> why a run of the folder is not among the runs.
+        notes: what the user should know of the file.
     """
 
     file: GridFile
@@ -65,6 +67,7 @@ class Grid:
     sets: tuple[str, ...] = ()
     data_dir: Path | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def head(self) -> GridHead:
@@ -90,6 +93,7 @@ def expand_grid(
         ConfigError: the file, or the settings of a run, are wrong.
     """
     grid, path = read_grid(name_or_file)
+    check_grid(grid, path)
     folder = output_dir / grid.grid.name
     given = {text.partition("=")[0].strip() for text in sets}
     for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
@@ -101,11 +105,13 @@ def expand_grid(
     seen: dict[str, dict[str, Any]] = {}
     bases: dict[str | None, Base] = {}
     excluded = 0
+    idle = set(range(len(grid.when)))
     for values in combinations(grid):
         settings = {**grid.settings, **values}
         out, base = False, grid.grid.extends
-        for rule in grid.when:
-            if all(settings.get(key) == wanted for key, wanted in rule.match.items()):
+        for position, rule in enumerate(grid.when):
+            if matches(rule, settings):
+                idle.discard(position)
                 settings.update(rule.set)
                 out |= rule.exclude
                 base = rule.extends or base
@@ -122,9 +128,12 @@ def expand_grid(
             if base not in bases:
                 bases[base] = read_base(base)
             resolved = load(bases[base], sets, settings, given_by=str(path))
-        except ConfigError as error:
+        except (ConfigError, NotFoundError) as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
-            raise ConfigError(message, error.hint, error.problems) from error
+            problems = getattr(error, "problems", ())
+            if isinstance(error, NotFoundError):  # of what it extends
+                problems = (Problem(error.message, error.hint, ("extends",), Place(str(path))),)
+            raise ConfigError(message, error.hint, problems) from error
         same = digest(resolved)
         if same in seen:
             raise ConfigError(
@@ -133,7 +142,17 @@ def expand_grid(
             )
         seen[same] = values
         runs.append(GridRun(values, identity(values, resolved), resolved))
-    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+    if not runs:
+        raise ConfigError(
+            f"{path}: the `when` rules exclude all {excluded} combinations, so there is no run",
+            "mend the rules",
+        )
+    notes = tuple(
+        f"the rule [[when]] match = {_cut(str(grid.when[position].match))} is for none of the "
+        "runs; it compares what [settings] and the axes say"
+        for position in sorted(idle)
+    )
+    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir, notes=notes)
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
@@ -180,4 +199,9 @@ def digest(resolved: ResolvedConfig) -> str:
 
 
 def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
+    """A run's values on the axes, short enough for a line."""
+    return _cut(", ".join(f"{_cut(key)}={_cut(str(value))}" for key, value in values.items()), 300)
+
+
+def _cut(text: str, most: int = 60) -> str:
+    return printable(text if len(text) <= most else text[: most - 3] + "...")
