@@ -15,10 +15,12 @@ from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.config.toml_file import value_of
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.grid.check import check_grid, matches
 from calisr_engine.grid.settings import flatten
 from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
+from calisr_engine.plain_words import one_line
 
 NOT_IDENTITY = ("output", "notes")
 """Sections that do not change what a run computes."""
@@ -61,6 +63,7 @@ class Grid:
         excluded: combinations left out by an `exclude` rule.
         sets, data_dir: what was given to `expand_grid`.
         unreadable: run id -> why a run of the folder is not among the runs.
+        notes: what the user should know of the file.
     """
 
     file: GridFile
@@ -71,6 +74,7 @@ class Grid:
     sets: tuple[str, ...] = ()
     data_dir: Path | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def head(self) -> GridHead:
@@ -98,17 +102,20 @@ def expand_grid(
         ConfigError: the file, or the settings of a run, are wrong.
     """
     grid, path = read_grid(name_or_file)
+    check_grid(grid, path)
     folder = output_dir / grid.grid.name
     axes, rest = _set_axes(grid, sets, path)
     given = {text.partition("=")[0].strip() for text in rest}
     planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
     excluded = 0
+    idle = set(range(len(grid.when)))
     for values in combinations(grid.model_copy(update={"axes": axes})):
         settings = {**grid.settings, **values}
         out, base = False, grid.grid.extends
-        for rule in grid.when:
-            if all(settings.get(key) == wanted for key, wanted in rule.match.items()):
+        for position, rule in enumerate(grid.when):
+            if matches(rule, settings):
+                idle.discard(position)
                 settings.update(rule.set)
                 out |= rule.exclude
                 base = rule.extends or base
@@ -125,10 +132,18 @@ def expand_grid(
             if base not in bases:
                 bases[base] = read_base(base)
             resolved = load(bases[base], rest, settings, given_by=str(path))
-        except ConfigError as error:
+        except (ConfigError, NotFoundError) as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
-            raise ConfigError(message, error.hint, error.problems) from error
+            problems = getattr(error, "problems", ())
+            if isinstance(error, NotFoundError):  # of what it extends
+                problems = (Problem(error.message, error.hint, ("extends",), Place(str(path))),)
+            raise ConfigError(message, error.hint, problems) from error
         planned.append((values, resolved))
+    if not planned:
+        raise ConfigError(
+            f"{path}: the `when` rules exclude all {excluded} combinations, so there is no run",
+            "mend the rules",
+        )
     runs = _with_sources(planned, grid.grid, path)
     seen: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -139,7 +154,12 @@ def expand_grid(
                 "remove one of the values, or a `when` rule that makes them equal",
             )
         seen[same] = run.values
-    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+    notes = tuple(
+        f"the rule [[when]] match = {_cut(str(grid.when[position].match))} is for none of the "
+        "runs; it compares what [settings] and the axes say"
+        for position in sorted(idle)
+    )
+    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir, notes=notes)
 
 
 def _set_axes(
@@ -239,4 +259,9 @@ def digest(resolved: ResolvedConfig) -> str:
 
 
 def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
+    """A run's values on the axes, short enough for a line."""
+    return _cut(", ".join(f"{_cut(key)}={_cut(str(value))}" for key, value in values.items()), 300)
+
+
+def _cut(text: str, most: int = 60) -> str:
+    return one_line(text if len(text) <= most else text[: most - 3] + "...")

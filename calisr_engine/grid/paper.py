@@ -19,9 +19,18 @@ AVERAGE = "Avg"
 
 
 @cache
+def _figures() -> Mapping[str, Any]:
+    return read(Path(__file__).parent / "paper_figures.toml").data
+
+
+def paper_tables() -> list[str]:
+    """Names of the paper's tables whose figures are known."""
+    return sorted(_figures())
+
+
 def paper_table(table: str) -> Mapping[str, Mapping[str, Any]]:
     """Model -> {"columns": names, "rows": {row label: one figure a column}}; {} if unknown."""
-    found: dict[str, Any] = read(Path(__file__).parent / "paper_figures.toml").data.get(table, {})
+    found: dict[str, Any] = _figures().get(table, {})
     return found
 
 

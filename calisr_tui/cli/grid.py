@@ -248,7 +248,10 @@ def stop_signals() -> Iterator[threading.Event]:
 def _expanded(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> Grid:
     from calisr_engine.grid import expand_grid
 
-    return expand_grid(name, output_dir, data_dir, tuple(sets or ()))
+    grid = expand_grid(name, output_dir, data_dir, tuple(sets or ()))
+    for note in grid.notes:
+        say(f"note: {note}")
+    return grid
 
 
 def _as_trained(name: str, output_dir: Path) -> Grid:
