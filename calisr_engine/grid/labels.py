@@ -20,6 +20,8 @@ MODELS = {
 }
 METHOD = ("method.name", "calibration.variant", "calibration.control")
 """Settings that make a row where nothing else is said."""
+TASK = ("task.name",)
+"""The setting that makes a column there."""
 
 
 def label(settings: Settings, keys: tuple[str, ...]) -> str:

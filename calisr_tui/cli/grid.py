@@ -214,11 +214,16 @@ def report(
     policy: Annotated[
         str | None, typer.Option(help="best or last evaluation of a run; the grid's own if none.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what each cell's comparison tells, in full.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """The table of a grid: mean and spread over seeds, paired tests, the paper's figures."""
     from calisr_engine.grid.render import FORMATS, render
     from calisr_engine.grid.table import grid_table
 
+    style = "json" if as_json else style
     if style not in FORMATS:
         raise ConfigError(f"--format: {style!r} is not one of {', '.join(FORMATS)}")
     grid = _as_trained(name, output_dir)
@@ -226,7 +231,8 @@ def report(
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
         grid = grid.with_head(policy=policy)
-    put(render(grid_table(grid, against=against), style).removesuffix("\n"))
+    put(render(grid_table(grid, against=against), style, explain).removesuffix("
+"))
 
 
 @contextlib.contextmanager
