@@ -231,8 +231,7 @@ def report(
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
         grid = grid.with_head(policy=policy)
-    put(render(grid_table(grid, against=against), style, explain).removesuffix("
-"))
+    put(render(grid_table(grid, against=against), style, explain).removesuffix("\n"))
 
 
 @contextlib.contextmanager
