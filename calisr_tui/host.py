@@ -127,7 +127,7 @@ class Host(App[int]):
                 self.started.start_detached(run_dir)
             else:
                 self.started.start(run_dir)
-        except OSError as error:
+        except (CalisrError, OSError) as error:
             self.notify(f"the run could not be started: {error}", severity="error")
             return
         self.open_run(run_dir)

@@ -354,7 +354,7 @@ class LiveScreen(RunScreen):
             )
             self.app.push_screen(Reading("No groups", text))
             return
-        self.app.push_screen(Reading(group.name, words.explain_counter(self.view, group)))
+        self.app.push_screen(Reading(group.name, words.explain_group(self.view, group)))
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""

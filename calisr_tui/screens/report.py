@@ -36,6 +36,7 @@ class ReportScreen(Screen[None]):
         Binding("m", "format", "Format", id="report.format"),
         Binding("a", "against", "Compare with", id="report.against"),
         Binding("p", "policy", "Best/last", id="report.policy"),
+        Binding("s", "explain", "Statistics", id="report.explain"),
         Binding("y", "copy", "Copy", id="report.copy"),
         Binding("w", "write", "Save", id="report.save"),
         Binding("u", "reload", "Read again", show=False, id="report.reload"),
@@ -46,6 +47,7 @@ class ReportScreen(Screen[None]):
         super().__init__()
         self.source = source
         self.form = "text"
+        self.explain = False
         self.table: Table | None = None
         self.text = ""
 
@@ -89,7 +91,7 @@ class ReportScreen(Screen[None]):
             return
         from calisr_engine.grid.render import render
 
-        self.text = render(table, self.form)
+        self.text = render(table, self.form, self.explain)
         shown, notes = self.text.rstrip("\n"), ""
         if self.form == "text":  # what is no table wraps, and stays in sight
             shown, _, notes = shown.rpartition("\n\n")
@@ -110,6 +112,11 @@ class ReportScreen(Screen[None]):
         styles = list(ENDINGS)
         self.form = styles[(styles.index(self.form) + 1) % len(styles)]
         self.query_one("#report-body").scroll_home(animate=False)
+        self._show()
+
+    def action_explain(self) -> None:
+        """What each cell's comparison tells, in full; or a sentence for each row."""
+        self.explain = not self.explain
         self._show()
 
     def action_policy(self) -> None:
@@ -164,6 +171,7 @@ class ReportScreen(Screen[None]):
             ("report: format", "text, Markdown, LaTeX, CSV, JSON", "format"),
             ("report: compare with", "the row for differences and p-values", "against"),
             ("report: best or last", "which evaluation of a run counts", "policy"),
+            ("report: statistics", "what each cell's comparison tells, in full", "explain"),
             ("report: copy", "in the format shown", "copy"),
             ("report: save", "to a file", "write"),
             ("report: read again", "the run directories", "reload"),

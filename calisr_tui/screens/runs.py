@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
+from calisr_engine import plain_words
 from calisr_engine.errors import CalisrError
 from calisr_tui import words
 from calisr_tui.dialogs import Answer, Question, Reading
@@ -216,11 +216,12 @@ class RunsScreen(Screen[None]):
             else "no group switched"
         )
         best = f"{run.metric} best {words.figure(run.best)}, last {words.figure(run.last)}"
+        calibration = words.calibration(run.variant, run.delta, run.control)
         took = words.seconds(run.updated - run.created if run.updated and run.created else None)
         detail.update(
             Text(
                 f"{run.task} · {run.model} · {run.method} · "
-                f"{words.calibration(run.variant, run.delta)} · seed {run.seed} · took {took}\n"
+                f"{calibration} · seed {run.seed} · took {took}\n"
                 f"{best} · trains {words.share(run.share)} · {switched}\n"
                 "Enter open · x export · o settings · y copy folder · s sort"
             )
@@ -332,7 +333,7 @@ class RunsScreen(Screen[None]):
         path = self._path()
         if path is None:
             return
-        command = f"calisr export {shlex.quote(str(path))} exported-model"
+        command = plain_words.command("export", path, "exported-model")
         model = path / "model"
         text = (
             f"The best model is a plain transformers folder:\n\n  {model}\n\n"
