@@ -188,18 +188,27 @@ def _markdown(table: Table, explain: bool) -> str:
     return "\n".join([f"# {table.title}", "", top, rule, *lines, *said, *end])
 
 
+_LATEX = str.maketrans(
+    {each: rf"\{each}" for each in "{}$&#%_"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"±": r"$\pm$", "Δ": r"$\Delta$", "\n": " "}
+)
+"""A cell's characters -> LaTeX that sets them: names of others are no commands."""
+
+
+def _comment(text: str) -> str:
+    return f"% {' '.join(text.splitlines())}"
+
+
 def _latex(table: Table, explain: bool) -> str:
     def row(cells: list[str]) -> str:
-        text = " & ".join(cells)
-        for old, new in (("±", r"$\pm$"), ("Δ", r"$\Delta$"), ("%", r"\%"), ("_", r"\_")):
-            text = text.replace(old, new)
-        return text + r" \\"
+        return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
 
     head, *body = _lines(table)
-    said = [f"% {about}: {sentence}" for about, sentence in statements(table, explain)]
+    said = [f"{about}: {sentence}" for about, sentence in statements(table, explain)]
+    said = [" ".join(notes(table)), *([_against(table, explain), *said] if said else [])]
     lines = [
-        rf"% {' '.join(notes(table))}",
-        *([f"% {_against(table, explain)}", *said] if said else []),
+        *map(_comment, said),
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
         row(head),

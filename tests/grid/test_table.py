@@ -302,3 +302,13 @@ def check(grid: Grid, table: Table, complete: dict[str, float]) -> None:
         assert cell_text(cell) in text
         assert cell_text(cell).replace("±", r"$\pm$").replace("Δ", r"$\Delta$") in latex
     assert all(name in text for name in table.left_out)
+
+
+def test_names_of_others_are_no_latex_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calisr_engine.grid.render.notes", lambda _: ["one", "two\n\\input{x}"])
+    table = Table("title", "best", ("\\input{x} $y$\n#~^",), ("a_b & c",), {})
+    lines = render(table, "latex").splitlines()
+    assert lines[0] == r"% one two \input{x}"
+    assert lines[3] == r" & a\_b \& c \\"
+    name = r"\textbackslash{}input\{x\} \$y\$ \#\textasciitilde{}\textasciicircum{}"
+    assert lines[5].startswith(name + " & ")
