@@ -10,8 +10,10 @@ from textual.app import App
 from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 
+from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import shown
+from calisr_engine.storage.plain import read_plain
 from calisr_tui import places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
@@ -95,7 +97,7 @@ class Host(App[int]):
         """The config.toml of a run."""
         path = run_dir / "config.toml"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_plain(path, MAX_BYTES).decode(errors="replace")
         except OSError as error:
             self.notify(f"{path}: {error.strerror}", severity="error")
             return

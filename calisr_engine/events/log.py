@@ -199,7 +199,8 @@ class EventReader:
                 file.seek(self.offset)
                 yield from self._read(file)
         except FileNotFoundError:
-            self.vanished, self.problem = True, "it is gone"
+            self.vanished = not os.path.lexists(self.path)
+            self.problem = "it is gone" if self.vanished else "it is a link that leads nowhere"
         except OSError as error:
             self.problem = f"it cannot be read: {error.strerror or error}"
 

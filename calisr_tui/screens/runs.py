@@ -223,7 +223,8 @@ class RunsScreen(Screen[None]):
                 f"{run.task} · {run.model} · {run.method} · "
                 f"{calibration} · seed {run.seed} · took {took}\n"
                 f"{best} · trains {words.share(run.share)} · {switched}\n"
-                "Enter open · x export · o settings · y copy folder · s sort"
+                + (f"! {run.problem}\n" if run.problem else "")
+                + "Enter open · x export · o settings · y copy folder · s sort"
             )
         )
 

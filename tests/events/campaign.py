@@ -126,11 +126,13 @@ def limited(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def attempt(seed: int, did: str, reader: str, work: Callable[[], object]) -> Outcome:
+def attempt(
+    seed: int, did: str, reader: str, work: Callable[[], object], seconds: int = LONGEST_SECONDS
+) -> Outcome:
     said = io.StringIO()
     try:
         with (
-            limited(LONGEST_SECONDS),
+            limited(seconds),
             contextlib.redirect_stdout(said),
             contextlib.redirect_stderr(said),
         ):
@@ -152,7 +154,7 @@ def one(seed: int, folder: Path, logs: list[bytes], in_app: bool) -> list[Outcom
         from tests.events.in_app import through_the_app
 
         work = lambda: asyncio.run(through_the_app(root, run))  # noqa: E731
-        outcomes.append(attempt(seed, did, "app", work))
+        outcomes.append(attempt(seed, did, "app", work, 10 * LONGEST_SECONDS))
     for name, reader in READERS.items():
         outcomes.append(attempt(seed, did, name, lambda reader=reader: reader(root, run)))
         if name in ("runs", "resume"):
@@ -175,7 +177,10 @@ def main(count: int, first: int) -> int:
                 ends.setdefault(outcome.reader, Counter())[outcome.end] += 1
                 if outcome.end == "exception":
                     failures.append(outcome)
-                    print(f"FAILED seed {seed} {outcome.reader}: {outcome.did}\n{outcome.message}")
+                    print(
+                        f"FAILED seed {seed} {outcome.reader}: {outcome.did}\n{outcome.message}",
+                        flush=True,
+                    )
             did.update(outcome.did.split("+"))
             shutil.rmtree(folder)
     total = sum(ends.values(), Counter())

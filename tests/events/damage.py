@@ -286,10 +286,12 @@ STRANGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.touch(),
     "binary": lambda path: path.write_bytes(bytes(range(256)) * 50),
     "text": lambda path: path.write_text("this is not what you are looking for\n"),
-    "list": lambda path: path.write_text("[1, 2, 3]"),
-    "nested": lambda path: path.write_text("[" * 100_000),
-    "wrong types": lambda path: path.write_text('{"version": 3, "runs": [], "file": 3, "pid": {}}'),
-    "numbers": lambda path: path.write_text('{"version": 1e400, "id": ' + "9" * 5000 + "}"),
+    "list": lambda path: path.write_text("[1, 2, 3]\n"),
+    "nested": lambda path: path.write_text("[" * 100_000 + "\n"),
+    "wrong types": lambda path: path.write_text(
+        '{"version": 3, "runs": [], "file": 3, "pid": {}}\n'
+    ),
+    "numbers": lambda path: path.write_text('{"version": 1e400, "id": ' + "9" * 5000 + "}\n"),
 }
 
 NEIGHBOURS = (
