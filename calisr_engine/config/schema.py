@@ -48,6 +48,7 @@ class CalibrationSettings(Section):
     samples_per_epoch: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Samples in each decision window, spread evenly, the last at its end "
         "(the paper uses 3 and 5; 5 if neither this nor every_steps is set).",
     )
@@ -209,7 +210,10 @@ class TrainingSettings(Section):
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random in the run.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training data.")
     max_steps: int | None = Field(
-        None, ge=1, description="Train for this many optimizer steps, whatever the epochs say."
+        None,
+        ge=1,
+        le=10**9,
+        description="Train for this many optimizer steps, whatever the epochs say.",
     )
     batch_size: int = Field(32, ge=1, description="Examples in one forward pass.")
     accumulate: int = Field(
@@ -245,7 +249,7 @@ class TrainingSettings(Section):
     )
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$",
         json_schema_extra={"expects": "auto, cpu, mps, cuda or cuda:N"},
         description="auto takes CUDA, then MPS, then the CPU; or name one: cuda, cuda:1, mps, cpu.",
     )
@@ -255,7 +259,7 @@ class TrainingSettings(Section):
         "are always kept in fp32 and fp64.",
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of torch; none leaves torch's own choice."
+        None, ge=1, le=1024, description="CPU threads of torch; none leaves torch's own choice."
     )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none evaluates at epoch ends."

@@ -54,7 +54,10 @@ def read(path: Path) -> Document:
     except RecursionError:
         raise _problem(shown, "is nested too deeply", "a config has sections and keys") from None
     except ValueError as error:  # such as a number of more digits than Python reads
-        raise _problem(shown, f"is not valid TOML: {error}", "shorten that value") from None
+        reason = str(error)
+        if "integer string conversion" in reason:
+            reason = "a number has thousands of digits"
+        raise _problem(shown, f"is not valid TOML: {reason}", "shorten that value") from None
     return Document(shown, data, key_lines(text))
 
 

@@ -38,6 +38,7 @@ class MethodBase(Section):
         changes_architecture: no plain transformers model holds the result, so exports are opened
             by `calisr_engine.methods.reload`.
         has_light_phase: whether anything ever freezes.
+        sizes: names of the settings that say how much the method adds.
     """
 
     order: ClassVar[int] = 1000
@@ -47,6 +48,7 @@ class MethodBase(Section):
     calibration_refused: ClassVar[str] = ""
     changes_architecture: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     name: str
     components: tuple[Component, ...] | None = Field(

@@ -58,6 +58,11 @@ class TaskBatches:
             )
         self.validation_count = sum(len(rows) for rows in self._splits.values())
 
+    def lengths(self) -> tuple[list[int], list[int]]:
+        """Tokens of each row of training, and of the validation set with the longest row."""
+        splits = [rows.lengths() for rows in self._splits.values()]
+        return self._lengths, max(splits, key=lambda each: max(each, default=0))
+
     def validation_names(self) -> list[str]:
         return list(self._data.validation)
 

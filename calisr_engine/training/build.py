@@ -28,7 +28,7 @@ from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import mean_label
-from calisr_engine.training import checkpoint
+from calisr_engine.training import checkpoint, room
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.branches import Branches
 from calisr_engine.training.calibrator import Calibrator
@@ -45,6 +45,9 @@ from calisr_engine.training.schedule import StepPlan
 from calisr_engine.training.state import Stateful, TrainState, unfit
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
+
+MOST_WINDOWS = 100_000
+"""Decision windows of one run; a line of its log lists them."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ def prepare(
 
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
+    room.check_batches(context, targets, *batches.lengths())
+    room.check_method(context, loaded.model, targets, is_calibrated(config))
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
     )
     with _taking_back(state):
         phases = open_phases(context, loaded.model, targets, attachment, state)
+    stepped = phases.stepped()
+    room.check_optimizer(context, loaded.model, list(stepped.values()))
     optimizer = StepOptimizer(
-        phases.stepped(),
+        stepped,
         config.training,
         attachment.rules,
         fused=context.device.type in ("cuda", "cpu"),
@@ -238,7 +245,7 @@ def attach_method(
     """The method of the settings, attached to the targets it covers."""
     config, training = context.config, context.config.training
     method = registry.get(config.method.name)
-    calibrated = config.calibration.variant != "off" or config.schedule.switch_at is not None
+    calibrated = is_calibrated(config)
     names = config.method.covered(calibrated)
 
     def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
@@ -270,6 +277,11 @@ def attach_method(
         )
     model.to(context.device)
     return attachment
+
+
+def is_calibrated(config: RunConfig) -> bool:
+    """Whether the run has a full phase before the light one, by measure or at a fixed moment."""
+    return config.calibration.variant != "off" or config.schedule.switch_at is not None
 
 
 def open_phases(
@@ -334,6 +346,12 @@ def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
     total = training.max_steps or per_epoch * training.epochs
     window = calibration.decide_every_steps or per_epoch
     samples: tuple[int, ...] = ()
+    if calibration.variant != "off" and total // window > MOST_WINDOWS:
+        raise ConfigError(
+            f"calibration.decide_every_steps: {total:,} steps have {total // window:,} windows of "
+            f"{window:,} steps; {MOST_WINDOWS:,} are the most",
+            "raise calibration.decide_every_steps, or train for fewer steps",
+        )
     if calibration.variant != "off" and calibration.samples is not None:
         samples = sample_steps(window, calibration.samples)
     plan = StepPlan(

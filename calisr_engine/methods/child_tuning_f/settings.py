@@ -20,7 +20,7 @@ class ChildTuningF(MethodBase):
 
     name: Literal["child_tuning_f"] = "child_tuning_f"
     p: float = Field(
-        0.3, gt=0, lt=1, description="Share of weights that each step trains (Xu et al., 2021)."
+        0.3, ge=1e-4, lt=1, description="Share of weights that each step trains (Xu et al., 2021)."
     )
 
     def reading_refused(self, reading: str) -> str:

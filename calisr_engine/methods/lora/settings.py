@@ -17,6 +17,7 @@ class Lora(MethodBase):
     title: ClassVar[str] = "LoRA"
     label: ClassVar[str] = "LoRA"
     summary: ClassVar[str] = "Trains a low-rank update B A beside each frozen matrix."
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
 
     name: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=1024, description="Rank r of the update (Hu et al., 2021: 8).")
