@@ -17,10 +17,9 @@ from calisr_engine.events.types import Warned
 from calisr_engine.figures.catalog import make_figure
 from calisr_engine.forecast.grid_time import remaining_seconds
 from calisr_engine.grid import slurm, state
-from calisr_engine.grid.folders import grid_folders, grid_of_folder
+from calisr_engine.grid.folders import grid_folders
 from calisr_engine.grid.render import FORMATS, render
 from calisr_engine.grid.room import MeasuredRoom
-from calisr_engine.grid.table import grid_table
 from calisr_engine.results.best_model import open_best
 from calisr_engine.runs import control, load_view, store
 from calisr_engine.runs.changes import change_settings, check_as_recorded
@@ -28,7 +27,7 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
 from calisr_engine.submission import build as building
 from calisr_engine.trackers.scalars import scalars
-from calisr_tui.charts import plots
+from calisr_tui.charts import grid_text, plots
 from calisr_tui.charts.drawing import draw
 from calisr_tui.charts.figure_text import print_figure
 from calisr_tui.charts.roles import ROLES
@@ -134,18 +133,17 @@ def _compare_charts(root: Path, run: Path) -> None:
 
 
 def _report(root: Path, run: Path) -> None:
-    grid = grid_of_folder(root)
-    states = state.read_states(grid)
-    table = grid_table(grid, states)
+    found = GridSource(str(root), root.parent).read()
     for style in FORMATS:
-        render(table, style)
-    remaining_seconds(table.runs)
+        render(found.table, style)
+    states = state.read_states(found.grid)
+    assert WHOLE in states, "the other run is not in the report"
+    for run_id in states:
+        grid_text.run_detail(next(each for each in found.table.runs if each.run_id == run_id))
+    remaining_seconds(found.table.runs)
     grid_command.report(str(root), root.parent)
     grid_command.status(str(root), root.parent)
-    grid_command.status(str(root), root.parent, as_json=True)
-    GridSource(str(root), root.parent).read()
     grid_folders(root.parent)
-    assert WHOLE in states, "the other run is not in the report"
 
 
 def _settings(root: Path, run: Path) -> None:

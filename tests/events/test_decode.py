@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calisr_engine.events import types as ev
-from calisr_engine.events.decode import DecodeError, decode, parse
-from calisr_engine.events.fold import fold, fold_all
+from calisr_engine.events.decode import DecodeError, decode, decode_block, envelopes, parse
+from calisr_engine.events.fold import fold, fold_all, fold_blocks
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import EVENT_TYPES
 from calisr_engine.events.view import RunView
 from calisr_engine.trackers.scalars import scalars
+from calisr_tui.feed import EXAMPLE
 from tests.events.cases import CASES, record
 
 FIRST = Path(__file__).parents[1] / "fixtures" / "first_version" / "runs"
@@ -142,3 +143,105 @@ def test_valid_json_of_wrong_types_never_breaks_the_fold(kind: str, data: st.Dat
         view = fold_all(RunView(), [record(CASES["run_created"]), record(CASES["run_started"])])
         fold(view, found)
         json.dumps(view.to_dict())
+
+
+RANGES = {
+    ("progress", "loss"): [1e101, -1e101],
+    ("run_started", "total_steps"): [-1, 2**53 + 1],
+    ("run_started", "decision_steps"): [[-5]],
+    ("evaluated", "best_step"): [-1, 5.0],
+    ("resources", "memory_bytes"): [-1, 2**60],
+}
+
+
+@pytest.mark.parametrize(("kind", "field"), RANGES)
+def test_each_figure_has_its_range(kind: str, field: str) -> None:
+    for value in RANGES[kind, field]:
+        with pytest.raises(DecodeError, match=field):
+            decode({**record(CASES[kind]), field: value})
+
+
+@pytest.mark.parametrize("step", [-1, 2**53 + 1, 1.0, "1", None, True])
+def test_a_step_is_a_count(step: Any) -> None:
+    assert parse(json.dumps({**record(CASES["paused"]), "step": step}).encode()) is None
+    assert decode_block(json.dumps({**record(CASES["paused"]), "step": step}).encode()) == ([], 1)
+
+
+@pytest.mark.parametrize("time", [-1, 1e300, "now", None, [], True])
+def test_a_time_that_is_none_is_not_known_and_the_rest_holds(time: Any) -> None:
+    lines, garbage = decode_block(json.dumps({**record(CASES["paused"]), "time": time}).encode())
+    assert ([line.time for line in lines], garbage) == ([None], 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("run_created", "config", {"calibration": {"delta": "0.5"}}),
+        ("run_created", "config", {"calibration": None}),
+        ("run_created", "config", {"method": {"components": [3]}}),
+        ("completed", "summary", {"best": "0.9"}),
+        ("completed", "summary", {"switched": {"query": "never"}}),
+        ("settings_changed", "changes", {"training.epochs": {"from": 2}}),
+    ],
+)
+def test_what_readers_rely_on_in_free_fields_has_its_type(
+    kind: str, field: str, value: Any
+) -> None:
+    with pytest.raises(DecodeError, match=f"no {kind} event"):
+        decode({**record(CASES[kind]), field: value})
+
+
+@pytest.mark.parametrize("kind", ["run_created", "completed", "settings_changed"])
+def test_free_values_are_not_nested_without_end(kind: str) -> None:
+    field = {"run_created": "config", "completed": "summary", "settings_changed": "changes"}[kind]
+    nested: Any = 1
+    for _ in range(40):
+        nested = [nested]
+    value = {"a": {"from": nested, "to": 1}} if kind == "settings_changed" else {"a": nested}
+    assert decode_block(json.dumps({**record(CASES[kind]), field: value}).encode()) == ([], 1)
+
+
+ODD = (
+    *(b"", b" ", b"{", b"[1]", b"null", b"\xff\xfe", b"\x00" * 9, b"[" * 5000, b"1e400"),
+    *(b'{"type":"progress"}', b'{"v":2,"seq":0,"attempt":1,"step":1,"type":"of later"}'),
+)
+
+
+@given(
+    st.lists(st.sampled_from(sorted(EVENT_TYPES)) | st.sampled_from(ODD), max_size=30),
+    st.sampled_from([1, 2, 3]),
+)
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_a_block_says_what_its_lines_say_one_by_one(said: list[str | bytes], version: int) -> None:
+    """Also where older formats are upgraded and unknown ones are passed over."""
+    lines = [
+        each
+        if isinstance(each, bytes)
+        else json.dumps(record(CASES[each]) | {"v": version}).encode()
+        for each in said
+    ]
+    block = b"".join(line + b"\n" for line in lines)
+    found, garbage = decode_block(block)
+    parsed = [(each, parse(each)) for each in lines]
+    one_by_one, wrong = [], 0
+    for line, each in parsed:
+        try:
+            decoded = None if each is None else decode(each)
+        except DecodeError:
+            each = decoded = None
+        wrong += each is None and bool(line.strip())
+        one_by_one += [] if decoded is None else [decoded]
+    assert [(line.kind, line.event, line.step) for line in found] == [
+        (line.kind, line.event, line.step) for line in one_by_one
+    ]
+    assert garbage == wrong
+    heads = envelopes(block)
+    assert [head is not None for head in heads] == [each is not None for _, each in parsed]
+
+
+def test_a_block_folds_as_its_records(tmp_path: Path) -> None:
+    for log in [*FIRST.glob("*/events.jsonl"), EXAMPLE / "events.jsonl"]:
+        block = log.read_bytes()
+        records = [json.loads(line) for line in block.splitlines()]
+        at_once, one_by_one = fold_blocks(RunView(), [block]), fold_all(RunView(), records)
+        assert at_once == one_by_one

@@ -169,3 +169,33 @@ def test_cumulative_hits_go_on_after_a_resume() -> None:
     again = record(started(6, set()), 6, attempt=2)
     view = fold_all(RunView(), [record(created, 0), sample, decided, again])
     assert (view.groups["query"].hits, view.groups["query"].samples) == (1.0, 2)
+
+
+def begun() -> list[dict[str, Any]]:
+    return [record(CASES["run_created"]), record(started(None, set()), 0)]
+
+
+def test_no_group_switches_twice() -> None:
+    switch = record(CASES["group_switched"], 6)
+    view = fold_all(RunView(), [*begun(), switch, {**switch, "step": 9, "trainable": 1}])
+    assert [each.step for each in view.switches] == [6]
+    assert view.trainable == 500
+    assert view.garbage == 1
+
+
+def test_a_second_log_behind_the_first_is_said_and_starts_anew() -> None:
+    other = ev.RunCreated(run_id="another", config={"training": {"seed": 9}})
+    told = [record(CASES["progress"], 20), record(CASES["evaluated"], 20)]
+    glued = [record(other), record(started(None, set()), 0), record(CASES["progress"], 1)]
+    view = fold_all(RunView(), [*begun(), *told, *glued])
+    assert (view.run_id, view.seed, view.garbage) == ("a-run", 3, 1)
+    assert view.loss.x == [1]
+    assert view.evaluations == []
+    assert view.step == 1
+
+
+def test_steps_beyond_the_last_leave_nothing_to_do() -> None:
+    far = record(CASES["progress"], 2**53)
+    view = fold_all(RunView(), [*begun(), far])
+    assert view.fraction == 1.0
+    assert view.eta_seconds == 0
