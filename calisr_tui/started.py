@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from calisr_engine.process.thread import EngineThread
 
 
+SAVE_SECONDS = 300.0
+
+
 @dataclass
 class GridProcess:
     """A process that trains a grid; it goes on when this one ends.
@@ -64,6 +67,12 @@ class StartedRuns:
     def running(self) -> bool:
         """Whether a run trains in this process."""
         return self.engine is not None and self.engine.running
+
+    def save_and_wait(self, seconds: float = SAVE_SECONDS) -> None:
+        """Stop the run of this process, with a checkpoint: what trains here ends with it."""
+        if self.engine is not None and self.engine.running:
+            self.engine.stop_and_save()
+            self.engine.join(seconds)
 
     def trains(self, run_dir: Path) -> bool:
         """Whether this very run trains in this process."""

@@ -45,6 +45,9 @@ def own_terminal() -> Iterator[Path]:
     try:
         yield path
     finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
         for stream in streams:
             with contextlib.suppress(OSError, ValueError):
                 stream.close()

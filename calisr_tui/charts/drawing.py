@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, Literal
 
-from rich.text import Text
-
+from calisr_engine.plain_words import shown
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.verbatim import Text
 
 Marker = Literal["line", "dots", "points", "steps"]
 
@@ -210,7 +210,7 @@ def _paint(plot: Plot, width: int, height: int) -> str:
     if plot.x_names:
         room = max(3, (width - 8) // len(plot.x_names) - 1)
         figure.ruler("x", "lower").ticks(
-            list(range(len(plot.x_names))), [name[:room] for name in plot.x_names]
+            list(range(len(plot.x_names))), [shown(name)[:room] for name in plot.x_names]
         )
     elif plot.x_labels:
         places = ticks(x_low, x_high, max(2, width // 11))
@@ -219,6 +219,7 @@ def _paint(plot: Plot, width: int, height: int) -> str:
     else:
         figure.ruler("x", "lower").ticks([], [])
     rows = height - (2 if plot.x_labels else 0)
+    seen: dict[bool, tuple[float, float]] = {}
     for side, lines, fixed in (
         ("left", left, plot.y_range),
         ("right", right, plot.right_range),
@@ -229,7 +230,7 @@ def _paint(plot: Plot, width: int, height: int) -> str:
             if side == "left":
                 figure.ruler("y", side).ticks([], [])
             continue
-        low, high = limits
+        low, high = seen[side == "right"] = limits
         if log:
             values = _log_ticks(low, high, max(2, rows // 2))
             places, labels = [math.log10(v) for v in values], [f"{v:.2g}" for v in values]
@@ -251,7 +252,10 @@ def _paint(plot: Plot, width: int, height: int) -> str:
         points = [
             (x, y)
             for x, y in zip(line.x, line.y, strict=True)
-            if not plot.log_y or y > 0 or line.right
+            if (not plot.log_y or y > 0 or line.right)
+            # plotext would go all the way to points far outside
+            and x_low <= x <= x_high
+            and seen[line.right][0] <= y <= seen[line.right][1]
         ]
         if not points:
             continue

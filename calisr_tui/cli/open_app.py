@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import command
+from calisr_tui.cli.out import say
 from calisr_tui.terminal import own_terminal
 
 
@@ -16,7 +18,11 @@ def run_app(
     output_dir: Path = Path("runs"),
     data_dir: Path | None = None,
 ) -> int:
-    """Open the terminal app; returns its exit status (75 where it stopped its own run)."""
+    """Open the terminal app; returns its exit status (75 where it stopped its own run).
+
+    Raises:
+        AppEndedError: by an error of its own; a run that it trained was stopped and saved.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
         raise CalisrError(
             "the terminal app needs a terminal",
@@ -25,8 +31,23 @@ def run_app(
     from calisr_tui.app import CalisrApp
 
     app = CalisrApp(None, run_dir, replay, output_dir, data_dir)
-    with own_terminal():
-        status = app.run()
+    status = None
+    ended = False
+    with own_terminal() as said:
+        try:
+            status = app.run()
+            ended = not app.return_code
+        finally:
+            if not ended:
+                app.started.save_and_wait()
     for message in app.messages_after:
-        print(message, file=sys.stderr)
+        say(message)
+    if not ended:
+        run = app.started.engine
+        hint = f"; go on with: {command('resume', run.run_dir)}" if run is not None else ""
+        raise AppEndedError("the app ended by an error of its own", f"it is told in {said}{hint}")
     return status or 0
+
+
+class AppEndedError(CalisrError):
+    """The app met an error that it does not know; its output says which."""
