@@ -41,6 +41,7 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
     from calisr_engine.runs.installed import check_installed
     from calisr_engine.runs.layout import RunPaths
     from calisr_engine.training.build import prepare
+    from calisr_engine.training.schedule import without_effect
 
     check_installed(config.output.trackers)
     with tempfile.TemporaryDirectory(prefix="calisr-plan-") as folder:
@@ -61,7 +62,13 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
                 "targets": len(run.targets),
                 "parameters": run.total_parameters,
                 "trainable_in_fft": phases.counted,
-                "notes": [*run.attachment.notes, *run.data.notes],
+                "notes": [
+                    *run.loaded.notes,
+                    *run.attachment.notes,
+                    *run.data.notes,
+                    *run.batches.notes,
+                    *without_effect(config, plan, run.batches.train_count),
+                ],
             }
             if phases.groups or run.attachment.has_light_phase:
                 shown["trainable_in_lft"] = phases.trainable_when_complete()

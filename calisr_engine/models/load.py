@@ -178,6 +178,7 @@ def _filled(
 
     kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     notes = weights.check_types(found)
+    weights.check_names(found, str(kind.base_model_prefix), name)
     with explained(name, local=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = kind.from_pretrained(

@@ -6,7 +6,6 @@ The order of the steps is part of the result: each draws its random numbers wher
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 
 from calisr_engine.calibration.readings import Reading, SinceLastSample, StepReading
 from calisr_engine.calibration.sampler import Sampler
-from calisr_engine.calibration.score import sample_steps
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
@@ -41,13 +39,10 @@ from calisr_engine.training.optim import StepOptimizer, make_optimizer
 from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
-from calisr_engine.training.schedule import StepPlan
+from calisr_engine.training.schedule import StepPlan, step_plan
 from calisr_engine.training.state import Stateful, TrainState, unfit
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
-
-MOST_WINDOWS = 100_000
-"""Decision windows of one run; a line of its log lists them."""
 
 
 @dataclass(frozen=True)
@@ -333,55 +328,6 @@ def open_sampler(
         reading = StepReading()
     keep = context.paths.samples if calibration.keep_samples else None
     return Sampler(calibration.score, reading, keep, calibration.log_parts)
-
-
-def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
-    """The plan of steps for a training set of so many micro-batches.
-
-    Raises:
-        ConfigError: no step would have a learning rate above 0.
-    """
-    training, calibration = config.training, config.calibration
-    per_epoch = math.ceil(batches_per_epoch / training.accumulate)
-    total = training.max_steps or per_epoch * training.epochs
-    window = calibration.decide_every_steps or per_epoch
-    samples: tuple[int, ...] = ()
-    if calibration.variant != "off" and total // window > MOST_WINDOWS:
-        raise ConfigError(
-            f"calibration.decide_every_steps: {total:,} steps have {total // window:,} windows of "
-            f"{window:,} steps; {MOST_WINDOWS:,} are the most",
-            "raise calibration.decide_every_steps, or train for fewer steps",
-        )
-    if calibration.variant != "off" and calibration.samples is not None:
-        samples = sample_steps(window, calibration.samples)
-    plan = StepPlan(
-        batches_per_epoch=batches_per_epoch,
-        accumulate=training.accumulate,
-        total_steps=total,
-        window=window,
-        samples=samples,
-        every_steps=calibration.every_steps,
-        eval_every=training.eval_every_steps,
-        checkpoint_every=config.output.checkpoint_every_steps,
-        switch_step=_switch_step(config, total),
-        warmup_ratio=training.warmup_ratio,
-        schedule=training.schedule,
-    )
-    if total == 1 and plan.rate_factor(1) == 0:
-        raise ConfigError(
-            "training.warmup_ratio: the run's only optimizer step is the first of its warm-up, "
-            "whose learning rate is 0, so nothing would be trained",
-            "set training.warmup_ratio=0, or train for more steps",
-        )
-    return plan
-
-
-def _switch_step(config: RunConfig, total_steps: int) -> int | None:
-    """Step after which everything switches; 0 for the plain light method, None for never."""
-    if config.calibration.variant != "off":
-        return None
-    share = config.schedule.switch_at or 0.0
-    return None if share >= 1.0 else round(share * total_steps)
 
 
 def _begin_equal(ranks: Ranks, model: nn.Module, attachment: Attachment) -> None:
