@@ -16,6 +16,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.plain_words import command
+from calisr_engine.storage.whole import write_text
 from calisr_tui import keymap, palette, places, themes
 from calisr_tui.dialogs import Answer, Question
 from calisr_tui.host import Host
@@ -186,15 +188,23 @@ class CalisrApp(Host):
                 if answer == "save":
                     engine.stop_and_save()
                 else:
-                    engine.stop()
+                    try:
+                        engine.stop()
+                    except CalisrError as error:  # a full disk takes no request
+                        self.notify(str(error), severity="error")
+                        return
                 self._leaving = True
-                self.messages_after.append(f"stopped; go on with: calisr resume {engine.run_dir}")
+                self.messages_after.append(
+                    f"stopped; go on with: {command('resume', engine.run_dir)}"
+                )
             else:
                 kind = "stop_and_save" if answer == "save" else "stop"
                 for run_dir in self.started.detached_running():
-                    with contextlib.suppress(CalisrError):
+                    try:
                         control.request(run_dir, kind)
-                    self.messages_after.append(f"asked to stop: {run_dir}")
+                        self.messages_after.append(f"asked to stop: {run_dir}")
+                    except CalisrError as error:
+                        self.messages_after.append(f"goes on, for it could not be asked: {error}")
         else:
             for run_dir in self.started.detached_running():
                 self.messages_after.append(f"goes on: calisr watch {run_dir}")
@@ -232,9 +242,8 @@ class CalisrApp(Host):
         """Change the theme and remember it."""
         self.theme = name
         self.notify(f"theme {name}", timeout=1.5)
-        with contextlib.suppress(OSError):
-            self._config.mkdir(parents=True, exist_ok=True)
-            (self._config / "theme").write_text(name + "\n")
+        with contextlib.suppress(CalisrError):
+            write_text(self._config / "theme", name + "\n", "the theme")
 
     def watch_theme(self, name: str) -> None:
         for screen in self.screen_stack if self._screen_stacks.get(self._current_mode) else []:
@@ -252,9 +261,10 @@ class CalisrApp(Host):
     def action_picture(self) -> None:
         """Save the screen as an SVG picture in the current folder."""
         try:
-            path = self.save_screenshot(path=os.getcwd())
-        except OSError as error:
-            self.notify(f"the picture could not be saved: {error}", severity="error")
+            path = Path.cwd() / f"calisr-{time.strftime('%y%m%d-%H%M%S')}.svg"
+            write_text(path, self.export_screenshot(), "the picture")
+        except (CalisrError, OSError) as error:
+            self.notify(str(error), severity="error")
         else:
             self.notify(f"saved {path}")
 

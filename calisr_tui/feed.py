@@ -6,12 +6,13 @@ import bisect
 import copy
 import itertools
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from calisr_engine.events.fold import fold, fold_all
-from calisr_engine.events.log import EventReader, parse
+from calisr_engine.events.decode import envelopes
+from calisr_engine.events.fold import fold_blocks
+from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
@@ -66,17 +67,17 @@ class RunFeed:
         self._reader = EventReader(self._paths.events)
         self._own = own
         self._polls = 0
-        self._garbage = -1
+        self._problem = ""
 
     def poll(self) -> bool:
-        records = self._reader.stream()
-        first = list(itertools.islice(records, 1))
+        blocks = self._reader.blocks()
+        first = list(itertools.islice(blocks, 1))
         if self._reader.replaced:
             self.view = RunView()
             self.version += 1
-        fold_all(self.view, itertools.chain(first, records))
-        changed = bool(first) or self._reader.replaced or self._garbage != self.garbage
-        self._garbage = self.garbage
+        fold_blocks(self.view, itertools.chain(first, blocks))
+        changed = bool(first) or self._reader.replaced or self._problem != self.problem
+        self._problem = self.problem
         if self._polls % 8 == 0 or first:
             changed |= self._look_for_process()
         self._polls += 1
@@ -94,29 +95,27 @@ class RunFeed:
         return before != (self.trained, self.view.state)
 
     @property
-    def garbage(self) -> int:
-        """Lines of the log that could not be used."""
-        return self._reader.garbage + self.view.garbage
-
-    @property
     def problem(self) -> str:
-        if self._reader.vanished:
-            return f"the log of this run is gone: {self._paths.events}"
-        if self.garbage:
-            return f"{self.garbage} lines of the log could not be read and were left out"
-        return ""
+        if self._reader.problem:
+            return f"{self._paths.events}: {self._reader.problem}"
+        return _left_out(self._reader.garbage + self.view.garbage)
+
+
+def _left_out(garbage: int) -> str:
+    return f"{garbage} lines of the log could not be read and were left out" if garbage else ""
 
 
 class ReplayFeed:
     """A recorded log, played at any speed and moved to any moment.
 
-    The lines stay raw and are parsed as they are reached. Going back starts from one of a few
-    copies of the view made on the way, so nothing is read from disk again.
+    Of the lines only place, time and step are kept; they are read again as they are reached. Going
+    back starts from one of a few copies of the view made on the way.
 
     Attributes:
         position: seconds played, silences cut to LONGEST_GAP.
         duration: seconds of the whole recording.
-        done: records folded so far.
+        done: lines folded so far.
+        garbage: lines that cannot be played.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -124,49 +123,44 @@ class ReplayFeed:
         self.view = RunView()
         self.version = 0
         self.trained = False
-        self.garbage = 0
         self.position = 0.0
         self.done = 0
-        self._lines: list[bytes] = []
+        self._log = RunPaths(run_dir).events
+        self._ends = array("q")  # in bytes, of each line that can be played
         self._at = array("d")
         self._steps = array("q")
-        self._missing = not self._load()
+        self.garbage = 0
+        self.problem = self._load()
         self.duration = self._at[-1] if self._at else 0.0
-        every = max(200, len(self._lines) // SNAPSHOTS)
-        self._every = every
+        self._every = max(200, len(self._at) // SNAPSHOTS)
         self._snapshots: dict[int, RunView] = {0: RunView()}
 
-    def _load(self) -> bool:
-        try:
-            data = RunPaths(self.run_dir).events.read_bytes()
-        except OSError:
-            return False
+    def _load(self) -> str:
+        """Take in where the lines are; what is wrong with the log ("" if nothing is)."""
         clock, before = 0.0, None
-        for line in data[: data.rfind(b"\n") + 1].splitlines():
-            record = parse(line)
-            now = None if record is None else record.get("time")
-            if record is None or type(now) not in (int, float):
-                self.garbage += 1
-                continue
-            if before is not None:
-                clock += min(LONGEST_GAP, max(0.0, now - before))
-            before = now
-            self._lines.append(line)
-            self._at.append(clock)
-            self._steps.append(record["step"])
-        return True
-
-    @property
-    def problem(self) -> str:
-        if self._missing:
-            return f"there is no log to replay: {RunPaths(self.run_dir).events}"
-        if self.garbage:
-            return f"{self.garbage} lines of the log could not be read and were left out"
-        return ""
+        end = 0
+        reader = EventReader(self._log)
+        for block in reader.blocks():
+            end = reader.offset - len(block)
+            for line, length in zip(envelopes(block), _lengths(block), strict=True):
+                end += length
+                if line is None or line.time is None:
+                    self.garbage += 1
+                    continue
+                if before is not None:
+                    clock += min(LONGEST_GAP, max(0.0, line.time - before))
+                before = line.time
+                self._ends.append(end)
+                self._at.append(clock)
+                self._steps.append(line.step)
+        self.garbage += reader.garbage
+        if reader.vanished:
+            return f"there is no log to replay: {self._log}"
+        return f"{self._log}: {reader.problem}" if reader.problem else _left_out(self.garbage)
 
     @property
     def ended(self) -> bool:
-        return self.done >= len(self._lines)
+        return self.done >= len(self._at)
 
     @property
     def usual_speed(self) -> float:
@@ -203,13 +197,24 @@ class ReplayFeed:
     def _fold_to(self, target: int) -> bool:
         if target <= self.done:
             return False
-        for index in range(self.done, target):
-            record = parse(self._lines[index])
-            if record is None:
-                self.garbage += 1
-            else:
-                fold(self.view, record)
-            if (index + 1) % self._every == 0 and index + 1 not in self._snapshots:
-                self._snapshots[index + 1] = copy.deepcopy(self.view)
-        self.done = target
+        while self.done < target:
+            goal = min(target, (self.done // self._every + 1) * self._every)
+            begin = self._ends[self.done - 1] if self.done else 0
+            fold_blocks(self.view, self._blocks(begin, self._ends[goal - 1]))
+            self.done = goal
+            if goal % self._every == 0 and goal not in self._snapshots:
+                self._snapshots[goal] = copy.deepcopy(self.view)
         return True
+
+    def _blocks(self, begin: int, end: int) -> Iterator[bytes]:
+        """Whole lines from byte to byte; what was changed or removed meanwhile is passed over."""
+        reader = EventReader(self._log)
+        reader.offset = begin
+        for block in reader.blocks():
+            yield block[: max(0, end - reader.offset + len(block))]
+            if reader.offset >= end:
+                return
+
+
+def _lengths(block: bytes) -> list[int]:
+    return [len(line) + 1 for line in block.split(b"\n")[:-1]]

@@ -1,38 +1,72 @@
-"""From a record of a log to a typed event; it alone knows what older logs looked like."""
+"""From a line of a log to a typed event; it alone knows what older logs looked like.
+
+Types and ranges are decided here, once, from the fields of `events.types`. A line that does not fit
+is no event, and readers count it as garbage. Whole blocks of lines are decoded at once, which is
+several times faster; where one of them is odd, its block is gone through line by line.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import types
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypedDict, Union, cast, get_type_hints
+
+import msgspec
+import orjson
 
 from calisr_engine.errors import DamagedError
-from calisr_engine.events.types import EVENT_TYPES, Event, GroupSwitched, SrsEvaluated
+from calisr_engine.events.types import (
+    EVENT_TYPES,
+    FORMAT_VERSION,
+    LARGEST,
+    Completed,
+    Count,
+    Event,
+    Figure,
+    GroupSwitched,
+    Moment,
+    RunCreated,
+    SettingsChanged,
+    SrsEvaluated,
+)
 
-Reader = Callable[[Any], Any]
-"""JSON value -> the field's value; raises TypeError for a value of another type."""
+DEEPEST = 32
+"""Levels of values whose type is free, such as settings."""
+
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not as wanted."""
 
 
 class DecodeError(DamagedError):
     """A record that is no event of its type; readers count it as garbage."""
 
 
-@dataclass(slots=True)
-class Line:
-    """One event with its envelope.
+class Envelope(msgspec.Struct, kw_only=True, gc=False):
+    """What every line has.
 
     Attributes:
         step: optimizer steps done; attempt: the process, counted from 1; time: Unix seconds.
     """
 
-    seq: int
-    attempt: int
-    step: int
-    time: float | None
-    event: Event
+    v: int
+    seq: Count
+    attempt: Count
+    time: Moment | None = None
+    step: Count
+
+
+class Line(Envelope, kw_only=True, gc=False):
+    """A line of a log: its envelope, and as attributes the fields of its event."""
+
+    kind: ClassVar[type[Event]]
+    fields: ClassVar[tuple[str, ...]]
+
+    @property
+    def event(self) -> Event:
+        """The event without its envelope."""
+        return self.kind(**{name: getattr(self, name) for name in self.fields})
 
 
 def decode(record: Mapping[str, Any]) -> Line | None:
@@ -41,95 +75,202 @@ def decode(record: Mapping[str, Any]) -> Line | None:
     Fields that are unknown are passed over, absent optional ones take their defaults.
 
     Raises:
-        DecodeError: a field is missing or of the wrong type.
+        DecodeError: a field is missing, of the wrong type or out of range.
     """
     kind = EVENT_TYPES.get(record["type"])
     if kind is None:
         return None
-    upgrade = _UPGRADES.get(record["type"])
+    upgrade = _UPGRADES.get(kind, dict)
     try:
-        event = _readers()[record["type"]](record if upgrade is None else upgrade(record))
-    except (TypeError, KeyError, AttributeError) as error:
+        said = {**upgrade(record), "v": FORMAT_VERSION, "time": _moment(record.get("time"))}
+        return msgspec.convert(said, _line_types()[kind])
+    except (*MALFORMED, KeyError, TypeError, AttributeError) as error:
         raise DecodeError(f"no {kind.type} event: {error}") from None
-    time = record.get("time")
-    plain = type(time) in (int, float)
-    return Line(record["seq"], record["attempt"], record["step"], time if plain else None, event)
+
+
+def decode_block(block: bytes) -> tuple[list[Line], int]:
+    """(the events of whole lines, how many lines are none)."""
+    with contextlib.suppress(*MALFORMED):
+        return _decoder().decode_lines(block), 0
+    middle = block.find(b"\n", len(block) // 2) + 1
+    if middle in (0, len(block)):
+        middle = block.rfind(b"\n", 0, len(block) // 2) + 1
+    if middle:  # close in on the odd line
+        first, second = decode_block(block[:middle]), decode_block(block[middle:])
+        return first[0] + second[0], first[1] + second[1]
+    record = parse(block)
+    if record is None:
+        return [], int(not block.isspace())
+    try:
+        line = decode(record)
+    except DecodeError:
+        return [], 1
+    return [] if line is None else [line], 0
+
+
+def envelopes(block: bytes) -> list[Envelope | None]:
+    """The envelope of each line of a block, None for a line without one."""
+    bare = msgspec.json.Decoder(Envelope)
+    try:
+        found: list[Envelope | None] = list(bare.decode_lines(block))
+    except MALFORMED:
+        found = []
+    if len(found) == block.count(b"\n"):
+        return found
+    records = map(parse, block.removesuffix(b"\n").split(b"\n"))
+    return [None if each is None else _envelope(each) for each in records]
+
+
+def _envelope(record: Mapping[str, Any]) -> Envelope:
+    names = ("seq", "attempt", "step")
+    time = _moment(record.get("time"))
+    return Envelope(v=FORMAT_VERSION, time=time, **{name: record[name] for name in names})
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """One line as a record with its envelope, or None where it is not one."""
+    try:
+        record = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        return None
+    if type(record) is not dict or type(record.get("type")) is not str:
+        return None
+    counts = [record.get(name) for name in ("seq", "attempt", "step")]
+    return record if all(type(n) is int and 0 <= n <= LARGEST for n in counts) else None
+
+
+def _moment(value: Any) -> float | None:
+    """A time that is none is not known; the rest of its line holds."""
+    try:
+        return msgspec.convert(value, Moment | None)
+    except MALFORMED:
+        return None
+
+
+# The types of lines, made of the types of events ---------------------------------------------
 
 
 @cache
-def _readers() -> dict[str, Reader]:
-    return {name: _reader(kind) for name, kind in EVENT_TYPES.items()}
+def _line_types() -> dict[type[Event], type[Line]]:
+    return {kind: _line_type(kind) for kind in EVENT_TYPES.values()}
 
 
-def _reader(kind: Any) -> Reader:
-    """Reads a dataclass from an object of JSON, strictly: text is no number, nor is true."""
-    hints = get_type_hints(kind)
-    known = [
-        (each.name, _plain_types(hints[each.name]), _value_reader(hints[each.name]))
-        for each in dataclasses.fields(kind)
-    ]
-
-    def read(record: Mapping[str, Any]) -> Any:
-        values = {}
-        for name, plain, value_of in known:
-            if name in record:
-                value = record[name]
-                if type(value) not in plain:  # most fields are plain, and most lines have them
-                    try:
-                        value = value_of(value)
-                    except TypeError as error:
-                        raise TypeError(f"{name}: {error}") from None
-                values[name] = value
-        return kind(**values)  # which names what is missing
-
-    return read
+def _line_type(kind: type[Event]) -> type[Line]:
+    """The class of the lines of one type of event."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields = dataclasses.fields(kind)
+    known: dict[str, Any] = {"kind": kind, "fields": tuple(each.name for each in fields)}
+    if kind in _CHECKS:
+        known["__post_init__"] = _CHECKS[kind]
+    made: Any = msgspec.defstruct(
+        f"{kind.__name__}Line",
+        [_field(each, hints[each.name]) for each in fields],
+        bases=(Line,),
+        namespace=known,
+        tag_field="type",
+        tag=kind.type,
+        kw_only=True,
+        gc=False,
+    )
+    return cast(type[Line], made)
 
 
-def _plain_types(hint: Any) -> frozenset[type]:
-    """Types whose values are taken as they are; none for what holds other values."""
-    scalars = {float: (float, int), int: (int,), str: (str,), bool: (bool,)}
-    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    found = [scalars.get(each, (each,)) for each in parts]
-    known = all(each in scalars or each is types.NoneType for each in parts)
-    return frozenset(each for kinds in found for each in kinds) if known else frozenset()
+def _field(each: dataclasses.Field[Any], hint: Any) -> tuple[Any, ...]:
+    if each.default_factory is not dataclasses.MISSING:
+        return each.name, hint, msgspec.field(default_factory=each.default_factory)
+    return (each.name, hint, *(() if each.default is dataclasses.MISSING else (each.default,)))
 
 
-def _value_reader(hint: Any) -> Reader:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return lambda value: value
-    if dataclasses.is_dataclass(hint):
-        inner = _reader(hint)
-        return lambda value: inner(_exactly(dict)(value))
-    if origin in (Union, types.UnionType):
-        (some,) = [_value_reader(each) for each in arguments if each is not types.NoneType]
-        return lambda value: None if value is None else some(value)
-    if origin is Literal:
-        return lambda value: _one_of(arguments, value)
-    if origin is tuple:
-        each_of = _value_reader(arguments[0])
-        return lambda value: tuple(map(each_of, _exactly(list)(value)))
-    if origin is dict:
-        value_of = _value_reader(arguments[1])
-        return lambda value: {key: value_of(each) for key, each in _exactly(dict)(value).items()}
-    return _exactly(int, float) if hint is float else _exactly(hint)
+@cache
+def _decoder() -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(Union[*_line_types().values()])
 
 
-def _exactly(*kinds: type) -> Reader:
-    wanted = " or ".join(each.__name__ for each in kinds)
-
-    def read(value: Any) -> Any:
-        if type(value) in kinds:
-            return value
-        raise TypeError(f"{type(value).__name__} in the place of {wanted}")
-
-    return read
+class _Named(TypedDict, total=False):
+    name: str
 
 
-def _one_of(choices: tuple[Any, ...], value: Any) -> Any:
-    if value in choices:
-        return value
-    raise TypeError(f"none of {', '.join(map(str, choices))}")
+class _Calibration(TypedDict, total=False):
+    variant: str
+    delta: Figure
+    cumulative: bool
+
+
+class _Training(TypedDict, total=False):
+    seed: Count
+
+
+class _Settings(TypedDict, total=False):
+    """Settings that readers show."""
+
+    model: _Named
+    task: _Named
+    method: _Named
+    calibration: _Calibration
+    training: _Training
+
+
+class _Summary(TypedDict, total=False):
+    """Figures of a summary that readers use."""
+
+    metric: str
+    best: Figure | None
+    best_step: Count | None
+    last: Figure | None
+    switched: dict[str, Count | None] | None
+    trainable: Count
+    total: Count
+    mean_trainable_share: Figure | None
+    seconds: Figure | None
+    seconds_this_attempt: Figure | None
+    exported: str | None
+
+
+def _check_created(line: Any) -> None:
+    _check_plain(line.config.values())
+    msgspec.convert(line.config, _Settings)
+
+
+def _check_completed(line: Any) -> None:
+    _check_plain(line.summary.values())
+    msgspec.convert(line.summary, _Summary)
+
+
+def _check_changed(line: Any) -> None:
+    _check_plain(line.changes.values())
+
+
+def _check_format(line: Any) -> None:
+    if line.v < FORMAT_VERSION:
+        raise ValueError("of an older format, so it must be upgraded first")
+
+
+_CHECKS: dict[type[Event], Callable[[Any], None]] = {
+    RunCreated: _check_created,
+    Completed: _check_completed,
+    SettingsChanged: _check_changed,
+    GroupSwitched: _check_format,
+    SrsEvaluated: _check_format,
+}
+
+
+def _check_plain(values: Iterable[Any], deepest: int = DEEPEST) -> None:
+    """Refuse values of free type that are nested deeply, or numbers out of all range.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for each in values:
+        kind = type(each)
+        if kind is dict or kind is list:
+            if not deepest:
+                raise ValueError("nested too deeply")
+            _check_plain(each.values() if kind is dict else each, deepest - 1)
+        elif (kind is int or kind is float) and not abs(each) <= 1e100:
+            raise ValueError("a number out of range")
+
+
+# Older logs ----------------------------------------------------------------------------------
 
 
 def _group_switched(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +294,7 @@ def _srs_evaluated(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, "groups": groups}
 
 
-_UPGRADES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    GroupSwitched.type: _group_switched,
-    SrsEvaluated.type: _srs_evaluated,
+_UPGRADES: dict[type[Event], Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    GroupSwitched: _group_switched,
+    SrsEvaluated: _srs_evaluated,
 }

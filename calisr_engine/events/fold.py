@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from calisr_engine.events import types as ev
-from calisr_engine.events.decode import DecodeError, Line, decode
+from calisr_engine.events.decode import DecodeError, Line, decode, decode_block
 from calisr_engine.events.rewind import TRAINED, Cut, cut_of
 from calisr_engine.events.series import SERIES_LIMIT
 from calisr_engine.events.view import (
     Decision,
     Evaluation,
+    Flip,
     GroupView,
     Message,
+    Parts,
     RunView,
     Sample,
     Switch,
@@ -26,15 +29,10 @@ def fold(view: RunView, record: Mapping[str, Any]) -> RunView:
     """Take in one record; unknown types are passed over, malformed ones counted as garbage."""
     try:
         line = decode(record)
-        if line is None:
-            return view
-        _HANDLERS[type(line.event)](view, line, line.event)
-    except (DecodeError, TypeError, ValueError, KeyError, ArithmeticError):
+    except DecodeError:
         view.garbage += 1
         return view
-    view.step = max(view.step, line.step)
-    view.updated = view.updated if line.time is None else line.time
-    return view
+    return view if line is None else fold_lines(view, [line])
 
 
 def fold_all(view: RunView, records: Iterable[Mapping[str, Any]]) -> RunView:
@@ -42,6 +40,44 @@ def fold_all(view: RunView, records: Iterable[Mapping[str, Any]]) -> RunView:
     for record in records:
         fold(view, record)
     return view
+
+
+def fold_blocks(view: RunView, blocks: Iterable[bytes]) -> RunView:
+    """Take in blocks of whole lines, in the order of the log."""
+    for block in blocks:
+        lines, garbage = decode_block(block)
+        view.garbage += garbage
+        fold_lines(view, lines)
+    return view
+
+
+def fold_lines(view: RunView, lines: Sequence[Line]) -> RunView:
+    """Take in lines in the order of the log."""
+    done = 0
+    for number in [n for n, line in enumerate(lines) if line.kind not in _FREQUENT]:
+        _take_frequent(view, lines[done:number])
+        line = lines[number]
+        _HANDLERS[line.kind](view, line, line.event)
+        view.step = max(view.step, line.step)
+        view.updated = view.updated if line.time is None else line.time
+        done = number + 1
+    return _take_frequent(view, lines[done:])
+
+
+def _take_frequent(view: RunView, lines: Sequence[Line]) -> RunView:
+    """Take in lines of which each kind concerns fields of its own, all of a kind at once."""
+    if lines:
+        for kind, handle in _FREQUENT.items():
+            some = [line for line in lines if line.kind is kind]
+            if some:
+                handle(view, some)
+        view.step = max(view.step, max(map(_STEP, lines)))
+        times = (line.time for line in reversed(lines))
+        view.updated = next((time for time in times if time is not None), view.updated)
+    return view
+
+
+_STEP = attrgetter("step")
 
 
 def _rewind(view: RunView, cut: Cut) -> None:
@@ -70,8 +106,10 @@ def _rewind(view: RunView, cut: Cut) -> None:
         if group.switch is not None and not cut.keeps(group.switch):
             group.switch, group.phase = None, "fft"
         group.history = [each for each in group.history if cut.keeps(each)]
+        group.parts = [each for each in group.parts if cut.keeps(each)]
+        group.flips = [each for each in group.flips if cut.keeps(each)]
         group.decisions = [each for each in group.decisions if cut.keeps(each)]
-        latest = group.latest
+        latest = group.counted[-1] if group.counted else None
         decided = group.decisions[-1].step if group.decisions else -1
         if latest is None or (decided >= latest.step and not cumulative):
             group.hits, group.samples = 0.0, 0
@@ -87,7 +125,7 @@ _TRAINED = {each.type for each in TRAINED}
 
 def _say(view: RunView, line: Line, text: str, brief: str = "") -> None:
     view.messages.append(
-        Message(line.step, line.time or 0.0, line.event.type, text, line.seq, brief)
+        Message(line.step, line.time or 0.0, line.kind.type, text, line.seq, brief)
     )
     if len(view.messages) > SERIES_LIMIT:
         del view.messages[: SERIES_LIMIT // 2]
@@ -98,6 +136,9 @@ def _group(view: RunView, name: str) -> GroupView:
 
 
 def _run_created(view: RunView, line: Line, said: ev.RunCreated) -> None:
+    if view.config or view.created is not None:  # the log of another run stands behind it
+        view.garbage += 1
+        return
     view.run_id = said.run_id
     view.config = said.config
     view.synthetic_data = said.synthetic_data
@@ -123,7 +164,7 @@ _SAME_NAMES = (
 
 def _run_started(view: RunView, line: Line, said: ev.RunStarted) -> None:
     back = said.resumed_from
-    cut = cut_of(said, view._saved)
+    cut = cut_of(said, view._saved, begun=view.attempt > 0)
     if cut is not None:
         _rewind(view, cut)
     view.state = "running"
@@ -147,13 +188,16 @@ def _run_started(view: RunView, line: Line, said: ev.RunStarted) -> None:
     )
 
 
-def _progress(view: RunView, line: Line, said: ev.Progress) -> None:
-    view.epoch = said.epoch
-    view.loss.add(line.step, said.loss)
-    view.learning_rate.add(line.step, said.learning_rate)
-    view.examples_per_second = said.examples_per_second
-    view.speed.add(line.step, said.examples_per_second)
-    view.seconds_per_step = said.seconds_per_step
+def _progress(view: RunView, lines: Sequence[Any]) -> None:
+    steps = [line.step for line in lines]
+    speeds = [line.examples_per_second for line in lines]
+    view.loss.extend(steps, [line.loss for line in lines])
+    view.learning_rate.extend(steps, [line.learning_rate for line in lines])
+    view.speed.extend(steps, speeds)
+    last = lines[-1]
+    view.epoch = last.epoch
+    view.examples_per_second = last.examples_per_second
+    view.seconds_per_step = last.seconds_per_step
 
 
 def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
@@ -163,6 +207,24 @@ def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
         group.history.append(at(Sample, line, each))
         if len(group.history) > SERIES_LIMIT:
             del group.history[: SERIES_LIMIT // 2]
+        group.hits, group.samples = each.hits, each.samples
+
+
+def _parts_measured(view: RunView, line: Line, said: ev.StepPartsMeasured) -> None:
+    for name, each in said.groups.items():
+        parts = _group(view, name).parts
+        parts.append(at(Parts, line, each))
+        if len(parts) > SERIES_LIMIT:
+            del parts[: SERIES_LIMIT // 2]
+
+
+def _coin_flipped(view: RunView, line: Line, said: ev.CoinFlipped) -> None:
+    view.epoch = said.epoch
+    for name, each in said.groups.items():
+        group = _group(view, name)
+        group.flips.append(at(Flip, line, each))
+        if len(group.flips) > SERIES_LIMIT:
+            del group.flips[: SERIES_LIMIT // 2]
         group.hits, group.samples = each.hits, each.samples
 
 
@@ -179,6 +241,9 @@ def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
 def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
     switch = at(Switch, line, said)
     group = _group(view, said.group)
+    if group.switch is not None:  # none ever goes back, so none switches twice
+        view.garbage += 1
+        return
     group.phase, group.switch = "lft", switch
     view.switches.append(switch)
     view.trainable, view.total = said.trainable, said.total
@@ -189,8 +254,8 @@ def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
     shown = "" if share is None else f" = {share:.2%}"
     what = f"{said.group} switched at step {line.step}"
     now = f"trainable now {said.trainable:,}{shown}"
-    # A switch by the score follows the message of its decision.
-    brief = f"{what}; {now}" if said.cause == "calibration" else ""
+    # A switch by the score or the coin follows the message of its decision.
+    brief = f"{what}; {now}" if said.cause in ("calibration", "coin") else ""
     _say(view, line, f"{what} ({said.cause}: {said.why}); {now}", brief)
 
 
@@ -208,12 +273,13 @@ def _checkpoint_saved(view: RunView, line: Line, said: ev.CheckpointSaved) -> No
     _say(view, line, f"checkpoint saved ({said.bytes / 1e6:.1f} MB)")
 
 
-def _resources(view: RunView, line: Line, said: ev.Resources) -> None:
-    view.resources = dataclasses.asdict(said)
-    if line.time is not None:
-        view.cpu.add(line.time, said.cpu_percent)
-        view.gpu.add(line.time, said.gpu_percent)
-        view.memory.add(line.time, said.memory_bytes)
+def _resources(view: RunView, lines: Sequence[Any]) -> None:
+    view.resources = dataclasses.asdict(lines[-1].event)
+    timed = [line for line in lines if line.time is not None]
+    times = [line.time for line in timed]
+    view.cpu.extend(times, [line.cpu_percent for line in timed])
+    view.gpu.extend(times, [line.gpu_percent for line in timed])
+    view.memory.extend(times, [line.memory_bytes for line in timed])
 
 
 def _paused(view: RunView, line: Line, said: ev.Paused) -> None:
@@ -239,6 +305,8 @@ def _settings_changed(view: RunView, line: Line, said: ev.SettingsChanged) -> No
 def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
     text = said.message + (f" ({said.hint})" if said.hint else "")
     view.warnings.append(Message(line.step, line.time or 0.0, said.type, text, line.seq))
+    if len(view.warnings) > SERIES_LIMIT:
+        del view.warnings[: SERIES_LIMIT // 2]
     _say(view, line, f"warning: {text}")
 
 
@@ -263,13 +331,13 @@ def _completed(view: RunView, line: Line, said: ev.Completed) -> None:
 _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.RunCreated: _run_created,
     ev.RunStarted: _run_started,
-    ev.Progress: _progress,
     ev.StableRankSampled: _sampled,
+    ev.StepPartsMeasured: _parts_measured,
+    ev.CoinFlipped: _coin_flipped,
     ev.SrsEvaluated: _srs_evaluated,
     ev.GroupSwitched: _group_switched,
     ev.Evaluated: _evaluated,
     ev.CheckpointSaved: _checkpoint_saved,
-    ev.Resources: _resources,
     ev.Paused: _paused,
     ev.Resumed: _resumed,
     ev.SettingsChanged: _settings_changed,
@@ -278,3 +346,9 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.Failed: _failed,
     ev.Completed: _completed,
 }
+
+_FREQUENT: dict[type[ev.Event], Callable[[RunView, Sequence[Any]], None]] = {
+    ev.Progress: _progress,
+    ev.Resources: _resources,
+}
+"""Most lines of a log."""

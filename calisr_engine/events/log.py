@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
-import orjson
-
-from calisr_engine.events.types import FORMAT_VERSION, Event
+from calisr_engine.events.decode import envelopes, parse
+from calisr_engine.events.types import FORMAT_VERSION, LARGEST, Event
+from calisr_engine.storage.plain import open_plain
 from calisr_engine.storage.whole import storage_error
 
 SYNCED = frozenset(
@@ -41,6 +41,12 @@ SYNCED = frozenset(
 )
 """Types after which the log is synced to disk."""
 
+BLOCK = 1 << 16
+"""Bytes that a reader takes at once."""
+
+LONGEST_LINE = 1 << 24
+"""Bytes; a line of ours is far shorter."""
+
 
 class EventWriter:
     """Appends events to a log; repairs an unterminated last line when it opens.
@@ -57,6 +63,7 @@ class EventWriter:
         self.last_step = 0
         self.listener: Callable[[dict[str, Any]], None] | None = None
         self._lock = threading.Lock()
+        self._torn_at: int | None = None  # where a line begins that is not whole, or not yet
         self._seq = _repair(path)
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -81,29 +88,32 @@ class EventWriter:
                 **fields,
             }
             line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-            try:
-                self._append(line)
-                if event.type in SYNCED:
-                    os.fsync(self._descriptor)
-            except OSError as error:
-                hint = "then `calisr resume` the run"
-                raise storage_error(self.path, "the event log", error, hint) from error
+            self._append(line, synced=event.type in SYNCED)
             self._seq += 1
             self.last_step = step
         if self.listener is not None:
             self.listener(record)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, synced: bool) -> None:
         """Write a line whole, or leave the log as it was: the next one must not stand behind a
-        fragment."""
-        before = os.fstat(self._descriptor).st_size
+        fragment, nor bear the number of one that stands there though its sync failed."""
         try:
+            if self._torn_at is None:
+                self._torn_at = os.fstat(self._descriptor).st_size
+            else:
+                os.ftruncate(self._descriptor, self._torn_at)
             if os.write(self._descriptor, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, before)
-            raise
+            if synced:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            if self._torn_at is not None:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._torn_at)
+                    self._torn_at = None
+            hint = "then `calisr resume` the run"
+            raise storage_error(self.path, "the event log", error, hint) from error
+        self._torn_at = None
 
     @property
     def in_place(self) -> bool:
@@ -120,7 +130,8 @@ class EventWriter:
         return self._seq == 0
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with contextlib.suppress(OSError):  # what must not be lost was synced
+            os.close(self._descriptor)
 
     def __enter__(self) -> EventWriter:
         return self
@@ -140,15 +151,18 @@ class EventReader:
     Attributes:
         garbage: lines that were no event records.
         vanished: whether the file was missing when it was last looked at.
+        problem: why it could not be read when it was last looked at ("" if it could).
         replaced: whether it was another file than before, so that reading began anew.
+        offset: bytes that were read; what follows is no whole line yet.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.garbage = 0
         self.vanished = False
+        self.problem = ""
         self.replaced = False
-        self._offset = 0
+        self.offset = 0
         self._inode: int | None = None
 
     def poll(self) -> tuple[list[dict[str, Any]], bool]:
@@ -159,44 +173,73 @@ class EventReader:
     def stream(self) -> Iterator[dict[str, Any]]:
         """New records, one at a time, so that a long log is never in memory whole.
 
-        `replaced` and `vanished` hold once the first was asked for.
+        `replaced`, `vanished` and `problem` hold once the first was asked for.
+        """
+        for block in self.blocks():
+            end = self.offset
+            self.offset -= len(block)
+            for line in _lines(block):
+                self.offset += len(line)
+                record = parse(line)
+                if record is None:
+                    self.garbage += 1
+                else:
+                    yield record
+            self.offset = end
+
+    def blocks(self) -> Iterator[bytes]:
+        """New whole lines, about BLOCK bytes of them at a time; else as `stream`.
+
+        A line that is longer than LONGEST_LINE is passed over, as garbage.
         """
         self.replaced = False
         try:
-            with self.path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                self.replaced = self._inode is not None and (
-                    status.st_ino != self._inode or status.st_size < self._offset
-                )
-                if self.replaced:
-                    self._offset, self.garbage = 0, 0
-                self._inode = status.st_ino
-                self.vanished = False
-                file.seek(self._offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        return
-                    self._offset += len(line)
-                    record = parse(line)
-                    if record is None:
-                        self.garbage += 1
-                    else:
-                        yield record
-        except OSError:
-            self.vanished = True
+            with open_plain(self.path) as file:
+                self._look_at(os.fstat(file.fileno()))
+                file.seek(self.offset)
+                yield from self._read(file)
+        except FileNotFoundError:
+            self.vanished, self.problem = True, "it is gone"
+        except OSError as error:
+            self.problem = f"it cannot be read: {error.strerror or error}"
+
+    def _look_at(self, status: os.stat_result) -> None:
+        self.replaced = self._inode is not None and (
+            status.st_ino != self._inode or status.st_size < self.offset
+        )
+        if self.replaced:
+            self.offset, self.garbage = 0, 0
+        self._inode = status.st_ino
+        self.vanished, self.problem = False, ""
+
+    def _read(self, file: BinaryIO) -> Iterator[bytes]:
+        begun = b""
+        passing_over = 0
+        while data := file.read(BLOCK):
+            end = data.rfind(b"\n") + 1
+            if passing_over:
+                first = data.find(b"\n") + 1
+                passing_over += first or len(data)
+                if not first:
+                    continue
+                self.offset += passing_over
+                self.garbage += 1
+                data, end, passing_over = data[first:], end - first, 0
+            if end:
+                self.offset += len(begun) + end
+                yield begun + data[:end]
+                begun = data[end:]
+            else:
+                begun += data
+            if len(begun) > LONGEST_LINE:
+                begun, passing_over = b"", len(begun)
+        if passing_over:
+            self.problem = f"its last line does not end within {passing_over:,} bytes"
 
 
-def parse(line: bytes) -> dict[str, Any] | None:
-    """One line as a record, or None where it is not one."""
-    try:
-        record = orjson.loads(line)
-    except ValueError:
-        return None
-    if type(record) is not dict:
-        return None
-    get = record.get
-    whole = type(get("seq")) is type(get("attempt")) is type(get("step")) is int
-    return record if whole and type(get("type")) is str else None
+def _lines(block: bytes) -> list[bytes]:
+    """The lines of a block that ends with one; a carriage return ends none."""
+    return [line + b"\n" for line in block.split(b"\n")[:-1]]
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -206,27 +249,28 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 def last_attempt(path: Path) -> int:
     """The highest attempt in a log; 0 where no process has trained yet."""
-    return max((record["attempt"] for record in read_records(path)), default=0)
+    lines = (line for block in EventReader(path).blocks() for line in envelopes(block))
+    found = max((line.attempt for line in lines if line is not None), default=0)
+    return min(found, LARGEST - 1)
 
 
 def _repair(path: Path) -> int:
     """Cut off an unterminated last line; returns the next sequence number."""
-    try:
-        with path.open("r+b") as file:
-            end = 0
-            following = 0
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                end += len(line)
-                record = parse(line)
-                following = following if record is None else int(record["seq"]) + 1
-            file.truncate(end)
-            return following
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return 0
+    reader = EventReader(path)
+    following = 0
+    for block in reader.blocks():
+        for line in envelopes(block):
+            following = following if line is None else line.seq + 1
+    try:
+        with open_plain(path, os.O_RDWR) as file:
+            file.truncate(reader.offset)
+    except FileNotFoundError:
+        pass  # a link that leads nowhere yet
     except OSError as error:
         raise storage_error(path, "the event log", error) from error
+    return min(following, LARGEST)
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,8 @@ from calisr_engine.events.decode import DecodeError, Line, decode
 TRAINED: tuple[type[ev.Event], ...] = (
     ev.Progress,
     ev.StableRankSampled,
+    ev.StepPartsMeasured,
+    ev.CoinFlipped,
     ev.SrsEvaluated,
     ev.GroupSwitched,
     ev.Evaluated,
@@ -54,15 +56,16 @@ class Cut:
         return trained.step <= self.step and (self.seq is None or trained.seq <= self.seq)
 
 
-def cut_of(start: ev.RunStarted, saved: Mapping[int, int]) -> Cut | None:
+def cut_of(start: ev.RunStarted, saved: Mapping[int, int], begun: bool) -> Cut | None:
     """Where `start` goes on; None for the first start.
 
     Args:
         saved: step -> place in the log, of the checkpoints that held before.
+        begun: whether there was a start before. One that goes on from nothing begins anew.
     """
     step = start.resumed_from
     if step is None:
-        return None
+        return Cut(0, -1) if begun else None
     return Cut(step, saved.get(step, None if step else -1))
 
 
@@ -88,7 +91,8 @@ def effective(
             saved = {
                 each.step: each.seq for each in kept if isinstance(each.event, ev.CheckpointSaved)
             }
-            cut = cut_of(line.event, saved)
+            begun = any(isinstance(each.event, ev.RunStarted) for each in kept)
+            cut = cut_of(line.event, saved, begun)
             if cut is not None:
                 kept = [e for e in kept if not isinstance(e.event, TRAINED) or cut.keeps(e)]
         kept.append(line)

@@ -5,17 +5,32 @@ type beside it. `v` is the format version. `seq` counts lines from 0. `attempt` 
 process that trains the run and grows with every resume; steps may repeat then, and the highest
 attempt holds. `time` is Unix seconds (UTC). `step` is the number of optimizer steps done.
 Absent figures are None, never zero. Steps count from 1, epochs are fractions of passes done.
+
+The types of the fields, ranges included, are what `decode` holds every line against: whoever reads
+an event can rely on them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
+
+from msgspec import Meta
 
 FORMAT_VERSION = 2
 """2 added `held_back` of a decision and `cause` of a switch; `decode` reads both."""
 
-Cause = Literal["calibration", "schedule", "hand"]
+Cause = Literal["calibration", "schedule", "hand", "matched", "shuffled", "coin"]
+"""The score, a fixed share of the steps, a person, or one of the controls in the score's stead."""
+
+LARGEST = 2**53
+"""Counts are below it: a float holds each of them."""
+
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Figure = Annotated[float, Meta(ge=-1e100, le=1e100)]
+"""A finite number; its square and sums of it are finite, too."""
+Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Unix seconds, up to the year 9999."""
 
 EVENT_TYPES: dict[str, type[Event]] = {}
 
@@ -52,25 +67,25 @@ class RunStarted(Event):
     """Names of the groups that can switch, in display order; empty where nothing can."""
     phases: dict[str, str]
     """Phase of each group now: "fft" or "lft"."""
-    total_steps: int
-    steps_per_epoch: int
-    epochs: int
-    trainable: int
+    total_steps: Count
+    steps_per_epoch: Count
+    epochs: Count
+    trainable: Count
     """Trainable parameters now."""
-    total: int
+    total: Count
     """Parameters of the dense model (the denominator of the trainable share)."""
-    trainable_lft: int | None
+    trainable_lft: Count | None
     """Trainable parameters once every group has switched; None where nothing switches."""
-    train_examples: int
-    validation_examples: int
+    train_examples: Count
+    validation_examples: Count
     metric: str
     """Name of the metric that picks the best model."""
     device: str
     precision: str
-    decision_steps: tuple[int, ...] = ()
+    decision_steps: tuple[Count, ...] = ()
     """Steps at which decision windows end."""
     model_summary: str = ""
-    resumed_from: int | None = None
+    resumed_from: Count | None = None
     """Step of the checkpoint this attempt went on from; None for a fresh start."""
 
 
@@ -79,32 +94,32 @@ class Progress(Event):
     """Loss and speed, at most a few times a second."""
 
     type: ClassVar[str] = "progress"
-    epoch: float
-    loss: float | None
+    epoch: Figure
+    loss: Figure | None
     """Mean training loss over the steps since the last progress event."""
-    learning_rate: float
-    gradient_norm: float | None = None
-    examples_per_second: float | None = None
-    seconds_per_step: float | None = None
+    learning_rate: Figure
+    gradient_norm: Figure | None = None
+    examples_per_second: Figure | None = None
+    seconds_per_step: Figure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSample:
     """One group in one stable-rank sample."""
 
-    sr_lft: float
+    sr_lft: Figure
     """Group score with only the core stepped (sum of stable ranks by default)."""
-    sr_fft: float
+    sr_fft: Figure
     """Group score with everything stepped."""
-    difference: float
+    difference: Figure
     """sr_lft - sr_fft, computed without cancellation: negative is a hit."""
-    hit: float
+    hit: Figure
     """1 for a hit, 0 for none; with rule `vote` the share of matrices with a hit."""
-    hits: float
+    hits: Figure
     """Hits in this window so far, this sample included."""
-    samples: int
+    samples: Count
     """Samples in this window so far, this one included."""
-    fallbacks: int = 0
+    fallbacks: Count = 0
     """Matrices for which the fast bound was not clear and the exact value was taken."""
 
 
@@ -113,21 +128,60 @@ class StableRankSampled(Event):
     """A sampling step was measured."""
 
     type: ClassVar[str] = "stable_rank_sampled"
-    epoch: float
+    epoch: Figure
     groups: dict[str, GroupSample]
-    seconds: float = 0.0
+    seconds: Figure = 0.0
     """Time the measurement took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPart:
+    """What the two parts of a sampled step did to a group's stable rank, each alone."""
+
+    light_change: Figure
+    """SR with only the light part stepped, less that before the step (by the rule of `score`)."""
+    extra_change: Figure
+    """SR with only the extra's change in this step added to the weights before it, less that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPartsMeasured(Event):
+    """Beside a sample, where calibration.log_parts asks for it."""
+
+    type: ClassVar[str] = "step_parts_measured"
+    groups: dict[str, StepPart]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlip:
+    """One group at one sampling step of a coin control."""
+
+    hit: Figure
+    """1 for heads, 0 for tails."""
+    hits: Figure
+    """Heads in this window so far, this flip included."""
+    samples: Count
+    """Flips in this window so far, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlipped(Event):
+    """A sampling step of a coin control: fair flips count in the place of comparisons."""
+
+    type: ClassVar[str] = "coin_flipped"
+    epoch: Figure
+    groups: dict[str, CoinFlip]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDecision:
     """What the end of a window decided for one group."""
 
-    srs: float | None
+    srs: Figure | None
     """Stable rank score hits / samples; None in a window without samples."""
-    delta: float
-    hits: float
-    samples: int
+    delta: Figure
+    hits: Figure
+    samples: Count
     switch: bool
     why: str
     """The reason in words, with the numbers."""
@@ -140,7 +194,7 @@ class SrsEvaluated(Event):
     """A decision window ended."""
 
     type: ClassVar[str] = "srs_evaluated"
-    epoch: float
+    epoch: Figure
     groups: dict[str, GroupDecision]
 
 
@@ -149,16 +203,15 @@ class GroupSwitched(Event):
     """A group left FFT for the light method; it never goes back."""
 
     type: ClassVar[str] = "group_switched"
-    epoch: float
+    epoch: Figure
     group: str
     cause: Cause
-    """What decided it: the score, a fixed step, or a person."""
     why: str
     """The reason in words, with the numbers."""
-    trainable_before: int
-    trainable: int
-    total: int
-    freed_bytes: int | None = None
+    trainable_before: Count
+    trainable: Count
+    total: Count
+    freed_bytes: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] | None = None
     """Memory of gradients and optimizer state given back."""
 
 
@@ -167,17 +220,17 @@ class Evaluated(Event):
     """The model was evaluated on the validation set."""
 
     type: ClassVar[str] = "evaluated"
-    epoch: float
-    metrics: dict[str, float]
+    epoch: Figure
+    metrics: dict[str, Figure]
     """Metric name -> value in [-1, 1] or [0, 1]; MNLI has matched and mismatched names."""
     metric: str
-    value: float
+    value: Figure
     """Value of the metric that picks the best model."""
-    best: float
-    best_step: int
+    best: Figure
+    best_step: Count
     is_best: bool
-    loss: float | None = None
-    seconds: float | None = None
+    loss: Figure | None = None
+    seconds: Figure | None = None
     planned: bool = True
     """False for one asked for by hand, which is no opinion on patience."""
 
@@ -187,8 +240,8 @@ class CheckpointSaved(Event):
     type: ClassVar[str] = "checkpoint_saved"
     path: str
     """Relative to the run directory."""
-    bytes: int
-    seconds: float
+    bytes: Count
+    seconds: Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +249,12 @@ class Resources(Event):
     """Device load and memory; what cannot be read is None."""
 
     type: ClassVar[str] = "resources"
-    cpu_percent: float | None = None
-    memory_bytes: int | None = None
+    cpu_percent: Figure | None = None
+    memory_bytes: Count | None = None
     """Resident memory of the training process."""
-    gpu_percent: float | None = None
-    gpu_memory_bytes: int | None = None
-    gpu_memory_total_bytes: int | None = None
+    gpu_percent: Figure | None = None
+    gpu_memory_bytes: Count | None = None
+    gpu_memory_total_bytes: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,13 +269,17 @@ class Resumed(Event):
     type: ClassVar[str] = "resumed"
 
 
+Change = TypedDict("Change", {"from": Any, "to": Any})
+"""A setting's value before and since."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsChanged(Event):
     """Between two attempts, settings were changed on request (`calisr resume --set`)."""
 
     type: ClassVar[str] = "settings_changed"
-    changes: dict[str, dict[str, Any]]
-    """Dotted key -> {"from": value before, "to": value since}."""
+    changes: dict[str, Change]
+    """By dotted key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
 from calisr_engine.events.types import (
+    CoinFlip,
     Evaluated,
     Event,
     Failed,
     GroupDecision,
     GroupSample,
     GroupSwitched,
+    StepPart,
 )
 
 T = TypeVar("T")
 
 
+class Kept:
+    """Something that never changes, so that copies of a view share it."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(GroupSample):
+class Sample(Kept, GroupSample):
     """One stable rank sample of one group, and its step."""
 
     step: int
@@ -29,7 +40,23 @@ class Sample(GroupSample):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(GroupDecision):
+class Parts(Kept, StepPart):
+    """What the two parts of one group's step did, and the step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip(Kept, CoinFlip):
+    """One coin flip of one group, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Kept, GroupDecision):
     """One window's decision on one group, and its step."""
 
     step: int
@@ -37,7 +64,7 @@ class Decision(GroupDecision):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch(GroupSwitched):
+class Switch(Kept, GroupSwitched):
     """One group's change from FFT to LFT, and its step."""
 
     step: int
@@ -45,14 +72,16 @@ class Switch(GroupSwitched):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Evaluated):
+class Evaluation(Kept, Evaluated):
     """One evaluation, and its step."""
 
     step: int
     seq: int = 0
 
 
-def at(kind: type[T], line: Line, said: Event | GroupSample | GroupDecision) -> T:
+def at(
+    kind: type[T], line: Line, said: Event | GroupSample | StepPart | CoinFlip | GroupDecision
+) -> T:
     """What an event says, with the step at which it said it and its place in the log."""
     values: dict[str, Any] = {each.name: getattr(said, each.name) for each in fields(said)}
     make: Callable[..., T] = kind
@@ -69,6 +98,9 @@ class GroupView:
     samples: int = 0
     switch: Switch | None = None
     history: list[Sample] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
+    flips: list[Flip] = field(default_factory=list)
+    """Of a coin control: they are counted, and samples that it measures beside them are not."""
     decisions: list[Decision] = field(default_factory=list)
 
     @property
@@ -76,13 +108,18 @@ class GroupView:
         return self.history[-1] if self.history else None
 
     @property
+    def counted(self) -> Sequence[Sample | Flip]:
+        """What `hits` and `samples` count: coin flips where there are any, else samples."""
+        return self.flips or self.history
+
+    @property
     def srs(self) -> float | None:
         """Stable rank score of the present window; None before its first sample."""
         return self.hits / self.samples if self.samples else None
 
 
-@dataclass
-class Message:
+@dataclass(frozen=True, slots=True)
+class Message(Kept):
     """One line of the story: what happened, for the log pane.
 
     Attributes:
@@ -181,6 +218,16 @@ class RunView:
         return str(self.setting("calibration", "variant", "off"))
 
     @property
+    def control(self) -> str:
+        """What switches in the score's stead ("off": the score does)."""
+        return str(self.setting("calibration", "control", "off"))
+
+    @property
+    def reading(self) -> str:
+        """What its samples compare."""
+        return str(self.setting("calibration", "reading", "step"))
+
+    @property
     def delta(self) -> float | None:
         return _number(self.setting("calibration", "delta"))
 
@@ -195,11 +242,23 @@ class RunView:
         return self.trainable / self.total if self.total else None
 
     @property
+    def fraction(self) -> float:
+        """Share of the steps that is done, in [0, 1]."""
+        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its log ("" if nothing is)."""
+        one = self.garbage == 1
+        lines = "1 line of its log was" if one else f"{self.garbage} lines of its log were"
+        return f"{lines} no use and left out" if self.garbage else ""
+
+    @property
     def eta_seconds(self) -> float | None:
         """Seconds to the last step at the present speed; None where no speed is known."""
         if self.state not in ("running", "paused") or not self.seconds_per_step:
             return None
-        return (self.total_steps - self.step) * self.seconds_per_step
+        return max(0, self.total_steps - self.step) * self.seconds_per_step
 
     @property
     def duration(self) -> float | None:
@@ -221,6 +280,8 @@ class RunView:
             "task": self.task,
             "method": self.method,
             "variant": self.variant,
+            "control": self.control,
+            "reading": self.reading,
             "delta": self.delta,
             "seed": self.seed,
             "share": self.share,

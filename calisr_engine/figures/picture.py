@@ -8,6 +8,7 @@ from typing import Any
 
 from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.figures.data import Figure, Panel, Series
+from calisr_engine.storage.whole import whole_file
 
 FORMATS = (".svg", ".png")
 # Okabe and Ito's colours, which colour-blind eyes tell apart; black stands for their yellow.
@@ -41,7 +42,8 @@ def draw(figure: Figure, out: Path) -> None:
     """Write the figure; equal figures give equal SVG files.
 
     Raises:
-        ConfigError, UnavailableError: as `check_out`, or the file cannot be written.
+        ConfigError, UnavailableError: as `check_out`.
+        StorageError: the file cannot be written.
     """
     check_out(out)
     import matplotlib
@@ -64,11 +66,10 @@ def draw(figure: Figure, out: Path) -> None:
             _draw_panel(panel, place)
         for place in axes[len(figure.panels) :]:
             place.set_axis_off()
-        metadata: Any = {"Date": None} if out.suffix.lower() == ".svg" else {}
-        try:
-            canvas.savefig(out, dpi=150, facecolor="white", metadata=metadata)
-        except OSError as error:
-            raise ConfigError(f"--out: {out} cannot be written: {error}") from error
+        kind = out.suffix.lower().removeprefix(".")
+        metadata: Any = {"Date": None} if kind == "svg" else {}
+        with whole_file(out, "the figure", "or choose another place with --out") as part:
+            canvas.savefig(part, format=kind, dpi=150, facecolor="white", metadata=metadata)
 
 
 def _draw_panel(panel: Panel, place: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.toml_file import value_of
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.settings import flatten
+from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 
 NOT_IDENTITY = ("output", "notes")
@@ -29,11 +32,14 @@ class GridRun:
         values: its value on each axis, by dotted key.
         run_id: name of its run directory.
         resolved: all its settings.
+        source: id of the run of the grid whose switch steps it takes, so that must be complete
+            before it begins; None for all but matched and shuffled controls.
     """
 
     values: dict[str, Any]
     run_id: str
     resolved: ResolvedConfig
+    source: str | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -85,23 +91,20 @@ def expand_grid(
 ) -> Grid:
     """All runs of a grid. `sets` are `key=value` settings for every run, above the file's own.
 
+    A list for a key that is an axis gives the axis these values in place of the file's.
+
     Raises:
         NotFoundError: there is no such grid.
         ConfigError: the file, or the settings of a run, are wrong.
     """
     grid, path = read_grid(name_or_file)
     folder = output_dir / grid.grid.name
-    given = {text.partition("=")[0].strip() for text in sets}
-    for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
-        raise ConfigError(
-            f"--set {axis}: the runs of {path} differ in it",
-            "change the values on this axis in a copy of the file",
-        )
-    runs: list[GridRun] = []
-    seen: dict[str, dict[str, Any]] = {}
+    axes, rest = _set_axes(grid, sets, path)
+    given = {text.partition("=")[0].strip() for text in rest}
+    planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
     excluded = 0
-    for values in combinations(grid):
+    for values in combinations(grid.model_copy(update={"axes": axes})):
         settings = {**grid.settings, **values}
         out, base = False, grid.grid.extends
         for rule in grid.when:
@@ -121,19 +124,72 @@ def expand_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], sets, settings, given_by=str(path))
+            resolved = load(bases[base], rest, settings, given_by=str(path))
         except ConfigError as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
             raise ConfigError(message, error.hint, error.problems) from error
-        same = digest(resolved)
+        planned.append((values, resolved))
+    runs = _with_sources(planned, grid.grid, path)
+    seen: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        same = digest(run.resolved)
         if same in seen:
             raise ConfigError(
-                f"{path}: the runs {_words(seen[same])} and {_words(values)} are the same run",
+                f"{path}: the runs {_words(seen[same])} and {_words(run.values)} are the same run",
                 "remove one of the values, or a `when` rule that makes them equal",
             )
-        seen[same] = values
-        runs.append(GridRun(values, identity(values, resolved), resolved))
+        seen[same] = run.values
     return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+
+
+def _set_axes(
+    grid: GridFile, sets: tuple[str, ...], path: Path
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """The axes with the values that `sets` give some of them, and the other sets.
+
+    Raises:
+        ConfigError: one value for an axis, or lists that are joined with others.
+    """
+    axes, rest = dict(grid.axes), []
+    joined = {key for table in grid.zip for key in table}
+    for text in sets:
+        key, _, raw = text.partition("=")
+        key = key.strip()
+        if key not in axes and key not in joined:
+            rest.append(text)
+            continue
+        values = None
+        with contextlib.suppress(ValueError):
+            values = value_of(raw.strip())
+        if key in joined or not isinstance(values, list) or not values:
+            mend = f"for other values give them all: --set '{key}=[...]'"
+            if key in joined:
+                mend = "change the values on this axis in a copy of the file"
+            raise ConfigError(f"--set {key}: the runs of {path} differ in it", mend)
+        axes[key] = values
+    return axes, tuple(rest)
+
+
+def _with_sources(
+    planned: list[tuple[dict[str, Any], ResolvedConfig]], head: GridHead, path: Path
+) -> list[GridRun]:
+    """The runs; a control that is matched to another of them names that by its id."""
+    found = [GridRun(values, identity(values, each), each) for values, each in planned]
+    known = [(run.resolved.config, run.settings) for run in found]
+    runs = []
+    for index, run in enumerate(found):
+        if is_control(run.resolved.config):
+            try:
+                at = source_of(index, known, head)
+            except ConfigError as error:
+                message = f"{path}: the run {_words(run.values)}: {error.message}"
+                raise ConfigError(message, error.hint) from error
+            if at is not None:
+                source = found[at].run_id
+                resolved = matched_to_run(run.resolved, source)
+                run = GridRun(run.values, identity(run.values, resolved), resolved, source)
+        runs.append(run)
+    return runs
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
@@ -155,7 +211,7 @@ def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
 def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
     """The id of a run: its values on the axes, to be read, and the digest of its settings."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
-    return f"{'-'.join(words)[:80]}-{digest(resolved)}"
+    return f"{'-'.join(words)[:80].lstrip('.') or '_'}-{digest(resolved)}"
 
 
 def digest(resolved: ResolvedConfig) -> str:
@@ -175,6 +231,9 @@ def digest(resolved: ResolvedConfig) -> str:
     content["calibration"].pop("variant", None)
     if config.calibration.variant != "S":  # once a default, and ids outlive that
         content["calibration"]["variant"] = config.calibration.variant
+    if not is_control(config):  # a grid may set them for all its runs
+        content["calibration"].pop("matched_to", None)
+        content["calibration"].pop("switch_steps", None)
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

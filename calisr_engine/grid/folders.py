@@ -9,11 +9,13 @@ import re
 from pathlib import Path
 
 from calisr_engine.config.load import load
+from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import CalisrError, NotFoundError
 from calisr_engine.grid.expand import Grid, GridRun, expand_grid
 from calisr_engine.grid.spec import GridFile, GridHead, grid_names, read_grid
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_plain
 from calisr_engine.storage.whole import write_text
 
 RECORD = "grid.json"
@@ -37,7 +39,7 @@ def grid_folders(output_dir: Path) -> list[Path]:
     with contextlib.suppress(OSError), os.scandir(output_dir) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if not entry.is_dir() or RunPaths(Path(entry.path)).events.exists():
+                if not entry.is_dir() or store.is_run(Path(entry.path)):
                     continue
                 if (Path(entry.path) / RECORD).is_file() or store.run_ids(Path(entry.path)):
                     found.append((entry.stat().st_mtime, entry.name))
@@ -117,12 +119,12 @@ def grid_of_runs(folder: Path) -> Grid:
 def _read_record(folder: Path) -> tuple[Path | None, tuple[str, ...], Path | None]:
     """(grid file, sets, data folder); nothing where there is no record or it is damaged."""
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(read_plain(folder / RECORD, MAX_BYTES))
         data_dir = content.get("data_dir")
         return (
             Path(content["file"]),
             tuple(str(each) for each in content.get("sets", ())),
             Path(data_dir) if data_dir else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None, (), None

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import psutil
 
+from calisr_engine.events.decode import decode_block
 from calisr_engine.events.log import EventReader
+from calisr_engine.events.types import Resources
 from calisr_engine.runs.layout import RunPaths
 
 SPARE = 1.25
@@ -32,13 +34,20 @@ class MeasuredRoom:
         for run_dir in running:
             if run_dir not in self._readers:
                 self._readers[run_dir] = EventReader(RunPaths(run_dir).events)
-                self._readers[run_dir].poll()  # what an earlier process took is no measure
-            for record in self._readers[run_dir].poll()[0]:
-                taken = record.get("memory_bytes") if record["type"] == "resources" else None
-                if isinstance(taken, int):
+                for _ in self._readers[run_dir].blocks():
+                    pass  # what an earlier process took is no measure
+            for block in self._readers[run_dir].blocks():
+                for taken in _memory(block):
                     self._measured[run_dir] = max(taken, self._measured.get(run_dir, 0))
                     self._largest = max(taken, self._largest)
         return begins(len(running), len(self._measured), self._largest, _free_bytes())
+
+
+def _memory(block: bytes) -> list[int]:
+    """Bytes that a process took, each time that its log says so."""
+    said = [line.event for line in decode_block(block)[0] if line.kind is Resources]
+    found = [each.memory_bytes for each in said if isinstance(each, Resources)]
+    return [each for each in found if each is not None]
 
 
 def begins(running: int, measured: int, largest: int, free: int) -> int:

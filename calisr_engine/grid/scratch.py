@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 
 from calisr_engine.errors import CalisrError, UnavailableError
-from calisr_engine.events.log import parse
+from calisr_engine.events.decode import parse
 from calisr_engine.grid.on_node import data_is_here, node_name, thread_variables
 from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs import control

@@ -31,7 +31,8 @@ class GridHead(_Strict):
         "best", description="Which metric of a run counts: its best or its last evaluation."
     )
     rows: tuple[str, ...] = Field(
-        ("method.name", "calibration.variant"), description="Settings that make a row."
+        ("method.name", "calibration.variant", "calibration.control"),
+        description="Settings that make a row.",
     )
     columns: tuple[str, ...] = Field(("task.name",), description="Settings that make a column.")
     average: bool = Field(

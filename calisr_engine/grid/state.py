@@ -13,14 +13,17 @@ from typing import Any
 
 import tomli
 
+from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import DamagedError, NotFoundError
-from calisr_engine.events.log import parse
+from calisr_engine.events.decode import decode_block
+from calisr_engine.events.types import Failed, RunCreated
 from calisr_engine.grid.expand import Grid, GridRun
 from calisr_engine.grid.settings import Settings, decides, flatten
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.runs.store import RunSummary
+from calisr_engine.storage.plain import open_plain, read_plain
 
 WAITING = "waiting"
 """State of a run that never began."""
@@ -32,7 +35,7 @@ DIFFERENT = "different"
 """State of a run that has the id of a planned one, but was made with other settings: a version
 whose defaults were others made it, or its config.toml was changed."""
 
-HEAD_LINES = 20
+HEAD_BYTES = 1 << 18
 TAIL_BYTES = 1 << 16
 
 
@@ -73,13 +76,11 @@ def count_states(states: Mapping[str, RunState]) -> Counter[str]:
 
 def why_failed(run_dir: Path) -> str:
     """Why a run failed, from the end of its log ("" if it does not say)."""
-    with contextlib.suppress(OSError), RunPaths(run_dir).events.open("rb") as file:
+    with contextlib.suppress(OSError), open_plain(RunPaths(run_dir).events) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-        for line in reversed(file.read().splitlines()):
-            record = parse(line) if b'"failed"' in line else None
-            if record is not None and record["type"] == "failed":
-                hint = str(record.get("hint") or "")
-                return str(record.get("message", "")) + (f" ({hint})" if hint else "")
+        for line in reversed(decode_block(file.read(TAIL_BYTES))[0]):
+            if isinstance(said := line.event, Failed):
+                return said.message + (f" ({said.hint})" if said.hint else "")
     return ""
 
 
@@ -94,15 +95,13 @@ def recorded_settings(paths: RunPaths) -> dict[str, Any]:
     try:
         status = paths.config.stat()
         written = _read_toml(str(paths.config), status.st_mtime_ns, status.st_size)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(f"{paths.config.name} cannot be read: {_line(error)}") from error
-    with contextlib.suppress(OSError), paths.events.open("rb") as log:
-        for _ in range(HEAD_LINES):
-            record = parse(log.readline())
-            if record is not None and record["type"] == "run_created":
-                config = record.get("config")
-                if isinstance(config, dict) and config:
-                    return flatten(config) | written
+    with contextlib.suppress(OSError), open_plain(paths.events) as log:
+        head = log.read(HEAD_BYTES)
+        for line in decode_block(head[: head.rfind(b"\n") + 1])[0]:
+            if isinstance(said := line.event, RunCreated) and said.config:
+                return flatten(said.config) | written
     raise DamagedError(f"{paths.events.name} does not say its settings")
 
 
@@ -137,8 +136,7 @@ def _read(folder: Path, run: GridRun, summary: RunSummary | None) -> RunState:
 
 @lru_cache(maxsize=4096)
 def _read_toml(path: str, changed: int, size: int) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        flat = flatten(tomli.load(file))
+    flat = flatten(tomli.loads(read_plain(Path(path), MAX_BYTES).decode()))
     return {key: None if value == "none" else value for key, value in flat.items()}
 
 

@@ -84,6 +84,10 @@ class MethodBase(Section):
         named = self.components or self.default_components(calibrated)
         return tuple(component for component in COMPONENTS if component in named)
 
+    def reading_refused(self, reading: str) -> str:
+        """Why samples of this method cannot be taken by a `calibration.reading`; "" if they can."""
+        return ""
+
     # Trainable numbers in closed formulas ---------------------------------------------------------
 
     @abstractmethod

@@ -15,7 +15,8 @@ from calisr_engine.config.toml_text import origins_of, resolved_toml
 from calisr_engine.errors import ConfigError, LockedError, Problem
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import SettingsChanged
-from calisr_engine.runs import load_view
+from calisr_engine.plain_words import command
+from calisr_engine.runs import load_views, store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.whole import write_text
@@ -63,11 +64,12 @@ def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
     Raises:
         ConfigError: with each key that was changed, and how to change it rightly.
     """
-    recorded = load_view(paths.root).config if paths.events.is_file() else {}
+    views, _ = load_views([paths.root])  # a log that is lost or damaged holds nobody up
+    recorded = views[paths.root].config if views else {}
     problems = [
         Problem(
             f"{key} was {before!r} when the run began and is {after!r} now",
-            f"calisr resume {paths.root} --set {key}={after}"
+            command("resume", paths.root, "--set", f"{key}={after}")
             if key in MAY_CHANGE
             else "put it back; it cannot change in mid-run",
             (key,),
@@ -106,10 +108,12 @@ def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
         origins = origins_of(paths.config.read_text(encoding="utf-8"))
         origins |= dict.fromkeys(changes, "resume --set")
         text = resolved_toml(resolved.config, origins)
-        view = load_view(paths.root)
+        step = store.summarise(paths.root).step
         with EventWriter(paths.events, last_attempt(paths.events)) as writer:
-            plain = {key: {"from": a, "to": b} for key, (a, b) in changes.items()}
-            writer.write(view.step, SettingsChanged(changes=plain))
+            writer.write(
+                step,
+                SettingsChanged(changes={k: {"from": a, "to": b} for k, (a, b) in changes.items()}),
+            )
         write_text(paths.config, text, "the run's settings")
     return changes
 

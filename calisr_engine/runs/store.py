@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import os
+import re
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import BinaryIO
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import (
@@ -21,29 +19,58 @@ from calisr_engine.errors import (
     DamagedError,
     LockedError,
     NotFoundError,
-    StorageError,
 )
-from calisr_engine.events.fold import fold
-from calisr_engine.events.log import parse
+from calisr_engine.events.decode import decode_block
+from calisr_engine.events.fold import fold_blocks, fold_lines
+from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import (
+    CoinFlipped,
+    Completed,
+    Count,
+    Figure,
+    Moment,
     Progress,
     Resources,
+    RunCreated,
+    RunStarted,
     SrsEvaluated,
     StableRankSampled,
+    StepPartsMeasured,
     Warned,
 )
 from calisr_engine.events.view import RunView, Switch
+from calisr_engine.plain_words import command, name_part
+from calisr_engine.runs import checked
+from calisr_engine.runs.index import Index
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_engine.storage.whole import write_text
+from calisr_engine.storage.plain import open_plain
+from calisr_engine.storage.whole import FULL, storage_error
 
-INDEX = ".calisr-index.json"
-INDEX_VERSION = 2
-HEAD_LINES = 20
-TAIL_BYTES = 1 << 16
 STARTING_SECONDS = 30.0
-PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
+HEAD_BYTES = 1 << 14
+TAIL_BYTES = 1 << 12, 1 << 16
+"""What is read of a log's end: the last line of a complete run is in it."""
+PASSED_OVER = {
+    each.type
+    for each in (
+        Progress,
+        Resources,
+        StableRankSampled,
+        StepPartsMeasured,
+        CoinFlipped,
+        SrsEvaluated,
+        Warned,
+    )
+}
 """Events of which a history line needs time and step alone: most of a log."""
+
+_PASSED_OVER = re.compile(
+    rb'(^\{"v":\d+,"seq":\d+,"attempt":\d+,"time":[\d.]+,"step":\d+,"type":"(?:%b)",.*\n)++'
+    % "|".join(PASSED_OVER).encode(),
+    re.MULTILINE,
+)
+"""A stretch of their lines as the writer writes them; the group is the last one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +78,8 @@ class RunSummary:
     """One line of the history.
 
     Attributes:
-        state: as `RunView.state`, or `unreadable`: then `problem` says why, and no more is known.
+        state: as `RunView.state`, or `unreadable`: then no more is known.
+        problem: what is wrong with its log ("" where nothing is known to be).
     """
 
     run_id: str
@@ -61,21 +89,19 @@ class RunSummary:
     task: str = "?"
     method: str = "?"
     variant: str = "off"
-    delta: float | None = None
-    seed: int | None = None
+    control: str = "off"
+    delta: Figure | None = None
+    seed: Count | None = None
     metric: str = ""
-    best: float | None = None
-    last: float | None = None
-    step: int = 0
-    total_steps: int = 0
-    share: float | None = None
-    created: float | None = None
-    updated: float | None = None
-    switched: dict[str, int] | None = None
+    best: Figure | None = None
+    last: Figure | None = None
+    step: Count = 0
+    total_steps: Count = 0
+    share: Figure | None = None
+    created: Moment | None = None
+    updated: Moment | None = None
+    switched: dict[str, Count] | None = None
     problem: str = ""
-
-
-_SUMMARY = TypeAdapter(RunSummary)
 
 
 def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
@@ -83,16 +109,18 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
 
     Raises:
         ConfigError: the folder cannot be written.
+        StorageError: the disk is full.
         LockedError: a run of the name asked for exists.
     """
     name = name or config.output.name
     stem = name or "-".join(
-        part.replace("/", "_").replace(" ", "_")
+        name_part(part)
         for part in (
             config.task.name,
             Path(config.model.name).name,
             config.method.name,
             config.calibration.variant,
+            *(() if config.calibration.control == "off" else (config.calibration.control,)),
             f"s{config.training.seed}",
             time.strftime("%y%m%d-%H%M%S"),
         )
@@ -108,13 +136,17 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
                     continue
                 raise LockedError(
                     f"output.name: a run named {name} is already in {root}",
-                    f"go on with it (calisr resume {folder}), delete it, or choose another name",
+                    f"go on with it ({command('resume', folder)}), delete it, or choose another "
+                    "name",
                 ) from None
             return folder
     except OSError as error:
+        mend = "choose another folder with --output-dir"
+        if error.errno in FULL:
+            raise storage_error(root / stem, "the run directory", error, f"or {mend}") from error
         raise ConfigError(
             f"output.dir: {root} cannot be written: {error.strerror or error}",
-            "choose another folder with --output-dir",
+            mend,
         ) from error
     raise ConfigError(f"output.dir: too many runs named {stem} in {root}", "clean up the folder")
 
@@ -126,9 +158,9 @@ def find(name: str, root: Path) -> Path:
         NotFoundError: there is none, or more than one begins so.
     """
     direct = Path(name)
-    if (direct / "events.jsonl").is_file():
+    if is_run(direct):
         return direct
-    if (root / name / "events.jsonl").is_file():
+    if is_run(root / name):
         return root / name
     ids = run_ids(root)
     starting = [each for each in ids if each.startswith(name)]
@@ -144,12 +176,20 @@ def find(name: str, root: Path) -> Path:
     )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run directory: it has a log, whatever that is like."""
+    try:
+        return os.path.lexists(RunPaths(folder).events)
+    except ValueError:  # a name that no file can have
+        return False
+
+
 def run_ids(root: Path) -> list[str]:
     """Names of all run directories in `root`, sorted."""
     try:
         with os.scandir(root) as entries:
             return sorted(
-                e.name for e in entries if os.path.isfile(os.path.join(e.path, "events.jsonl"))
+                e.name for e in entries if os.path.lexists(os.path.join(e.path, "events.jsonl"))
             )
     except OSError:
         return []
@@ -172,8 +212,8 @@ def _made_just_now(log: Path) -> bool:
     """Whether a log has one line and that is new: its process still loads libraries."""
     if not 0 <= time.time() - log.stat().st_mtime < STARTING_SECONDS:
         return False
-    with log.open("rb") as file:
-        return file.read(TAIL_BYTES).count(b"\n") == 1
+    with open_plain(log) as file:
+        return file.read(HEAD_BYTES).count(b"\n") == 1
 
 
 def list_runs(root: Path) -> list[RunSummary]:
@@ -182,37 +222,34 @@ def list_runs(root: Path) -> list[RunSummary]:
     An index file beside them spares reading unchanged logs; it is rebuilt where it is missing,
     damaged or out of date.
     """
-    index = _read_index(root)
-    fresh: dict[str, Any] = {}
+    index = Index(root, RunSummary)
     summaries = []
     for run_id in run_ids(root):
-        log = root / run_id / "events.jsonl"
-        try:
-            status = log.stat()
-        except OSError:
-            continue
-        key = [status.st_mtime_ns, status.st_size]
-        entry = index.get(run_id)
-        summary = None
-        if entry is not None and entry.get("key") == key:
-            with contextlib.suppress(ValidationError, KeyError):
-                summary = _SUMMARY.validate_python(entry["summary"], strict=True)
-        if summary is None or summary.problem:  # a right to read it may have been given since
+        run_dir = root / run_id
+        key = _key(run_dir / "events.jsonl")
+        summary = index.get(run_id, key)
+        if summary is None or summary.state == "unreadable":  # it may have become readable since
             try:
-                summary = summarise(root / run_id)
+                summary = summarise(run_dir)
             except NotFoundError:  # removed just now
                 continue
-        fresh[run_id] = {"key": key, "summary": asdict(summary)}
-        if summary.state in ("running", "paused", "interrupted"):
-            live = is_locked(RunPaths(root / run_id))
-            state = summary.state if live and summary.state != "interrupted" else "interrupted"
-            if live and summary.state == "interrupted":
-                state = "running"
-            summary = RunSummary(**(asdict(summary) | {"state": state}))
-        summaries.append(RunSummary(**(asdict(summary) | {"path": str(root / run_id)})))
-    if fresh != index:
-        _write_index(root, fresh)
+        index.put(run_id, key, summary)
+        state = summary.state
+        if state in ("running", "paused", "interrupted"):
+            live = is_locked(RunPaths(run_dir))
+            state = "interrupted" if not live else "running" if state == "interrupted" else state
+        summaries.append(replace(summary, run_id=run_id, path=str(run_dir), state=state))
+    index.write()
     return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
+
+
+def _key(log: Path) -> tuple[int, int]:
+    """What changes with a log; (0, 0) for one that cannot be asked."""
+    try:
+        status = os.stat(log)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def summarise(run_dir: Path) -> RunSummary:
@@ -234,6 +271,7 @@ def summarise(run_dir: Path) -> RunSummary:
         task=view.task,
         method=view.method,
         variant=view.variant,
+        control=view.control,
         delta=view.delta,
         seed=view.seed,
         metric=view.metric,
@@ -245,6 +283,7 @@ def summarise(run_dir: Path) -> RunSummary:
         created=view.created,
         updated=view.updated,
         switched=view.switched,
+        problem=view.problem,
     )
 
 
@@ -255,19 +294,17 @@ def _complete_view(log: Path) -> RunView | None:
     """
     view = RunView()
     try:
-        with log.open("rb") as file:
-            for _ in range(HEAD_LINES):
-                record = parse(file.readline())
-                if record is not None and record["type"] in ("run_created", "run_started"):
-                    fold(view, record)
-                if view.total_steps:
-                    break
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            last = parse(file.read().rstrip(b"\n").rsplit(b"\n", 1)[-1])
-        if last is None or last["type"] != "completed" or not view.total_steps:
+        with open_plain(log) as file:
+            head = file.read(HEAD_BYTES)
+            first = decode_block(head[: head.rfind(b"\n") + 1])[0]
+            fold_lines(view, [line for line in first if line.kind in (RunCreated, RunStarted)])
+            if not view.total_steps or not view.config:
+                return None
+            last = _last_line(file)
+        lines = decode_block(last)[0]
+        if not lines or lines[0].kind is not Completed:
             return None
-        fold(view, last)
-        said = last["summary"]
+        said = fold_lines(view, lines).summary or {}
         view.metric, view.best, view.last = said["metric"], said["best"], said["last"]
         view.trainable, view.total = said["trainable"], said["total"]
         switched = {g: step for g, step in (said["switched"] or {}).items() if step is not None}
@@ -284,9 +321,21 @@ def _complete_view(log: Path) -> RunView | None:
             )
             for group, step in sorted(switched.items(), key=lambda each: each[1])
         ]
-    except (OSError, KeyError, TypeError, AttributeError, ValueError):
+    except (OSError, KeyError):
         return None
-    return view if view.state == "completed" and view.config else None
+    return view
+
+
+def _last_line(file: BinaryIO) -> bytes:
+    """The last line of a file, without its end; b"" where it is not whole or a long one."""
+    size = os.fstat(file.fileno()).st_size
+    for most in TAIL_BYTES:
+        file.seek(max(0, size - most))
+        tail = file.read(most)
+        begin = tail.rfind(b"\n", 0, -1) + 1
+        if begin and tail.endswith(b"\n"):
+            return tail[begin:-1]
+    return b""
 
 
 def _short_view(paths: RunPaths) -> RunView:
@@ -296,31 +345,14 @@ def _short_view(paths: RunPaths) -> RunView:
         NotFoundError: there is no log.
         DamagedError: it cannot be read, or holds no line that can.
     """
-    view = RunView()
-    try:
-        with paths.events.open("rb") as log:
-            for line in log:
-                record = parse(line) if line.endswith(b"\n") else None
-                if record is None:
-                    continue
-                if record["type"] not in PASSED_OVER:
-                    fold(view, record)
-                elif type(record.get("time")) in (int, float):
-                    view.updated = record["time"]
-                    view.step = max(view.step, record["step"])
-            size = log.tell()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(
-            f"{paths.root} is not a run directory: it has no {paths.events.name}",
-            "`calisr runs` lists the runs",
-        ) from error
-    except OSError as error:
-        raise DamagedError(f"{paths.events} cannot be read: {error.strerror}") from error
-    if size and view.updated is None:
-        raise DamagedError(f"{paths.events} is damaged: it holds no line that can be read")
-    if view.state in ("running", "paused") and not is_locked(paths):
-        view.state = "interrupted"
-    return view
+    reader = EventReader(paths.events)
+    return checked(fold_blocks(RunView(), map(_notable, reader.blocks())), reader, paths)
+
+
+def _notable(block: bytes) -> bytes:
+    """A block without the lines that a history line does not need; each stretch of them leaves its
+    last one, for time and step."""
+    return _PASSED_OVER.sub(rb"\1", block)
 
 
 def delete(run_dir: Path) -> None:
@@ -336,18 +368,3 @@ def delete(run_dir: Path) -> None:
         shutil.rmtree(run_dir)
     except OSError as error:
         raise CalisrError(f"{run_dir} could not be deleted: {error}") from error
-
-
-def _read_index(root: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((root / INDEX).read_text(encoding="utf-8"))
-        entries = dict(content["runs"]) if content["version"] == INDEX_VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
-
-
-def _write_index(root: Path, runs: dict[str, Any]) -> None:
-    with contextlib.suppress(StorageError):  # a read-only folder is listed without an index
-        text = json.dumps({"version": INDEX_VERSION, "runs": runs})
-        write_text(root / INDEX, text, "the index of the runs")

@@ -97,7 +97,7 @@ def choose_runs(folders: Sequence[Path], named: Mapping[str, str]) -> dict[str, 
 def _complete(folders: Sequence[Path]) -> list[RunSummary]:
     found: dict[Path, RunSummary] = {}
     for folder in folders:
-        if (folder / "events.jsonl").is_file():
+        if store.is_run(folder):
             summaries = [store.summarise(folder)]
         elif folder.is_dir():
             summaries = store.list_runs(folder)
@@ -115,6 +115,7 @@ def _candidate(path: Path, summary: RunSummary) -> Candidate | None:
     """None for own data under the name of a GLUE task, and for a run without readable settings."""
     try:
         config = from_resolved(RunPaths(path).config)
+        view = load_view(path)
     except CalisrError:
         return None
     if config.task.train_file is not None or not glue.is_task(config.task.name):
@@ -123,7 +124,6 @@ def _candidate(path: Path, summary: RunSummary) -> Candidate | None:
     metric = task.metrics[0]
     value = summary.best
     if summary.metric != metric:  # the settings chose another one to pick the best model by
-        view = load_view(path)
         best = next((e.metrics for e in view.evaluations if e.step == view.best_step), {})
         value = best.get(metric, best.get(f"{next(iter(task.validation))}/{metric}"))
     rows = config.task.max_validation_examples

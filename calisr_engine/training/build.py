@@ -5,17 +5,19 @@ The order of the steps is part of the result: each draws its random numbers wher
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.calibration.readings import Reading, SinceLastSample, StepReading
 from calisr_engine.calibration.sampler import Sampler
 from calisr_engine.calibration.score import sample_steps
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
@@ -28,16 +30,19 @@ from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import mean_label
 from calisr_engine.training import checkpoint
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.branches import Branches
 from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.evaluation import Evaluation, model_tensors
+from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
 from calisr_engine.training.schedule import StepPlan
-from calisr_engine.training.state import Stateful, TrainState, form_tensors, load_forms
+from calisr_engine.training.state import Stateful, TrainState, unfit
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
 
@@ -105,14 +110,17 @@ def prepare(
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
     )
-    phases = open_phases(context, loaded.model, targets, attachment, state)
+    with _taking_back(state):
+        phases = open_phases(context, loaded.model, targets, attachment, state)
     optimizer = StepOptimizer(
         phases.stepped(),
         config.training,
         attachment.rules,
         fused=context.device.type in ("cuda", "cpu"),
     )
-    calibrator = Calibrator(context, plan, phases, optimizer, open_sampler(context), total)
+    planned = planned_switches(config, plan, tuple(phases.groups))
+    sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
+    calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
     reporter = Reporter(context, plan)
     stateful = Stateful(
@@ -126,7 +134,8 @@ def prepare(
         reporter,
     )
     if state is not None:
-        stateful.restore(state)
+        with _taking_back(state):
+            stateful.restore(state)
     else:
         seed_rank(context.device, config.training.seed, context.ranks.rank, 0)
     if context.ranks.size > 1:
@@ -156,6 +165,24 @@ def prepare(
         start_step=start_step,
         skipped=skipped,
     )
+
+
+@contextlib.contextmanager
+def _taking_back(state: TrainState | None) -> Iterator[None]:
+    """Whatever `state` does to code that takes it back is a mistake of the checkpoint.
+
+    Raises:
+        CalisrError: it is of another run or model, or nonsense under a right checksum.
+    """
+    try:
+        yield
+    except CalisrError:
+        raise
+    except Exception as error:
+        if state is None or is_out_of_memory(error):
+            raise
+        said = str(error).strip().partition("\n")[0][:200]
+        raise unfit(state, f"{type(error).__name__}: {said}") from error
 
 
 def open_model(context: RunContext, data: TaskData) -> LoadedModel:
@@ -269,12 +296,31 @@ def open_phases(
     return phases
 
 
-def open_sampler(context: RunContext) -> Sampler | None:
+def open_sampler(
+    context: RunContext,
+    plan: StepPlan,
+    batches: TaskBatches,
+    model: nn.Module,
+    phases: Phases,
+    optimizer: StepOptimizer,
+) -> Sampler | None:
+    """What measures the run, by the reading of the settings; None where nothing is measured.
+
+    Raises:
+        ConfigError: the reading cannot be had with several processes.
+    """
     calibration = context.config.calibration
-    if calibration.variant == "off":
+    if not calibration.measures:
         return None
-    keep = context.paths.root / "samples" if calibration.keep_samples else None
-    return Sampler(calibration.score, keep)
+    reading: Reading
+    if calibration.reading == "branches":
+        reading = Branches(context, plan, batches, model, phases, optimizer)
+    elif calibration.reading == "since_last_sample":
+        reading = SinceLastSample()
+    else:
+        reading = StepReading()
+    keep = context.paths.samples if calibration.keep_samples else None
+    return Sampler(calibration.score, reading, keep, calibration.log_parts)
 
 
 def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:

@@ -73,6 +73,7 @@ class TrainingLoop:
         calibrator, phases = run.calibrator, run.calibrator.phases
         began, sampling = time.monotonic(), calibrator.measured.seconds
         phase = phases.of_run()
+        calibrator.begin_step()
         step.gradients(self.step)
         calibrator.remember(self.step)
         if step.apply(self.step):

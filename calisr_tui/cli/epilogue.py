@@ -22,8 +22,8 @@ def what_just_happened(run_dir: Path) -> str:
             lines.append(f"  step {switch.step}: {switch.why}")
         lines.append(
             f"Trainable parameters went from {view.trainable_fft:,} "
-            f"({view.trainable_fft / view.total:.1%}) to {view.trainable:,} "
-            f"({view.trainable / view.total:.1%})."
+            f"({view.trainable_fft / (view.total or 1):.1%}) to {view.trainable:,} "
+            f"({view.trainable / (view.total or 1):.1%})."
         )
     else:
         lines.append("No component switched, so it stayed full fine-tuning to the end.")

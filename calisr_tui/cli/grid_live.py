@@ -6,18 +6,19 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from calisr_engine.events.fold import fold
+from calisr_engine.events.fold import fold_blocks
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of
 from calisr_tui.cli.live_text import format_seconds
+from calisr_tui.cli.out import PlainConsole
 
 DRAW_SECONDS = 0.5
 
@@ -25,8 +26,8 @@ DRAW_SECONDS = 0.5
 class GridLive:
     """Redraws on a terminal; elsewhere only the lines of `say` are printed. All on stderr."""
 
-    def __init__(self, total: int, done: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+    def __init__(self, total: int, done: int, console: PlainConsole | None = None) -> None:
+        self._console = console or PlainConsole(stderr=True)
         self._total, self._done = total, done
         self._readers: dict[Path, EventReader] = {}
         self._views: dict[Path, RunView] = {}
@@ -68,11 +69,10 @@ class GridLive:
             return
         self._drawn = time.monotonic()
         for run_dir, reader in self._readers.items():
-            records, replaced = reader.poll()
-            if replaced:
-                self._views[run_dir] = RunView()
-            for record in records:
-                fold(self._views[run_dir], record)
+            for block in reader.blocks():
+                if reader.replaced:
+                    self._views[run_dir], reader.replaced = RunView(), False
+                fold_blocks(self._views[run_dir], [block])
         self._live.update(self.render(), refresh=True)
 
     def render(self) -> RenderableType:
@@ -82,7 +82,7 @@ class GridLive:
             table.add_column(column, justify="left" if column in ("run", "host") else "right")
         part = 0.0
         for run_dir, view in self._views.items():
-            part += view.step / view.total_steps if view.total_steps else 0.0
+            part += view.fraction
             holder = holder_of(RunPaths(run_dir))
             table.add_row(
                 run_dir.name,

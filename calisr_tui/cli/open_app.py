@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from calisr_engine.errors import CalisrError
+from calisr_tui.cli.out import say
 from calisr_tui.terminal import own_terminal
 
 
@@ -28,5 +29,5 @@ def run_app(
     with own_terminal():
         status = app.run()
     for message in app.messages_after:
-        print(message, file=sys.stderr)
+        say(message)
     return status or 0

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import UnavailableError
-from calisr_tui.cli.options import OutputDir, say
+from calisr_tui.cli.options import OutputDir
+from calisr_tui.cli.out import say
 
 
 def add_to(app: typer.Typer) -> None:

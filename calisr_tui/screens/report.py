@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
@@ -19,6 +18,8 @@ from calisr_engine.storage.whole import write_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.host import Host
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
     from calisr_engine.grid.table import Table

@@ -47,6 +47,8 @@ CASES: dict[str, ev.Event] = {
             seconds_per_step=0.1,
         ),
         ev.StableRankSampled(epoch=0.5, groups={"query": SAMPLE}, seconds=0.01),
+        ev.StepPartsMeasured(groups={"query": ev.StepPart(light_change=-0.5, extra_change=0.25)}),
+        ev.CoinFlipped(epoch=0.5, groups={"query": ev.CoinFlip(hit=1.0, hits=2.0, samples=3)}),
         ev.SrsEvaluated(epoch=1.0, groups={"query": DECISION}),
         ev.GroupSwitched(
             epoch=1.0,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calisr_engine.events import types as ev
-from calisr_engine.events.decode import DecodeError, decode
+from calisr_engine.events.decode import DecodeError, decode, parse
 from calisr_engine.events.fold import fold, fold_all
-from calisr_engine.events.log import EventWriter, parse
+from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import EVENT_TYPES
 from calisr_engine.events.view import RunView
 from calisr_engine.trackers.scalars import scalars

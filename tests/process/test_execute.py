@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from calisr_engine.events.log import parse
+from calisr_engine.events.decode import parse
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from tests.training.golden import digest, newest_checkpoint

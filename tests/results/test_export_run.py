@@ -30,7 +30,8 @@ def test_an_adapter_on_its_base_is_the_merged_model(model: Path, tmp_path: Path)
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
 
-    run = trained(model, tmp_path, "method.name=lora", "method.reference=true", "method.rank=4")
+    sets = ("method.name=lora", "method.reference=true", "method.rank=4", "method.alpha=6")
+    run = trained(model, tmp_path, *sets)
     out = tmp_path / "adapter"
     export_run(run, out, adapter_only=True)
     assert not list(out.glob("*.bin"))

@@ -48,6 +48,7 @@ def state(step: int, value: float = 1.0, best_step: int | None = None) -> TrainS
         optimizer={"w::exp_avg": torch.ones(3, 2)},
         forms={"layer::mask": torch.ones(2)},
         comparison={"layer::start": torch.ones(5, dtype=torch.float64)},
+        reading={"layer": torch.full((2, 2), 3.0)},
     )
 
 

@@ -28,6 +28,14 @@ class Lora(MethodBase):
         "before the switch, measured with a fresh pair stepped once on a copy.",
     )
 
+    def reading_refused(self, reading: str) -> str:
+        if reading == "since_last_sample" and self.parametrisation == "shadow":
+            return (
+                f"with parametrisation {self.parametrisation} the light part is only tried out at "
+                "each sample, so it has not changed since the last one"
+            )
+        return ""
+
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         """Query and value for the plain baseline (as published), all six where calibrated."""
         return super().default_components(calibrated) if calibrated else ("query", "value")

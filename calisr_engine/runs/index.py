@@ -1,0 +1,66 @@
+"""The index beside run directories: their history lines, so that unchanged logs are not read.
+
+It is a cache and no more: what is damaged, out of date or of another version is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from calisr_engine.errors import StorageError
+from calisr_engine.events.decode import MALFORMED
+from calisr_engine.storage.plain import read_plain
+from calisr_engine.storage.whole import write_text
+
+INDEX = ".calisr-index.json"
+LARGEST_INDEX = 1 << 26
+"""Bytes: many ten thousands of runs."""
+
+T = TypeVar("T")
+Key = tuple[int, int]
+"""When a log was changed last (nanoseconds), and its size."""
+
+
+class _Entry(msgspec.Struct, Generic[T]):
+    key: Key
+    summary: T
+
+
+class _Content(msgspec.Struct, Generic[T]):
+    version: Literal[3]
+    runs: dict[str, _Entry[T]]
+
+
+class Index(Generic[T]):
+    """The index of a folder of runs, read once and written once.
+
+    Args:
+        kind: class of the history lines.
+    """
+
+    def __init__(self, root: Path, kind: type[T]) -> None:
+        self._path = root / INDEX
+        self._old: dict[str, _Entry[T]] = {}
+        self._new: dict[str, _Entry[T]] = {}
+        form: Any = _Content[kind]  # type: ignore[valid-type]
+        with contextlib.suppress(OSError, *MALFORMED):
+            self._old = msgspec.json.decode(read_plain(self._path, LARGEST_INDEX), type=form).runs
+
+    def get(self, run_id: str, key: Key) -> T | None:
+        """The history line of a log that has not changed since; None for any other."""
+        entry = self._old.get(run_id)
+        return entry.summary if entry is not None and entry.key == key else None
+
+    def put(self, run_id: str, key: Key, summary: T) -> None:
+        self._new[run_id] = _Entry(key, summary)
+
+    def write(self) -> None:
+        """Write what was put, if it is new; a read-only folder goes without an index."""
+        if self._new != self._old:
+            text = msgspec.json.encode(_Content(version=3, runs=self._new)).decode()
+            with contextlib.suppress(StorageError):
+                write_text(self._path, text, "the index of the runs")
