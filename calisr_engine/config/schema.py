@@ -290,6 +290,22 @@ class ScheduleSettings(Section):
     )
 
 
+class DiagnosticsSettings(Section):
+    """What else a run measures of itself. It changes nothing in what is trained."""
+
+    generalisation: bool = Field(
+        False,
+        description="Log at each evaluation the loss on some training examples, the gap to the "
+        "validation loss, the total stable rank and the spectral norms of the target matrices. "
+        "One exact eigenvalue a matrix: seconds for BERT-base on a GPU, half a minute on a CPU.",
+    )
+    train_examples: int = Field(
+        1000,
+        ge=1,
+        description="How many training examples that loss is taken over, the same in every run.",
+    )
+
+
 class OutputSettings(Section):
     """What a run leaves behind."""
 
@@ -333,6 +349,7 @@ class RunConfig(Section):
     calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    diagnostics: DiagnosticsSettings = Field(default_factory=DiagnosticsSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     notes: str = Field("", description="Free text kept with the run.")
 

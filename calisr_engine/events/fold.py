@@ -15,6 +15,7 @@ from calisr_engine.events.view import (
     Decision,
     Evaluation,
     Flip,
+    Generalised,
     GroupView,
     Message,
     Parts,
@@ -89,6 +90,7 @@ def _rewind(view: RunView, cut: Cut) -> None:
     if any(each.step == step and not cut.keeps(each) for each in view.switches):
         view.trainable_share.cut_after(step - 1)
     view.evaluations = [each for each in view.evaluations if cut.keeps(each)]
+    view.generalisation = [each for each in view.generalisation if cut.keeps(each)]
     newest = view.evaluations[-1] if view.evaluations else None
     view.last = newest.value if newest else None
     view.best, view.best_step = (newest.best, newest.best_step) if newest else (None, None)
@@ -267,6 +269,10 @@ def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
     _say(view, line, f"evaluated: {named}{' (best)' if said.is_best else ''}")
 
 
+def _generalised(view: RunView, line: Line, said: ev.GeneralisationMeasured) -> None:
+    view.generalisation.append(at(Generalised, line, said))
+
+
 def _checkpoint_saved(view: RunView, line: Line, said: ev.CheckpointSaved) -> None:
     view.checkpoints.append(line.step)
     view._saved[line.step] = line.seq
@@ -337,6 +343,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.SrsEvaluated: _srs_evaluated,
     ev.GroupSwitched: _group_switched,
     ev.Evaluated: _evaluated,
+    ev.GeneralisationMeasured: _generalised,
     ev.CheckpointSaved: _checkpoint_saved,
     ev.Paused: _paused,
     ev.Resumed: _resumed,

@@ -23,6 +23,7 @@ TRAINED: tuple[type[ev.Event], ...] = (
     ev.SrsEvaluated,
     ev.GroupSwitched,
     ev.Evaluated,
+    ev.GeneralisationMeasured,
     ev.CheckpointSaved,
 )
 """Events of training itself."""

@@ -12,6 +12,7 @@ an event can rely on them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
@@ -233,6 +234,38 @@ class Evaluated(Event):
     seconds: Figure | None = None
     planned: bool = True
     """False for one asked for by hand, which is no opinion on patience."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneralisationMeasured(Event):
+    """After an evaluation, where diagnostics.generalisation asks for it."""
+
+    type: ClassVar[str] = "generalisation_measured"
+    epoch: Figure
+    train_examples: Count
+    """Training examples that `train_loss` is the mean over."""
+    train_loss: Figure | None = None
+    """In evaluation mode: without dropout, all gates and masks as when predicting."""
+    validation_loss: Figure | None = None
+    stable_rank: Figure | None = None
+    """Sum of the stable ranks of all target matrices."""
+    log_norms: Figure | None = None
+    """Sum of ln ||W||_2^2 over them; None where one is zero."""
+    seconds: Figure | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """validation_loss - train_loss."""
+        if self.train_loss is None or self.validation_loss is None:
+            return None
+        return self.validation_loss - self.train_loss
+
+    @property
+    def log_bound(self) -> float | None:
+        """ln of prod ||W||_2^2 * sum SR(W), the paper's Section 3.2."""
+        if self.log_norms is None or not self.stable_rank or self.stable_rank < 0:
+            return None
+        return self.log_norms + math.log(self.stable_rank)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from calisr_engine.events.types import (
     Evaluated,
     Event,
     Failed,
+    GeneralisationMeasured,
     GroupDecision,
     GroupSample,
     GroupSwitched,
@@ -74,6 +75,14 @@ class Switch(Kept, GroupSwitched):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(Kept, Evaluated):
     """One evaluation, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generalised(GeneralisationMeasured):
+    """One measurement of the gap and of the bound's terms, and its step."""
 
     step: int
     seq: int = 0
@@ -172,6 +181,7 @@ class RunView:
     best_step: int | None = None
     last: float | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
+    generalisation: list[Generalised] = field(default_factory=list)
     loss: Series = field(default_factory=Series)
     learning_rate: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
@@ -309,6 +319,8 @@ def _to_plain(value: Any) -> Any:
         plain = {name: _to_plain(getattr(value, name)) for name in names}
         if isinstance(value, GroupView):
             plain["srs"] = value.srs
+        if isinstance(value, Generalised):
+            plain |= {"gap": value.gap, "log_bound": value.log_bound}
         return plain
     if isinstance(value, dict):
         return {key: _to_plain(each) for key, each in value.items()}

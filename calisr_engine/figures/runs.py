@@ -14,7 +14,7 @@ from calisr_engine.grid import expand_grid
 from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.methods import catalog
-from calisr_engine.runs import load_views, store
+from calisr_engine.runs import load_view, load_views, store
 
 Kind = Literal["fft", "lft", "calibrated", "scheduled", "control"]
 KINDS: dict[Kind, str] = {
@@ -166,6 +166,23 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
         else:
             missing[view.state] += 1
     return RunSet(tuple(runs), +missing, ", ".join(sources), "; ".join(grids))
+
+
+def begun_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
+    """Run id -> view, of all runs that the sources name and that have begun.
+
+    Raises:
+        NotFoundError: a source names nothing.
+        ConfigError: a grid file is wrong.
+    """
+    paths: dict[Path, None] = {}
+    for source in sources:
+        try:
+            paths[store.find(source, output_dir)] = None
+        except NotFoundError:
+            found = [p for p in run_dirs(source, output_dir) if (p / "events.jsonl").is_file()]
+            paths |= dict.fromkeys(found)
+    return {path.name: load_view(path) for path in paths}
 
 
 def run_dirs(source: str, output_dir: Path) -> list[Path]:

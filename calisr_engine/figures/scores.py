@@ -10,9 +10,8 @@ from typing import Any
 from calisr_engine.analysis.score import GroupScore, pooled
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import GroupView, RunView
-from calisr_engine.figures.runs import run_dirs
+from calisr_engine.figures.runs import begun_views
 from calisr_engine.grid.labels import METHOD, label, task_title
-from calisr_engine.runs import load_view, store
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,9 @@ def score_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
         NotFoundError: a source names nothing, or no run of them has a sample.
         ConfigError: a grid file is wrong.
     """
-    paths: dict[Path, None] = {}
-    for source in sources:
-        try:
-            paths[store.find(source, output_dir)] = None
-        except NotFoundError:
-            found = [p for p in run_dirs(source, output_dir) if (p / "events.jsonl").is_file()]
-            paths |= dict.fromkeys(found)
-    views = {path.name: load_view(path) for path in paths}
     views = {
         name: view
-        for name, view in views.items()
+        for name, view in begun_views(sources, output_dir).items()
         if any(group.counted for group in view.groups.values())
     }
     if not views:

@@ -22,7 +22,7 @@ from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 from calisr_engine.plain_words import one_line
 
-NOT_IDENTITY = ("output", "notes")
+NOT_IDENTITY = ("output", "diagnostics", "notes")
 """Sections that do not change what a run computes."""
 
 

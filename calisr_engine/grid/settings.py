@@ -11,6 +11,7 @@ Settings = Mapping[str, Any]
 SEED = "training.seed"
 NOT_DECIDING = (
     "output.",
+    "diagnostics.",
     "notes",
     "task.data_dir",
     "calibration.matched_to",

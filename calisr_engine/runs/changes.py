@@ -32,12 +32,12 @@ MAY_CHANGE = (
     "training.epochs",
     "training.max_steps",
 )
-"""What `calisr resume --set` takes beside output and notes: where things lie, what trains them, and
-how long. Data and weights themselves are held against their fingerprint."""
+"""What `calisr resume --set` takes beside output, diagnostics and notes: where things lie, what
+trains them, and how long. Data and weights themselves are held against their fingerprint."""
 
 GROWING = ("training.epochs", "training.max_steps")
 
-WITHOUT_EFFECT = ("output.", "notes")
+WITHOUT_EFFECT = ("output.", "diagnostics.", "notes")
 """Beginnings of keys that change nothing in what is trained."""
 
 Change = tuple[Any, Any]

@@ -28,6 +28,7 @@ from calisr_engine.events.types import (
     Completed,
     Count,
     Figure,
+    GeneralisationMeasured,
     Moment,
     Progress,
     Resources,
@@ -59,6 +60,7 @@ PASSED_OVER = {
         StableRankSampled,
         StepPartsMeasured,
         CoinFlipped,
+        GeneralisationMeasured,
         SrsEvaluated,
         Warned,
     )

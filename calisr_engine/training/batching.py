@@ -95,6 +95,14 @@ class TaskBatches:
             rows = list(range(start, min(start + self._batch_size, count)))
             yield self._collate(self._train, rows, device)
 
+    def of_training(
+        self, chosen: Sequence[int], rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """(places in `chosen`, tensors on the CPU) of rank's batches of these training examples."""
+        lengths = [self._lengths[row] for row in chosen]
+        for places in evaluation_batches(lengths, self._eval_batch_size)[rank::size]:
+            yield places, padded(self._train, [chosen[place] for place in places], self._tokenizer)
+
     def evaluation(
         self, split: str, name: str, rank: int = 0, size: int = 1
     ) -> tuple[Iterator[tuple[list[int], dict[str, Tensor]]], int]:

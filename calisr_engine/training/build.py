@@ -35,6 +35,7 @@ from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
+from calisr_engine.training.generalisation import Generalisation
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
 from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
@@ -123,7 +124,10 @@ def prepare(
     planned = planned_switches(config, plan, tuple(phases.groups))
     sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
     calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
-    evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
+    generalisation = None
+    if config.diagnostics.generalisation:
+        generalisation = Generalisation(context, plan, batches, loaded.model, targets, attachment)
+    evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment, generalisation)
     reporter = Reporter(context, plan)
     stateful = Stateful(
         context,

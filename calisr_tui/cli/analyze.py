@@ -11,11 +11,12 @@ import typer
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli.figure import Out, Targets
 from calisr_tui.cli.options import Json, OutputDir
-from calisr_tui.cli.out import PlainConsole, print_figure, put, put_json
+from calisr_tui.cli.out import PlainConsole, print_figure, put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.analysis.score import GroupScore
     from calisr_engine.analysis.spectrum import Comparison
+    from calisr_engine.figures.generalisation import Study
     from calisr_engine.figures.scores import ScoreRow
 
 EXAMPLE = "Example: calisr analyze spectrum demo-bert runs/my-run --target 1.value"
@@ -30,6 +31,8 @@ analyze_app = typer.Typer(
 def add_to(app: typer.Typer) -> None:
     analyze_app.command("spectrum", epilog=EXAMPLE)(spectrum)
     analyze_app.command("score", epilog="Example: calisr analyze score runs/my-run")(score)
+    example = "Example: calisr analyze generalisation my-grid.toml"
+    analyze_app.command("generalisation", epilog=example)(generalisation)
     app.add_typer(analyze_app, name="analyze")
 
 
@@ -118,6 +121,71 @@ def score(
         put_json({key: [row.to_dict() for row in rows] for key, rows in said.items()})
         return
     _print_scores(found)
+
+
+def generalisation(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, folders of runs, or grids by name or file."),
+    ],
+    out: Out = None,
+    output_dir: OutputDir = Path("runs"),
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Every measurement of every run as a line.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a lower stable rank goes with a smaller gap of validation and training loss.
+
+    Needs complete runs with diagnostics.generalisation = true. SR is the sum of the stable ranks of
+    all target matrices, ln bound the logarithm of that times the product of their squared spectral
+    norms (Section 3.2 of the paper). Last evaluations are taken, and compared only within a task
+    and a seed; p is that of permuting whole rows, the same for all seeds.
+    """
+    from calisr_engine.figures.generalisation import curves, study
+    from calisr_engine.figures.picture import check_out, draw
+
+    if out is not None:
+        check_out(out)
+    found = study(sources, output_dir)
+    made = curves(found)
+    if out is not None:
+        draw(made, out)
+    if as_json:
+        put_json(found.to_dict())
+    elif as_csv:
+        put(found.to_csv().removesuffix("\n"))
+    else:
+        _print_study(found)
+        if out is None:
+            put()
+            print_figure(made)
+        else:
+            put(found.sentence)
+            put(out)
+    for run, why in found.left_out.items():
+        say(f"left out: {run}: {why}")
+
+
+def _print_study(found: Study) -> None:
+    from rich.table import Table
+
+    from calisr_engine.figures.generalisation import in_words
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("task and row", overflow="fold")
+    for column in ("seeds", "train", "valid.", "gap", "SR", "ln bound"):
+        table.add_column(column, justify="right", no_wrap=True)
+    digits = {"train_loss": 4, "validation_loss": 4, "gap": 4, "stable_rank": 1, "log_bound": 2}
+    for row in found.rows:
+        known = ((row.means[name], places) for name, places in digits.items())
+        cells = ["-" if value is None else f"{value:.{places}f}" for value, places in known]
+        table.add_row(f"{row.task} {row.row}", str(len(row.seeds)), *cells)
+    PlainConsole().print(table)
+    put()
+    named = {"stable_rank": "SR", "log_norms": "ln norms", "log_bound": "ln bound"}
+    for term, words in named.items():
+        put(f"{words} and gap: {in_words(found.correlations[term])}")
 
 
 def _print_scores(found: Sequence[ScoreRow]) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
-from calisr_engine.events.view import RunView
+from calisr_engine.events.view import Generalised, RunView
 from calisr_tui import words
 from calisr_tui.cli.live_text import format_seconds
 from calisr_tui.cli.out import PlainConsole
@@ -37,6 +37,11 @@ def describe(view: RunView, run_dir: Path) -> Text:
         )
     if len(view.loss) > 1:
         blocks.append(chart("training loss", "loss", view.loss, marks, width, 12))
+    gaps = Series([], [])
+    for each in view.generalisation:
+        gaps.add(each.step, each.gap)
+    if len(gaps) > 1:
+        blocks.append(chart("validation loss - training loss", "loss", gaps, marks, width, 10))
     return Text("\n\n").join(blocks)
 
 
@@ -57,6 +62,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
                 f"best {view.best:.4f} at step {view.best_step}, last {view.last:.4f}",
             )
         )
+    if view.generalisation:
+        rows.append(("gap", _gap(view.generalisation[-1])))
     if view.total:
         rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {view.share:.2%}"))
     if view.duration is not None:
@@ -86,6 +93,18 @@ def _control(view: RunView) -> str:
         return ""
     source = view.setting("calibration", "matched_to") if view.control != "coin" else None
     return f", control {view.control}" + (f" to {source}" if source else "")
+
+
+def _gap(said: Generalised) -> str:
+    def number(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    return (
+        f"{number(said.gap, 4)} at step {said.step}: validation loss "
+        f"{number(said.validation_loss, 4)}, training loss {number(said.train_loss, 4)} "
+        f"({said.train_examples:,} examples); total stable rank {number(said.stable_rank, 1)}, "
+        f"ln of the bound {number(said.log_bound, 2)}"
+    )
 
 
 def timeline(view: RunView, width: int) -> str:

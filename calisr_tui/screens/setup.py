@@ -178,7 +178,9 @@ class SetupScreen(Screen[None]):
         hidden = {CHOICE_KEYS.get(section)} - {"model.name", "task.name"}
         found = [i for i in infos if i.key.startswith(f"{section}.") and i.key not in hidden]
         if section == "training":
-            found += [i for i in infos if i.key.startswith(("output.", "schedule."))]
+            found += [
+                i for i in infos if i.key.startswith(("output.", "schedule.", "diagnostics."))
+            ]
         return found
 
     async def _show_step(self) -> None:

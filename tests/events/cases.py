@@ -72,6 +72,15 @@ CASES: dict[str, ev.Event] = {
             seconds=0.2,
             planned=False,
         ),
+        ev.GeneralisationMeasured(
+            epoch=1.0,
+            train_examples=96,
+            train_loss=0.5,
+            validation_loss=0.75,
+            stable_rank=12.5,
+            log_norms=3.5,
+            seconds=0.2,
+        ),
         ev.CheckpointSaved(path="checkpoints/step-6", bytes=100, seconds=0.1),
         ev.Resources(
             cpu_percent=50.0,
