@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
+from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
@@ -33,7 +34,7 @@ def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
         put_json([asdict(each) for each in found])
         return
     if not found:
-        say(f"no runs in {output_dir}; start one with: calisr demo")
+        say(a_sentence(f"no runs in {output_dir}; start one with: calisr demo"))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("run", "state", "step", "metric", "best", "last", "trainable", "switched"):

@@ -96,6 +96,7 @@ def test_the_comparison_of_states_sees_each_field(field: str) -> None:
         "optimizer": {},
         "forms": {},
         "comparison": {},
+        "reading": {},
     }
     value = changed.get(field, getattr(other, field))
     assert not equal(state(7), dataclasses.replace(state(7), **{field: value}))
