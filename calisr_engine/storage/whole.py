@@ -26,8 +26,8 @@ MARK = ".tmp-calisr-"
 _LEFTOVER = re.compile(
     r"(?P<name>.+)\.tmp-(?P<marked>calisr-)?(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)"
 )
-_SYSTEM_ERROR = re.compile(r"os error (\d+)")
-"""What libraries written in Rust put into errors that are none of the system's."""
+_SYSTEM_ERROR = re.compile(r"os error (\d+)|\[Errno (\d+)\]")
+"""What libraries put into errors of their own, and shutil into the one for many files."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The system's numbers for a full disk."""
@@ -164,10 +164,10 @@ def storage_error(
 
 def system_error(error: BaseException) -> int | None:
     """The system's number of an error, also where a library has wrapped it in one of its own."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     said = _SYSTEM_ERROR.search(str(error))
-    return int(said[1]) if said else None
+    return int(said[1] or said[2]) if said else None
 
 
 def tensor_bytes(tensors: Mapping[str, Any]) -> int:

@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+from calisr_engine.errors import CalisrError
 from calisr_engine.runs import load_view
 from tests.faults.kills import call
-from tests.faults.layer import KINDS, Child, Fault, preloaded
-from tests.faults.runs import command, configuration, differing, leftovers, outcome, place
+from tests.faults.layer import KINDS, NONE, Child, Fault, preloaded
+from tests.faults.runs import command, configuration, differing, leftovers, outcome, place, warm
 
 EVERYTHING = (
     "method.name=lora",
@@ -38,6 +40,33 @@ EVERYTHING = (
 )
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 SAID = re.compile(r"could not be written to .*(disk is full|Input/output error)", re.DOTALL)
+
+
+def draw(out: Path) -> None:
+    """As `calisr figure --out` ends, for which the runs of a grid would be needed."""
+    from calisr_engine.figures import picture
+    from tests.figures.test_figures import PICTURE
+
+    picture.draw(PICTURE, out)
+
+
+def write_zip(out: Path) -> None:
+    """As `calisr submit` ends, for which runs of nine tasks would be needed."""
+    from calisr_engine.submission import files
+
+    files.write_zip(out, {each.name: files.sample(each) for each in files.FILES[:5]})
+
+
+WRITERS = {"draw": draw, "zip": write_zip}
+
+
+def told(act: Callable[[], None]) -> int:
+    try:
+        act()
+    except CalisrError as error:
+        print(f"calisr: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 class Disk:
@@ -74,13 +103,20 @@ class Campaign:
         self.wrong: list[str] = []
         self.model = save_model(root / "tiny")
         keep_head(self.model)
+        warm(self.model, root / "calm")
 
     def fault(self, what: str) -> None:
         self.wrong.append(what)
         print("FAULT", what, flush=True)
 
-    def do(self, words: list[str], fault: Fault = Fault(), folder: Path | None = None) -> Child:
-        return Child(lambda: call(words), folder or self.root, self.root, fault).wait()
+    def do(self, words: list[str], fault: Fault = NONE, folder: Path | None = None) -> Child:
+        act = WRITERS.get(words[0])
+        return Child(
+            lambda: call(words) if act is None else told(lambda: act(Path(words[-1]))),
+            folder or self.root,
+            self.root,
+            fault,
+        ).wait()
 
     def calm(self, sets: tuple[str, ...]) -> Path:
         child = self.do(command(self.model, self.root / "calm", "run", sets))
@@ -121,7 +157,7 @@ class Campaign:
         calm = self.calm(EVERYTHING)
         total = sum(f.stat().st_size + 4096 for f in calm.rglob("*") if f.is_file())
         for number in range(count):
-            size = int(total * 1.5 * (number + 1) / count)
+            size = int(total * 1.2 * ((number + 1) / count) ** 2)
             self.one_size(size, calm)
             self.grid(size)
         for _ in range(count):
@@ -153,11 +189,11 @@ class Campaign:
         file = write_grid(self.root, self.model, settings='"training.threads" = 1')
         words = ["grid", "run", str(file), "--output-dir", str(disk.place)]
         child = self.do(words)
-        told = child.said + "".join(p.read_text() for p in disk.place.rglob("log.txt"))
-        if child.status not in (0, 1, 75) or "Traceback" in told:
-            self.fault(f"grid on {size}: {child.status}: {told[-700:]}")
-        if child.status and "disk is full" not in told:
-            self.fault(f"grid on {size}: not said: {told[-700:]}")
+        text = child.said + "".join(p.read_text() for p in disk.place.rglob("log.txt"))
+        if child.status not in (0, 1, 75) or "Traceback" in text:
+            self.fault(f"grid on {size}: {child.status}: {text[-700:]}")
+        if child.status and "disk is full" not in text:
+            self.fault(f"grid on {size}: not said: {text[-700:]}")
         disk.grow(100_000_000)
         child = self.do([*words, "--retry-failed"])
         if child.status:
@@ -172,8 +208,9 @@ class Campaign:
         runs = str(calm.parent)
         every = {
             "export": ["export", str(calm), str(out / "model")],
-            "figure": ["figure", "4a", str(calm), "--out", str(disk.place / "a.svg")],
-            "picture": ["figure", "4a", str(calm), "--out", str(disk.place / "a.png")],
+            "zip": ["zip", str(disk.place / "a.zip")],
+            "figure": ["draw", str(disk.place / "a.svg")],
+            "picture": ["draw", str(disk.place / "a.png")],
             "run": command(self.model, disk.place, "new", EVERYTHING),
             "audit": ["audit", str(calm)],
             "show": ["show", str(calm)],
@@ -191,7 +228,7 @@ class Campaign:
                 if after != before or (out / "model").exists():
                     self.fault(f"{name} with {free} bytes left {after}")
         filler.unlink()
-        for name in ("export", "figure", "picture"):
+        for name in ("export", "zip", "figure", "picture"):
             if not Path(every[name][-1]).exists():
                 child = self.do(every[name])
                 if child.status:
@@ -205,13 +242,13 @@ class Campaign:
         while done < count:
             name, sets = configuration(self.rng)
             calm = self.calm(sets)
+            totals: dict[str, int] = {}
             for _ in range(each):
                 kind = self.rng.choice(KINDS)
                 folder = self.root / "hit"
                 words = command(self.model, folder, "run", sets)
-                counted = Fault(1 << KINDS.index(kind))
-                if done % each == 0 or kind not in totals:
-                    totals = {} if done % each == 0 else totals
+                if kind not in totals:
+                    counted = Fault(1 << KINDS.index(kind))
                     totals[kind] = max(1, self.do(words, counted, folder).count)
                     shutil.rmtree(folder)
                 number, error = self.rng.randrange(totals[kind]), self.rng.choice(ERRORS)
@@ -237,12 +274,6 @@ def main() -> int:
     parser.add_argument("seed", type=int, nargs="?", default=0)
     options = parser.parse_args()
     preloaded("tests.faults.disk")
-    import torch
-
-    import calisr_engine.process.execute
-    import calisr_tui.cli.app  # noqa: F401
-
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="calisr-disk-") as folder:
         campaign = Campaign(Path(folder), options.seed)
         if options.sizes and os.geteuid() == 0:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from calisr_engine.runs import load_view
 from tests.faults.layer import EVERY, NAMES, Child, Fault, preloaded
-from tests.faults.runs import command, configuration, differing, leftovers, outcome, place
+from tests.faults.runs import command, configuration, differing, leftovers, outcome, place, warm
 
 SIGNALS = (signal.SIGKILL,) * 7 + (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MOST_FAULTS = 20
-STOPPED = (0, 75, 130, -signal.SIGKILL)
-"""Statuses that a run may end with: done, stopped and saved, Ctrl-C, killed."""
+STOPPED = (0, 75, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
+"""Statuses that a command may end with: done, stopped and saved, Ctrl-C, ended by the signal."""
 
 
 def call(words: list[str]) -> int:
@@ -50,6 +50,7 @@ class Campaign:
 
         self.model = save_model(root / "tiny")
         keep_head(self.model)
+        warm(self.model, root / "runs")
 
     @property
     def count(self) -> int:
@@ -169,7 +170,7 @@ class Campaign:
                 child = Child(lambda: call(words[1]), grids[1], self.root)
                 if child.signal_after(self.rng.uniform(0.1, 1) * length, which):
                     self.note("grid run", which, "at a random time")
-            if child.status not in (*STOPPED, -signal.SIGHUP, -signal.SIGTERM):
+            if child.status not in STOPPED:
                 self.fault(f"grid: {NAMES[which]} {child.status} {child.said[-600:]}")
             time.sleep(0.5)
         child = Child(lambda: call(words[1]), grids[1], self.root).wait()
@@ -209,11 +210,11 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="calisr-kills-") as folder:
         campaign = Campaign(Path(folder), options.seed)
-        for _ in range(options.grids):
-            campaign.one_grid()
         while campaign.count < options.count and len(campaign.faults) < MOST_FAULTS:
             campaign.one_run()
             print(f"{campaign.count} signals, {len(campaign.faults)} faults", flush=True)
+        for _ in range(options.grids):
+            campaign.one_grid()
     print(campaign.page())
     if options.out is not None:
         options.out.write_text(campaign.page())

@@ -22,6 +22,13 @@ from pathlib import Path
 KINDS = ("open", "mkdir", "write", "fsync", "rename", "close", "remove")
 """Kinds of calls, in the order of their bits in layer.c; opening is counted only for writing."""
 
+HANDLERS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+"""What a process of its own begins with."""
+
 EVERY = (1 << len(KINDS)) - 1
 
 
@@ -66,6 +73,9 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+NONE = Fault()
+
+
 class Child:
     """A fork of this process that does one thing under a fault; its output goes to a file.
 
@@ -80,7 +90,7 @@ class Child:
         act: Callable[[], int],
         folder: Path,
         scratch: Path,
-        fault: Fault = Fault(),
+        fault: Fault = NONE,
         worker_fault: bool = False,
     ) -> None:
         self._out, self._told = scratch / "said", scratch / "struck"
@@ -111,6 +121,8 @@ class Child:
                 _library().fault_arm(
                     str(folder).encode(), armed[0], ctypes.c_long(armed[1]), *armed[2:]
                 )
+            for each, handler in HANDLERS.items():
+                signal.signal(each, handler)
             status = act()
         except BaseException:
             traceback.print_exc()

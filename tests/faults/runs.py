@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,20 @@ def command(model: Path, output: Path, name: str, sets: Sequence[str]) -> list[s
     ]
     words = [f"--set={each}" for each in (*common, *sets)]
     return ["run", "--quiet", "--task", "demo", "--output-dir", str(output), *words]
+
+
+def warm(model: Path, output: Path) -> None:
+    """Train once in this process, so that its children need not import anything."""
+    import torch
+
+    from calisr_tui.cli.app import run_command_line
+
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        status = run_command_line(command(model, output, "warm", ()))
+        status += run_command_line(["export", str(output / "warm"), str(output / "out")])
+    assert status == 0
+    shutil.rmtree(output)
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -120,7 +137,7 @@ def leftovers(folder: Path) -> list[str]:
 def place(run: Path, where: str) -> str:
     """In which part of a run's life a fault struck, from "call path" of the layer."""
     call, _, path = where.partition(" ")
-    inside = path.removeprefix(f"{run}/") if path != str(run) else "the run directory"
+    inside = path.removeprefix(f"{run}/").lstrip("/")
     last = ""
     for record in read_records(run / "events.jsonl"):
         last = record["type"]
@@ -132,4 +149,6 @@ def place(run: Path, where: str) -> str:
     for name, told in known.items():
         if first.startswith(name):
             return told
+    if not path.startswith(f"{run}/"):
+        return "outside the run"
     return f"log, after {last}" if first == "events.jsonl" else first.split(".tmp")[0]

@@ -385,7 +385,7 @@ def test_errors_without_a_text_still_say_something() -> None:
 
 
 FILLED = """
-import resource, sys, torch
+import resource, shutil, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -393,11 +393,14 @@ from tokenizers.models import WordLevel
 from calisr_engine.errors import StorageError
 from calisr_engine.storage.whole import whole_folder
 place = Path(sys.argv[1])
+(place / "large").mkdir()
+(place / "large/a").open("wb").truncate(200_000)
 if sys.argv[2] == "limit":
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 for fill in (
     lambda part: save_file({"a": torch.zeros(100_000)}, part / "a.safetensors"),
     lambda part: (part / "a.txt").write_text("x" * 400_000),
+    lambda part: shutil.copytree(place / "large", part / "copy"),
     lambda part: Tokenizer(WordLevel({"a" * n: n for n in range(1, 900)})).save(f"{part}/a.json"),
 ):
     try:
