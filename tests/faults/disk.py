@@ -224,8 +224,8 @@ class Campaign:
                 self.check_end(
                     child, disk.place, f"{name} with {free} bytes", told=name == "export"
                 )
-                after = sorted(each.name for each in disk.place.iterdir() if each.name != "out")
-                if after != before or (out / "model").exists():
+                after = sorted(each.name for each in disk.place.iterdir())
+                if after != before:
                     self.fault(f"{name} with {free} bytes left {after}")
         filler.unlink()
         for name in ("export", "zip", "figure", "picture"):
