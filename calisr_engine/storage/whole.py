@@ -26,8 +26,8 @@ MARK = ".tmp-calisr-"
 _LEFTOVER = re.compile(
     r"(?P<name>.+)\.tmp-(?P<marked>calisr-)?(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)"
 )
-_SYSTEM_ERROR = re.compile(r"os error (\d+)")
-"""What libraries written in Rust put into errors that are none of the system's."""
+_SYSTEM_ERROR = re.compile(r"os error (\d+)|\[Errno (\d+)\]")
+"""What libraries put into errors of their own, and shutil into the one for many files."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The system's numbers for a full disk."""
@@ -156,7 +156,7 @@ def storage_error(
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason, mend = "the folder cannot be written", f"make {path.parent} writable"
     else:
-        text = (isinstance(error, OSError) and error.strerror) or str(error)
+        text = str(error) if number is None else os.strerror(number)
         reason, mend = (text.strip().splitlines() or [type(error).__name__])[0][:200], ""
     hints = "; ".join(each for each in (mend, hint) if each)
     return StorageError(f"{what} could not be written to {path}: {reason}", hints)
@@ -164,10 +164,10 @@ def storage_error(
 
 def system_error(error: BaseException) -> int | None:
     """The system's number of an error, also where a library has wrapped it in one of its own."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     said = _SYSTEM_ERROR.search(str(error))
-    return int(said[1]) if said else None
+    return int(said[1] or said[2]) if said else None
 
 
 def tensor_bytes(tensors: Mapping[str, Any]) -> int:
@@ -193,11 +193,15 @@ def _beside(final: Path, what: str, hint: str, needs: int | None) -> Iterator[Pa
     key = f"{os.getpid()}-{next(_counts)}"
     part = final.with_name(f"{final.name}{MARK}{key}")
     _writing.add(key)
+    missing = list(itertools.takewhile(lambda each: not os.path.lexists(each), final.parents))
     try:
         remove(part)  # of a killed process whose number this one has
         yield part
     except BaseException as error:
         remove(part)
+        with contextlib.suppress(OSError):  # another process may have put something there
+            for folder in missing:
+                folder.rmdir()
         # Those that write tensors and tokenizers have errors of their own for a full disk.
         wrapped = isinstance(error, Exception) and system_error(error) is not None
         if wrapped or isinstance(error, OSError) or type(error).__name__ == "SafetensorError":

@@ -111,7 +111,9 @@ EXPORT int rename(const char *a, const char *b) {
   return strikes(RENAME, a) ? -1 : real(a, b); }
 EXPORT int close(int d) {
   REAL(int, "close", int);
-  if (strikes_fd(CLOSE, d)) { int e = errno; real(d); errno = e; return -1; }
+  int keep = errno, flags = kinds & CLOSE ? fcntl(d, F_GETFL) : 0;  /* reading cannot fail late */
+  errno = keep;
+  if (flags > 0 && (flags & O_ACCMODE) != O_RDONLY && strikes_fd(CLOSE, d)) { int e = errno; real(d); errno = e; return -1; }
   return real(d); }
 EXPORT int unlink(const char *p) {
   REAL(int, "unlink", const char *);

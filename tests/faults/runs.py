@@ -149,10 +149,6 @@ def place(run: Path, where: str) -> str:
     for name, told in known.items():
         if first.startswith(name):
             return told
-    return (
-        f"log, after {last}"
-        if first == "events.jsonl"
-        else first.split(".tmp")[0]
-        if path.startswith(f"{run}/")
-        else "outside"
-    )
+    if not path.startswith(f"{run}/"):
+        return "outside the run"
+    return f"log, after {last}" if first == "events.jsonl" else first.split(".tmp")[0]

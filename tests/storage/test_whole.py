@@ -380,12 +380,31 @@ def test_errors_of_the_system_are_known_in_any_wrapping(
     assert is_clean(old)
 
 
+def write_and_fail(part: Path, others: bool) -> None:
+    if others:
+        (part.parent / "mine").touch()
+    raise OSError(errno.ENOSPC, "")
+
+
+@pytest.mark.parametrize("make", [whole_folder, whole_file])
+def test_folders_made_on_the_way_go_when_it_fails(
+    make: Callable[..., whole_folder], tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    for others in (False, True):
+        with pytest.raises(StorageError), make(tmp_path / "there/new/newer/it", "it") as part:
+            write_and_fail(part, others)
+        assert [each.name for each in (tmp_path / "there").rglob("*")] == (
+            ["new", "newer", "mine"] if others else []
+        )
+
+
 def test_errors_without_a_text_still_say_something() -> None:
     assert "OSError" in storage_error(Path("/a"), "it", OSError()).message
 
 
 FILLED = """
-import resource, sys, torch
+import resource, shutil, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -393,18 +412,21 @@ from tokenizers.models import WordLevel
 from calisr_engine.errors import StorageError
 from calisr_engine.storage.whole import whole_folder
 place = Path(sys.argv[1])
+(place / "large").mkdir()
+(place / "large/a").open("wb").truncate(200_000)
 if sys.argv[2] == "limit":
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 for fill in (
     lambda part: save_file({"a": torch.zeros(100_000)}, part / "a.safetensors"),
     lambda part: (part / "a.txt").write_text("x" * 400_000),
+    lambda part: shutil.copytree(place / "large", part / "copy"),
     lambda part: Tokenizer(WordLevel({"a" * n: n for n in range(1, 900)})).save(f"{part}/a.json"),
 ):
     try:
         with whole_folder(place / "folder", "the model") as part:
             fill(part)
     except StorageError as error:
-        print(error.message.partition(": ")[2], [p.name for p in place.iterdir()])
+        print(error.message.partition(": ")[2], [p.name for p in place.iterdir() if p.name != "large"])
 """
 
 
@@ -415,7 +437,7 @@ def test_a_file_larger_than_the_system_allows(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert len(told) == 3
+    assert len(told) == 4
     for line in told:
         assert "File too large" in line
         assert line.endswith("[]")
@@ -435,4 +457,4 @@ def test_a_full_disk(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert told == ["the disk is full []"] * 3
+    assert told == ["the disk is full []"] * 4

@@ -311,7 +311,7 @@ def damage(folders: list[Path], rng: random.Random, hostile: bool) -> list[str]:
             break
         file = rng.choice(files)
         act = rng.choice(ANY if rng.random() < 0.75 or not hostile else HOSTILE)
-        with contextlib.suppress(OSError):  # two damages may exclude each other
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # of two damages
             act(file, rng)
             told.append(f"{act.__name__} {file.relative_to(folders[0].parent)}")
     return told
