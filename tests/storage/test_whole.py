@@ -426,7 +426,8 @@ for fill in (
         with whole_folder(place / "folder", "the model") as part:
             fill(part)
     except StorageError as error:
-        print(error.message.partition(": ")[2], [p.name for p in place.iterdir() if p.name != "large"])
+        left = [p.name for p in place.iterdir() if p.name != "large"]
+        print(error.message.partition(": ")[2], left)
 """
 
 
