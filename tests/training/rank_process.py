@@ -3,7 +3,8 @@
     python -m tests.training.rank_process '[{"run_dir": ..., "stop_at": 5, "on": 1}, ...]'
 
 Each job is trained by all ranks in turn. `stop_at`: rank `on` gets a stop as by SIGTERM at that
-step. `die_at`: rank `on` dies there. Prints each exit status.
+step. `die_at`: rank `on` dies there. `other_masks`: rank `on` would draw other Fisher masks, as a
+machine might that rounds otherwise. Prints each exit status.
 """
 
 from __future__ import annotations
@@ -60,16 +61,19 @@ def statuses(jobs: list[dict[str, Any]]) -> list[list[int]]:
 
 
 def main() -> None:
+    from calisr_engine.methods.child_tuning_d import method as child_tuning
     from calisr_engine.process.execute import execute
     from calisr_engine.training.ranks import Place
     from calisr_engine.training.step import OptimizerStep
 
     place = Place.from_environment()
-    gradients = OptimizerStep.gradients
+    gradients, threshold = OptimizerStep.gradients, child_tuning.fisher_threshold
     for job in json.loads(sys.argv[1]):
         os.environ["MASTER_PORT"] = str(job["port"])
         stop = threading.Event()
         mine = job.get("on") == place.rank
+        share = 0.5 if mine and job.get("other_masks") else 1.0
+        child_tuning.fisher_threshold = lambda values, p, share=share: threshold(values, p * share)
 
         def step(
             self: OptimizerStep,
