@@ -161,8 +161,8 @@ class Stateful:
         present = self.model.state_dict()
         unknown = sorted(set(state.model) - set(present))
         lacking = sorted(set(model_tensors(self.model)) - set(state.model))
-        misfits = sorted(n for n, t in state.model.items() if present.get(n, t).shape != t.shape)
-        for names, what in ((unknown, "which this model lacks"), (misfits, "of another shape")):
+        reshaped = sorted(n for n, t in state.model.items() if present.get(n, t).shape != t.shape)
+        for names, what in ((unknown, "which this model lacks"), (reshaped, "of another shape")):
             if names:
                 raise unfit(state, f"it holds {', '.join(names[:3])}, {what}")
         if lacking:

@@ -426,7 +426,7 @@ for fill in (
         with whole_folder(place / "folder", "the model") as part:
             fill(part)
     except StorageError as error:
-        left = [p.name for p in place.iterdir() if p.name != "large"]
+        left = [each.name for each in place.iterdir() if each.name != "large"]
         print(error.message.partition(": ")[2], left)
 """
 
