@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from calisr_engine.plain_words import a_sentence
+
 
 class CalisrError(Exception):
     """Base of all errors a user can meet.
 
     Attributes:
-        message: what is wrong, in one plain sentence.
+        message: what is wrong, in one plain sentence on one line; what it quotes may be cut.
         hint: what to do about it ("" where nothing can be said).
         exit_code: exit status of a command that ends with this error.
     """
@@ -19,9 +21,10 @@ class CalisrError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message = a_sentence(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = a_sentence(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
@@ -80,13 +83,8 @@ class Problem:
 
     def __str__(self) -> str:
         parts = [str(self.place or ""), self.label, self.message]
-        text = ": ".join(part for part in parts if part)
-        return printable(f"{text}; {self.mend}" if self.mend else text)
-
-
-def printable(text: str) -> str:
-    """Text without control characters or lone surrogates, safe in a message and a comment."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        text = ": ".join(a_sentence(part, 300) for part in parts if part)
+        return f"{text}; {a_sentence(self.mend)}" if self.mend else text
 
 
 class ConfigError(CalisrError):

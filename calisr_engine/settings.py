@@ -7,6 +7,7 @@ Each room defines its own settings on this (`models/settings.py`, `tasks/setting
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ RULE = "setting"
 """Pydantic's error type of a `Broken`, whose fields are the error's context."""
 
 _LARGEST = 2**63 - 1  # of a whole number in TOML
+
+SMALLEST_FLOAT, LARGEST_FLOAT = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+"""Of the 32 bits that training has: what is nearer to 0 becomes 0, what is larger infinite."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,25 @@ def _unwritable(value: Any) -> PydanticCustomError | None:
         return PydanticCustomError("unwritable", "holds a character that no file can hold")
     if isinstance(value, int) and abs(value) > _LARGEST:
         return PydanticCustomError("unwritable", "is too large for a file")
+    if isinstance(value, float) and not _in_32_bits(value):
+        return Broken(
+            f"{value!r} is beyond the 32-bit numbers of training, {SMALLEST_FLOAT:.2g} to "
+            f"{LARGEST_FLOAT:.2g}",
+            "write a number nearer to 1",
+            (),
+        ).error()
     if isinstance(value, tuple):
         words = [each for each in value if isinstance(each, str)]
         twice = next((each for each in words if words.count(each) > 1), None)
         if twice is not None:
             return Broken(f'"{twice}" stands in the list twice', "remove one", ()).error()
     return None
+
+
+def _in_32_bits(value: float) -> bool:
+    if value == 0 or not math.isfinite(value):  # infinity and NaN have a rule of their own
+        return True
+    return SMALLEST_FLOAT <= abs(value) <= LARGEST_FLOAT
 
 
 def _refuse(title: str, errors: Iterable[tuple[str, PydanticCustomError, Any]]) -> None:

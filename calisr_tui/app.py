@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +16,12 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.plain_words import command
+from calisr_engine.storage.whole import write_text
 from calisr_tui import keymap, palette, places, themes
 from calisr_tui.dialogs import Answer, Question
 from calisr_tui.host import Host
+from calisr_tui.terminal import SERVER
 
 TICK = 0.25
 """Seconds between two looks at the log."""
@@ -73,6 +75,7 @@ class CalisrApp(Host):
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
         self._config = config if config is not None else keymap.config_dir()
+        self._server: str | None = None
         self._leaving = False
         self._told_error: object = None
         for theme in themes.THEMES:
@@ -92,15 +95,26 @@ class CalisrApp(Host):
             self.open_replay(self._replay)
         elif self._run_dir is not None:
             self.open_run(self._run_dir)
-        else:
+        elif not self.is_web or not self._open_training():
             self.action_jump(self._first)
+        if self.is_web:
+            self._server = os.environ.get(SERVER)
         self.set_interval(TICK, self._tick)
-        if self._preload and self._run_dir is None and self._replay is None:
+        if self._preload and self._run_dir is None and self._replay is None and not self.is_web:
             self.set_timer(PRELOAD_AFTER, self._load_engine)
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self._terminal_closed)
-            loop.add_signal_handler(signal.SIGTERM, partial(self._leave, "save"))
+            loop.add_signal_handler(signal.SIGTERM, self._terminated)
+
+    def _open_training(self) -> bool:
+        """Show a run that trains, if any does: the page was loaded again, or its tab was closed."""
+        from calisr_engine.runs.store import newest_in_training
+
+        run_dir = newest_in_training(self.output_dir)
+        if run_dir is not None:
+            self.open_run(run_dir)
+        return run_dir is not None
 
     def _load_engine(self) -> None:
         from calisr_engine.process.thread import preload
@@ -125,7 +139,8 @@ class CalisrApp(Host):
         if engine is not None and engine.error is not None and engine.error is not self._told_error:
             self._told_error = engine.error
             self.show_error("The run could not go on", engine.error)
-        if self._leaving and not self.started.running:
+        server_gone = self._server is not None and str(os.getppid()) != self._server
+        if server_gone or (self._leaving and not self.started.running):
             self._end()
 
     # Ending --------------------------------------------------------------------------------------
@@ -173,15 +188,23 @@ class CalisrApp(Host):
                 if answer == "save":
                     engine.stop_and_save()
                 else:
-                    engine.stop()
+                    try:
+                        engine.stop()
+                    except CalisrError as error:  # a full disk takes no request
+                        self.notify(str(error), severity="error")
+                        return
                 self._leaving = True
-                self.messages_after.append(f"stopped; go on with: calisr resume {engine.run_dir}")
+                self.messages_after.append(
+                    f"stopped; go on with: {command('resume', engine.run_dir)}"
+                )
             else:
                 kind = "stop_and_save" if answer == "save" else "stop"
                 for run_dir in self.started.detached_running():
-                    with contextlib.suppress(CalisrError):
+                    try:
                         control.request(run_dir, kind)
-                    self.messages_after.append(f"asked to stop: {run_dir}")
+                        self.messages_after.append(f"asked to stop: {run_dir}")
+                    except CalisrError as error:
+                        self.messages_after.append(f"goes on, for it could not be asked: {error}")
         else:
             for run_dir in self.started.detached_running():
                 self.messages_after.append(f"goes on: calisr watch {run_dir}")
@@ -195,6 +218,10 @@ class CalisrApp(Host):
         status = engine.status if engine is not None else 0
         self.messages_after += self.started.grid_messages()
         self.exit(EXIT_STOPPED if status == EXIT_STOPPED else 0)
+
+    def _terminated(self) -> None:
+        """SIGTERM: the run of this app is stopped and saved; detached ones go on."""
+        self._leave("save" if self.started.running else "keep")
 
     def _terminal_closed(self) -> None:
         """SIGHUP: nobody is there to ask, so the run of this app is stopped and saved."""
@@ -212,9 +239,8 @@ class CalisrApp(Host):
         """Change the theme and remember it."""
         self.theme = name
         self.notify(f"theme {name}", timeout=1.5)
-        with contextlib.suppress(OSError):
-            self._config.mkdir(parents=True, exist_ok=True)
-            (self._config / "theme").write_text(name + "\n")
+        with contextlib.suppress(CalisrError):
+            write_text(self._config / "theme", name + "\n", "the theme")
 
     def watch_theme(self, name: str) -> None:
         for screen in self.screen_stack if self._screen_stacks.get(self._current_mode) else []:
@@ -232,9 +258,10 @@ class CalisrApp(Host):
     def action_picture(self) -> None:
         """Save the screen as an SVG picture in the current folder."""
         try:
-            path = self.save_screenshot(path=os.getcwd())
-        except OSError as error:
-            self.notify(f"the picture could not be saved: {error}", severity="error")
+            path = Path.cwd() / f"calisr-{time.strftime('%y%m%d-%H%M%S')}.svg"
+            write_text(path, self.export_screenshot(), "the picture")
+        except (CalisrError, OSError) as error:
+            self.notify(str(error), severity="error")
         else:
             self.notify(f"saved {path}")
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input
 
 from calisr_tui.choice import Choice
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Button, Label, Option, OptionList, Static
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Question(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         refused = [f"{a.label}: {a.refused}" for a in self._answers if a.refused]
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._title
-            yield Static(Text(self._text), classes="dialog-text")
+            dialog.border_title = Text(self._title)
+            yield Static(self._text, classes="dialog-text")
             for line in refused:
-                yield Static(Text(line), classes="dialog-note")
+                yield Static(line, classes="dialog-note")
             with Horizontal(classes="dialog-buttons"):
                 for answer in self._answers:
                     yield Button(
@@ -80,17 +80,16 @@ class Reading(ModalScreen[None]):
         Binding("y", "copy", "Copy", id="reading.copy"),
     ]
 
-    def __init__(self, title: str, text: str | Text, copy: str = "", wide: bool = False) -> None:
+    def __init__(self, title: str, text: str, copy: str = "", wide: bool = False) -> None:
         super().__init__()
         self._title, self._text, self._copy, self._wide = title, text, copy, wide
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide" if self._wide else "dialog") as dialog:
-            dialog.border_title = self._title
-            dialog.border_subtitle = "Enter close" + (" · y copy" if self._copy else "")
+            dialog.border_title = Text(self._title)
+            dialog.border_subtitle = Text("Enter close" + (" · y copy" if self._copy else ""))
             with VerticalScroll(classes="dialog-scroll"):
-                text = self._text if isinstance(self._text, Text) else Text(self._text)
-                yield Static(text, classes="dialog-text")
+                yield Static(self._text, classes="dialog-text")
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -114,9 +113,9 @@ class Typing(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = Text(self._title)
             dialog.border_subtitle = "Enter take it · Esc cancel"
-            yield Static(Text(self._text), classes="dialog-text")
+            yield Static(self._text, classes="dialog-text")
             yield Input(self._value, placeholder=self._placeholder, compact=True)
 
     @on(Input.Submitted)
@@ -161,7 +160,7 @@ class Picking(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall") as dialog:
-            dialog.border_title = self._title
+            dialog.border_title = Text(self._title)
             dialog.border_subtitle = "↑↓ Enter choose · Esc cancel"
             if len(self._choices) > 8:
                 yield Input(placeholder="type to search", compact=True)

@@ -109,8 +109,14 @@ def estimate(config: RunConfig) -> Estimate | None:
     held = max(counted.total, trained, counted.total + counted.core)
     moments = 2 if training.optimizer == "adamw" else 1
     memory = 4.0 * (held + (1 + moments) * trained) + activations
+    passes = 1
+    if config.calibration.measures and config.calibration.reading != "step":
+        memory += 4.0 * counted.total  # at most: the extra part of what is in FFT
+        if config.calibration.reading == "branches":
+            passes = 2  # at most: until the last group switches
+            memory += 4.0 * (1 + moments) * (counted.lft or 0)
     dense = counted.total - entry.vocabulary * entry.hidden
-    work = 6.0 * dense * training.batch_size * training.accumulate * length * steps
+    work = 6.0 * dense * training.batch_size * training.accumulate * length * steps * passes
     return Estimate(steps, memory, work / CPU_FLOPS, work / GPU_FLOPS)
 
 
@@ -131,7 +137,21 @@ def meaning(config: RunConfig) -> str:
             "S3": "Each of three groups begins",
         }[calibration.variant]
         samples = calibration.samples
+        if calibration.follows_steps:
+            whose = calibration.matched_to or "the steps given"
+            dealt = ", dealt to other groups," if calibration.control == "shuffled" else ""
+            return (
+                f"A control: {who[0].lower()}{who[1:]} in full fine-tuning of {where} and goes "
+                f"over to {method.title} at the step of {whose}{dealt} whatever its stable rank. "
+                f"{method.title}: it {summary}."
+            )
         each = f"{samples} times an epoch" if samples else f"every {calibration.every_steps} steps"
+        if calibration.control == "coin":
+            return (
+                f"A control: {who[0].lower()}{who[1:]} in full fine-tuning of {where}, and {each} "
+                f"a fair coin is flipped in the place of a measurement. Where heads come up in a "
+                f"share above {calibration.delta:g}, {method.title} takes over, which {summary}."
+            )
         return (
             f"{who} in full fine-tuning of {where}, and {each} one step is measured in two parts. "
             f"Where the light part alone lowers the stable rank more in a share above "

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from textual.app import App
+from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 
 from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import shown
 from calisr_engine.storage.plain import read_plain
 from calisr_tui import places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.started import StartedRuns
+from calisr_tui.widgets.verbatim import Unsteered
 
 
 class Host(App[int]):
@@ -35,12 +38,22 @@ class Host(App[int]):
         super().__init__()
         self.output_dir, self.data_dir = output_dir, data_dir
         self.started = StartedRuns()
+        self._sieve = Unsteered()
         self.chosen_runs: list[Path] = []
         self.live_back = "runs"
 
     @property
     def showing_dialog(self) -> bool:
         return isinstance(self.screen, ModalScreen)
+
+    # What is shown --------------------------------------------------------------------------------
+
+    def notify(self, message: str, *, title: str = "", markup: bool = False, **how: Any) -> None:
+        """Show a message for a moment, as it is: whatever `markup` says, brackets are text."""
+        super().notify(shown(message), title=shown(title), markup=False, **how)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._sieve]
 
     # Screens -------------------------------------------------------------------------------------
 
@@ -100,7 +113,11 @@ class Host(App[int]):
     # Training ------------------------------------------------------------------------------------
 
     def start_training(self, run_dir: Path, detached: bool = False) -> None:
-        """Begin or go on with a run, and show it."""
+        """Begin or go on with a run, and show it.
+
+        In a browser always detached: its tab may be closed, and the run goes on.
+        """
+        detached = detached or self.is_web
         if not detached and self.started.running:
             self.notify(
                 "a run trains in this app already: stop it, or start this one detached",
@@ -112,7 +129,7 @@ class Host(App[int]):
                 self.started.start_detached(run_dir)
             else:
                 self.started.start(run_dir)
-        except OSError as error:
+        except (CalisrError, OSError) as error:
             self.notify(f"the run could not be started: {error}", severity="error")
             return
         self.open_run(run_dir)

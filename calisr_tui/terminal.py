@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+SERVER = "CALISR_SERVER"
+"""Variable with the process id of the `calisr serve` that shows this app in a browser."""
+
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",

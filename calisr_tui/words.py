@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from calisr_engine.analysis.score import in_words
 from calisr_engine.events.view import GroupView, RunView, Switch
 from calisr_engine.methods.catalog import label
 
@@ -75,10 +76,14 @@ def moment(value: float | None) -> str:
     return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
 
 
-def calibration(variant: str, delta: float | None) -> str:
-    """CaliSr-S δ 0.5, or no calibration."""
+def calibration(variant: str, delta: float | None, control: str = "off") -> str:
+    """CaliSr-S δ 0.5, CaliSr-S matched, or no calibration."""
     if variant == "off":
         return "no calibration"
+    if control in ("matched", "shuffled"):  # which delta has no part in
+        return f"CaliSr-{variant} {control}"
+    if control != "off":
+        return f"{calibration(variant, delta)} {control}"
     return f"CaliSr-{variant} δ {delta:g}" if delta is not None else f"CaliSr-{variant}"
 
 
@@ -95,6 +100,28 @@ def relative_difference(sr_fft: float, difference: float) -> float | None:
     return difference / sr_fft if sr_fft else None
 
 
+_COMPARED = {
+    "step": "what the light part of the step makes of the weights alone",
+    "since_last_sample": "what the light part has made of the weights since the sample before, "
+    "without the rest,",
+    "branches": "what {method} alone has made of a copy since the sample before",
+}
+"""Reading -> what is compared with the weights as they are."""
+
+
+def _light_side(view: RunView, method: str) -> str:
+    """What a sample compares with the full step, for a sentence."""
+    return {
+        "since_last_sample": "the light part's change since the sample before, without the rest,",
+        "branches": f"a branch that {method} alone trained since the sample before",
+    }.get(view.reading, "the light part of the step alone")
+
+
+def explain_group(view: RunView, group: GroupView) -> str:
+    """A group's counter or switch, and how much its hits can tell."""
+    return "\n\n".join(filter(None, (explain_counter(view, group), in_words(view, group))))
+
+
 def explain_counter(view: RunView, group: GroupView) -> str:
     """Two sentences on a group's counter, with its numbers."""
     if group.switch is not None:
@@ -107,17 +134,19 @@ def explain_counter(view: RunView, group: GroupView) -> str:
             f"{group.name} is in full fine-tuning and nothing is measured, because calibration is "
             "off. It changes only where a schedule or your own hand switches it."
         )
+    if view.control != "off":
+        return _explain_control(view, group)
     if latest is None:
+        what = _COMPARED.get(view.reading, _COMPARED["step"]).format(method=method)
         return (
-            f"{group.name} is in full fine-tuning and was not sampled yet. At each sample the step "
-            f"is taken in two parts, and a hit is counted when the part that {method} would go on "
-            "training alone gives a lower stable rank than the full step."
+            f"{group.name} is in full fine-tuning and was not sampled yet. At each sample a hit is "
+            f"counted when {what} has a lower stable rank than the weights as they are."
         )
     relative = relative_difference(latest.sr_fft, latest.difference)
     outcome = "a hit" if latest.hit >= 1 else "no hit" if latest.hit <= 0 else f"{latest.hit:.2f}"
     sign = "below" if latest.difference < 0 else "above" if latest.difference > 0 else "equal to"
     first = (
-        f"At step {latest.step} the light part of the step alone gave a stable rank of "
+        f"At step {latest.step} {_light_side(view, method)} gave a stable rank of "
         f"{latest.sr_lft:.6g}, {sign} the {latest.sr_fft:.6g} of the full step"
         + (f" (relative difference {relative:.1e})" if relative else "")
         + f": {outcome}."
@@ -135,16 +164,35 @@ def explain_counter(view: RunView, group: GroupView) -> str:
     return f"{first} {second}"
 
 
+def _explain_control(view: RunView, group: GroupView) -> str:
+    """What a control waits for in the score's stead."""
+    method, source = label(view.method), view.setting("calibration", "matched_to")
+    if view.control == "coin":
+        count = f"{group.hits:g} heads in {group.samples} flips" if group.samples else "no flip yet"
+        return (
+            f"{group.name} is in full fine-tuning. This run is a control: at each sample a fair "
+            f"coin is flipped in the comparison's place; this window has {count}. It goes over to "
+            f"{method} at the window's end if the share of heads is above δ = {view.delta:g}."
+        )
+    whose = "at the step at which it switched in" if view.control == "matched" else "at a step of"
+    return (
+        f"{group.name} is in full fine-tuning. This run is a control: nothing is looked at, and "
+        f"{group.name} goes over to {method} {whose} {source or 'the steps of its settings'}"
+        + ("." if view.control == "matched" else ", dealt to another group by the seed.")
+    )
+
+
 def explain_switch(view: RunView, switch: Switch) -> str:
     """Two sentences on a switch, with its numbers."""
     group = view.groups.get(switch.group)
     decision = next(
         (d for d in reversed(group.decisions) if d.switch) if group is not None else iter(()), None
     )
-    if decision is not None and decision.srs is not None:
+    if decision is not None and decision.srs is not None and switch.cause == "calibration":
         first = (
             f"{switch.group} left full fine-tuning at step {switch.step}: in {decision.hits:g} of "
-            f"{decision.samples} samples the light part alone lowered the stable rank more, and "
+            f"{decision.samples} samples {_light_side(view, label(view.method))} had the lower "
+            "stable rank, and "
             f"{decision.srs:.2f} is above δ = {decision.delta:g}."
         )
     else:

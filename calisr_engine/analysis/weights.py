@@ -22,6 +22,7 @@ from calisr_engine.models import catalog
 from calisr_engine.models.component_names import COMPONENTS
 from calisr_engine.models.components import ARCHITECTURES, find_targets
 from calisr_engine.models.settings import ModelSettings
+from calisr_engine.plain_words import command
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint as checkpoints
@@ -120,7 +121,7 @@ def run_weights(run_dir: Path) -> TargetWeights:
     why = f"; damaged: {', '.join(skipped)}" if skipped else ""
     raise NotFoundError(
         f"{run_dir.name} has no weights yet: no checkpoint was kept{why}",
-        f"a run writes checkpoints while it trains; go on with it: calisr resume {run_dir}",
+        f"a run writes checkpoints while it trains; go on with it: {command('resume', run_dir)}",
     )
 
 

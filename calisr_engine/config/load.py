@@ -262,9 +262,29 @@ def _warnings(merged: Merged) -> list[str]:
         why = 'has no effect while calibration.variant = "off"; S or D calibrates'
         idle |= {key: why for key in own if key.startswith("calibration.")}
         idle.pop("calibration.variant", None)
+    else:
+        idle |= _idle_controls(merged.values, own)
     method = str(merged.values["method.name"])
     if not has_light_phase(method) and "training.lft_learning_rate" in own:
         idle["training.lft_learning_rate"] = f"has no effect with method {method}"
     if merged.values["model.random_weights"]:
         idle["model.random_weights"] = "is on: scores of this run mean nothing"
     return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]
+
+
+def _idle_controls(values: Mapping[str, Any], own: Sequence[str]) -> dict[str, str]:
+    """Settings of [calibration] that its control makes no use of, and why."""
+    control = str(values["calibration.control"])
+    given = {key.partition(".")[2] for key in own if key.startswith("calibration.")}
+    unused = {
+        "off": ("matched_to", "switch_steps", "control_seed", "measure"),
+        "coin": ("matched_to", "switch_steps"),
+        "matched": ("delta", "cumulative", "control_seed"),
+        "shuffled": ("delta", "cumulative"),
+    }[control]
+    why = f'has no effect while calibration.control = "{control}"'
+    idle = {f"calibration.{key}": why for key in unused if key in given}
+    if control != "off" and not values["calibration.measure"]:
+        for key in sorted(given & {"keep_samples", "log_parts", "reading", "score"}):
+            idle[f"calibration.{key}"] = f"{why}, unless calibration.measure = true"
+    return idle

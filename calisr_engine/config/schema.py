@@ -9,11 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from calisr_engine.calibration.controls import Control, parse_steps
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
+from calisr_engine.models.component_names import GROUPS
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
+
+ReadingName = Literal["step", "since_last_sample", "branches"]
 
 Variant = Literal["off", "D", "S", "S3"]
 
@@ -44,6 +48,7 @@ class CalibrationSettings(Section):
     samples_per_epoch: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Samples in each decision window, spread evenly, the last at its end "
         "(the paper uses 3 and 5; 5 if neither this nor every_steps is set).",
     )
@@ -71,11 +76,113 @@ class CalibrationSettings(Section):
         description="Store the measured weights of every sample, so that `calisr audit` can "
         "recompute each decision. Large: twice the model for each sample.",
     )
+    reading: ReadingName = Field(
+        "step",
+        description="What a sample compares. step: the light part of one optimizer step alone "
+        "against the whole step. since_last_sample: what the light part has become since the last "
+        "sample, without the extra part's change, against everything (one copy of the extra). "
+        "branches: what the light method alone would have made of the weights since the last "
+        "sample, trained beside the run (one more model, and twice the time in full fine-tuning).",
+    )
+    log_parts: bool = Field(
+        False,
+        description="Log at each sample also what the light part's and the extra part's step do "
+        "to the stable rank, each alone, for `calisr analyze score`. Costs as much again as the "
+        "sample itself; for reading step.",
+    )
+    control: Control = Field(
+        "off",
+        description="What switches the groups in the score's stead, to compare with. off: the "
+        "score itself. matched: each group at the step at which it switched in the run "
+        "matched_to. shuffled: those steps, dealt to other groups. coin: each hit is a fair coin "
+        "flip. Full fine-tuning (method.name = fft, or schedule.switch_at = 1) and the light "
+        "method from the first step (schedule.switch_at = 0) are the other two controls.",
+    )
+    matched_to: str | None = Field(
+        None,
+        description="The calibrated run whose switch steps matched and shuffled take: a run "
+        "directory or an id in output.dir. In a grid also a row by its label in the report, or "
+        '"grid": the run of the grid that differs in nothing but the control.',
+    )
+    switch_steps: str | None = Field(
+        None,
+        json_schema_extra={"expects": "GROUP:STEP or GROUP:never for each group, with commas"},
+        description="The steps of the run matched_to (query:125, key:never, ...), written when "
+        "the run is made, so that nothing depends on that run any more. Given by hand, they stand "
+        "in its place.",
+    )
+    control_seed: int | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the deal and of the coin; none takes training.seed.",
+    )
+    measure: bool = Field(
+        False,
+        description="Measure and log stable ranks in a control too, where they decide nothing.",
+    )
 
     def broken_rules(self) -> Iterator[Broken]:
         if self.samples_per_epoch is not None and self.every_steps is not None:
             rules = ("samples_per_epoch", "every_steps")
             yield Broken("set samples_per_epoch or every_steps, not both", "remove one", rules)
+        if self.variant != "off":
+            yield from self._broken_control()
+
+        if self.log_parts and self.reading != "step" and self.measures:
+            yield Broken(
+                f"a sample by reading {self.reading} has no two parts of one step to log",
+                'set log_parts = false, or reading = "step"',
+                ("log_parts", "reading"),
+            )
+
+    def _broken_control(self) -> Iterator[Broken]:
+        if self.follows_steps and not (self.matched_to or "").strip() and not self.switch_steps:
+            yield Broken(
+                f"a {self.control} control needs a run to take its switch steps from",
+                "set calibration.matched_to to a calibrated run",
+                ("matched_to", "control"),
+            )
+        if self.control == "shuffled" and self.variant == "D":
+            yield Broken(
+                "CaliSr-D has one group, so there is no other to deal its step to",
+                "use S or S3, or control = matched",
+                ("control", "variant"),
+            )
+        if self.switch_steps is None:
+            return
+        try:
+            groups = list(parse_steps(self.switch_steps))
+        except ValueError as error:
+            yield Broken(
+                f"expected GROUP:STEP with commas between, but {error}",
+                'write it like "query:125, key:never"',
+                ("switch_steps",),
+            )
+            return
+        own = list(GROUPS[self.variant])
+        if self.follows_steps and sorted(groups) != sorted(own):
+            yield Broken(
+                f"the groups of variant {self.variant} are {', '.join(own)}, but the steps name "
+                + ", ".join(groups),
+                "give each group its step, or never",
+                ("switch_steps", "variant"),
+            )
+
+    @property
+    def follows_steps(self) -> bool:
+        """Whether the groups switch at given steps (matched or shuffled)."""
+        return self.control in ("matched", "shuffled")
+
+    @property
+    def measures(self) -> bool:
+        """Whether stable ranks are measured."""
+        return self.variant != "off" and (self.control == "off" or self.measure)
+
+    @property
+    def decides(self) -> bool:
+        """Whether windows end in decisions: by the score, or by the coin in its stead."""
+        return self.variant != "off" and not self.follows_steps
 
     @property
     def samples(self) -> int | None:
@@ -103,7 +210,10 @@ class TrainingSettings(Section):
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random in the run.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training data.")
     max_steps: int | None = Field(
-        None, ge=1, description="Train for this many optimizer steps, whatever the epochs say."
+        None,
+        ge=1,
+        le=10**9,
+        description="Train for this many optimizer steps, whatever the epochs say.",
     )
     batch_size: int = Field(32, ge=1, description="Examples in one forward pass.")
     accumulate: int = Field(
@@ -139,7 +249,7 @@ class TrainingSettings(Section):
     )
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$",
         json_schema_extra={"expects": "auto, cpu, mps, cuda or cuda:N"},
         description="auto takes CUDA, then MPS, then the CPU; or name one: cuda, cuda:1, mps, cpu.",
     )
@@ -149,7 +259,7 @@ class TrainingSettings(Section):
         "are always kept in fp32 and fp64.",
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of torch; none leaves torch's own choice."
+        None, ge=1, le=1024, description="CPU threads of torch; none leaves torch's own choice."
     )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none evaluates at epoch ends."
@@ -177,6 +287,22 @@ class ScheduleSettings(Section):
         le=1,
         description="Share of all steps spent in FFT before everything switches: 0 is the plain "
         "light method, 1 never switches. Needs calibration off.",
+    )
+
+
+class DiagnosticsSettings(Section):
+    """What else a run measures of itself. It changes nothing in what is trained."""
+
+    generalisation: bool = Field(
+        False,
+        description="Log at each evaluation the loss on some training examples, the gap to the "
+        "validation loss, the total stable rank and the spectral norms of the target matrices. "
+        "One exact eigenvalue a matrix: seconds for BERT-base on a GPU, half a minute on a CPU.",
+    )
+    train_examples: int = Field(
+        1000,
+        ge=1,
+        description="How many training examples that loss is taken over, the same in every run.",
     )
 
 
@@ -223,8 +349,15 @@ class RunConfig(Section):
     calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    diagnostics: DiagnosticsSettings = Field(default_factory=DiagnosticsSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     notes: str = Field("", description="Free text kept with the run.")
+
+    @property
+    def control_seed(self) -> int:
+        """Seed of a shuffled control's deal and of a coin's flips."""
+        own = self.calibration.control_seed
+        return self.training.seed if own is None else own
 
     def broken_rules(self) -> Iterator[Broken]:
         method, switch_at = self.method, self.schedule.switch_at
@@ -234,6 +367,14 @@ class RunConfig(Section):
                 f"{method.name} cannot be calibrated: {method.calibration_refused}",
                 'set calibration.variant = "off"',
                 ("calibration.variant", "method.name"),
+            )
+        reading = self.calibration.reading
+        refused = method.reading_refused(reading) if self.calibration.measures else ""
+        if refused:
+            yield Broken(
+                f"{method.name} cannot be read as {reading}: {refused}",
+                'set calibration.reading = "step"',
+                ("calibration.reading", "method.name"),
             )
         if calibrated and switch_at is not None:
             yield Broken(

@@ -11,7 +11,8 @@ from typing import Any
 
 import tomli
 
-from calisr_engine.errors import ConfigError, Place, Problem, printable
+from calisr_engine.errors import ConfigError, Place, Problem
+from calisr_engine.plain_words import command, one_line
 
 MAX_BYTES = 1_000_000
 """A config file is a few kilobytes; more is some other file given by mistake."""
@@ -53,7 +54,10 @@ def read(path: Path) -> Document:
     except RecursionError:
         raise _problem(shown, "is nested too deeply", "a config has sections and keys") from None
     except ValueError as error:  # such as a number of more digits than Python reads
-        raise _problem(shown, f"is not valid TOML: {error}", "shorten that value") from None
+        reason = str(error)
+        if "integer string conversion" in reason:
+            reason = "a number has thousands of digits"
+        raise _problem(shown, f"is not valid TOML: {reason}", "shorten that value") from None
     return Document(shown, data, key_lines(text))
 
 
@@ -81,7 +85,7 @@ def show(path: Path) -> str:
         except (ValueError, OSError):
             relative = text
         text = relative if not relative.startswith("..") else text
-    return printable(text)
+    return one_line(text)
 
 
 def toml_names(folder: Path) -> list[str]:
@@ -149,8 +153,8 @@ def _text(path: Path, shown: str) -> str:
 def _directory(path: Path, shown: str) -> tuple[str, str]:
     if (path / "config.toml").is_file():
         return "is a directory, not a config file", (
-            f"to go on with that run: calisr resume {shown}; "
-            f"to start anew with its settings: calisr run {shown}/config.toml"
+            f"to go on with that run: {command('resume', Path(shown))}; "
+            f"to start anew with its settings: {command('run', Path(shown, 'config.toml'))}"
         )
     return "is a directory", "give a TOML file inside it"
 
@@ -170,7 +174,7 @@ def _bad_toml(shown: str, text: str, error: tomli.TOMLDecodeError) -> ConfigErro
     elif error.msg.startswith("Cannot declare"):
         found = "this section appears twice", "merge the two"
     else:
-        found = f"{error.msg[:1].lower()}{error.msg[1:]}", f"found {printable(line.strip())!r}"
+        found = f"{error.msg[:1].lower()}{error.msg[1:]}", f"found {one_line(line.strip())!r}"
     message = f"column {error.colno}: is not valid TOML: {found[0]}"
     return _problem(shown, message, found[1], error.lineno)
 

@@ -13,8 +13,8 @@ import tomli_w
 from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
 from calisr_engine.config.options import OPTIONS, parse_value
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import printable
 from calisr_engine.methods.fft.settings import FullFineTuning
+from calisr_engine.plain_words import one_line
 
 _OPTIONS_IN_COMMANDS = ("task.data_dir", "output.dir")
 
@@ -58,7 +58,7 @@ def resolved_toml(config: RunConfig, origins: Mapping[str, str]) -> str:
             text = f"# {name} is none"
         else:
             text = f"{name} = {toml_value(value)}"
-        lines.append(f"{text:<42} # {printable(origins.get(key, 'default'))}")
+        lines.append(f"{text:<42} # {one_line(origins.get(key, 'default'))}")
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +84,7 @@ def minimal_toml(config: RunConfig, title: str = "") -> str:
     Args:
         title: first line, as a comment, which `calisr presets` shows.
     """
-    lines = [f"# {printable(title)}"] if title else []
+    lines = [f"# {one_line(title)}"] if title else []
     changed = _differences(config, _defaults(config))
     if "notes" in changed:
         lines.append(f"notes = {toml_value(changed.pop('notes'))}")

@@ -14,8 +14,11 @@ from calisr_engine.events.series import SERIES_LIMIT
 from calisr_engine.events.view import (
     Decision,
     Evaluation,
+    Flip,
+    Generalised,
     GroupView,
     Message,
+    Parts,
     RunView,
     Sample,
     Switch,
@@ -87,6 +90,7 @@ def _rewind(view: RunView, cut: Cut) -> None:
     if any(each.step == step and not cut.keeps(each) for each in view.switches):
         view.trainable_share.cut_after(step - 1)
     view.evaluations = [each for each in view.evaluations if cut.keeps(each)]
+    view.generalisation = [each for each in view.generalisation if cut.keeps(each)]
     newest = view.evaluations[-1] if view.evaluations else None
     view.last = newest.value if newest else None
     view.best, view.best_step = (newest.best, newest.best_step) if newest else (None, None)
@@ -104,8 +108,10 @@ def _rewind(view: RunView, cut: Cut) -> None:
         if group.switch is not None and not cut.keeps(group.switch):
             group.switch, group.phase = None, "fft"
         group.history = [each for each in group.history if cut.keeps(each)]
+        group.parts = [each for each in group.parts if cut.keeps(each)]
+        group.flips = [each for each in group.flips if cut.keeps(each)]
         group.decisions = [each for each in group.decisions if cut.keeps(each)]
-        latest = group.latest
+        latest = group.counted[-1] if group.counted else None
         decided = group.decisions[-1].step if group.decisions else -1
         if latest is None or (decided >= latest.step and not cumulative):
             group.hits, group.samples = 0.0, 0
@@ -206,6 +212,24 @@ def _sampled(view: RunView, line: Line, said: ev.StableRankSampled) -> None:
         group.hits, group.samples = each.hits, each.samples
 
 
+def _parts_measured(view: RunView, line: Line, said: ev.StepPartsMeasured) -> None:
+    for name, each in said.groups.items():
+        parts = _group(view, name).parts
+        parts.append(at(Parts, line, each))
+        if len(parts) > SERIES_LIMIT:
+            del parts[: SERIES_LIMIT // 2]
+
+
+def _coin_flipped(view: RunView, line: Line, said: ev.CoinFlipped) -> None:
+    view.epoch = said.epoch
+    for name, each in said.groups.items():
+        group = _group(view, name)
+        group.flips.append(at(Flip, line, each))
+        if len(group.flips) > SERIES_LIMIT:
+            del group.flips[: SERIES_LIMIT // 2]
+        group.hits, group.samples = each.hits, each.samples
+
+
 def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
     cumulative = bool(view.setting("calibration", "cumulative", False))
     for name, each in said.groups.items():
@@ -232,8 +256,8 @@ def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
     shown = "" if share is None else f" = {share:.2%}"
     what = f"{said.group} switched at step {line.step}"
     now = f"trainable now {said.trainable:,}{shown}"
-    # A switch by the score follows the message of its decision.
-    brief = f"{what}; {now}" if said.cause == "calibration" else ""
+    # A switch by the score or the coin follows the message of its decision.
+    brief = f"{what}; {now}" if said.cause in ("calibration", "coin") else ""
     _say(view, line, f"{what} ({said.cause}: {said.why}); {now}", brief)
 
 
@@ -243,6 +267,10 @@ def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
     view.last, view.best, view.best_step = said.value, said.best, said.best_step
     named = ", ".join(f"{name} {value:.4f}" for name, value in said.metrics.items())
     _say(view, line, f"evaluated: {named}{' (best)' if said.is_best else ''}")
+
+
+def _generalised(view: RunView, line: Line, said: ev.GeneralisationMeasured) -> None:
+    view.generalisation.append(at(Generalised, line, said))
 
 
 def _checkpoint_saved(view: RunView, line: Line, said: ev.CheckpointSaved) -> None:
@@ -310,9 +338,12 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.RunCreated: _run_created,
     ev.RunStarted: _run_started,
     ev.StableRankSampled: _sampled,
+    ev.StepPartsMeasured: _parts_measured,
+    ev.CoinFlipped: _coin_flipped,
     ev.SrsEvaluated: _srs_evaluated,
     ev.GroupSwitched: _group_switched,
     ev.Evaluated: _evaluated,
+    ev.GeneralisationMeasured: _generalised,
     ev.CheckpointSaved: _checkpoint_saved,
     ev.Paused: _paused,
     ev.Resumed: _resumed,

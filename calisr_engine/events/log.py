@@ -63,6 +63,7 @@ class EventWriter:
         self.last_step = 0
         self.listener: Callable[[dict[str, Any]], None] | None = None
         self._lock = threading.Lock()
+        self._torn_at: int | None = None  # where a line begins that is not whole, or not yet
         self._seq = _repair(path)
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -87,29 +88,32 @@ class EventWriter:
                 **fields,
             }
             line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-            try:
-                self._append(line)
-                if event.type in SYNCED:
-                    os.fsync(self._descriptor)
-            except OSError as error:
-                hint = "then `calisr resume` the run"
-                raise storage_error(self.path, "the event log", error, hint) from error
+            self._append(line, synced=event.type in SYNCED)
             self._seq += 1
             self.last_step = step
         if self.listener is not None:
             self.listener(record)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, synced: bool) -> None:
         """Write a line whole, or leave the log as it was: the next one must not stand behind a
-        fragment."""
-        before = os.fstat(self._descriptor).st_size
+        fragment, nor bear the number of one that stands there though its sync failed."""
         try:
+            if self._torn_at is None:
+                self._torn_at = os.fstat(self._descriptor).st_size
+            else:
+                os.ftruncate(self._descriptor, self._torn_at)
             if os.write(self._descriptor, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, before)
-            raise
+            if synced:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            if self._torn_at is not None:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._torn_at)
+                    self._torn_at = None
+            hint = "then `calisr resume` the run"
+            raise storage_error(self.path, "the event log", error, hint) from error
+        self._torn_at = None
 
     @property
     def in_place(self) -> bool:
@@ -126,7 +130,8 @@ class EventWriter:
         return self._seq == 0
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with contextlib.suppress(OSError):  # what must not be lost was synced
+            os.close(self._descriptor)
 
     def __enter__(self) -> EventWriter:
         return self

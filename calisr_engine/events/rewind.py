@@ -18,9 +18,12 @@ from calisr_engine.events.decode import DecodeError, Line, decode
 TRAINED: tuple[type[ev.Event], ...] = (
     ev.Progress,
     ev.StableRankSampled,
+    ev.StepPartsMeasured,
+    ev.CoinFlipped,
     ev.SrsEvaluated,
     ev.GroupSwitched,
     ev.Evaluated,
+    ev.GeneralisationMeasured,
     ev.CheckpointSaved,
 )
 """Events of training itself."""

@@ -12,6 +12,7 @@ an event can rely on them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
@@ -20,7 +21,8 @@ from msgspec import Meta
 FORMAT_VERSION = 2
 """2 added `held_back` of a decision and `cause` of a switch; `decode` reads both."""
 
-Cause = Literal["calibration", "schedule", "hand"]
+Cause = Literal["calibration", "schedule", "hand", "matched", "shuffled", "coin"]
+"""The score, a fixed share of the steps, a person, or one of the controls in the score's stead."""
 
 LARGEST = 2**53
 """Counts are below it: a float holds each of them."""
@@ -134,6 +136,45 @@ class StableRankSampled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPart:
+    """What the two parts of a sampled step did to a group's stable rank, each alone."""
+
+    light_change: Figure
+    """SR with only the light part stepped, less that before the step (by the rule of `score`)."""
+    extra_change: Figure
+    """SR with only the extra's change in this step added to the weights before it, less that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPartsMeasured(Event):
+    """Beside a sample, where calibration.log_parts asks for it."""
+
+    type: ClassVar[str] = "step_parts_measured"
+    groups: dict[str, StepPart]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlip:
+    """One group at one sampling step of a coin control."""
+
+    hit: Figure
+    """1 for heads, 0 for tails."""
+    hits: Figure
+    """Heads in this window so far, this flip included."""
+    samples: Count
+    """Flips in this window so far, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinFlipped(Event):
+    """A sampling step of a coin control: fair flips count in the place of comparisons."""
+
+    type: ClassVar[str] = "coin_flipped"
+    epoch: Figure
+    groups: dict[str, CoinFlip]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDecision:
     """What the end of a window decided for one group."""
 
@@ -166,7 +207,6 @@ class GroupSwitched(Event):
     epoch: Figure
     group: str
     cause: Cause
-    """What decided it: the score, a fixed step, or a person."""
     why: str
     """The reason in words, with the numbers."""
     trainable_before: Count
@@ -194,6 +234,38 @@ class Evaluated(Event):
     seconds: Figure | None = None
     planned: bool = True
     """False for one asked for by hand, which is no opinion on patience."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneralisationMeasured(Event):
+    """After an evaluation, where diagnostics.generalisation asks for it."""
+
+    type: ClassVar[str] = "generalisation_measured"
+    epoch: Figure
+    train_examples: Count
+    """Training examples that `train_loss` is the mean over."""
+    train_loss: Figure | None = None
+    """In evaluation mode: without dropout, all gates and masks as when predicting."""
+    validation_loss: Figure | None = None
+    stable_rank: Figure | None = None
+    """Sum of the stable ranks of all target matrices."""
+    log_norms: Figure | None = None
+    """Sum of ln ||W||_2^2 over them; None where one is zero."""
+    seconds: Figure | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """validation_loss - train_loss."""
+        if self.train_loss is None or self.validation_loss is None:
+            return None
+        return self.validation_loss - self.train_loss
+
+    @property
+    def log_bound(self) -> float | None:
+        """ln of prod ||W||_2^2 * sum SR(W), the paper's Section 3.2."""
+        if self.log_norms is None or not self.stable_rank or self.stable_rank < 0:
+            return None
+        return self.log_norms + math.log(self.stable_rank)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

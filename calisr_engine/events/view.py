@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Self, TypeVar
 
 from calisr_engine.events.decode import Line
 from calisr_engine.events.series import Series
 from calisr_engine.events.types import (
+    CoinFlip,
     Evaluated,
     Event,
     Failed,
+    GeneralisationMeasured,
     GroupDecision,
     GroupSample,
     GroupSwitched,
+    StepPart,
 )
 
 T = TypeVar("T")
@@ -32,6 +35,22 @@ class Kept:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample(Kept, GroupSample):
     """One stable rank sample of one group, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Kept, StepPart):
+    """What the two parts of one group's step did, and the step."""
+
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip(Kept, CoinFlip):
+    """One coin flip of one group, and its step."""
 
     step: int
     seq: int = 0
@@ -61,7 +80,17 @@ class Evaluation(Kept, Evaluated):
     seq: int = 0
 
 
-def at(kind: type[T], line: Line, said: Event | GroupSample | GroupDecision) -> T:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generalised(GeneralisationMeasured):
+    """One measurement of the gap and of the bound's terms, and its step."""
+
+    step: int
+    seq: int = 0
+
+
+def at(
+    kind: type[T], line: Line, said: Event | GroupSample | StepPart | CoinFlip | GroupDecision
+) -> T:
     """What an event says, with the step at which it said it and its place in the log."""
     values: dict[str, Any] = {each.name: getattr(said, each.name) for each in fields(said)}
     make: Callable[..., T] = kind
@@ -78,11 +107,19 @@ class GroupView:
     samples: int = 0
     switch: Switch | None = None
     history: list[Sample] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
+    flips: list[Flip] = field(default_factory=list)
+    """Of a coin control: they are counted, and samples that it measures beside them are not."""
     decisions: list[Decision] = field(default_factory=list)
 
     @property
     def latest(self) -> Sample | None:
         return self.history[-1] if self.history else None
+
+    @property
+    def counted(self) -> Sequence[Sample | Flip]:
+        """What `hits` and `samples` count: coin flips where there are any, else samples."""
+        return self.flips or self.history
 
     @property
     def srs(self) -> float | None:
@@ -144,6 +181,7 @@ class RunView:
     best_step: int | None = None
     last: float | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
+    generalisation: list[Generalised] = field(default_factory=list)
     loss: Series = field(default_factory=Series)
     learning_rate: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
@@ -188,6 +226,16 @@ class RunView:
     @property
     def variant(self) -> str:
         return str(self.setting("calibration", "variant", "off"))
+
+    @property
+    def control(self) -> str:
+        """What switches in the score's stead ("off": the score does)."""
+        return str(self.setting("calibration", "control", "off"))
+
+    @property
+    def reading(self) -> str:
+        """What its samples compare."""
+        return str(self.setting("calibration", "reading", "step"))
 
     @property
     def delta(self) -> float | None:
@@ -242,6 +290,8 @@ class RunView:
             "task": self.task,
             "method": self.method,
             "variant": self.variant,
+            "control": self.control,
+            "reading": self.reading,
             "delta": self.delta,
             "seed": self.seed,
             "share": self.share,
@@ -269,6 +319,8 @@ def _to_plain(value: Any) -> Any:
         plain = {name: _to_plain(getattr(value, name)) for name in names}
         if isinstance(value, GroupView):
             plain["srs"] = value.srs
+        if isinstance(value, Generalised):
+            plain |= {"gap": value.gap, "log_bound": value.log_bound}
         return plain
     if isinstance(value, dict):
         return {key: _to_plain(each) for key, each in value.items()}

@@ -11,6 +11,9 @@ from calisr_engine.models.component_names import COMPONENTS
 DELTA = 0.5
 """Threshold for the switch that the total stable rank suggests."""
 
+SWITCHED = ("calibrated", "control")
+"""Kinds of runs in which groups switched at steps of their own."""
+
 BINS = 40
 """Stretches of a run over which the training loss is averaged."""
 
@@ -27,13 +30,13 @@ def curves(runs: RunSet) -> list[Panel]:
     """
     runs.only(lambda run: run.kind == "fft", "in full fine-tuning")
     runs.only(lambda run: run.kind == "lft", "with the light method from the first step")
-    kinds = ("fft", "lft", "calibrated")
+    kinds = ("fft", "lft", "calibrated", "control")
     chosen = _once([run for kind in kinds for run in runs.runs if run.kind == kind])
     tasks = {run.task for run in chosen}
     grouped: dict[str, list[FigureRun]] = {}
     for run in chosen:
         words = [run.light_method]
-        words.append(f"CaliSr-{run.view.variant}" if run.kind == "calibrated" else KINDS[run.kind])
+        words.append(run.calibration if run.kind in SWITCHED else KINDS[run.kind])
         words.append(run.task if len(tasks) > 1 else "")
         grouped.setdefault(" ".join(word for word in words if word), []).append(run)
     ranks, losses, scores = [], [], []
@@ -51,10 +54,10 @@ def curves(runs: RunSet) -> list[Panel]:
     marks: list[float] = []
     for run in chosen:
         which = f"{run.method}, seed {run.seed}"
-        if run.kind == "calibrated":
+        if run.kind in SWITCHED:
             steps = ", ".join(f"{group} {at}" for group, at in (run.view.switched or {}).items())
-            notes.append(f"{which}: CaliSr-{run.view.variant} switched at {steps}")
-        elif run.kind == "fft" and run.view.variant != "off":
+            notes.append(f"{which}: {run.calibration} switched at {steps}")
+        elif run.kind == "fft" and run.scored:
             step = suggested_step(run)
             said = "no switch" if step is None else f"step {step} (delta {DELTA:g})"
             notes.append(f"{which}: the total stable rank suggests {said}")
@@ -86,7 +89,7 @@ def _once(runs: list[FigureRun]) -> list[FigureRun]:
     same full fine-tuning as one that was only measured."""
     found: dict[tuple[str, ...], FigureRun] = {}
     for run in sorted(runs, key=lambda run: run.view.variant == "off"):
-        variant = run.view.variant if run.kind == "calibrated" else ""
+        variant = run.calibration if run.kind in SWITCHED else ""
         found.setdefault((run.kind, run.method, run.task, str(run.seed), variant), run)
     order = {run.path: place for place, run in enumerate(runs)}
     return sorted(found.values(), key=lambda run: order[run.path])

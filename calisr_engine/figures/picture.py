@@ -8,6 +8,8 @@ from typing import Any
 
 from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.figures.data import Figure, Panel, Series
+from calisr_engine.plain_words import shown
+from calisr_engine.storage.whole import whole_file
 
 FORMATS = (".svg", ".png")
 # Okabe and Ito's colours, which colour-blind eyes tell apart; black stands for their yellow.
@@ -41,7 +43,8 @@ def draw(figure: Figure, out: Path) -> None:
     """Write the figure; equal figures give equal SVG files.
 
     Raises:
-        ConfigError, UnavailableError: as `check_out`, or the file cannot be written.
+        ConfigError, UnavailableError: as `check_out`.
+        StorageError: the file cannot be written.
     """
     check_out(out)
     import matplotlib
@@ -54,6 +57,7 @@ def draw(figure: Figure, out: Path) -> None:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
+        "text.parse_math": False,  # a label between dollar signs is a label
     }
     with matplotlib.rc_context(style):
         columns = 3 if len(figure.panels) == 3 else min(2, len(figure.panels))
@@ -64,18 +68,17 @@ def draw(figure: Figure, out: Path) -> None:
             _draw_panel(panel, place)
         for place in axes[len(figure.panels) :]:
             place.set_axis_off()
-        metadata: Any = {"Date": None} if out.suffix.lower() == ".svg" else {}
-        try:
-            canvas.savefig(out, dpi=150, facecolor="white", metadata=metadata)
-        except OSError as error:
-            raise ConfigError(f"--out: {out} cannot be written: {error}") from error
+        kind = out.suffix.lower().removeprefix(".")
+        metadata: Any = {"Date": None} if kind == "svg" else {}
+        with whole_file(out, "the figure", "or choose another place with --out") as part:
+            canvas.savefig(part, format=kind, dpi=150, facecolor="white", metadata=metadata)
 
 
 def _draw_panel(panel: Panel, place: Any) -> None:
     for level in panel.levels:
         place.axhline(level, color="#999999", linewidth=0.8)
     for number, mark in enumerate(panel.marks):
-        label = panel.mark_label if number == 0 else None
+        label = shown(panel.mark_label) if number == 0 else None
         place.axvline(mark, color="#666666", linewidth=1, linestyle=":", label=label)
     shift = 0.6 / max(1, len(panel.series)) if panel.x_names else 0.0
     for number, series in enumerate(panel.series):
@@ -86,13 +89,13 @@ def _draw_panel(panel: Panel, place: Any) -> None:
         else:
             _draw_series(series, place, x)
     if panel.x_names:
-        names = [name.replace("_", "\n") for name in panel.x_names]
+        names = [shown(name).replace("_", "\n") for name in panel.x_names]
         place.set_xticks(range(len(names)), names, fontsize=8 if len(names) < 6 else 7)
         place.set_xlim(-0.5, len(names) - 0.5)
     letter = f"({panel.name}) " if panel.name[-1].isalpha() else ""
-    place.set_title(f"{letter}{panel.title}", loc="left", fontsize=10)
-    place.set_xlabel(panel.x_label)
-    place.set_ylabel(panel.y_label)
+    place.set_title(shown(f"{letter}{panel.title}"), loc="left", fontsize=10)
+    place.set_xlabel(shown(panel.x_label))
+    place.set_ylabel(shown(panel.y_label))
     if panel.series:
         place.legend(fontsize=7)
 
@@ -105,7 +108,7 @@ def _draw_series(series: Series, place: Any, x: list[float]) -> None:
         "marker": "" if series.style == "line" else MARKERS[series.colour % len(MARKERS)],
         "markersize": 4,
         "linewidth": 1.2,
-        "label": series.label,
+        "label": shown(series.label),
     }
     if series.spread and series.style != "line":
         place.errorbar(x, series.y, yerr=series.spread, capsize=2, **look)
@@ -120,7 +123,7 @@ def _draw_series(series: Series, place: Any, x: list[float]) -> None:
 def _draw_points(series: Series, place: Any, x: list[float]) -> None:
     """Points, some of them hollow; one legend entry for both."""
     colour = COLOURS[series.colour % len(COLOURS)]
-    label: str | None = series.label
+    label: str | None = shown(series.label)
     for hollow in (False, True):
         members = [i for i, each in enumerate(series.hollow) if each is hollow]
         if members:

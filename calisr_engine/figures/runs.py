@@ -11,16 +11,18 @@ from typing import Literal
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import RunView
 from calisr_engine.grid import expand_grid
+from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.methods import catalog
-from calisr_engine.runs import load_views, store
+from calisr_engine.runs import load_view, load_views, store
 
-Kind = Literal["fft", "lft", "calibrated", "scheduled"]
+Kind = Literal["fft", "lft", "calibrated", "scheduled", "control"]
 KINDS: dict[Kind, str] = {
     "fft": "FFT",
     "lft": "LFT",
     "calibrated": "calibrated",
     "scheduled": "fixed switch",
+    "control": "control",
 }
 
 
@@ -34,7 +36,7 @@ class FigureRun:
     @property
     def kind(self) -> Kind:
         """By what happened: never left full fine-tuning, was light from the first step, switched
-        by its score, or by schedule or hand."""
+        by its score, by schedule or hand, or by a control in the score's stead."""
         if not self.view.groups:
             return "lft" if catalog.has_light_phase(self.view.method) else "fft"
         steps = [switch.step for switch in self.view.switches]
@@ -42,7 +44,20 @@ class FigureRun:
             return "fft"
         if not any(steps) and len(steps) == len(self.view.groups):
             return "lft"
-        return "scheduled" if self.view.variant == "off" else "calibrated"
+        if self.view.variant == "off":
+            return "scheduled"
+        return "calibrated" if self.view.control == "off" else "control"
+
+    @property
+    def scored(self) -> bool:
+        """Whether its own stable rank score decides."""
+        return self.view.variant != "off" and self.view.control == "off"
+
+    @property
+    def calibration(self) -> str:
+        """ "CaliSr-S", or with its control ("CaliSr-S matched")."""
+        words = (f"CaliSr-{self.view.variant}", "" if self.scored else self.view.control)
+        return " ".join(filter(None, words))
 
     @property
     def method(self) -> str:
@@ -56,9 +71,9 @@ class FigureRun:
 
     @property
     def row(self) -> str:
-        """Method and variant as the paper writes them."""
-        variant = self.view.variant
-        return label({"method.name": self.view.method, "calibration.variant": variant}, METHOD)
+        """Method and variant as the paper writes them, and a control by its name."""
+        facts = (self.view.method, self.view.variant, self.view.control)
+        return label(dict(zip(METHOD, facts, strict=True)), METHOD)
 
     @property
     def task(self) -> str:
@@ -151,6 +166,36 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
         else:
             missing[view.state] += 1
     return RunSet(tuple(runs), +missing, ", ".join(sources), "; ".join(grids))
+
+
+def begun_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
+    """Run id -> view, of all runs that the sources name and that have begun.
+
+    Raises:
+        NotFoundError: a source names nothing.
+        ConfigError: a grid file is wrong.
+    """
+    paths: dict[Path, None] = {}
+    for source in sources:
+        try:
+            paths[store.find(source, output_dir)] = None
+        except NotFoundError:
+            found = [p for p in run_dirs(source, output_dir) if (p / "events.jsonl").is_file()]
+            paths |= dict.fromkeys(found)
+    return {path.name: load_view(path) for path in paths}
+
+
+def run_dirs(source: str, output_dir: Path) -> list[Path]:
+    """The run directories of a source as for `gather`, begun or not.
+
+    Raises:
+        NotFoundError, ConfigError: as `gather`.
+    """
+    found = _run_dirs(source, output_dir)
+    if found is None:
+        grid = grid_as_trained(source, output_dir)
+        found = [grid.folder / run.run_id for run in grid.runs]
+    return found
 
 
 def _run_dirs(source: str, output_dir: Path) -> list[Path] | None:

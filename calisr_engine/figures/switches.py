@@ -82,11 +82,13 @@ def trainable_shares(runs: RunSet) -> Panel:
                 fixed.setdefault(share, []).append(100 * (run.trainable_share or 0.0))
         if fixed:
             series.append(over_runs(f"{method}, fixed switch", fixed, "line+points", number))
-        measured = [run for run in own if run.view.variant != "off"]
-        if measured:
+        for control in distinct(run.view.control for run in own if run.view.variant != "off"):
+            measured = [
+                run for run in own if run.view.variant != "off" and run.view.control == control
+            ]
             series.append(
                 Series(
-                    label=f"{method}, calibrated",
+                    label=f"{method}, {'calibrated' if control == 'off' else control}",
                     x=tuple(100 * run.fft_share for run in measured),
                     y=tuple(100 * (run.trainable_share or 0.0) for run in measured),
                     hollow=tuple(True for _ in measured),

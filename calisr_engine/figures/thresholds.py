@@ -7,9 +7,7 @@ from calisr_engine.figures.runs import FigureRun, RunSet, distinct
 
 
 def _calibrated(runs: RunSet) -> list[FigureRun]:
-    return runs.only(
-        lambda run: run.view.variant != "off" and run.view.best is not None, "with calibration"
-    )
+    return runs.only(lambda run: run.scored and run.view.best is not None, "with calibration")
 
 
 def _means(chosen: list[FigureRun], task: str) -> dict[float, list[float]]:

@@ -36,10 +36,10 @@ def estimate_seconds(waiting: list[GridRun]) -> float:
             config = runs[0].resolved.config
             training = config.training.model_copy(update={"max_steps": STEPS})
             output = config.output.model_copy(update={"export": False, "predictions": False})
-            probe = replace(
-                runs[0].resolved,
-                config=config.model_copy(update={"training": training, "output": output}),
-            )
+            # Controls cost what training costs, and the run they follow may not be there yet.
+            calibration = config.calibration.model_copy(update={"control": "off"})
+            changed = {"training": training, "output": output, "calibration": calibration}
+            probe = replace(runs[0].resolved, config=config.model_copy(update=changed))
             run_dir = create_run(probe, Path(folder), name=f"probe-{number}")
             execute(run_dir, raise_errors=True)
             view = load_view(run_dir)

@@ -67,7 +67,10 @@ class TableCell:
         seeds, values: of the runs that count; missing: seeds without one.
         switched: runs in which something switched.
         paper: the paper's figure, in percent.
-        difference, p_value, paired: to the chosen row, over the seeds that both have (`spread.py`).
+        difference, p_value, paired: to the chosen row, over the seeds that both have: the mean, the
+            p-value of the paired t-test, and how many seeds (`analysis/paired.py`).
+        p_holm, family: the p-value after Holm's correction over the tests of the column, and how
+            many those are.
         runs: all runs; none in the column that is the mean over the others.
     """
 
@@ -84,6 +87,8 @@ class TableCell:
     difference: float | None = None
     p_value: float | None = None
     paired: int = 0
+    p_holm: float | None = None
+    family: int = 0
     runs: tuple[TableRun, ...] = ()
 
     @property

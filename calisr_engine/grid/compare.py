@@ -8,10 +8,9 @@ from typing import Any
 
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.cells import TableCell, TableRun, place, tabulate
-from calisr_engine.grid.labels import METHOD, task_title
+from calisr_engine.grid.labels import METHOD, TASK, task_title
 from calisr_engine.grid.settings import flatten
 
-TASK = ("task.name",)
 IGNORED = ("output.", "notes")
 
 

@@ -48,7 +48,11 @@ class Executor(Protocol):
         """How many more runs can begin now."""
 
     def submit(self, run_dir: Path) -> None:
-        """Begin to train a run, or go on with it."""
+        """Begin to train a run, or go on with it.
+
+        Raises:
+            StorageError: its output cannot be written; nothing has begun.
+        """
 
     def finished(self) -> list[tuple[Path, Ending]]:
         """Runs that ended since the last call, and how."""
@@ -90,11 +94,12 @@ class LocalExecutor:
         return min(len(self._slots), self._room.more(list(self._running)))
 
     def submit(self, run_dir: Path) -> None:
-        slot = self._slots.pop(0)
+        slot = self._slots[0]
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self._threads))}
         if slot is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot
         self._running[run_dir] = (start_worker(run_dir, environment), slot)
+        self._slots.pop(0)
 
     def finished(self) -> list[tuple[Path, Ending]]:
         ended = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -13,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
-from calisr_engine.errors import ConfigError
+from calisr_engine.config.toml_file import value_of
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.grid.check import check_grid, matches
 from calisr_engine.grid.settings import flatten
+from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
+from calisr_engine.plain_words import one_line
 
-NOT_IDENTITY = ("output", "notes")
+NOT_IDENTITY = ("output", "diagnostics", "notes")
 """Sections that do not change what a run computes."""
 
 
@@ -29,11 +34,14 @@ class GridRun:
         values: its value on each axis, by dotted key.
         run_id: name of its run directory.
         resolved: all its settings.
+        source: id of the run of the grid whose switch steps it takes, so that must be complete
+            before it begins; None for all but matched and shuffled controls.
     """
 
     values: dict[str, Any]
     run_id: str
     resolved: ResolvedConfig
+    source: str | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -55,6 +63,7 @@ class Grid:
         excluded: combinations left out by an `exclude` rule.
         sets, data_dir: what was given to `expand_grid`.
         unreadable: run id -> why a run of the folder is not among the runs.
+        notes: what the user should know of the file.
     """
 
     file: GridFile
@@ -65,6 +74,7 @@ class Grid:
     sets: tuple[str, ...] = ()
     data_dir: Path | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def head(self) -> GridHead:
@@ -85,27 +95,27 @@ def expand_grid(
 ) -> Grid:
     """All runs of a grid. `sets` are `key=value` settings for every run, above the file's own.
 
+    A list for a key that is an axis gives the axis these values in place of the file's.
+
     Raises:
         NotFoundError: there is no such grid.
         ConfigError: the file, or the settings of a run, are wrong.
     """
     grid, path = read_grid(name_or_file)
+    check_grid(grid, path)
     folder = output_dir / grid.grid.name
-    given = {text.partition("=")[0].strip() for text in sets}
-    for axis in sorted(given & {key for axes in (grid.axes, *grid.zip) for key in axes}):
-        raise ConfigError(
-            f"--set {axis}: the runs of {path} differ in it",
-            "change the values on this axis in a copy of the file",
-        )
-    runs: list[GridRun] = []
-    seen: dict[str, dict[str, Any]] = {}
+    axes, rest = _set_axes(grid, sets, path)
+    given = {text.partition("=")[0].strip() for text in rest}
+    planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
     excluded = 0
-    for values in combinations(grid):
+    idle = set(range(len(grid.when)))
+    for values in combinations(grid.model_copy(update={"axes": axes})):
         settings = {**grid.settings, **values}
         out, base = False, grid.grid.extends
-        for rule in grid.when:
-            if all(settings.get(key) == wanted for key, wanted in rule.match.items()):
+        for position, rule in enumerate(grid.when):
+            if matches(rule, settings):
+                idle.discard(position)
                 settings.update(rule.set)
                 out |= rule.exclude
                 base = rule.extends or base
@@ -121,19 +131,85 @@ def expand_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], sets, settings, given_by=str(path))
-        except ConfigError as error:
+            resolved = load(bases[base], rest, settings, given_by=str(path))
+        except (ConfigError, NotFoundError) as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
-            raise ConfigError(message, error.hint, error.problems) from error
-        same = digest(resolved)
+            problems = getattr(error, "problems", ())
+            if isinstance(error, NotFoundError):  # of what it extends
+                problems = (Problem(error.message, error.hint, ("extends",), Place(str(path))),)
+            raise ConfigError(message, error.hint, problems) from error
+        planned.append((values, resolved))
+    if not planned:
+        raise ConfigError(
+            f"{path}: the `when` rules exclude all {excluded} combinations, so there is no run",
+            "mend the rules",
+        )
+    runs = _with_sources(planned, grid.grid, path)
+    seen: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        same = digest(run.resolved)
         if same in seen:
             raise ConfigError(
-                f"{path}: the runs {_words(seen[same])} and {_words(values)} are the same run",
+                f"{path}: the runs {_words(seen[same])} and {_words(run.values)} are the same run",
                 "remove one of the values, or a `when` rule that makes them equal",
             )
-        seen[same] = values
-        runs.append(GridRun(values, identity(values, resolved), resolved))
-    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir)
+        seen[same] = run.values
+    notes = tuple(
+        f"the rule [[when]] match = {_cut(str(grid.when[position].match))} is for none of the "
+        "runs; it compares what [settings] and the axes say"
+        for position in sorted(idle)
+    )
+    return Grid(grid, path, folder, tuple(runs), excluded, sets, data_dir, notes=notes)
+
+
+def _set_axes(
+    grid: GridFile, sets: tuple[str, ...], path: Path
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """The axes with the values that `sets` give some of them, and the other sets.
+
+    Raises:
+        ConfigError: one value for an axis, or lists that are joined with others.
+    """
+    axes, rest = dict(grid.axes), []
+    joined = {key for table in grid.zip for key in table}
+    for text in sets:
+        key, _, raw = text.partition("=")
+        key = key.strip()
+        if key not in axes and key not in joined:
+            rest.append(text)
+            continue
+        values = None
+        with contextlib.suppress(ValueError):
+            values = value_of(raw.strip())
+        if key in joined or not isinstance(values, list) or not values:
+            mend = f"for other values give them all: --set '{key}=[...]'"
+            if key in joined:
+                mend = "change the values on this axis in a copy of the file"
+            raise ConfigError(f"--set {key}: the runs of {path} differ in it", mend)
+        axes[key] = values
+    return axes, tuple(rest)
+
+
+def _with_sources(
+    planned: list[tuple[dict[str, Any], ResolvedConfig]], head: GridHead, path: Path
+) -> list[GridRun]:
+    """The runs; a control that is matched to another of them names that by its id."""
+    found = [GridRun(values, identity(values, each), each) for values, each in planned]
+    known = [(run.resolved.config, run.settings) for run in found]
+    runs = []
+    for index, run in enumerate(found):
+        if is_control(run.resolved.config):
+            try:
+                at = source_of(index, known, head)
+            except ConfigError as error:
+                message = f"{path}: the run {_words(run.values)}: {error.message}"
+                raise ConfigError(message, error.hint) from error
+            if at is not None:
+                source = found[at].run_id
+                resolved = matched_to_run(run.resolved, source)
+                run = GridRun(run.values, identity(run.values, resolved), resolved, source)
+        runs.append(run)
+    return runs
 
 
 def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
@@ -155,7 +231,7 @@ def combinations(grid: GridFile) -> Iterator[dict[str, Any]]:
 def identity(values: dict[str, Any], resolved: ResolvedConfig) -> str:
     """The id of a run: its values on the axes, to be read, and the digest of its settings."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "_", str(value)) for value in values.values()]
-    return f"{'-'.join(words)[:80]}-{digest(resolved)}"
+    return f"{'-'.join(words)[:80].lstrip('.') or '_'}-{digest(resolved)}"
 
 
 def digest(resolved: ResolvedConfig) -> str:
@@ -175,9 +251,17 @@ def digest(resolved: ResolvedConfig) -> str:
     content["calibration"].pop("variant", None)
     if config.calibration.variant != "S":  # once a default, and ids outlive that
         content["calibration"]["variant"] = config.calibration.variant
+    if not is_control(config):  # a grid may set them for all its runs
+        content["calibration"].pop("matched_to", None)
+        content["calibration"].pop("switch_steps", None)
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
+    """A run's values on the axes, short enough for a line."""
+    return _cut(", ".join(f"{_cut(key)}={_cut(str(value))}" for key, value in values.items()), 300)
+
+
+def _cut(text: str, most: int = 60) -> str:
+    return one_line(text if len(text) <= most else text[: most - 3] + "...")

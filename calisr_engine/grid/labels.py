@@ -18,8 +18,10 @@ MODELS = {
     "roberta-base": "RoBERTa-base",
     "roberta-large": "RoBERTa-large",
 }
-METHOD = ("method.name", "calibration.variant")
+METHOD = ("method.name", "calibration.variant", "calibration.control")
 """Settings that make a row where nothing else is said."""
+TASK = ("task.name",)
+"""The setting that makes a column there."""
 
 
 def label(settings: Settings, keys: tuple[str, ...]) -> str:
@@ -60,6 +62,9 @@ def _word(settings: Settings, key: str, value: Any) -> str:
         return catalog.label(value)
     if key == "calibration.variant":
         return "" if value == "off" else f"+CaliSr-{value}"
+    if key == "calibration.control":
+        off = settings.get("calibration.variant") == "off"
+        return "" if off or value == "off" else str(value)
     if key == "task.name":
         return task_title(str(value))
     if key == "method.components":

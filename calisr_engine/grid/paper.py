@@ -19,9 +19,18 @@ AVERAGE = "Avg"
 
 
 @cache
+def _figures() -> Mapping[str, Any]:
+    return read(Path(__file__).parent / "paper_figures.toml").data
+
+
+def paper_tables() -> list[str]:
+    """Names of the paper's tables whose figures are known."""
+    return sorted(_figures())
+
+
 def paper_table(table: str) -> Mapping[str, Mapping[str, Any]]:
     """Model -> {"columns": names, "rows": {row label: one figure a column}}; {} if unknown."""
-    found: dict[str, Any] = read(Path(__file__).parent / "paper_figures.toml").data.get(table, {})
+    found: dict[str, Any] = _figures().get(table, {})
     return found
 
 
@@ -71,7 +80,8 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
         model, column = settings["model.name"], glue.find(settings["task.name"]).title
         if (settings["schedule.switch_at"], settings["method.components"]) != (None, None):
             return None
-        row = label({key: settings[key] for key in METHOD}, METHOD)
+        own = {"calibration.control": "off", **settings}  # runs of before know no control
+        row = label({key: own[key] for key in METHOD}, METHOD)
     except (KeyError, TypeError, AttributeError, NotFoundError):
         return None
     places = [(table, model) for table in ("table1", "table2", "table3")]

@@ -5,18 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from calisr_engine.analysis import paired
 from calisr_engine.grid.cells import TableCell
+from calisr_engine.grid.comparison import Comparison
 from calisr_engine.grid.paper import AVERAGE
 from calisr_engine.grid.table import Table
 
+WIDTH = 76
+"""Sentences of the text form are broken for it, so that they fit into a screen of 80 columns."""
+COMPARED = ("interval", "sign_flip", "bootstrap", "effect", "needed", "unpaired")
+"""What the CSV form says of a cell's comparison, beside the cell's own fields."""
 
-def render(table: Table, style: str) -> str:
-    """The table in one of `FORMATS`."""
-    return FORMATS[style](table)
+
+def render(table: Table, style: str, explain: bool = False) -> str:
+    """The table in one of `FORMATS`.
+
+    Args:
+        explain: say of each cell, not of each row alone, what its comparison tells; and the effect
+            size, the sign-flip test and the bootstrap interval. JSON and CSV have all in any case.
+    """
+    return FORMATS[style](table, explain)
 
 
 def notes(table: Table) -> list[str]:
@@ -29,8 +42,13 @@ def notes(table: Table) -> list[str]:
     ]
     if table.against is not None:
         said.append(
-            f"Δ: mean difference to {table.against} over shared seeds, with the two-sided "
-            "p-value of a paired t-test."
+            f"Δ: mean difference to {table.against} over shared seeds, in points; p: two-sided "
+            "paired t-test, after Holm over the rows of a column."
+        )
+    if any(each.effect is not None for each in table.by_row):
+        said.append(
+            f"Intervals: Student's, each for itself. Seeds needed: for {100 * paired.POWER:.0f} % "
+            "power at the effect seen, itself uncertain, and the first of Holm's levels."
         )
     if table.averaged:
         said.append(f"{AVERAGE}: mean over the columns, of the seeds that all of them have.")
@@ -42,6 +60,7 @@ def notes(table: Table) -> list[str]:
             f"{table.missing} runs have no result yet{f', {failed} failed' if failed else ''}."
         )
     said += table.remarks
+    said += _unpaired(table)
     said += [f"Left out: {run_id}: {why}." for run_id, why in table.left_out.items()]
     return said
 
@@ -53,7 +72,7 @@ def cell_text(cell: TableCell | None) -> str:
     text = cell.result
     if cell.difference is not None:
         text += f" Δ{cell.difference:+.1f}"
-        text += f" p={cell.p_value:.2g}" if cell.p_value is not None else ""
+        text += f" p={cell.p_holm:.2g}" if cell.p_holm is not None else ""
     if cell.paper is not None:
         text += f" [{cell.paper:.1f}]"
     return text
@@ -64,6 +83,36 @@ def cell_fields(cell: TableCell) -> dict[str, Any]:
     return asdict(cell) | {"runs": [run.run_id for run in cell.runs if run.counts]}
 
 
+def statements(table: Table, explain: bool = False) -> list[tuple[str, str]]:
+    """What is said of each row (see `Table.by_row`), or of each cell: about whom, and what."""
+    if explain:
+        return [
+            (
+                ", ".join(filter(None, (each.row, each.column))),
+                f"{each.sentence} {each.further}".strip(),
+            )
+            for each in table.comparisons
+        ]
+    several = not table.over_tasks and len(table.columns) > 1
+    return [
+        (f"{each.row}, {each.column}" if several else each.row, each.sentence)
+        for each in table.by_row
+    ]
+
+
+def comparison_fields(comparison: Comparison) -> dict[str, Any]:
+    """All numbers of a comparison as plain JSON values, and its sentence."""
+    test = comparison.test
+    own = {key: value for key, value in asdict(comparison).items() if key != "test"}
+    return own | {
+        "difference": test.difference if test else None,
+        "p_value": test.p_value if test else None,
+        "interval": test.interval if test else None,
+        "paired": test.pairs if test else 0,
+        "sentence": comparison.sentence,
+    }
+
+
 def table_fields(table: Table) -> dict[str, Any]:
     """The table as plain JSON values."""
     return {
@@ -71,9 +120,29 @@ def table_fields(table: Table) -> dict[str, Any]:
         "policy": table.policy,
         "against": table.against,
         "entries": [cell_fields(cell) for cell in table.cells.values()],
+        "comparisons": [comparison_fields(each) for each in table.comparisons],
+        "over_tasks": [comparison_fields(each) for each in table.by_row if table.over_tasks],
         "left_out": dict(table.left_out),
         "remarks": list(table.remarks),
     }
+
+
+def _against(table: Table, explain: bool) -> str:
+    """The heading of the statements."""
+    over = ""
+    if table.over_tasks and not explain:
+        over = f", each seed's mean over {', '.join(c for c in table.columns if c != AVERAGE)}"
+    return f"Against {table.against}{over}:"
+
+
+def _unpaired(table: Table) -> list[str]:
+    """Names the seeds that only one of two compared cells has."""
+    found = [
+        f"{', '.join(map(str, each.unpaired))} ({', '.join(filter(None, (each.row, each.column)))})"
+        for each in table.comparisons
+        if each.unpaired and each.column != AVERAGE and table.cells[each.row, each.column].seeds
+    ]
+    return [f"Seeds that {table.against} or the row lacks: {'; '.join(found)}."] if found else []
 
 
 def _lines(table: Table) -> list[list[str]]:
@@ -83,34 +152,63 @@ def _lines(table: Table) -> list[list[str]]:
     ]
 
 
-def _text(table: Table) -> str:
+def _wrapped(about: str, said: str) -> str:
+    text = textwrap.TextWrapper(
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text.fill(f"{about}: {said}")
+
+
+def _text(table: Table, explain: bool) -> str:
     lines = _lines(table)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     body = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    return "\n".join([table.title, "", *body, "", *notes(table)]) + "\n"
+    said = [_wrapped(*each) for each in statements(table, explain)]
+    if said:
+        said = ["", _against(table, explain), *said]
+    return "\n".join([table.title, "", *body, *said, "", *notes(table)]) + "\n"
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: Table, explain: bool) -> str:
     head, *body = _lines(table)
     lines = [f"| {' | '.join(line)} |" for line in body]
     rule = "|" + "---|" * len(head)
     top = f"| {' | '.join(head)} |"
-    return "\n".join([f"# {table.title}", "", top, rule, *lines, "", " ".join(notes(table)), ""])
+    said = [f"- {about}: {sentence}" for about, sentence in statements(table, explain)]
+    if said:
+        said = ["", _against(table, explain), "", *said]
+    end = ["", " ".join(notes(table)), ""]
+    return "\n".join([f"# {table.title}", "", top, rule, *lines, *said, *end])
 
 
-def _latex(table: Table) -> str:
+_LATEX = str.maketrans(
+    {each: rf"\{each}" for each in "{}$&#%_"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"±": r"$\pm$", "Δ": r"$\Delta$", "\n": " "}
+)
+"""A cell's characters -> LaTeX that sets them: names of others are no commands."""
+
+
+def _comment(text: str) -> str:
+    return f"% {' '.join(text.splitlines())}"
+
+
+def _latex(table: Table, explain: bool) -> str:
     def row(cells: list[str]) -> str:
-        text = " & ".join(cells)
-        for old, new in (("±", r"$\pm$"), ("Δ", r"$\Delta$"), ("%", r"\%"), ("_", r"\_")):
-            text = text.replace(old, new)
-        return text + r" \\"
+        return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
 
     head, *body = _lines(table)
+    said = [f"{about}: {sentence}" for about, sentence in statements(table, explain)]
+    said = [" ".join(notes(table)), *([_against(table, explain), *said] if said else [])]
     lines = [
-        rf"% {' '.join(notes(table))}",
+        *map(_comment, said),
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
         row(head),
@@ -122,23 +220,29 @@ def _latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _csv(table: Table) -> str:
+def _csv(table: Table, explain: bool) -> str:
+    compared = {(each.row, each.column): comparison_fields(each) for each in table.comparisons}
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(TableCell.__dataclass_fields__), lineterminator="\n")
+    names = dict.fromkeys([*TableCell.__dataclass_fields__, *COMPARED])
+    writer = csv.DictWriter(buffer, list(names), lineterminator="\n")
     writer.writeheader()
-    for cell in table.cells.values():
-        fields = cell_fields(cell)
-        for key in ("seeds", "values", "runs"):
-            fields[key] = " ".join(map(str, fields[key]))
-        writer.writerow(fields)
+    for key, cell in table.cells.items():
+        own = compared.get(key, {})
+        fields = {name: own.get(name) for name in COMPARED} | cell_fields(cell)
+        writer.writerow({name: _joined(value) for name, value in fields.items()})
     return buffer.getvalue()
 
 
-def _json(table: Table) -> str:
+def _joined(value: Any) -> Any:
+    listed = isinstance(value, Iterable) and not isinstance(value, str)
+    return " ".join(map(str, value)) if listed else value
+
+
+def _json(table: Table, explain: bool) -> str:
     return json.dumps(table_fields(table), indent=1) + "\n"
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {
+FORMATS: dict[str, Callable[[Table, bool], str]] = {
     "text": _text,
     "markdown": _markdown,
     "latex": _latex,

@@ -9,8 +9,16 @@ Settings = Mapping[str, Any]
 """Dotted key -> value, as JSON has it."""
 
 SEED = "training.seed"
-NOT_DECIDING = ("output.", "notes", "task.data_dir")
-"""Beginnings of keys that do not change what a run computes."""
+NOT_DECIDING = (
+    "output.",
+    "diagnostics.",
+    "notes",
+    "task.data_dir",
+    "calibration.matched_to",
+    "calibration.switch_steps",
+)
+"""Beginnings of keys that do not change what a run computes, or that follow from the others: the
+runs of a cell that differ in the seed alone are matched to runs of these seeds."""
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

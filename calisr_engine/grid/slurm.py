@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ from typing import Any
 from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.grid.executors import Ending, ending
 from calisr_engine.grid.on_node import begin_on_node
+from calisr_engine.plain_words import quoted
 from calisr_engine.runs import control
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
@@ -36,6 +38,9 @@ GONE_SECONDS = 30.0
 
 SAVE_SECONDS = 120
 """How long before its end a job is warned."""
+
+OURS = ("array", "error", "job-name", "open-mode", "output", "requeue", "signal", "wait", "wrap")
+"""Options of sbatch on which taking up a saved run and finding its job depend."""
 
 CLOSE_SECONDS = 60.0
 REQUEUES = 1000
@@ -70,7 +75,7 @@ class SlurmExecutor:
 
     Raises:
         UnavailableError: submitit or SLURM is not installed.
-        ConfigError: sbatch does not know an option.
+        ConfigError: an option cannot stand in a script of sbatch.
     """
 
     def __init__(self, needs: JobNeeds, at_once: int = 200, cluster: str = "slurm") -> None:
@@ -85,6 +90,7 @@ class SlurmExecutor:
                 "--slurm: there is no SLURM on this machine (sbatch, srun and squeue are needed)",
                 "call it on a login node of the cluster",
             )
+        _check_options(needs)
         self._submitit: Any = submitit
         self._needs, self._at_once, self._cluster = needs, at_once, cluster
         self._running: dict[Path, Any] = {}
@@ -134,6 +140,7 @@ class SlurmExecutor:
 
     def _queued(self, run_dir: Path) -> Any:
         folder = run_dir / "slurm"
+        _check_folder(folder)
         needs = self._needs
         options: dict[str, Any] = {
             "name": f"calisr-{run_dir.name}",
@@ -202,6 +209,32 @@ class SlurmExecutor:
             return None
         gone = time.monotonic() - since > GONE_SECONDS
         return lost if gone or lost is Ending.STOPPED else None
+
+
+def _check_options(needs: JobNeeds) -> None:
+    """Refuse what would end an `#SBATCH` line and begin a line of the script."""
+    for key, value in {"partition": needs.partition or "", **needs.sbatch}.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", key):
+            raise ConfigError(
+                f"--sbatch {quoted(key)}: not the name of an option",
+                "write the long name of one of sbatch's options, without dashes before it",
+            )
+        if key.replace("_", "-") in OURS:
+            raise ConfigError(f"--sbatch {key}: calisr sets this itself", "leave it out")
+        if not value.isprintable():
+            raise ConfigError(
+                f"--sbatch {key}: {quoted(value)} holds a control character", "write it on one line"
+            )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a path that sbatch would change: it fills in patterns such as %j."""
+    text = str(folder)
+    if "%" in text or not text.isprintable():
+        raise ConfigError(
+            f"--slurm: sbatch cannot write to {quoted(text, 200)}",
+            "choose an --output-dir whose path has no % and no control characters",
+        )
 
 
 class TrainingJob:

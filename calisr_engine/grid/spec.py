@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from calisr_engine.config import preset_files
-from calisr_engine.config.toml_file import read
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.config.toml_file import Document, read
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 
 
 class _Strict(BaseModel):
@@ -31,10 +31,11 @@ class GridHead(_Strict):
         "best", description="Which metric of a run counts: its best or its last evaluation."
     )
     rows: tuple[str, ...] = Field(
-        ("method.name", "calibration.variant"), description="Settings that make a row."
+        ("method.name", "calibration.variant", "calibration.control"),
+        description="Settings that make a row.",
     )
     columns: tuple[str, ...] = Field(("task.name",), description="Settings that make a column.")
-    average: bool = Field(
+    average: StrictBool = Field(
         False, description="Add a column Avg: the mean over the columns of each row."
     )
     paper: str | None = Field(
@@ -51,7 +52,7 @@ class When(_Strict):
     match: dict[str, Any]
     extends: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
-    exclude: bool = False
+    exclude: StrictBool = False
 
 
 class GridFile(_Strict):
@@ -69,6 +70,8 @@ class GridFile(_Strict):
             if not values:
                 raise ValueError(f"axes: {key} has no values; give at least one")
         for table in self.zip:
+            if not any(table.values()):
+                raise ValueError("zip: a table has no values; give lists of the same length")
             if len({len(values) for values in table.values()}) != 1:
                 sizes = ", ".join(f"{key} {len(values)}" for key, values in table.items())
                 raise ValueError(f"zip: the lists must be equally long, but are: {sizes}")
@@ -96,25 +99,44 @@ def read_grid(name_or_file: str | Path) -> tuple[GridFile, Path]:
                 f"there is no grid {str(name_or_file)!r}", f"give a TOML file, or one of: {known}"
             )
         path = shipped
-    content = read(path).data
-    if "grid" not in content:
+    document = read(path)
+    if "grid" not in document.data:
         raise ConfigError(
             f"{path}: it has no [grid] section, so it is not a grid",
             f"one run's settings are run with: calisr run {path}",
         )
-    flat = {
-        **content,
-        "settings": _dotted(content.get("settings", {})),
-        "axes": _dotted(content.get("axes", {})),
-    }
     try:
-        return GridFile.model_validate(flat), path
+        return GridFile.model_validate(_flat(document.data)), path
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}".replace("Value error, ", "")
-            for each in error.errors()
-        ]
-        raise ConfigError("\n".join(lines), "see `calisr grid --help` for an example") from error
+        problems = [_problem(document, dict(each)) for each in error.errors()]
+        what = f"{len(problems)} mistakes" if len(problems) > 1 else "one mistake"
+        hint = "see `calisr grid --help` for an example"
+        raise ConfigError(f"{path}: {what} in the grid", hint, problems) from error
+
+
+_EXPECTED = {
+    "missing": "is missing",
+    "extra_forbidden": "unknown key",
+    "model_type": "expected a section",
+    "dict_type": "expected a section",
+    "list_type": "expected a list",
+    "tuple_type": "expected a list",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "finite_number": "expected a finite number",
+}
+"""Pydantic's error types in words; its own words speak of Python."""
+
+
+def _problem(document: Document, error: dict[str, Any]) -> Problem:
+    key = ".".join(str(part) for part in error["loc"])
+    found = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch":
+        found = "expected a name of at most 81 letters, digits, dots, dashes and underscores"
+    elif error["type"] == "literal_error":
+        found = f"expected {error['ctx']['expected']}"
+    place = Place(document.shown, document.lines.get(key))
+    return Problem(_EXPECTED.get(error["type"], found), "", (key,) if key else (), place)
 
 
 def grid_names() -> list[str]:
@@ -125,6 +147,24 @@ def grid_names() -> list[str]:
         for path in root.rglob("*.toml")
         if preset_files.is_grid(path)
     )
+
+
+def _flat(content: dict[str, Any]) -> dict[str, Any]:
+    """The file with dotted keys wherever settings are named."""
+    flat = {**content}
+    for name in ("settings", "axes"):
+        flat[name] = _dotted(content.get(name, {}))
+    for name, parts in (("zip", None), ("when", ("match", "set"))):
+        tables = content.get(name)
+        if isinstance(tables, list):
+            flat[name] = [_dotted_within(each, parts) for each in tables]
+    return flat
+
+
+def _dotted_within(table: Any, parts: tuple[str, ...] | None) -> Any:
+    if parts is None or not isinstance(table, dict):
+        return _dotted(table)
+    return {key: _dotted(value) if key in parts else value for key, value in table.items()}
 
 
 def _dotted(table: Any, before: str = "") -> Any:

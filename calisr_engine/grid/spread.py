@@ -1,8 +1,7 @@
-"""Mean, spread and the paired test: the only place where runs become statistics."""
+"""Mean and spread over seeds, and what two rows have of the same seeds."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -22,22 +21,6 @@ def over_columns(columns: Iterable[Mapping[int, float]]) -> dict[int, float]:
     return {seed: statistics.mean(each[seed] for each in tables) for seed in sorted(seeds)}
 
 
-def paired(
-    own: Mapping[int, float], other: Mapping[int, float]
-) -> tuple[float | None, float | None, int]:
-    """Mean difference over the seeds that both have, its p-value, and how many seeds those are.
-
-    The p-value is that of a two-sided paired t-test; None below two such seeds, or where all
-    differences are the same.
-    """
-    shared = sorted(own.keys() & other.keys())
-    if not shared:
-        return None, None, 0
-    differences = [own[seed] - other[seed] for seed in shared]
-    mean = statistics.mean(differences)
-    if len(shared) < 2 or not any(differences):
-        return mean, None, len(shared)
-    from scipy.stats import ttest_1samp
-
-    p_value = float(ttest_1samp(differences, 0.0).pvalue)
-    return mean, None if math.isnan(p_value) else p_value, len(shared)
+def paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[float, ...]:
+    """Own minus other for the seeds that both have, in order of seed."""
+    return tuple(own[seed] - other[seed] for seed in sorted(own.keys() & other.keys()))

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from calisr_engine.analysis.paired import holm, t_test
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.cells import Key, TableCell, TableRun, place, share_done, tabulate
+from calisr_engine.grid.comparison import Comparison, comparison, results
 from calisr_engine.grid.expand import Grid
-from calisr_engine.grid.labels import label
+from calisr_engine.grid.labels import TASK, label
 from calisr_engine.grid.paper import AVERAGE, model_beside, paper_figure
 from calisr_engine.grid.settings import Settings
 from calisr_engine.grid.spread import mean_and_spread, over_columns, paired
@@ -33,6 +36,8 @@ class Table:
         against: the row compared with, or None.
         beside: models of the paper whose figures are printed.
         averaged: whether the last column is the mean over the others.
+        over_tasks: row -> the cell of its mean over the tasks, also where that is no column; none
+            where the columns are not tasks, or only one.
         left_out: run id -> why it does not count.
         remarks: what else a reader must know, a sentence each.
     """
@@ -45,8 +50,36 @@ class Table:
     against: str | None = None
     beside: tuple[str, ...] = ()
     averaged: bool = False
+    over_tasks: Mapping[str, TableCell] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Each cell with that of the row `against`, row by row."""
+        return self._with_reference(
+            (cell, self.cells.get((self.against or "", cell.column)))
+            for cell in self.cells.values()
+        )
+
+    @cached_property
+    def by_row(self) -> tuple[Comparison, ...]:
+        """One comparison a row: over the tasks, or in the only column; else those of all cells."""
+        if not self.over_tasks:
+            return self.comparisons
+        reference = self.over_tasks.get(self.against or "")
+        return self._with_reference((cell, reference) for cell in self.over_tasks.values())
+
+    def _with_reference(
+        self, pairs: Iterable[tuple[TableCell, TableCell | None]]
+    ) -> tuple[Comparison, ...]:
+        if self.against is None:
+            return ()
+        return tuple(
+            comparison(cell, reference, self.against)
+            for cell, reference in pairs
+            if cell.row != self.against
+        )
 
     @property
     def runs(self) -> list[TableRun]:
@@ -107,8 +140,12 @@ def grid_table(
         against = head.against
     if against is not None and against not in rows:
         raise ConfigError(f"there is no row {against!r}", f"the rows are: {', '.join(rows)}")
+    averages = {}
+    if head.average or (head.columns == TASK and len(columns) > 1):
+        averages = _average(cells, rows, columns)
+    over_tasks = {cell.row: cell for cell in _compared(averages, against).values()}
     if head.average:
-        cells |= _average(cells, rows, columns)
+        cells |= averages
         columns += (AVERAGE,)
     first: dict[str, Settings] = {}
     for run in placed:
@@ -133,6 +170,7 @@ def grid_table(
         against=against,
         beside=tuple(dict.fromkeys(model for model in beside if model)),
         averaged=head.average,
+        over_tasks=over_tasks,
         left_out={**_left_out(cells), **grid.unreadable},
         remarks=tuple(remarks),
     )
@@ -161,16 +199,12 @@ def _found(run_id: str, seed: int, found: RunState, policy: str) -> TableRun:
     )
 
 
-def _results(cell: TableCell | None) -> dict[int, float]:
-    return {} if cell is None else dict(zip(cell.seeds, cell.values, strict=True))
-
-
 def _average(
     cells: Mapping[Key, TableCell], rows: tuple[str, ...], columns: tuple[str, ...]
 ) -> dict[Key, TableCell]:
     averages = {}
     for row in rows:
-        found = over_columns(_results(cells.get((row, column))) for column in columns)
+        found = over_columns(results(cells.get((row, column))) for column in columns)
         values = tuple(found.values())
         averages[row, AVERAGE] = TableCell(
             row, AVERAGE, "", *mean_and_spread(values), tuple(found), values, missing=0, switched=0
@@ -179,11 +213,28 @@ def _average(
 
 
 def _compared(cells: Mapping[Key, TableCell], against: str | None) -> dict[Key, TableCell]:
-    compared = {}
+    """The cells with their tests against the row `against`, corrected over each column's rows."""
+    if against is None:
+        return dict(cells)
+    tests = {}
     for (row, column), cell in cells.items():
-        other = cells.get((against, column)) if against not in (None, row) else None
-        difference, p_value, shared = paired(_results(cell), _results(other))
-        compared[row, column] = replace(cell, difference=difference, p_value=p_value, paired=shared)
+        other = results(cells.get((against, column)))
+        test = t_test(paired(results(cell), other)) if row != against else None
+        if test is not None:
+            tests[row, column] = test
+    compared = dict(cells)
+    for column in dict.fromkeys(column for _, column in tests):
+        own = {key: test for key, test in tests.items() if key[1] == column}
+        corrected = holm({k: t.p_value for k, t in own.items() if t.p_value is not None})
+        for key, test in own.items():
+            compared[key] = replace(
+                cells[key],
+                difference=test.difference,
+                p_value=test.p_value,
+                paired=test.pairs,
+                p_holm=corrected.get(key),
+                family=len(corrected),
+            )
     return compared
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from calisr_engine.errors import (
     EXIT_STOPPED,
-    CalisrError,
     ConfigError,
     DamagedError,
     NotFoundError,
     Problem,
+    StorageError,
 )
 from calisr_engine.grid import slurm
 from calisr_engine.grid.executors import Ending, Executor
@@ -23,6 +23,7 @@ from calisr_engine.grid.folders import write_record
 from calisr_engine.grid.state import (
     DIFFERENT,
     UNREADABLE,
+    WAITING,
     RunState,
     count_states,
     read_run,
@@ -32,6 +33,7 @@ from calisr_engine.runs import control, store
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock, is_locked
+from calisr_engine.storage.whole import storage_error
 
 CANCEL = "cancel"
 POLL_SECONDS = 0.2
@@ -60,9 +62,13 @@ def train_grid(
 
     Raises:
         LockedError: another process works on this grid.
+        StorageError: the grid's folder cannot be made.
         ConfigError: runs of its ids were made with other settings.
     """
-    grid.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        grid.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(grid.folder, "the grid's folder", error) from error
     with RunLock(RunPaths(grid.folder)):
         (grid.folder / CANCEL).unlink(missing_ok=True)
         states = read_states(grid)
@@ -70,6 +76,9 @@ def train_grid(
         write_record(grid)
         skip = {"completed"} if retry_failed else {"completed", "failed"}
         waiting = deque(run for run in grid.runs if states[run.run_id].state not in skip)
+        known = {run_id for run_id, each in states.items() if each.state == "completed"}
+        # What has begun has read its switch steps and needs its source no more.
+        begun = {run_id for run_id, each in states.items() if each.state != WAITING}
         elsewhere: list[GridRun] = []
         training: dict[Path, GridRun] = {}
         patience = _Patience()
@@ -81,25 +90,34 @@ def train_grid(
                 executor.stop()
                 for run in elsewhere:
                     if _held(grid, run):
-                        control.request(grid.folder / run.run_id, "stop_and_save")
+                        try:
+                            control.request(grid.folder / run.run_id, "stop_and_save")
+                        except StorageError as error:
+                            on_change(run, f"goes on, for it could not be asked ({error.message})")
                 elsewhere.clear()
             while waiting and executor.free():
-                run = waiting.popleft()
+                ready = _next(waiting, known, begun)
+                if ready is None:
+                    break
+                run = ready
                 if _held(grid, run):
                     elsewhere.append(run)
                     continue
                 try:
                     run_dir = _ready(grid, run)
-                except DamagedError as error:
+                    executor.submit(run_dir)
+                except (DamagedError, StorageError) as error:  # the others may still train
                     failed = True
-                    on_change(run, f"is damaged ({error.message})")
+                    told = "is damaged" if isinstance(error, DamagedError) else "could not begin"
+                    on_change(run, f"{told} ({error.message})")
                     continue
                 training[run_dir] = run
-                executor.submit(run_dir)
                 on_change(run, "began")
             for run_dir, ending in executor.finished():
                 run = training.pop(run_dir)
                 control.take_requests(run_dir)  # what came too late for it
+                if ending is Ending.COMPLETED:
+                    known.add(run.run_id)
                 if ending in (Ending.COMPLETED, Ending.FAILED):
                     failed |= ending is Ending.FAILED
                     on_change(run, ending.value)
@@ -113,9 +131,14 @@ def train_grid(
             for run in [run for run in elsewhere if not _held(grid, run)]:
                 elsewhere.remove(run)
                 if store.summarise(grid.folder / run.run_id).state == "completed":
+                    known.add(run.run_id)
                     on_change(run, "completed")
                 else:
                     waiting.append(run)
+            if not (training or elsewhere) and _next(deque(waiting), known, begun) is None:
+                for run in waiting:
+                    on_change(run, f"cannot begin before {run.source}, which is not complete")
+                waiting.clear()
             on_poll()
             time.sleep(POLL_SECONDS)
         (grid.folder / CANCEL).unlink(missing_ok=True)
@@ -139,7 +162,10 @@ def cancel_grid(grid: Grid) -> int:
     dirs = [grid.folder / run.run_id for run in grid.runs]
     held = [run_dir for run_dir in dirs if is_locked(RunPaths(run_dir))]
     if is_locked(RunPaths(grid.folder)):
-        (grid.folder / CANCEL).touch()
+        try:
+            (grid.folder / CANCEL).touch()
+        except OSError as error:
+            raise storage_error(grid.folder / CANCEL, "the request to stop", error) from error
         return len(held)
     for run_dir in held:
         control.request(run_dir, "stop_and_save")
@@ -147,6 +173,19 @@ def cancel_grid(grid: Grid) -> int:
     if not asked:
         raise NotFoundError(f"nothing of the grid {grid.head.name} is in training")
     return asked
+
+
+def _next(waiting: deque[GridRun], known: set[str], begun: set[str]) -> GridRun | None:
+    """Takes out the first run that can begin; None where all wait for runs that they follow.
+
+    Args:
+        known: ids of complete runs; begun: of runs that have a directory.
+    """
+    for run in waiting:
+        if run.source is None or run.source in known or run.run_id in begun:
+            waiting.remove(run)
+            return run
+    return None
 
 
 class _Patience:
@@ -203,4 +242,4 @@ def _ready(grid: Grid, run: GridRun) -> Path:
             paths.root.rmdir()
         return create_run(run.resolved, grid.folder, name=run.run_id)
     except OSError as error:
-        raise CalisrError(f"{paths.root} cannot be made: {error}") from error
+        raise storage_error(paths.root, "the run directory", error) from error

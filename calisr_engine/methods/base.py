@@ -85,6 +85,8 @@ class TargetForm(ABC):
     """
 
     phase: Phase = "fft"
+    _before: Tensor | None = None
+    """What `remember` kept of the extra part, until `pair` uses it."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -120,11 +122,22 @@ class TargetForm(ABC):
 
     @abstractmethod
     def remember(self) -> None:
-        """Keep what the coming optimizer step may change in the extra part."""
+        """Keep, as `_before`, what optimizer steps from now on may change in the extra part."""
+
+    def remembered(self) -> Tensor | None:
+        """What `remember` kept and `pair` has not used yet."""
+        return self._before
+
+    def recall(self, kept: Tensor | None) -> None:
+        """Take back what `remembered` gave; None forgets it."""
+        self._before = None if kept is None else kept.to(self.weight.device)
 
     @abstractmethod
     def pair(self) -> tuple[Tensor, Tensor]:
-        """(W_LFT, W_FFT) of the step since `remember`, float64, shape (out, in); then forget."""
+        """(W_LFT, W_FFT) of the steps since `remember`, float64, shape (out, in); then forget.
+
+        W_LFT is the core as it is now with the extra as it was then.
+        """
 
     @abstractmethod
     def effective(self) -> Tensor:

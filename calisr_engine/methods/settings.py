@@ -38,6 +38,7 @@ class MethodBase(Section):
         changes_architecture: no plain transformers model holds the result, so exports are opened
             by `calisr_engine.methods.reload`.
         has_light_phase: whether anything ever freezes.
+        sizes: names of the settings that say how much the method adds.
     """
 
     order: ClassVar[int] = 1000
@@ -47,6 +48,7 @@ class MethodBase(Section):
     calibration_refused: ClassVar[str] = ""
     changes_architecture: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     name: str
     components: tuple[Component, ...] | None = Field(
@@ -83,6 +85,10 @@ class MethodBase(Section):
         """Components that get the light method, in the order of COMPONENTS."""
         named = self.components or self.default_components(calibrated)
         return tuple(component for component in COMPONENTS if component in named)
+
+    def reading_refused(self, reading: str) -> str:
+        """Why samples of this method cannot be taken by a `calibration.reading`; "" if they can."""
+        return ""
 
     # Trainable numbers in closed formulas ---------------------------------------------------------
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.errors import CalisrError, ConfigError, UnavailableError
+from calisr_engine.errors import CalisrError, ConfigError, UnavailableError, is_out_of_memory
 from calisr_engine.models import catalog
 from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.memory import check_sizes
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -89,11 +90,24 @@ def read_config(folder: Path) -> dict[str, Any]:
             "supported",
             f"supported: {', '.join(sorted(ARCHITECTURES))}",
         )
+    check_sizes(content, folder)
     if content.get("transformers_weights", WEIGHTS) not in (None, WEIGHTS, INDEX):
         raise ConfigError(
             f"model.name: {file} names weights of its own (transformers_weights = "
             f"{str(content['transformers_weights'])[:200]}), which are not read",
             f"name the file {WEIGHTS} and remove that key",
+        )
+    if content.get("is_decoder") or content.get("add_cross_attention"):
+        raise ConfigError(
+            f"model.name: {file} says that this is a decoder, which sees only the words before "
+            "each word",
+            "use an encoder; if it is one, remove is_decoder and add_cross_attention there",
+        )
+    if content.get("position_embedding_type") not in (None, "absolute"):
+        raise ConfigError(
+            f"model.name: {file} asks for positions of type "
+            f"{str(content['position_embedding_type'])[:40]}, which transformers no longer has",
+            "without them it would be another model; use one with absolute positions",
         )
     if content.get("quantization_config"):
         raise ConfigError(
@@ -140,8 +154,12 @@ def explained(name: str, local: bool) -> Iterator[None]:
     except CalisrError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines()
+        lines = [line.strip() for line in str(error).strip().splitlines()]
         first = lines[0] if lines else type(error).__name__
+        if first.endswith(":"):  # what is wrong stands below
+            first = " ".join(lines[:2])
+        if is_out_of_memory(error):
+            raise
         if local:
             raise UnavailableError(
                 f"model.name: {name} cannot be loaded: {first[:300]}",

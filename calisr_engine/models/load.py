@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from calisr_engine.models import catalog, fingerprints, head, weights
 from calisr_engine.models.folder import explained, model_folder, quiet, read_config
+from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
 
@@ -58,6 +59,13 @@ def load_model(
         if settings.head == "by_name":
             order = head.class_order(settings.name, source.content, label_names)
         config = source.config
+        check_fits(
+            FLOAT_BYTES * least_parameters(config),
+            f"model.name: {settings.name}, of the sizes that its config.json says,",
+            "use a smaller model, or mend config.json",
+        )
+        config.output_hidden_states = config.output_attentions = False
+        config.chunk_size_feed_forward = 0  # saves memory, and takes no odd lengths
         config.num_labels = num_labels
         config.problem_type = (
             "regression" if kind == "regression" else "single_label_classification"
@@ -71,7 +79,8 @@ def load_model(
         found: dict[str, Tensor] = {}
         notes: list[str] = []
         if source.weights is None:
-            stored = _drawn(config, seed)
+            with explained(settings.name, local=True):
+                stored = _drawn(config, seed)
         else:
             found = weights.read_weights(source.weights)
             stored, notes = _filled(settings.name, config, found, seed)
@@ -169,6 +178,7 @@ def _filled(
 
     kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     notes = weights.check_types(found)
+    weights.check_names(found, str(kind.base_model_prefix), name)
     with explained(name, local=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = kind.from_pretrained(

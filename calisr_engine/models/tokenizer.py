@@ -18,6 +18,15 @@ from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.models.folder import TOKENIZER_FILES, explained, tokenizer_files
 
 _SETTINGS_ONLY = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+_PROBES = (
+    "The Quick fox, don't",
+    "naïve CAFÉ",
+    "日本語 text",
+    "two  spaces\tand a tab",
+    "1,234.5 (x)",
+)
+"""Texts that tokenizers of different rules read differently."""
+
 _COPY = "copy the tokenizer's files of the model that it was made from into that folder"
 
 
@@ -70,12 +79,58 @@ def load_tokenizer(folder: Path) -> tuple[Any, list[str]]:
         own = tokenizer.vocab_size
         special = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
         added = [token for token, number in special if number >= own]
-    if not added:
-        return tokenizer, []
-    return tokenizer, [
-        f"the tokenizer's {', '.join(added)} are not in its vocabulary and were added behind it; "
-        "check that tokenizer and model belong together"
-    ]
+    notes = _read_otherwise(folder, tokenizer) if whole in present else []
+    if added:
+        notes.append(
+            f"the tokenizer's {', '.join(added)} are not in its vocabulary and were added behind "
+            "it; check that tokenizer and model belong together"
+        )
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # a call of the tokenizer itself would change its state
+        with explained(f"the tokenizer in {folder}", local=True):
+            backend.encode("a", "b")
+    return tokenizer, notes
+
+
+def _read_otherwise(folder: Path, tokenizer: Any) -> list[str]:
+    """A note where transformers' class makes other tokens of a text than the file itself.
+
+    It builds some classes anew, with defaults of its own (such as lower case) where
+    tokenizer_config.json does not say.
+
+    Raises:
+        ConfigError: even the kind of tokens is another, as where another class is named.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return []
+    from tokenizers import Tokenizer
+
+    name = type(tokenizer).__name__
+    with explained(f"the tokenizer in {folder}", local=True):
+        stored = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        loaded = Tokenizer.from_str(backend.to_str())
+    kinds = [type(each.model).__name__ for each in (stored, loaded)]
+    if kinds[0] != kinds[1]:
+        raise ConfigError(
+            f"model.name: tokenizer.json in {folder} is {kinds[0]}, which transformers reads as "
+            f"the {kinds[1]} of a {name}",
+            "name its own class in tokenizer_config.json (tokenizer_class); "
+            "PreTrainedTokenizerFast takes the file as it is",
+        )
+    for each in (stored, loaded):
+        each.no_padding()
+        each.no_truncation()
+    for text in _PROBES:
+        ours, theirs = (each.encode(text, add_special_tokens=False) for each in (loaded, stored))
+        if ours.ids != theirs.ids:
+            return [
+                f"transformers reads {text!r} as {' '.join(ours.tokens)}, tokenizer.json as "
+                f"{' '.join(theirs.tokens)}: a {name} has rules of its own. Say in "
+                "tokenizer_config.json what is right, such as do_lower_case, or name "
+                "PreTrainedTokenizerFast as tokenizer_class"
+            ]
+    return []
 
 
 def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
@@ -106,6 +161,12 @@ def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
         notes.append(
             f"the tokenizer pads with id {tokenizer.pad_token_id}, the model's config.json says "
             f"{padding}; check that they belong together"
+        )
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise ConfigError(
+            "model.name: tokenizer_config.json says model_max_length = "
+            f"{str(tokenizer.model_max_length)[:40]!r}, where a number is expected",
+            "write a number, or remove it",
         )
     longest = position_limit(model)
     if longest is not None and longest < tokenizer.model_max_length:

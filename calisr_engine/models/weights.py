@@ -146,6 +146,28 @@ def check_fit(model: nn.Module, info: Mapping[str, Any], source: str) -> list[st
     return notes
 
 
+def check_names(weights: Mapping[str, Tensor], prefix: str, source: str) -> None:
+    """Refuse a file that holds a weight under two of the names that transformers reads it by.
+
+    Args:
+        prefix: of the encoder's names ("bert").
+
+    Raises:
+        ConfigError: one of the two would be dropped.
+    """
+    by_own: dict[str, list[str]] = {}
+    for name in weights:
+        own = name.removeprefix(f"{prefix}.")
+        own = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", own)
+        by_own.setdefault(re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", own), []).append(name)
+    twice = [" and ".join(names) for names in by_own.values() if len(names) > 1]
+    if twice:
+        raise ConfigError(
+            f"model.name: {source} holds weights under two names: {listed(twice)}",
+            "only one of each can be used; save the model again with save_pretrained",
+        )
+
+
 def check_finite(model: nn.Module) -> None:
     """Check that every weight is a number.
 

@@ -16,7 +16,7 @@ import torch
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import EXIT_STOPPED, CalisrError, explain
+from calisr_engine.errors import EXIT_STOPPED, StorageError, explain
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
 from calisr_engine.process.environment import environment
@@ -26,7 +26,7 @@ from calisr_engine.runs.control import forget_requests
 from calisr_engine.runs.create import run_created
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
-from calisr_engine.storage.whole import write_text
+from calisr_engine.storage.whole import sweep, write_text
 from calisr_engine.trackers.follow import following
 from calisr_engine.training import checkpoint
 from calisr_engine.training.build import PreparedRun, prepare
@@ -34,6 +34,7 @@ from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import choose_device
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.ranks import Place, Ranks, SilentWriter
+from calisr_engine.training.schedule import without_effect
 
 
 def execute(
@@ -61,6 +62,8 @@ def execute(
 
     Raises:
         LockedError: another process trains in this directory.
+        StorageError: the log cannot be opened.
+        CalisrError: what ended the run, where the log took no more lines to say so.
     """
     paths = RunPaths(run_dir)
     ranks = Ranks(place)
@@ -70,20 +73,20 @@ def execute(
         return _run(paths, SilentWriter(paths.events), stop_event, ranks)
     with RunLock(paths), EventWriter(paths.events, _attempt(paths)) as writer:
         forget_requests(run_dir, since)
+        for folder in (paths.root, paths.checkpoints, paths.best, paths.samples, paths.predictions):
+            sweep(folder)  # what a killed process left keeps a full disk full
         try:
             return _run(paths, writer, stop_event, ranks)
         except Exception as error:
             failure = explain(error)
-            step = writer.last_step
-            with contextlib.suppress(CalisrError, OSError):  # a full disk takes no more lines
-                writer.write(
-                    step,
-                    Failed(
-                        message=failure.message,
-                        hint=failure.hint,
-                        traceback=traceback.format_exc(),
-                    ),
-                )
+            said = Failed(
+                message=failure.message, hint=failure.hint, traceback=traceback.format_exc()
+            )
+            try:
+                writer.write(writer.last_step, said)
+            except StorageError:  # so the caller must say it
+                if not raise_errors:
+                    raise failure from error
             if raise_errors:
                 raise
             return failure.exit_code
@@ -182,7 +185,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
             metric=run.data.metric,
             device=_device_words(context),
             precision=context.precision,
-            decision_steps=plan.decision_steps() if run.calibrator.sampler is not None else (),
+            decision_steps=plan.decision_steps() if context.config.calibration.decides else (),
             model_summary=run.loaded.description,
             resumed_from=resumed_from,
         ),
@@ -190,6 +193,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
     notes = [f"a damaged checkpoint was skipped: {skipped}" for skipped in run.skipped]
     if run.start_step == 0:
         notes += [*run.loaded.notes, *run.attachment.notes, *run.data.notes, *run.batches.notes]
+        notes += without_effect(context.config, plan, run.batches.train_count)
     for note in notes:
         context.emit(run.start_step, Warned(message=note))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from calisr_engine.errors import EXIT_LOCKED, EXIT_STOPPED, CalisrError, LockedError
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.whole import storage_error
 
 
 def start_worker(
@@ -28,12 +29,18 @@ def start_worker(
         with_parent: whether it stops and saves when this process ends.
 
     Raises:
-        OSError: the log file cannot be written or the process cannot start.
+        StorageError: the log file cannot be written.
+        OSError: the process cannot start.
     """
     options = ["--processes", str(processes)] if processes > 1 else []
     if with_parent:
         options += ["--with-parent", str(os.getpid())]
-    with RunPaths(run_dir).log.open("ab") as log:
+    path = RunPaths(run_dir).log
+    try:
+        log = path.open("ab")
+    except OSError as error:
+        raise storage_error(path, "the worker's output", error) from error
+    with log:
         return subprocess.Popen(
             [sys.executable, "-m", "calisr_engine.process.worker", *options, str(run_dir)],
             stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ torchrun or (on GPUs) `accelerate launch --multi_gpu`, with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -66,7 +67,8 @@ def main(arguments: list[str]) -> int:
         since = psutil.Process().create_time()
         return execute(run_dir, stop, place=place, since=since)
     except CalisrError as error:
-        print(error, file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr may be a file on the same full disk
+            print(error, file=sys.stderr, flush=True)
         return EXIT_LOCKED if isinstance(error, LockedError) else error.exit_code
 
 
@@ -90,6 +92,7 @@ if __name__ == "__main__":
     status = main(sys.argv[1:])
     # All is written. The interpreter's teardown would wait for a tracker that hangs, and torch's
     # communication threads can abort it.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)

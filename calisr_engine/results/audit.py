@@ -22,6 +22,7 @@ from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.events.log import read_records
 from calisr_engine.events.rewind import effective
 from calisr_engine.events.types import GroupDecision, SrsEvaluated, StableRankSampled
+from calisr_engine.results.audit_controls import audit_flips, audit_steps
 from calisr_engine.runs.layout import RunPaths
 
 ROUNDING = 1e-12
@@ -39,6 +40,7 @@ class AuditReport:
         samples: sampling steps recomputed; groups: group comparisons in them.
         decisions: window decisions recomputed from the recomputed hits.
         fallbacks: comparisons for which the run itself took the exact value; matrices compared.
+        switches: of a control that follows given steps; flips: of a coin control.
         undecidable: comparisons closer than float64 rounding (not counted as disagreements).
         largest_error: largest relative difference of a group's logged stable rank to ours.
         disagreements: one line each.
@@ -48,6 +50,8 @@ class AuditReport:
     samples: int = 0
     groups: int = 0
     decisions: int = 0
+    switches: int = 0
+    flips: int = 0
     fallbacks: int = 0
     matrices: int = 0
     undecidable: int = 0
@@ -72,7 +76,7 @@ def stable_rank_by_svd(weight: Tensor) -> float:
 
 
 def audit(run_dir: Path) -> AuditReport:
-    """Recompute the stable ranks, hits and decisions of `run_dir`.
+    """Recompute the stable ranks, hits and decisions of `run_dir`, or the switches of a control.
 
     Raises:
         ConfigError: the run was not calibrated or kept no samples.
@@ -82,24 +86,31 @@ def audit(run_dir: Path) -> AuditReport:
     config = from_resolved(paths.config)
     if config.calibration.variant == "off":
         raise ConfigError(f"{run_dir.name} was not calibrated, so there is nothing to audit")
-    kept = paths.root / "samples"
+    report = AuditReport()
+    lines = effective(read_records(paths.events), report.missing)
+    calibration, kept = config.calibration, paths.samples
+    if calibration.follows_steps:
+        report.switches, report.disagreements = audit_steps(lines, config)
+    elif calibration.control == "coin":
+        report.flips, report.decisions, report.disagreements = audit_flips(lines, config)
+    if calibration.control != "off" and not kept.is_dir():
+        return report
     if not kept.is_dir():
         raise ConfigError(
             f"{run_dir.name} kept no samples",
             "run it again with --set calibration.keep_samples=true",
         )
-    report = AuditReport()
     rule, delta = config.calibration.score, Fraction(str(config.calibration.delta))
     hits: dict[str, Fraction] = {}
     counts: dict[str, int] = {}
-    for line in effective(read_records(paths.events), report.missing):
+    for line in lines:
         if isinstance(line.event, StableRankSampled):
             _audit_sample(line.step, line.event, kept, rule, report, hits, counts)
-        elif isinstance(line.event, SrsEvaluated):
+        elif isinstance(line.event, SrsEvaluated) and calibration.control == "off":
             for group, said in line.event.groups.items():
                 report.decisions += 1
                 _audit_decision(line.step, group, said, hits, counts, delta, report)
-            if not config.calibration.cumulative:
+            if not calibration.cumulative:
                 hits.clear()
                 counts.clear()
     if report.samples == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
 from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_method
 from calisr_engine.models.load import load_model
+from calisr_engine.plain_words import command
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.sealed import MANIFEST, verified
 from calisr_engine.tasks.batches import evaluation_batches, tokenize
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.training import best
@@ -45,7 +48,7 @@ def open_best(
     if step is None or not (paths.best / f"step-{step}").is_dir():
         raise NotFoundError(
             f"{run_dir.name} has no model: neither {paths.model.name}/ nor {paths.best.name}/",
-            f"go on with it (calisr resume {run_dir}), or train it anew",
+            f"go on with it ({command('resume', run_dir)}), or train it anew",
         )
     try:
         weights = best.weights(paths.best, step)
@@ -66,6 +69,7 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    verify_exported(folder)
     safe = {"trust_remote_code": False, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
@@ -82,6 +86,23 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
             f"{folder} cannot be opened: {first[:200]}", "the folder is damaged; train the run anew"
         ) from error
     return model.eval(), tokenizer
+
+
+def verify_exported(folder: Path) -> None:
+    """Check a run's `model/` folder against its manifest; earlier versions wrote none.
+
+    Raises:
+        UnavailableError: something in it is missing or damaged.
+    """
+    if not os.path.lexists(folder / MANIFEST):
+        return
+    try:
+        verified(folder)
+    except DamagedError as error:
+        raise UnavailableError(
+            f"{folder} is damaged: {error.message}",
+            "without that folder, `calisr submit` predicts with best/; or train the run anew",
+        ) from error
 
 
 def rebuild(

@@ -14,6 +14,7 @@ from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.methods import registry
 from calisr_engine.models.components import find_targets, head_parameters
 from calisr_engine.models.load import load_model
+from calisr_engine.results.best_model import verify_exported
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.whole import whole_folder
@@ -25,6 +26,7 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
     Raises:
         ConfigError: `folder` exists, or an adapter alone would be wrong.
         NotFoundError: the run has no exported model (yet).
+        UnavailableError: the exported model is damaged.
         StorageError: `folder` cannot be written.
     """
     paths = RunPaths(run_dir)
@@ -36,7 +38,10 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
             f"{run_dir.name} has no exported model (state: {view.state})",
             "a run exports its best model when it completes, unless output.export is false",
         )
-    with whole_folder(folder, "the exported model") as part:
+    verify_exported(paths.model)
+    needs = sum(each.stat().st_size for each in paths.model.rglob("*") if each.is_file())
+    needed = None if adapter_only else needs
+    with whole_folder(folder, "the exported model", "then export again", needed) as part:
         if adapter_only:
             write_adapter(paths, part)
         else:

@@ -21,12 +21,14 @@ def finish(run: PreparedRun, step: int) -> dict[str, Any]:
     config, score = run.context.config, run.evaluation.score
     tally, measured, phases = run.reporter.tally, run.calibrator.measured, run.calibrator.phases
     switched = {change.group: change.step for change in phases.changes}
-    if run.calibrator.sampler is not None and not switched:
+    if config.calibration.variant != "off" and not switched:
         run.context.emit(
             step,
             Warned(
                 message="no group switched, so this was full fine-tuning all the way",
-                hint="a lower calibration.delta or more epochs give the score more chances",
+                hint="a lower calibration.delta or more epochs give the score more chances"
+                if config.calibration.decides
+                else "nor did any in the run whose switch steps this control takes",
             ),
         )
     exported: str | None = None
@@ -82,6 +84,7 @@ def export_best(run: PreparedRun) -> str:
         synthetic=run.data.synthetic,
         method=config.method.title,
         variant=config.calibration.variant,
+        control=config.calibration.control,
         delta=config.calibration.delta,
         switched={group: switched.get(group) for group in run.calibrator.phases.groups},
         metric=run.data.metric,

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from calisr_engine.storage.whole import whole_folder
+from calisr_engine.storage.sealed import sealed_folder
+from calisr_engine.storage.whole import tensor_bytes
 
 PLAIN_USE = (
     "The weights are merged: nothing but transformers is needed.",
@@ -51,6 +52,7 @@ class CardFacts:
     seed: int
     label_names: Sequence[str] | None = None
     plain: bool = True
+    control: str = "off"
 
 
 def export_merged(
@@ -68,7 +70,8 @@ def export_merged(
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with whole_folder(folder, "the exported model", "then `calisr resume` the run") as part:
+    hint, needs = "then `calisr resume` the run", tensor_bytes(weights)
+    with sealed_folder(folder, {}, "the exported model", hint, needs) as part:
         config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]
         config.save_pretrained(part)
@@ -93,12 +96,7 @@ def model_card(card: CardFacts) -> str:
         "---",
         f"# {card.base_model} on {card.task}",
         "",
-        f"Fine-tuned from `{card.base_model}` with {card.method}"
-        + (
-            f", calibrated by stable rank (CaliSr-{card.variant}, delta {card.delta:g})."
-            if card.variant != "off"
-            else "."
-        ),
+        f"Fine-tuned from `{card.base_model}` with {card.method}{_calibration(card)}.",
         "",
     ]
     if card.synthetic:
@@ -132,3 +130,11 @@ def model_card(card: CardFacts) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(card: CardFacts) -> str:
+    if card.variant == "off":
+        return ""
+    if card.control != "off":
+        return f", as a control of CaliSr-{card.variant} ({card.control}): no stable rank decided"
+    return f", calibrated by stable rank (CaliSr-{card.variant}, delta {card.delta:g})"

@@ -19,7 +19,8 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.methods.reload import FORMAT, METHOD, WEIGHTS
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.results.plain_export import CardFacts, model_card
-from calisr_engine.storage.whole import whole_folder
+from calisr_engine.storage.sealed import sealed_folder
+from calisr_engine.storage.whole import tensor_bytes
 
 
 def save_with_method(
@@ -48,7 +49,8 @@ def save_with_method(
     config: Any = deepcopy(model.config)
     config.architectures = [type(model).__name__]
     content = {"format": FORMAT, "method": settings.model_dump(mode="json")}
-    with whole_folder(Path(folder), "the exported model", "then export again") as part:
+    what, needs = "the exported model", tensor_bytes(state)
+    with sealed_folder(Path(folder), {}, what, "then export again", needs) as part:
         config.save_pretrained(part)
         save_file(
             {key: value.detach().cpu().contiguous().clone() for key, value in state.items()},

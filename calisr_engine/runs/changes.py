@@ -15,6 +15,7 @@ from calisr_engine.config.toml_text import origins_of, resolved_toml
 from calisr_engine.errors import ConfigError, LockedError, Problem
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import SettingsChanged
+from calisr_engine.plain_words import command
 from calisr_engine.runs import load_views, store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
@@ -31,12 +32,12 @@ MAY_CHANGE = (
     "training.epochs",
     "training.max_steps",
 )
-"""What `calisr resume --set` takes beside output and notes: where things lie, what trains them, and
-how long. Data and weights themselves are held against their fingerprint."""
+"""What `calisr resume --set` takes beside output, diagnostics and notes: where things lie, what
+trains them, and how long. Data and weights themselves are held against their fingerprint."""
 
 GROWING = ("training.epochs", "training.max_steps")
 
-WITHOUT_EFFECT = ("output.", "notes")
+WITHOUT_EFFECT = ("output.", "diagnostics.", "notes")
 """Beginnings of keys that change nothing in what is trained."""
 
 Change = tuple[Any, Any]
@@ -68,7 +69,7 @@ def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
     problems = [
         Problem(
             f"{key} was {before!r} when the run began and is {after!r} now",
-            f"calisr resume {paths.root} --set {key}={after}"
+            command("resume", paths.root, "--set", f"{key}={after}")
             if key in MAY_CHANGE
             else "put it back; it cannot change in mid-run",
             (key,),

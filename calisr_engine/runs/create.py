@@ -7,12 +7,15 @@ from pathlib import Path
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_text import flat
-from calisr_engine.errors import ConfigError, NotFoundError, printable
+from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
+from calisr_engine.plain_words import one_line
 from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
+from calisr_engine.storage.whole import remove, write_text
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.settings import TaskSettings
 
@@ -26,9 +29,12 @@ def create_run(
 
     Raises:
         ConfigError: there is no such task, or the output folder cannot be written.
+        ConfigError: a matched or shuffled control has no run to take its switch steps from.
         UnavailableError: a tracker in the settings is not installed.
         LockedError: a run of that name exists.
+        StorageError: the disk is full; nothing of the run is left.
     """
+    resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
     config = resolved.config
     _check_task(config.task)
     _check_writable(config)
@@ -36,9 +42,13 @@ def create_run(
     root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)
-    paths.config.write_text(resolved.to_toml(), encoding="utf-8")
-    with EventWriter(paths.events, attempt=0) as writer:
-        writer.write(0, run_created(run_dir.name, config))
+    try:
+        write_text(paths.config, resolved.to_toml(), "the run's settings")
+        with EventWriter(paths.events, attempt=0) as writer:
+            writer.write(0, run_created(run_dir.name, config))
+    except BaseException:
+        remove(run_dir)
+        raise
     return run_dir
 
 
@@ -56,7 +66,7 @@ def _check_writable(config: RunConfig) -> None:
     for key, value in flat(config).items():
         if any("\ud800" <= c <= "\udfff" for c in str(value)):
             raise ConfigError(
-                f"{key}: {printable(str(value))} is a name that is not UTF-8, which the run's "
+                f"{key}: {one_line(str(value))} is a name that is not UTF-8, which the run's "
                 "config.toml cannot hold",
                 "rename it, or make a link with a plain name",
             )

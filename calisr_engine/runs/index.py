@@ -56,7 +56,8 @@ class Index(Generic[T]):
         return entry.summary if entry is not None and entry.key == key else None
 
     def put(self, run_id: str, key: Key, summary: T) -> None:
-        self._new[run_id] = _Entry(key, summary)
+        if run_id.isascii() or _is_utf8(run_id):  # what JSON cannot hold is read anew each time
+            self._new[run_id] = _Entry(key, summary)
 
     def write(self) -> None:
         """Write what was put, if it is new; a read-only folder goes without an index."""
@@ -64,3 +65,7 @@ class Index(Generic[T]):
             text = msgspec.json.encode(_Content(version=3, runs=self._new)).decode()
             with contextlib.suppress(StorageError):
                 write_text(self._path, text, "the index of the runs")
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in name)

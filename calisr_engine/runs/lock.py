@@ -7,6 +7,7 @@ start, so a start that finds the lock taken looks again for a second before it g
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -67,11 +68,12 @@ class RunLock:
                 f"{self._paths.root} is being trained by {who}",
                 f"follow it with: calisr watch {self._paths.root}",
             ) from error
-        os.ftruncate(descriptor, 0)
+        self._descriptor = descriptor
         facts: dict[str, Any] = {"pid": os.getpid(), "host": self._host or socket.gethostname()}
         facts["since"] = time.time()
-        os.write(descriptor, json.dumps(facts).encode())
-        self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # on a full disk nobody can read who holds it
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(facts).encode())
         return self
 
     def __exit__(
@@ -81,8 +83,10 @@ class RunLock:
         traceback: TracebackType | None,
     ) -> None:
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = None
 
 

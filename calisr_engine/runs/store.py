@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -23,9 +24,11 @@ from calisr_engine.events.decode import decode_block
 from calisr_engine.events.fold import fold_blocks, fold_lines
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import (
+    CoinFlipped,
     Completed,
     Count,
     Figure,
+    GeneralisationMeasured,
     Moment,
     Progress,
     Resources,
@@ -33,19 +36,35 @@ from calisr_engine.events.types import (
     RunStarted,
     SrsEvaluated,
     StableRankSampled,
+    StepPartsMeasured,
     Warned,
 )
 from calisr_engine.events.view import RunView, Switch
+from calisr_engine.plain_words import command, name_part
 from calisr_engine.runs import checked
 from calisr_engine.runs.index import Index
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.plain import open_plain
+from calisr_engine.storage.whole import FULL, storage_error
 
+STARTING_SECONDS = 30.0
 HEAD_BYTES = 1 << 14
 TAIL_BYTES = 1 << 12, 1 << 16
 """What is read of a log's end: the last line of a complete run is in it."""
-PASSED_OVER = {each.type for each in (Progress, Resources, StableRankSampled, SrsEvaluated, Warned)}
+PASSED_OVER = {
+    each.type
+    for each in (
+        Progress,
+        Resources,
+        StableRankSampled,
+        StepPartsMeasured,
+        CoinFlipped,
+        GeneralisationMeasured,
+        SrsEvaluated,
+        Warned,
+    )
+}
 """Events of which a history line needs time and step alone: most of a log."""
 
 _PASSED_OVER = re.compile(
@@ -72,6 +91,7 @@ class RunSummary:
     task: str = "?"
     method: str = "?"
     variant: str = "off"
+    control: str = "off"
     delta: Figure | None = None
     seed: Count | None = None
     metric: str = ""
@@ -91,16 +111,18 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
 
     Raises:
         ConfigError: the folder cannot be written.
+        StorageError: the disk is full.
         LockedError: a run of the name asked for exists.
     """
     name = name or config.output.name
     stem = name or "-".join(
-        part.replace("/", "_").replace(" ", "_")
+        name_part(part)
         for part in (
             config.task.name,
             Path(config.model.name).name,
             config.method.name,
             config.calibration.variant,
+            *(() if config.calibration.control == "off" else (config.calibration.control,)),
             f"s{config.training.seed}",
             time.strftime("%y%m%d-%H%M%S"),
         )
@@ -116,13 +138,17 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
                     continue
                 raise LockedError(
                     f"output.name: a run named {name} is already in {root}",
-                    f"go on with it (calisr resume {folder}), delete it, or choose another name",
+                    f"go on with it ({command('resume', folder)}), delete it, or choose another "
+                    "name",
                 ) from None
             return folder
     except OSError as error:
+        mend = "choose another folder with --output-dir"
+        if error.errno in FULL:
+            raise storage_error(root / stem, "the run directory", error, f"or {mend}") from error
         raise ConfigError(
             f"output.dir: {root} cannot be written: {error.strerror or error}",
-            "choose another folder with --output-dir",
+            mend,
         ) from error
     raise ConfigError(f"output.dir: too many runs named {stem} in {root}", "clean up the folder")
 
@@ -169,6 +195,27 @@ def run_ids(root: Path) -> list[str]:
             )
     except OSError:
         return []
+
+
+def newest_in_training(root: Path) -> Path | None:
+    """The run in `root` that began last of those that some process trains now, or is about to."""
+    begun: dict[Path, float] = {}
+    for run_id in run_ids(root):
+        paths = RunPaths(root / run_id)
+        with contextlib.suppress(OSError):
+            if is_locked(paths):
+                begun[paths.root] = paths.lock.stat().st_mtime
+            elif _made_just_now(paths.events):
+                begun[paths.root] = paths.events.stat().st_mtime
+    return max(begun, key=lambda run_dir: begun[run_dir], default=None)
+
+
+def _made_just_now(log: Path) -> bool:
+    """Whether a log has one line and that is new: its process still loads libraries."""
+    if not 0 <= time.time() - log.stat().st_mtime < STARTING_SECONDS:
+        return False
+    with open_plain(log) as file:
+        return file.read(HEAD_BYTES).count(b"\n") == 1
 
 
 def list_runs(root: Path) -> list[RunSummary]:
@@ -226,6 +273,7 @@ def summarise(run_dir: Path) -> RunSummary:
         task=view.task,
         method=view.method,
         variant=view.variant,
+        control=view.control,
         delta=view.delta,
         seed=view.seed,
         metric=view.metric,

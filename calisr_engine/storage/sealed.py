@@ -13,21 +13,27 @@ from calisr_engine.errors import DamagedError
 from calisr_engine.storage.whole import whole_folder
 
 MANIFEST = "manifest.json"
+LARGEST = 1 << 20
+"""Bytes of a manifest at most; ours have a few hundred."""
+
 _WRONG_FORM = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 @contextlib.contextmanager
-def sealed_folder(final: Path, facts: dict[str, Any], what: str, hint: str = "") -> Iterator[Path]:
-    """As `whole_folder`; the manifest of what was put into it and `facts` is written last.
+def sealed_folder(
+    final: Path, facts: dict[str, Any], what: str, hint: str = "", needs: int | None = None
+) -> Iterator[Path]:
+    """As `whole_folder`; the manifest of the files put into it and `facts` is written last.
 
     Raises:
         StorageError: it could not be written; `final` is as it was.
     """
-    with whole_folder(final, what, hint) as part:
+    with whole_folder(final, what, hint, needs) as part:
         yield part
         files = {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
             for path in sorted(part.iterdir())
+            if path.is_file()
         }
         (part / MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=1))
 
@@ -39,7 +45,10 @@ def verified(folder: Path) -> dict[str, Any]:
         DamagedError: something is missing or damaged; the message says what.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        place = folder / MANIFEST
+        if not place.is_file() or place.stat().st_size > LARGEST:  # a pipe would be waited for
+            raise FileNotFoundError(place)
+        manifest = json.loads(place.read_text(encoding="utf-8"))
         named = {
             str(name): (int(entry["bytes"]), str(entry["sha256"]))
             for name, entry in manifest["files"].items()

@@ -1,9 +1,9 @@
 """Writing a file or a folder whole or not at all.
 
-What is written stands under a temporary name beside its place (`NAME.tmp-PID-COUNT`), is synced,
-renamed, and its parent synced. Whatever goes wrong while writing becomes one `StorageError`, and
-nothing partial stays. Leftovers of a process that was killed go at the next write of that name, or
-by `sweep`. A link in the place is replaced, never followed.
+What is written stands under a temporary name beside its place (`NAME.tmp-calisr-PID-COUNT`), is
+synced, renamed, and its parent synced. Whatever goes wrong while writing becomes one
+`StorageError`, and nothing partial stays. Leftovers of a process that was killed go at the next
+write of that name, or by `sweep`. A link in the place is replaced, never followed.
 """
 
 from __future__ import annotations
@@ -14,32 +14,47 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from calisr_engine.errors import StorageError
 
-_LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)")
+MARK = ".tmp-calisr-"
+"""Stands in temporary names, and in none that a user would choose."""
+
+_LEFTOVER = re.compile(
+    r"(?P<name>.+)\.tmp-(?P<marked>calisr-)?(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)"
+)
+_SYSTEM_ERROR = re.compile(r"os error (\d+)|\[Errno (\d+)\]")
+"""What libraries put into errors of their own, and shutil into the one for many files."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The system's numbers for a full disk."""
+
 _counts = itertools.count()
 _writing: set[str] = set()
 """PID-COUNT of what this process is writing now, in any of its threads."""
 
 
 @contextlib.contextmanager
-def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
+def whole_folder(
+    final: Path, what: str, hint: str = "", needs: int | None = None
+) -> Iterator[Path]:
     """Yields an empty folder to fill; at the end of the block it takes the place of `final`.
 
     Args:
         final: where the folder shall stand; what stands there is replaced.
         what: what is being written, as the subject of an error ("the checkpoint of step 4").
         hint: what to do beside making room.
+        needs: bytes that it takes, for the message of a full disk.
 
     Raises:
         StorageError: it could not be written; `final` is whole, and as it was unless only the last
             sync failed.
     """
     sweep(final.parent, final.name)
-    with _beside(final, what, hint) as part:
+    with _beside(final, what, hint, needs) as part:
         part.mkdir(parents=True)
         yield part
         for path in sorted(part.rglob("*")):
@@ -53,11 +68,13 @@ def whole_folder(final: Path, what: str, hint: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(final: Path, what: str, hint: str = "", replace: bool = True) -> Iterator[Path]:
+def whole_file(
+    final: Path, what: str, hint: str = "", replace: bool = True, needs: int | None = None
+) -> Iterator[Path]:
     """Yields the path of an empty file to fill; at the end it takes the place of `final`.
 
     Args:
-        final, what, hint: as for `whole_folder`.
+        final, what, hint, needs: as for `whole_folder`.
         replace: whether what stands there, perhaps since a moment ago, gives way.
 
     Raises:
@@ -67,7 +84,7 @@ def whole_file(final: Path, what: str, hint: str = "", replace: bool = True) -> 
     if not replace and os.path.lexists(final):
         raise FileExistsError(final)
     sweep(final.parent, final.name)
-    with _beside(final, what, hint) as part:
+    with _beside(final, what, hint, needs) as part:
         final.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
         mode = part.stat().st_mode
@@ -90,20 +107,24 @@ def write_text(final: Path, text: str, what: str, hint: str = "") -> None:
     Raises:
         StorageError: as `whole_folder`.
     """
-    with whole_file(final, what, hint) as part:
-        part.write_text(text, encoding="utf-8")
+    content = text.encode()
+    with whole_file(final, what, hint, needs=len(content)) as part:
+        part.write_bytes(content)
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
     """Clear up in `folder` after writers that are gone; what they replaced last is put back.
 
     Args:
-        name: what they were writing; None for everything.
+        name: what they were writing; None for everything. Then the folder is one of ours alone, and
+            what earlier versions named in a way that a user could, too, is a leftover.
     """
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
             found = _LEFTOVER.fullmatch(entry.name)
-            if found is None or name not in (None, found["name"]) or not _abandoned(found):
+            if found is None or not _abandoned(found):
+                continue
+            if name is not None and (name != found["name"] or not found["marked"]):
                 continue
             if found["was"] and not os.path.lexists(folder / found["name"]):
                 os.rename(entry, folder / found["name"])  # killed between the two renames
@@ -120,37 +141,71 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def storage_error(path: Path, what: str, error: BaseException, hint: str = "") -> StorageError:
-    """The one sentence for anything that goes wrong in writing `what` to `path`."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:  # safetensors wraps the system's error in one of its own
-        said = re.search(r"os error (\d+)", str(error))
-        number = int(said[1]) if said else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        reason, mend = "the disk is full", f"free space at {path.parent}"
+def storage_error(
+    path: Path, what: str, error: BaseException, hint: str = "", needs: int | None = None
+) -> StorageError:
+    """The one sentence for anything that goes wrong in writing `what` to `path`.
+
+    Args:
+        needs: bytes that it takes, if that is known.
+    """
+    number = system_error(error)
+    if number in FULL:
+        room = "" if needs is None else f" ({_room(path.parent, needs)})"
+        reason, mend = "the disk is full", f"free space at {path.parent}{room}"
     elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason, mend = "the folder cannot be written", f"make {path.parent} writable"
     else:
-        text = (isinstance(error, OSError) and error.strerror) or str(error)
+        text = str(error) if number is None else os.strerror(number)
         reason, mend = (text.strip().splitlines() or [type(error).__name__])[0][:200], ""
     hints = "; ".join(each for each in (mend, hint) if each)
     return StorageError(f"{what} could not be written to {path}: {reason}", hints)
 
 
+def system_error(error: BaseException) -> int | None:
+    """The system's number of an error, also where a library has wrapped it in one of its own."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    said = _SYSTEM_ERROR.search(str(error))
+    return int(said[1] or said[2]) if said else None
+
+
+def tensor_bytes(tensors: Mapping[str, Any]) -> int:
+    """Bytes that tensors take on disk, about."""
+    return sum(each.numel() * each.element_size() for each in tensors.values())
+
+
+def _room(folder: Path, needs: int) -> str:
+    there = next((each for each in (folder, *folder.parents) if each.is_dir()), Path())
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f", {_megabytes(shutil.disk_usage(there).free)} is free"
+    return f"{_megabytes(needs)} is needed{free}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
 @contextlib.contextmanager
-def _beside(final: Path, what: str, hint: str) -> Iterator[Path]:
+def _beside(final: Path, what: str, hint: str, needs: int | None) -> Iterator[Path]:
     """Yields a temporary name; errors are explained, and nothing stays there after one."""
     key = f"{os.getpid()}-{next(_counts)}"
-    part = final.with_name(f"{final.name}.tmp-{key}")
+    part = final.with_name(f"{final.name}{MARK}{key}")
     _writing.add(key)
+    missing = list(itertools.takewhile(lambda each: not os.path.lexists(each), final.parents))
     try:
         remove(part)  # of a killed process whose number this one has
         yield part
     except BaseException as error:
         remove(part)
-        # The library that writes tensors has errors of its own for a full disk.
-        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
-            raise storage_error(final, what, error, hint) from error
+        with contextlib.suppress(OSError):  # another process may have put something there
+            for folder in missing:
+                folder.rmdir()
+        # Those that write tensors and tokenizers have errors of their own for a full disk.
+        wrapped = isinstance(error, Exception) and system_error(error) is not None
+        if wrapped or isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
+            raise storage_error(final, what, error, hint, needs) from error
         raise
     finally:
         _writing.discard(key)
@@ -178,7 +233,7 @@ def _replace_folder(part: Path, final: Path) -> None:
         return
     # Two renames: no system call that Python has puts one folder in the place of another. After a
     # kill between them, `sweep` puts the old one back.
-    was = final.with_name(part.name.replace(f"{final.name}.tmp-", f"{final.name}.tmp-was-", 1))
+    was = final.with_name(f"{final.name}{MARK}was-{part.name.removeprefix(final.name + MARK)}")
     os.rename(final, was)
     try:
         os.rename(part, final)

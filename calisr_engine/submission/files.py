@@ -146,8 +146,9 @@ def write_zip(out: Path, tables: Mapping[str, str]) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
+    hint, needs = "or choose another place with --out", sum(map(len, tables.values()))
     with (
-        whole_file(out, "the zip", "or choose another place with --out") as part,
+        whole_file(out, "the zip", hint, needs=needs) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         for file in FILES:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from calisr_engine.errors import DataError
-from calisr_engine.tasks.table import Table, quoted
+from calisr_engine.plain_words import quoted
+from calisr_engine.tasks.table import Table
 
 LARGEST_TARGET = 1e18
 """The loss squares targets in 32-bit numbers, which end at 3.4e38."""

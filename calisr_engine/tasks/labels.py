@@ -21,8 +21,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import quoted
 from calisr_engine.tasks.cells import at, is_missing, no_label, word
-from calisr_engine.tasks.table import Table, quoted
+from calisr_engine.tasks.table import Table
 
 LARGEST_WHOLE = 2**53
 """Up to here floating-point numbers hold every whole number."""

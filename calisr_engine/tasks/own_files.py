@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from calisr_engine.plain_words import quoted
 from calisr_engine.tasks import cells, labels
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.formats import read_table
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
-from calisr_engine.tasks.table import Table, quoted
+from calisr_engine.tasks.table import Table
 
 
 def read(settings: TaskSettings) -> Source:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import quoted
 from calisr_engine.tasks.files import check_file, unreadable
-from calisr_engine.tasks.table import Table, check_column, quoted
+from calisr_engine.tasks.table import Table, check_column
 
 
 def read_parquet(path: Path, names: Sequence[str]) -> Table:

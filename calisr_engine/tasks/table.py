@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import quoted
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,3 @@ def check_column(path: Path, header: Sequence[str], name: str) -> None:
             (f"did you mean {quoted(meant)}? " if meant is not None else "")
             + f"columns: {', '.join(map(quoted, names[:20]))}",
         )
-
-
-def quoted(text: str) -> str:
-    """A text of the user's in quotes, escaped and cut for a message."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -59,6 +59,11 @@ def _evaluated(said: ev.Evaluated) -> dict[str, Any]:
     return found | {"eval/loss": said.loss, "eval/best": said.best}
 
 
+def _generalised(said: ev.GeneralisationMeasured) -> dict[str, Any]:
+    names = ("train_loss", "validation_loss", "gap", "stable_rank", "log_norms", "log_bound")
+    return {f"generalisation/{name}": getattr(said, name) for name in names}
+
+
 def _share(said: ev.RunStarted | ev.GroupSwitched) -> float | None:
     return said.trainable / said.total if said.total else None
 
@@ -70,6 +75,7 @@ _FIGURES: dict[type[ev.Event], Callable[[Any], dict[str, Any]]] = {
     ev.SrsEvaluated: _decided,
     ev.GroupSwitched: _switched,
     ev.Evaluated: _evaluated,
+    ev.GeneralisationMeasured: _generalised,
 }
 
 

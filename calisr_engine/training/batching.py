@@ -58,6 +58,11 @@ class TaskBatches:
             )
         self.validation_count = sum(len(rows) for rows in self._splits.values())
 
+    def lengths(self) -> tuple[list[int], list[int]]:
+        """Tokens of each row of training, and of the validation set with the longest row."""
+        splits = [rows.lengths() for rows in self._splits.values()]
+        return self._lengths, max(splits, key=lambda each: max(each, default=0))
+
     def validation_names(self) -> list[str]:
         return list(self._data.validation)
 
@@ -89,6 +94,14 @@ class TaskBatches:
         for start in range(0, count, self._batch_size):
             rows = list(range(start, min(start + self._batch_size, count)))
             yield self._collate(self._train, rows, device)
+
+    def of_training(
+        self, chosen: Sequence[int], rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """(places in `chosen`, tensors on the CPU) of rank's batches of these training examples."""
+        lengths = [self._lengths[row] for row in chosen]
+        for places in evaluation_batches(lengths, self._eval_batch_size)[rank::size]:
+            yield places, padded(self._train, [chosen[place] for place in places], self._tokenizer)
 
     def evaluation(
         self, split: str, name: str, rank: int = 0, size: int = 1

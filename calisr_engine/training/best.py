@@ -14,7 +14,7 @@ from torch import Tensor
 
 from calisr_engine.errors import DamagedError
 from calisr_engine.storage.sealed import MANIFEST, sealed_folder, verified
-from calisr_engine.storage.whole import remove, sweep
+from calisr_engine.storage.whole import remove, sweep, tensor_bytes
 
 WEIGHTS = "weights.safetensors"
 LOGITS = "logits.safetensors"
@@ -32,8 +32,9 @@ def save(
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    hint = "then `calisr resume` the run"
-    with sealed_folder(_place(folder, step), {"step": step}, "the best model", hint) as part:
+    place, hint = _place(folder, step), "then `calisr resume` the run"
+    needs = tensor_bytes(weights) + tensor_bytes(logits)
+    with sealed_folder(place, {"step": step}, "the best model", hint, needs) as part:
         plain = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
         save_file(plain, part / WEIGHTS)
         save_file(dict(logits), part / LOGITS)

@@ -5,17 +5,17 @@ The order of the steps is part of the result: each draws its random numbers wher
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.calibration.readings import Reading, SinceLastSample, StepReading
 from calisr_engine.calibration.sampler import Sampler
-from calisr_engine.calibration.score import sample_steps
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
@@ -26,18 +26,22 @@ from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import mean_label
-from calisr_engine.training import checkpoint
+from calisr_engine.training import checkpoint, room
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.branches import Branches
 from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.evaluation import Evaluation, model_tensors
+from calisr_engine.training.forms import form_tensors, load_forms
+from calisr_engine.training.generalisation import Generalisation
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.reporter import Reporter
-from calisr_engine.training.schedule import StepPlan
-from calisr_engine.training.state import Stateful, TrainState, form_tensors, load_forms
+from calisr_engine.training.schedule import StepPlan, step_plan
+from calisr_engine.training.state import Stateful, TrainState, unfit
 from calisr_engine.training.step import OptimizerStep, forward_loss
 from calisr_engine.training.switch import Phases
 
@@ -102,18 +106,28 @@ def prepare(
 
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
+    room.check_batches(context, targets, *batches.lengths())
+    room.check_method(context, loaded.model, targets, is_calibrated(config))
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
     )
-    phases = open_phases(context, loaded.model, targets, attachment, state)
+    with _taking_back(state):
+        phases = open_phases(context, loaded.model, targets, attachment, state)
+    stepped = phases.stepped()
+    room.check_optimizer(context, loaded.model, list(stepped.values()))
     optimizer = StepOptimizer(
-        phases.stepped(),
+        stepped,
         config.training,
         attachment.rules,
         fused=context.device.type in ("cuda", "cpu"),
     )
-    calibrator = Calibrator(context, plan, phases, optimizer, open_sampler(context), total)
-    evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment)
+    planned = planned_switches(config, plan, tuple(phases.groups))
+    sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
+    calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
+    generalisation = None
+    if config.diagnostics.generalisation:
+        generalisation = Generalisation(context, plan, batches, loaded.model, targets, attachment)
+    evaluation = Evaluation(context, plan, data, batches, loaded.model, attachment, generalisation)
     reporter = Reporter(context, plan)
     stateful = Stateful(
         context,
@@ -126,7 +140,8 @@ def prepare(
         reporter,
     )
     if state is not None:
-        stateful.restore(state)
+        with _taking_back(state):
+            stateful.restore(state)
     else:
         seed_rank(context.device, config.training.seed, context.ranks.rank, 0)
     if context.ranks.size > 1:
@@ -156,6 +171,24 @@ def prepare(
         start_step=start_step,
         skipped=skipped,
     )
+
+
+@contextlib.contextmanager
+def _taking_back(state: TrainState | None) -> Iterator[None]:
+    """Whatever `state` does to code that takes it back is a mistake of the checkpoint.
+
+    Raises:
+        CalisrError: it is of another run or model, or nonsense under a right checksum.
+    """
+    try:
+        yield
+    except CalisrError:
+        raise
+    except Exception as error:
+        if state is None or is_out_of_memory(error):
+            raise
+        said = str(error).strip().partition("\n")[0][:200]
+        raise unfit(state, f"{type(error).__name__}: {said}") from error
 
 
 def open_model(context: RunContext, data: TaskData) -> LoadedModel:
@@ -211,7 +244,7 @@ def attach_method(
     """The method of the settings, attached to the targets it covers."""
     config, training = context.config, context.config.training
     method = registry.get(config.method.name)
-    calibrated = config.calibration.variant != "off" or config.schedule.switch_at is not None
+    calibrated = is_calibrated(config)
     names = config.method.covered(calibrated)
 
     def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
@@ -245,6 +278,11 @@ def attach_method(
     return attachment
 
 
+def is_calibrated(config: RunConfig) -> bool:
+    """Whether the run has a full phase before the light one, by measure or at a fixed moment."""
+    return config.calibration.variant != "off" or config.schedule.switch_at is not None
+
+
 def open_phases(
     context: RunContext,
     model: nn.Module,
@@ -269,55 +307,31 @@ def open_phases(
     return phases
 
 
-def open_sampler(context: RunContext) -> Sampler | None:
-    calibration = context.config.calibration
-    if calibration.variant == "off":
-        return None
-    keep = context.paths.root / "samples" if calibration.keep_samples else None
-    return Sampler(calibration.score, keep)
-
-
-def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
-    """The plan of steps for a training set of so many micro-batches.
+def open_sampler(
+    context: RunContext,
+    plan: StepPlan,
+    batches: TaskBatches,
+    model: nn.Module,
+    phases: Phases,
+    optimizer: StepOptimizer,
+) -> Sampler | None:
+    """What measures the run, by the reading of the settings; None where nothing is measured.
 
     Raises:
-        ConfigError: no step would have a learning rate above 0.
+        ConfigError: the reading cannot be had with several processes.
     """
-    training, calibration = config.training, config.calibration
-    per_epoch = math.ceil(batches_per_epoch / training.accumulate)
-    total = training.max_steps or per_epoch * training.epochs
-    window = calibration.decide_every_steps or per_epoch
-    samples: tuple[int, ...] = ()
-    if calibration.variant != "off" and calibration.samples is not None:
-        samples = sample_steps(window, calibration.samples)
-    plan = StepPlan(
-        batches_per_epoch=batches_per_epoch,
-        accumulate=training.accumulate,
-        total_steps=total,
-        window=window,
-        samples=samples,
-        every_steps=calibration.every_steps,
-        eval_every=training.eval_every_steps,
-        checkpoint_every=config.output.checkpoint_every_steps,
-        switch_step=_switch_step(config, total),
-        warmup_ratio=training.warmup_ratio,
-        schedule=training.schedule,
-    )
-    if total == 1 and plan.rate_factor(1) == 0:
-        raise ConfigError(
-            "training.warmup_ratio: the run's only optimizer step is the first of its warm-up, "
-            "whose learning rate is 0, so nothing would be trained",
-            "set training.warmup_ratio=0, or train for more steps",
-        )
-    return plan
-
-
-def _switch_step(config: RunConfig, total_steps: int) -> int | None:
-    """Step after which everything switches; 0 for the plain light method, None for never."""
-    if config.calibration.variant != "off":
+    calibration = context.config.calibration
+    if not calibration.measures:
         return None
-    share = config.schedule.switch_at or 0.0
-    return None if share >= 1.0 else round(share * total_steps)
+    reading: Reading
+    if calibration.reading == "branches":
+        reading = Branches(context, plan, batches, model, phases, optimizer)
+    elif calibration.reading == "since_last_sample":
+        reading = SinceLastSample()
+    else:
+        reading = StepReading()
+    keep = context.paths.samples if calibration.keep_samples else None
+    return Sampler(calibration.score, reading, keep, calibration.log_parts)
 
 
 def _begin_equal(ranks: Ranks, model: nn.Module, attachment: Attachment) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from calisr_engine.errors import DamagedError
+from calisr_engine.errors import CalisrError, DamagedError
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.sealed import sealed_folder, verified
-from calisr_engine.storage.whole import remove, sweep
+from calisr_engine.storage.whole import remove, sweep, tensor_bytes
 from calisr_engine.training import best
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.state import Stateful, TrainState
@@ -35,8 +35,9 @@ def save(folder: Path, state: TrainState) -> Path:
     """
     plain, groups = state.state_dict()
     final = folder / f"step-{state.step}"
-    what = f"the checkpoint of step {state.step}"
-    with sealed_folder(final, {"step": state.step}, what, "then `calisr resume` the run") as part:
+    what, hint = f"the checkpoint of step {state.step}", "then `calisr resume` the run"
+    needs = sum(map(tensor_bytes, groups.values()))
+    with sealed_folder(final, {"step": state.step}, what, hint, needs) as part:
         for name, tensors in groups.items():
             if tensors:
                 moved = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
@@ -61,8 +62,11 @@ def load(path: Path) -> TrainState:
             if name.endswith(_SUFFIX)
         }
         return TrainState.load_state_dict(plain, groups)
-    except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
-        raise DamagedError(f"{STATE} cannot be read: {type(error).__name__}: {error}") from error
+    except CalisrError:
+        raise
+    except Exception as error:  # the library of the tensors has no common base class of its errors
+        said = str(error).partition("\n")[0][:200]
+        raise DamagedError(f"it cannot be read: {type(error).__name__}: {said}") from error
 
 
 def newest(paths: RunPaths) -> tuple[TrainState | None, list[str]]:
@@ -132,7 +136,7 @@ class Checkpoints:
         kept: list[int | None] = []
         for path in reversed(steps(self.paths.checkpoints)):
             if len(kept) < self.keep and self._is_whole(path):
-                kept.append(_best_step(path))
+                kept.append(_steps(path)[1])
             else:
                 remove(path)
         best.prune(self.paths.best, [step for step in kept if step is not None])
@@ -151,7 +155,9 @@ def _check(path: Path) -> None:
     """Raise DamagedError unless a checkpoint is whole, with the best model it counts on."""
     if STATE not in verified(path)["files"]:
         raise DamagedError(f"the manifest does not name {STATE}")
-    step = _best_step(path)
+    own, step = _steps(path)
+    if path.name != f"step-{own}":
+        raise DamagedError(f"it holds step {own}")
     if step is not None:
         try:
             best.verify(path.parent.parent / "best", step)
@@ -159,11 +165,12 @@ def _check(path: Path) -> None:
             raise DamagedError(f"its best model (best/step-{step}): {error.message}") from error
 
 
-def _best_step(path: Path) -> int | None:
-    """Step of the best model that a checkpoint names; None before the first evaluation."""
+def _steps(path: Path) -> tuple[int, int | None]:
+    """Step of a checkpoint, and of the best model it names; None before the first evaluation."""
     try:
         plain = json.loads((path / STATE).read_text())
         score = plain["score"] if "score" in plain else plain["counters"]
-        return None if score["best"] is None else int(score["best_step"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        best_step = None if score["best"] is None else int(score["best_step"])
+        return int(plain["step"]), best_step
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DamagedError(f"{STATE} cannot be read: {type(error).__name__}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,26 @@ def rng_tensors(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
+@contextlib.contextmanager
+def random_stream(tensors: Mapping[str, Tensor], device: torch.device) -> Iterator[None]:
+    """In the block torch draws from this state on; after it, as if nothing had been drawn."""
+    before = rng_tensors(device)
+    _set_streams(tensors, device)
+    try:
+        yield
+    finally:
+        _set_streams(before, device)
+
+
+def _set_streams(tensors: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(tensors["torch"].cpu())
+    if "device" in tensors:
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["device"].cpu(), device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(tensors["device"].cpu())
+
+
 def rng_json() -> dict[str, Any]:
     """Python's and NumPy's random states as plain JSON."""
     version, numbers, gauss = random.getstate()
@@ -51,12 +73,7 @@ def rng_json() -> dict[str, Any]:
 
 def restore_rng(tensors: dict[str, Tensor], state: dict[str, Any], device: torch.device) -> None:
     """Take back what `rng_tensors` and `rng_json` gave."""
-    torch.set_rng_state(tensors["torch"].cpu())
-    if "device" in tensors:
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["device"].cpu(), device)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(tensors["device"].cpu())
+    _set_streams(tensors, device)
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

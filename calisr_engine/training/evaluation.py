@@ -14,6 +14,7 @@ from calisr_engine.tasks.data import TaskData
 from calisr_engine.training import best
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
+from calisr_engine.training.generalisation import Generalisation
 from calisr_engine.training.predict import predict
 from calisr_engine.training.schedule import StepPlan
 
@@ -75,6 +76,7 @@ class Evaluation:
         batches: TaskBatches,
         model: nn.Module,
         attachment: Attachment,
+        generalisation: Generalisation | None = None,
     ) -> None:
         self.context = context
         self.score = Score()
@@ -83,6 +85,7 @@ class Evaluation:
         self._batches = batches
         self._model = model
         self._attachment = attachment
+        self._generalisation = generalisation
         self._told: set[str] = set()
 
     def run(self, step: int, planned: bool = True) -> None:
@@ -117,6 +120,8 @@ class Evaluation:
                 planned=planned,
             ),
         )
+        if self._generalisation is not None:
+            self._generalisation.measure(step, loss)
         patience = context.config.training.early_stopping
         if patience is not None and score.without_gain >= patience and not score.ended_early:
             score.ended_early = True

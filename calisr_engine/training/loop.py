@@ -18,10 +18,20 @@ from __future__ import annotations
 
 import time
 
+import torch
+from torch import Tensor, nn
+
 from calisr_engine.errors import EXIT_STOPPED
 from calisr_engine.events.types import CheckpointSaved, Paused, Resumed, Stopped, Warned
+from calisr_engine.models.components import head_parameters
 from calisr_engine.training.build import PreparedRun
 from calisr_engine.training.requests import POLL_SECONDS, STOP_EVENT, Requests, StopTraining
+
+NOTHING_MOVED = (
+    "no weight of the head has moved: nothing was trained. Its steps are too small for 32-bit "
+    "weights (training.learning_rate, training.max_grad_norm, training.adam_epsilon), or its "
+    "gradient is 0"
+)
 
 
 class TrainingLoop:
@@ -43,6 +53,7 @@ class TrainingLoop:
         calibrator, evaluation = run.calibrator, run.evaluation
         run.model.train()
         run.reporter.begin()
+        head = _matrices_of_head(run.model)
         if self.step == 0:
             calibrator.switch_on_schedule(0)
         try:
@@ -66,6 +77,8 @@ class TrainingLoop:
         if evaluation.score.evaluated_at != self.step:
             self._evaluate()
         self._checkpoint()
+        if self.step > run.start_step and _same(head, _matrices_of_head(run.model)):
+            run.context.emit(self.step, Warned(message=NOTHING_MOVED))
         return 0
 
     def _train_step(self) -> None:
@@ -73,6 +86,7 @@ class TrainingLoop:
         calibrator, phases = run.calibrator, run.calibrator.phases
         began, sampling = time.monotonic(), calibrator.measured.seconds
         phase = phases.of_run()
+        calibrator.begin_step()
         step.gradients(self.step)
         calibrator.remember(self.step)
         if step.apply(self.step):
@@ -142,3 +156,12 @@ class TrainingLoop:
                 return
             with run.reporter.aside():
                 time.sleep(POLL_SECONDS)
+
+
+def _matrices_of_head(model: nn.Module) -> list[Tensor]:
+    """Copies; whatever the method, the head trains from the first step to the last."""
+    return [each.detach().clone() for each in head_parameters(model) if each.dim() > 1]
+
+
+def _same(before: list[Tensor], after: list[Tensor]) -> bool:
+    return bool(before) and all(map(torch.equal, before, after))

@@ -5,6 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from calisr_engine.calibration.score import sample_steps
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import ConfigError
+
+MOST_WINDOWS = 100_000
+"""Decision windows of one run; a line of its log lists them."""
+
 
 def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float, kind: str) -> float:
     """Factor on the peak learning rate for optimizer step `step` (0-based), in [0, 1].
@@ -98,3 +105,89 @@ class StepPlan:
     def decision_steps(self) -> tuple[int, ...]:
         """Last steps of all whole decision windows."""
         return tuple(range(self.window, self.total_steps + 1, self.window))
+
+
+def step_plan(config: RunConfig, batches_per_epoch: int) -> StepPlan:
+    """The plan of steps for a training set of so many micro-batches.
+
+    Raises:
+        ConfigError: no step would have a learning rate above 0.
+    """
+    training, calibration = config.training, config.calibration
+    per_epoch = math.ceil(batches_per_epoch / training.accumulate)
+    total = training.max_steps or per_epoch * training.epochs
+    window = calibration.decide_every_steps or per_epoch
+    samples: tuple[int, ...] = ()
+    if calibration.variant != "off" and total // window > MOST_WINDOWS:
+        raise ConfigError(
+            f"calibration.decide_every_steps: {total:,} steps have {total // window:,} windows of "
+            f"{window:,} steps; {MOST_WINDOWS:,} are the most",
+            "raise calibration.decide_every_steps, or train for fewer steps",
+        )
+    if calibration.variant != "off" and calibration.samples is not None:
+        samples = sample_steps(window, calibration.samples)
+    plan = StepPlan(
+        batches_per_epoch=batches_per_epoch,
+        accumulate=training.accumulate,
+        total_steps=total,
+        window=window,
+        samples=samples,
+        every_steps=calibration.every_steps,
+        eval_every=training.eval_every_steps,
+        checkpoint_every=config.output.checkpoint_every_steps,
+        switch_step=_switch_step(config, total),
+        warmup_ratio=training.warmup_ratio,
+        schedule=training.schedule,
+    )
+    if total == 1 and plan.rate_factor(1) == 0:
+        raise ConfigError(
+            "training.warmup_ratio: the run's only optimizer step is the first of its warm-up, "
+            "whose learning rate is 0, so nothing would be trained",
+            "set training.warmup_ratio=0, or train for more steps",
+        )
+    return plan
+
+
+def without_effect(config: RunConfig, plan: StepPlan, examples: int) -> list[str]:
+    """Notes on settings that this plan is too short for, or that its data cannot fill.
+
+    Args:
+        examples: training examples.
+    """
+    training, calibration = config.training, config.calibration
+    total, decided = plan.total_steps, plan.total_steps // plan.window * plan.window
+    share, every = config.schedule.switch_at, calibration.every_steps or 1
+    evaluations = math.ceil(total / (plan.eval_every or plan.steps_per_epoch))
+    patience = training.early_stopping
+    found = {
+        f"training.batch_size = {training.batch_size:,} is more than the {examples:,} training "
+        "examples, so a batch is all of them": training.batch_size > examples,
+        f"training.accumulate = {plan.accumulate:,} is more than the {plan.batches_per_epoch:,} "
+        "batches of an epoch, so a step is an epoch": plan.accumulate > plan.batches_per_epoch,
+        f"all {total:,} steps are warm-up (training.warmup_ratio), so the peak learning rate is "
+        "never reached": math.ceil(total * plan.warmup_ratio) >= total,
+        f"training.early_stopping = {patience} cannot end a run of {evaluations:,} evaluations": (
+            patience is not None and patience >= evaluations
+        ),
+        f"the first decision would be after step {plan.window:,} and the run has {total:,}, so "
+        "nothing is decided (calibration.decide_every_steps, or train for a whole epoch)": (
+            calibration.decides and decided == 0
+        ),
+        f"no step before the last decision is a sample (calibration.every_steps = {every:,}), so "
+        "nothing is decided": calibration.decides and 0 < decided < every,
+        f"schedule.switch_at = {share}: of {total:,} steps that leaves none before the switch": (
+            share not in (None, 0.0) and plan.switch_step == 0
+        ),
+        f"schedule.switch_at = {share}: of {total:,} steps that leaves none after the switch": (
+            share not in (None, 1.0) and plan.switch_step == total
+        ),
+    }
+    return [note for note, holds in found.items() if holds]
+
+
+def _switch_step(config: RunConfig, total_steps: int) -> int | None:
+    """Step after which everything switches; 0 for the plain light method, None for never."""
+    if config.calibration.variant != "off":
+        return None
+    share = config.schedule.switch_at or 0.0
+    return None if share >= 1.0 else round(share * total_steps)

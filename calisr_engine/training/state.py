@@ -23,6 +23,7 @@ from calisr_engine.training.calibrator import Calibrator, Measured
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import restore_rng, rng_json, rng_tensors, seed_rank
 from calisr_engine.training.evaluation import Evaluation, Score, model_tensors
+from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.reporter import Reporter, Tally
 from calisr_engine.training.switch import PhaseChange
@@ -46,6 +47,7 @@ class TrainState:
         rng: Python's and NumPy's random states of rank 0; streams: torch's, by rank.
         model: parameters and persistent buffers; optimizer: state by parameter name.
         forms: masks and the like, by target; comparison: anchors and start vectors.
+        reading: what the reading keeps from sample to sample.
     """
 
     step: int
@@ -61,6 +63,7 @@ class TrainState:
     optimizer: Tensors
     forms: Tensors
     comparison: Tensors
+    reading: Tensors
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Tensors]]:
         """(plain JSON, named groups of tensors) for `load_state_dict`."""
@@ -96,7 +99,7 @@ class TrainState:
         streams = [name for name in map(_stream_name, range(len(groups))) if name in groups]
         own = {f.name for f in dataclasses.fields(cls)} - {"streams"}
         _same_names(figures, own - set(_TENSORS), writer, "state.json")
-        unknown = sorted(set(groups) - set(_TENSORS) - set(streams))
+        unknown = sorted(set(groups) - {*_TENSORS, *streams})
         if unknown or not streams:
             raise _unreadable(writer, f"unknown or missing tensors: {', '.join(unknown) or 'rng'}")
         return cls(
@@ -113,7 +116,7 @@ class TrainState:
         )
 
 
-_TENSORS = ("model", "optimizer", "forms", "comparison")
+_TENSORS = ("model", "optimizer", "forms", "comparison", "reading")
 
 
 @dataclass
@@ -146,6 +149,7 @@ class Stateful:
             optimizer=self.optimizer.tensors(),
             forms=form_tensors(self.attachment),
             comparison={} if sampler is None else sampler.comparison.state_dict(),
+            reading={} if sampler is None else sampler.reading.state(),
         )
 
     def restore(self, state: TrainState) -> None:
@@ -156,18 +160,22 @@ class Stateful:
         """
         present = self.model.state_dict()
         unknown = sorted(set(state.model) - set(present))
-        if unknown:
-            raise CalisrError(
-                f"the checkpoint holds weights this model lacks: {', '.join(unknown[:3])}",
-                "the software or the settings changed; start a new run",
-            )
+        lacking = sorted(set(model_tensors(self.model)) - set(state.model))
+        misfits = sorted(n for n, t in state.model.items() if present.get(n, t).shape != t.shape)
+        for names, what in ((unknown, "which this model lacks"), (misfits, "of another shape")):
+            if names:
+                raise unfit(state, f"it holds {', '.join(names[:3])}, {what}")
+        if lacking:
+            raise unfit(state, f"it lacks {', '.join(lacking[:3])}")
         with torch.no_grad():
             for name, value in state.model.items():
                 present[name].copy_(value)
         load_forms(self.attachment, state.forms)
         self.optimizer.load_tensors(state.optimizer)
-        if self.calibrator.sampler is not None:
-            self.calibrator.sampler.comparison.load_state_dict(state.comparison)
+        sampler = self.calibrator.sampler
+        if sampler is not None:
+            sampler.comparison.load_state_dict(state.comparison)
+            sampler.reading.load_state(state.reading, self.calibrator.waiting())
         self.calibrator.board = state.board
         self.calibrator.measured = state.measured
         self.evaluation.score = state.score
@@ -181,32 +189,6 @@ class Stateful:
         restore_rng(state.streams[ranks.rank if known else 0], state.rng, device)
         if not known:  # the run went on with more processes than it had
             seed_rank(device, self.context.config.training.seed, ranks.rank, state.step)
-
-
-def form_tensors(attachment: Attachment) -> Tensors:
-    """Masks and the like of every target, and the method's own, under `TARGET::NAME`."""
-    result = {
-        f"{name}::{key}": value
-        for name, form in attachment.forms.items()
-        for key, value in form.state().items()
-    }
-    if attachment.extra_state is not None:
-        result |= {f"::{key}": value for key, value in attachment.extra_state().items()}
-    return result
-
-
-def load_forms(attachment: Attachment, tensors: Mapping[str, Tensor]) -> None:
-    """Take back what `form_tensors` gave."""
-    by_form: dict[str, Tensors] = {}
-    for full, value in tensors.items():
-        name, key = full.split("::", 1)
-        by_form.setdefault(name, {})[key] = value
-    for name, state in by_form.items():
-        if name == "":
-            if attachment.load_extra_state is not None:
-                attachment.load_extra_state(state)
-        elif name in attachment.forms:
-            attachment.forms[name].load_state(state)
 
 
 def _stream_name(rank: int) -> str:
@@ -226,6 +208,14 @@ def _same_names(data: Mapping[str, Any], names: set[str], writer: str, what: str
         told = [f"{what} has unknown {', '.join(unknown)}"] if unknown else []
         told += [f"{what} lacks {', '.join(missing)}"] if missing else []
         raise _unreadable(writer, "; ".join(told))
+
+
+def unfit(state: TrainState, why: str) -> CalisrError:
+    """The error for a checkpoint that is whole but of another run or model."""
+    return CalisrError(
+        f"the checkpoint of step {state.step} does not fit this run: {why}",
+        "the software or the settings changed; start a new run",
+    )
 
 
 def _unreadable(writer: str, why: str) -> CalisrError:

@@ -122,8 +122,14 @@ class OptimizerStep:
         total = self.loss if self.norm is None else self.loss + self.norm
         if not math.isfinite(total.item()):
             what = "loss" if not math.isfinite(self.loss.item()) else "gradient norm"
-            raise RunFailedError(
-                f"the {what} is not a number at step {step}",
-                "lower training.learning_rate or use training.precision=fp32; the last "
-                "checkpoint is intact, so a changed run can start from there",
+            mend = (
+                "lower training.learning_rate (and rates of [method]) or training.weight_decay, or "
+                "use training.precision=fp32; the last checkpoint is intact, so a changed run "
+                "can start from there"
             )
+            if step == 1:
+                mend = (
+                    "nothing has been trained yet, so the settings of [method] make numbers that "
+                    "are too large, or the weights of model.name do; try their defaults"
+                )
+            raise RunFailedError(f"the {what} is not a number at step {step}", mend)

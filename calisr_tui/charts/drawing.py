@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, Literal
 
-from rich.text import Text
-
+from calisr_engine.plain_words import shown
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.verbatim import Text
 
 Marker = Literal["line", "dots", "points", "steps"]
 
@@ -210,7 +210,7 @@ def _paint(plot: Plot, width: int, height: int) -> str:
     if plot.x_names:
         room = max(3, (width - 8) // len(plot.x_names) - 1)
         figure.ruler("x", "lower").ticks(
-            list(range(len(plot.x_names))), [name[:room] for name in plot.x_names]
+            list(range(len(plot.x_names))), [shown(name)[:room] for name in plot.x_names]
         )
     elif plot.x_labels:
         places = ticks(x_low, x_high, max(2, width // 11))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-
-from rich.console import Console
-from rich.text import Text
 
 from calisr_engine.figures.data import Figure, Panel, Series
 from calisr_tui.charts.drawing import Line, Plot, draw
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.verbatim import Text
 
 RUN_ROLES = tuple(role for role in ROLES if role.startswith("run"))
 GLYPHS = ("●", "▲", "■", "◆", "▼", "✚", "✖", "★")
@@ -34,17 +31,13 @@ STYLES = {role: "" for role in ROLES} | {
 }
 
 
-def print_figure(figure: Figure, rows: int = 18) -> None:
-    """Print all panels to stdout, `rows` lines each."""
-    width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    console = Console(width=width)
-    console.print(Text(figure.title, style="bold"))
-    for panel in figure.panels:
-        console.print()
-        console.print(panel_text(panel, width, rows))
+def figure_text(figure: Figure, width: int, rows: int = 18) -> Text:
+    """Title, all panels of `rows` lines each, and notes."""
+    parts = [Text(figure.title, style="bold")]
+    parts += [panel_text(panel, width, rows) for panel in figure.panels]
     if figure.notes:
-        console.print()
-        console.print(Text("; ".join(figure.notes), style="dim"))
+        parts.append(Text("; ".join(figure.notes), style="dim"))
+    return Text("\n\n").join(parts)
 
 
 def panel_text(panel: Panel, width: int, rows: int, styles: Mapping[str, str] = STYLES) -> Text:

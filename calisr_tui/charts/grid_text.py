@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from rich.text import Text
-
 from calisr_engine.grid.cells import TableCell, TableRun
 from calisr_engine.grid.state import DIFFERENT, UNREADABLE, WAITING
 from calisr_engine.grid.table import Table
 from calisr_tui import words
 from calisr_tui.choice import Choice
+from calisr_tui.verbatim import Text
 
 STATES = {state: (sign, role) for state, (sign, _, role) in words.STATES.items()} | {
     WAITING: ("·", "dim"),

@@ -80,11 +80,11 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     if said is not None and said.switch is not None:
         marks = (float(said.switch.step),)
     if not history:
-        text = (
-            "calibration is off: no stable rank is measured"
-            if view.variant == "off"
-            else "no sample yet"
-        )
+        text = "no sample yet"
+        if view.variant == "off":
+            text = "calibration is off: no stable rank is measured"
+        elif view.control != "off" and not view.setting("calibration", "measure"):
+            text = f"a control ({view.control}): no stable rank is measured"
         return (Plot(empty=text),)
     x = tuple(float(s.step) for s in history)
     relative = [1e6 * s.difference / s.sr_fft if s.sr_fft else 0.0 for s in history]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.text import Text
-
 from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui.charts.drawing import append_cells
+from calisr_tui.verbatim import Text
 
 _SIGNS = {"●": "good", "○": "bad"}
 
@@ -51,12 +50,12 @@ def _planned(view: RunView) -> int | None:
 def _row(view: RunView, group: GroupView, seen: dict[str, int] | None) -> Row:
     latest = group.latest
     hits, samples, score = group.hits, group.samples, group.srs
-    window = list(group.history[-samples:]) if samples else []
+    window = list(group.counted[-samples:]) if samples else []
     if group.switch is not None or (not samples and group.decisions):
         decision = group.decisions[-1] if group.decisions else None
         if decision is not None:
             hits, samples, score = decision.hits, decision.samples, decision.srs
-            past = [s for s in group.history if s.step <= decision.step]
+            past = [s for s in group.counted if s.step <= decision.step]
             window = past[-samples:] if samples else []
     planned = _planned(view) or samples
     pips = None

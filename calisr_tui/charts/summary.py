@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
 from calisr_tui import estimates
+from calisr_tui.verbatim import Text
 from calisr_tui.words import size
 
 

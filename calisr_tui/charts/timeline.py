@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.text import Text
-
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui.charts.drawing import Piece, append_cells, tick_label, ticks
+from calisr_tui.verbatim import Text
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
 

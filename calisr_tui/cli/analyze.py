@@ -1,4 +1,4 @@
-"""`calisr analyze`: looking at trained weights."""
+"""`calisr analyze`: looking at trained weights, and at the scores of runs."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ import typer
 
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli.figure import Out, Targets
-from calisr_tui.cli.options import Json, OutputDir, print_json
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import PlainConsole, print_figure, put, put_json, say
 
 if TYPE_CHECKING:
+    from calisr_engine.analysis.score import GroupScore
     from calisr_engine.analysis.spectrum import Comparison
+    from calisr_engine.figures.generalisation import Study
+    from calisr_engine.figures.scores import ScoreRow
 
 EXAMPLE = "Example: calisr analyze spectrum demo-bert runs/my-run --target 1.value"
 
 analyze_app = typer.Typer(
-    help="Look at trained weights: singular values, stable rank, alignment of singular vectors.",
+    help="Look at trained weights (singular values, stable rank) and at the scores of runs.",
     no_args_is_help=True,
     epilog=EXAMPLE,
 )
 
 
-@analyze_app.callback()
-def _family() -> None:
-    """Keeps `spectrum` a command of its own."""
-
-
 def add_to(app: typer.Typer) -> None:
     analyze_app.command("spectrum", epilog=EXAMPLE)(spectrum)
+    analyze_app.command("score", epilog="Example: calisr analyze score runs/my-run")(score)
+    example = "Example: calisr analyze generalisation my-grid.toml"
+    analyze_app.command("generalisation", epilog=example)(generalisation)
     app.add_typer(analyze_app, name="analyze")
 
 
@@ -79,20 +81,154 @@ def spectrum(
         draw(made, out)
     if as_json:
         said: dict[str, Any] = {"a": before.label, "b": after.label, "tolerance": tolerance}
-        print_json({**said, "targets": [each.to_dict() for each in found]})
+        put_json({**said, "targets": [each.to_dict() for each in found]})
         return
     _print_table(title, found)
     if out is not None:
-        print(out)
+        put(out)
     else:
-        from calisr_tui.charts.figure_text import print_figure
-
-        print()
+        put()
         print_figure(made)
 
 
+def score(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, folders of runs, or grids by name or file."),
+    ],
+    output_dir: OutputDir = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Say how much the stable rank scores of calibrated runs can tell, group by group.
+
+    Rate: hits / samples. Flips: samples that say other than the one before; independent fair ones
+    would in half of the pairs. r: lag-one autocorrelation of the hits. Worth: independent samples
+    that those of a window are worth, n (1 - r) / (1 + r). Coin: probability that fair coin flips
+    had switched the group by then, for these n and delta. Several runs of one row and task are
+    taken together; --json has each run, too.
+
+    With calibration.log_parts: agree is the share of samples in which "a hit" and "the full part's
+    step alone raises the stable rank" are both true or both false; light and full are the
+    correlations of SR light - SR full with what each part's step alone does to the stable rank.
+    """
+    from calisr_engine.figures.scores import score_rows, score_views
+
+    views = score_views(sources, output_dir)
+    found = score_rows(views)
+    if as_json:
+        alone = [row for name, view in views.items() for row in score_rows({name: view})]
+        said = {"rows": found, "runs": alone}
+        put_json({key: [row.to_dict() for row in rows] for key, rows in said.items()})
+        return
+    _print_scores(found)
+
+
+def generalisation(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, folders of runs, or grids by name or file."),
+    ],
+    out: Out = None,
+    output_dir: OutputDir = Path("runs"),
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Every measurement of every run as a line.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a lower stable rank goes with a smaller gap of validation and training loss.
+
+    Needs complete runs with diagnostics.generalisation = true. SR is the sum of the stable ranks of
+    all target matrices, ln bound the logarithm of that times the product of their squared spectral
+    norms (Section 3.2 of the paper). Last evaluations are taken, and compared only within a task
+    and a seed; p is that of permuting whole rows, the same for all seeds.
+    """
+    from calisr_engine.figures.generalisation import curves, study
+    from calisr_engine.figures.picture import check_out, draw
+
+    if out is not None:
+        check_out(out)
+    found = study(sources, output_dir)
+    made = curves(found)
+    if out is not None:
+        draw(made, out)
+    if as_json:
+        put_json(found.to_dict())
+    elif as_csv:
+        put(found.to_csv().removesuffix("\n"))
+    else:
+        _print_study(found)
+        if out is None:
+            put()
+            print_figure(made)
+        else:
+            put(found.sentence)
+            put(out)
+    for run, why in found.left_out.items():
+        say(f"left out: {run}: {why}")
+
+
+def _print_study(found: Study) -> None:
+    from rich.table import Table
+
+    from calisr_engine.figures.generalisation import in_words
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("task and row", overflow="fold")
+    for column in ("seeds", "train", "valid.", "gap", "SR", "ln bound"):
+        table.add_column(column, justify="right", no_wrap=True)
+    digits = {"train_loss": 4, "validation_loss": 4, "gap": 4, "stable_rank": 1, "log_bound": 2}
+    for row in found.rows:
+        known = ((row.means[name], places) for name, places in digits.items())
+        cells = ["-" if value is None else f"{value:.{places}f}" for value, places in known]
+        table.add_row(f"{row.task} {row.row}", str(len(row.seeds)), *cells)
+    PlainConsole().print(table)
+    put()
+    named = {"stable_rank": "SR", "log_norms": "ln norms", "log_bound": "ln bound"}
+    for term, words in named.items():
+        put(f"{words} and gap: {in_words(found.correlations[term])}")
+
+
+def _print_scores(found: Sequence[ScoreRow]) -> None:
+    from rich.table import Table
+
+    console = PlainConsole()
+    for row in dict.fromkeys(each.row for each in found):
+        own = [each.score for each in found if each.row == row]
+        parts = any(score.parts for score in own)
+        console.print(row, style="bold")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("group", no_wrap=True)
+        columns = ("runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
+        for column in (*columns, *(("agree", "light", "full") if parts else ())):
+            table.add_column(column, justify="right", no_wrap=True)
+        for score in own:
+            table.add_row(score.group, *_cells(score), *(_of_parts(score) if parts else ()))
+        console.print(table)
+
+
+def _cells(score: GroupScore) -> list[str]:
+    return [
+        str(score.runs),
+        str(score.samples),
+        f"{score.rate:.2f}",
+        f"{score.flips}/{score.pairs}",
+        "-" if score.r is None else f"{score.r:.2f}±{score.r_error:.2f}",
+        "-" if score.effective is None else f"{score.effective:.1f} of {score.per_window}",
+        str(score.switched),
+        _figure(score.coin),
+    ]
+
+
+def _of_parts(score: GroupScore) -> list[str]:
+    agreeing = f"{score.agreeing / score.parts:.2f}" if score.parts else "-"
+    return [agreeing, _figure(score.light), _figure(score.extra)]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _print_table(title: str, found: Sequence[Comparison]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -112,4 +248,4 @@ def _print_table(title: str, found: Sequence[Comparison]) -> None:
             "-" if mean is None else f"{mean:.3f}",
             f"{sum(each.degenerate)}/{len(each.change)}",
         )
-    Console().print(table)
+    PlainConsole().print(table)

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
+from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
+from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
 app = typer.Typer(
     name="calisr",
@@ -42,7 +44,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from calisr_engine import __version__
 
-        typer.echo(f"calisr {__version__}")
+        put(f"calisr {__version__}")
         raise typer.Exit
 
 
@@ -71,24 +73,26 @@ def root(
 
 def run_command_line(arguments: list[str]) -> int:
     """Run one command; returns its exit status. A user's mistake never shows a traceback."""
+    replace_what_cannot_be_written()
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.Abort:
         return EXIT_INTERRUPTED
     except _UsageMistake as error:
+        error.message = a_sentence(error.message)
         error.show()
         return int(error.exit_code)
     except CalisrError as error:
         if _DEBUG["on"]:
             raise
-        print(f"calisr: {error}", file=sys.stderr)
+        say(f"calisr: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`calisr runs | head`); that is no error.
-        _close_stdout()
+        close_stdout()
         return 0
     except Exception as error:
         if _DEBUG["on"]:
@@ -96,7 +100,7 @@ def run_command_line(arguments: list[str]) -> int:
         if isinstance(error, OSError) and error.filename is None and error.errno == errno.ENOSPC:
             return _output_lost(error)
         failure = explain(error)
-        print(f"calisr: {failure}", file=sys.stderr)
+        say(f"calisr: {failure}")
         return failure.exit_code
 
 
@@ -105,7 +109,7 @@ def flush_output(status: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _close_stdout()
+        close_stdout()
     except (OSError, ValueError) as error:  # a full disk, a closed descriptor
         status = status or _output_lost(error)
     with contextlib.suppress(OSError, ValueError):
@@ -114,12 +118,6 @@ def flush_output(status: int) -> int:
 
 
 def _output_lost(error: Exception) -> int:
-    _close_stdout()
-    with contextlib.suppress(OSError, ValueError):
-        print(f"calisr: the output cannot be written: {error}", file=sys.stderr)
+    close_stdout()
+    say(f"calisr: the output cannot be written: {error}")
     return 1
-
-
-def _close_stdout() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

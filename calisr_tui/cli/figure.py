@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from calisr_tui.cli.options import Json, OutputDir, print_json, say
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import print_figure, put, put_json, say
 
 Out = Annotated[
     Path | None,
@@ -64,12 +65,10 @@ def figure(
     if out is not None:
         draw(made, out)
     if as_json:
-        print_json(made.to_dict())
+        put_json(made.to_dict())
     elif out is not None:
-        print(out)
+        put(out)
         for note in [*made.notes, *(note for panel in made.panels for note in panel.notes)]:
             say(note)
     else:
-        from calisr_tui.charts.figure_text import print_figure
-
         print_figure(made)

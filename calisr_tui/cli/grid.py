@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calisr_engine.errors import ConfigError
-from calisr_tui.cli.options import Json, OutputDir, print_json, say
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.grid import Grid, GridRun
@@ -152,9 +152,9 @@ def run(
             "--retry-failed begins them again"
         )
     if as_json:
-        print_json(dict(counts))
+        put_json(dict(counts))
     else:
-        print(grid.folder)
+        put(grid.folder)
         say(f"the table: calisr report {name} --output-dir {output_dir}")
     return result
 
@@ -166,7 +166,7 @@ def listing(as_json: Json = False) -> None:
 
     titles = {name: read_grid(name)[0].grid.title for name in grid_names()}
     if as_json:
-        print_json([{"name": name, "title": title} for name, title in titles.items()])
+        put_json([{"name": name, "title": title} for name, title in titles.items()])
         return
     rows = [[name, title] for name, title in titles.items()]
     print_table("Grids (calisr grid run NAME)", ["name", "what"], rows)
@@ -182,16 +182,16 @@ def status(name: AnyGrid, output_dir: OutputDir = Path("runs"), as_json: Json = 
     if as_json:
         runs = [asdict(run) for run in table.runs]
         head = {"counts": dict(table.counts), "folder": str(grid.folder)}
-        print_json({**head, "runs": runs, "table": table_fields(table)})
+        put_json({**head, "runs": runs, "table": table_fields(table)})
         return
-    print(f"{grid.head.name}: {len(grid.runs)} runs in {grid.folder}")
+    put(f"{grid.head.name}: {len(grid.runs)} runs in {grid.folder}")
     for word, count in table.counts.most_common():
-        print(f"  {word:<12}{count}")
+        put(f"  {word:<12}{count}")
     for run in table.notable:
         steps = f"step {run.step}/{run.total_steps}"
-        print(f"  {run.state}: {run.run_id} {steps}{_because(run.message)}")
+        put(f"  {run.state}: {run.run_id} {steps}{_because(run.message)}")
     for run_id, why in table.left_out.items():
-        print(f"  left out: {run_id}{_because(why)}")
+        put(f"  left out: {run_id}{_because(why)}")
 
 
 def cancel(name: AnyGrid, output_dir: OutputDir = Path("runs")) -> None:
@@ -214,11 +214,16 @@ def report(
     policy: Annotated[
         str | None, typer.Option(help="best or last evaluation of a run; the grid's own if none.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what each cell's comparison tells, in full.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """The table of a grid: mean and spread over seeds, paired tests, the paper's figures."""
     from calisr_engine.grid.render import FORMATS, render
     from calisr_engine.grid.table import grid_table
 
+    style = "json" if as_json else style
     if style not in FORMATS:
         raise ConfigError(f"--format: {style!r} is not one of {', '.join(FORMATS)}")
     grid = _as_trained(name, output_dir)
@@ -226,7 +231,7 @@ def report(
         if policy not in ("best", "last"):
             raise ConfigError(f"--policy: {policy!r} is not best or last")
         grid = grid.with_head(policy=policy)
-    sys.stdout.write(render(grid_table(grid, against=against), style))
+    put(render(grid_table(grid, against=against), style, explain).removesuffix("\n"))
 
 
 @contextlib.contextmanager
@@ -248,7 +253,10 @@ def stop_signals() -> Iterator[threading.Event]:
 def _expanded(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> Grid:
     from calisr_engine.grid import expand_grid
 
-    return expand_grid(name, output_dir, data_dir, tuple(sets or ()))
+    grid = expand_grid(name, output_dir, data_dir, tuple(sets or ()))
+    for note in grid.notes:
+        say(f"note: {note}")
+    return grid
 
 
 def _as_trained(name: str, output_dir: Path) -> Grid:
@@ -277,7 +285,7 @@ def _show_plan(grid: Grid, probe: bool, as_json: bool) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         seconds = estimate_seconds(waiting)
     if as_json:
-        print_json(
+        put_json(
             {
                 "name": grid.head.name,
                 "folder": str(grid.folder),
@@ -289,7 +297,7 @@ def _show_plan(grid: Grid, probe: bool, as_json: bool) -> None:
         )
         return
     for run_id, found in states.items():
-        print(f"{found.state:<12} {run_id}{_because(found.message)}")
+        put(f"{found.state:<12} {run_id}{_because(found.message)}")
     say(
         f"{len(grid.runs)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
         f"{grid.excluded} excluded) in {grid.folder}"

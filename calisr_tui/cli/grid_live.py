@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,6 +18,7 @@ from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of
 from calisr_tui.cli.live_text import format_seconds
+from calisr_tui.cli.out import PlainConsole
 
 DRAW_SECONDS = 0.5
 
@@ -25,8 +26,8 @@ DRAW_SECONDS = 0.5
 class GridLive:
     """Redraws on a terminal; elsewhere only the lines of `say` are printed. All on stderr."""
 
-    def __init__(self, total: int, done: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+    def __init__(self, total: int, done: int, console: PlainConsole | None = None) -> None:
+        self._console = console or PlainConsole(stderr=True)
         self._total, self._done = total, done
         self._readers: dict[Path, EventReader] = {}
         self._views: dict[Path, RunView] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calisr_engine.errors import ConfigError
-from calisr_tui.cli.options import say
+from calisr_tui.cli.out import say
 
 if TYPE_CHECKING:
     from calisr_engine.grid.executors import Executor

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
-from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, print_json, say
+from calisr_engine.plain_words import a_sentence
+from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
+from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,17 +25,16 @@ def add_to(app: typer.Typer) -> None:
 
 def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
     """List the runs, newest first."""
-    from rich.console import Console
     from rich.table import Table
 
     from calisr_engine.runs import store
 
     found = store.list_runs(output_dir)
     if as_json:
-        print_json([asdict(each) for each in found])
+        put_json([asdict(each) for each in found])
         return
     if not found:
-        say(f"no runs in {output_dir}; start one with: calisr demo")
+        say(a_sentence(f"no runs in {output_dir}; start one with: calisr demo"))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("run", "state", "step", "metric", "best", "last", "trainable", "switched"):
@@ -49,7 +50,7 @@ def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
             "" if each.share is None else f"{each.share:.1%}",
             ", ".join(f"{g} {s}" for g, s in (each.switched or {}).items()),
         )
-    Console().print(table)
+    PlainConsole().print(table)
     for each in found:
         if each.problem:
             say(f"{each.run_id}: {each.problem}")
@@ -62,11 +63,11 @@ def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json 
     run_dir = find_run(name, output_dir)
     view = load_view(run_dir)
     if as_json:
-        print_json(view.to_dict())
+        put_json(view.to_dict())
         return
     from calisr_tui.cli.show_text import describe
 
-    print(describe(view, run_dir))
+    PlainConsole().print(describe(view, run_dir), soft_wrap=True)
 
 
 def compare(
@@ -92,7 +93,7 @@ def compare(
     for each in warnings(views):
         say(each)
     if as_json:
-        print_json(
+        put_json(
             {
                 "runs": {
                     name: {"best": v.best, "last": v.last, "paper": figure_beside_run(v.config)}
@@ -117,21 +118,25 @@ def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json
     say(f"recomputing {run_dir.name} ...")
     report = recompute(run_dir)
     if as_json:
-        print_json(report.to_dict())
+        put_json(report.to_dict())
     else:
-        print(
+        put(
             f"{report.samples} samples, {report.groups} group comparisons over {report.matrices} "
             f"matrix pairs, {report.decisions} decisions recomputed"
         )
-        print(
+        if report.switches:
+            put(f"{report.switches} groups held against the steps that they are to switch at")
+        if report.flips:
+            put(f"{report.flips} coin flips made again from the seed")
+        put(
             f"the run took the exact value for {report.fallbacks} of {report.matrices} matrix pairs"
         )
-        print(f"largest relative error of a logged stable rank: {report.largest_error:.1e}")
+        put(f"largest relative error of a logged stable rank: {report.largest_error:.1e}")
         if report.undecidable:
-            print(f"{report.undecidable} comparisons are closer than float64 can tell")
+            put(f"{report.undecidable} comparisons are closer than float64 can tell")
         for line in [*report.disagreements, *(f"missing: {m}" for m in report.missing)]:
-            print(line)
-        print("no disagreement" if report.clean else "DISAGREEMENT: see the lines above")
+            put(line)
+        put("no disagreement" if report.clean else "DISAGREEMENT: see the lines above")
     return 0 if report.clean else 1
 
 
@@ -148,7 +153,7 @@ def export(
 
     run_dir = find_run(name, output_dir)
     export_run(run_dir, folder, adapter_only=adapter_only)
-    print(folder)
+    put(folder)
 
 
 def replay(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from calisr_tui.cli.options import Json, OutputDir, print_json
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import PlainConsole, put, put_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +23,6 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout. Names stay whole, and in a pipe no line is broken."""
     import sys
 
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
@@ -30,7 +30,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, overflow="fold", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 1000, markup=False).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def presets(
@@ -45,13 +45,13 @@ def presets(
     if name is not None:
         resolved = load(name)
         if as_json:
-            print_json(resolved.config.model_dump(mode="json"))
+            put_json(resolved.config.model_dump(mode="json"))
         else:
-            print(resolved.to_toml())
+            put(resolved.to_toml())
         return
     found = [describe(each) for each in names()]
     if as_json:
-        print_json([vars(each) if hasattr(each, "__dict__") else each for each in found])
+        put_json([vars(each) if hasattr(each, "__dict__") else each for each in found])
         return
     print_table("Presets (calisr run NAME)", ["name", "what"], [[d.name, d.title] for d in found])
 
@@ -74,7 +74,7 @@ def methods(
         )
     chosen = {name: METHODS[name]} if name else METHODS
     if as_json:
-        print_json([_describe_method(each) for each in chosen.values()])
+        put_json([_describe_method(each) for each in chosen.values()])
         return
     if name is None:
         rows = [
@@ -84,9 +84,9 @@ def methods(
         print_table("Methods", ["name", "title", "calibration", "what it does"], rows)
         return
     described = _describe_method(METHODS[name])
-    print(f"{described['title']} ({name})\n{described['summary']}")
+    put(f"{described['title']} ({name})\n{described['summary']}")
     if described["calibration_refused"]:
-        print(f"Not calibrated: {described['calibration_refused']}.")
+        put(f"Not calibrated: {described['calibration_refused']}.")
     rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
     print_table("\nSettings, in [method]", ["key", "default", "what"], rows)
 
@@ -113,7 +113,7 @@ def tasks(as_json: Json = False) -> None:
     if as_json:
         rows = [{"name": t.name, "kind": t.kind, "metrics": list(t.metrics)} for t in found]
         demo = {"name": "demo", "kind": "classification", "metrics": ["matthews", "accuracy"]}
-        print_json([demo | {"synthetic": True}, *rows])
+        put_json([demo | {"synthetic": True}, *rows])
         return
     table = [["demo", "classification", "matthews, accuracy", "built in, synthetic, offline"]]
     table += [[t.name, t.kind, ", ".join(t.metrics), "GLUE"] for t in found]
@@ -125,7 +125,7 @@ def models(as_json: Json = False) -> None:
     from calisr_engine.models import catalog
 
     if as_json:
-        print_json([vars(entry) for entry in catalog.CATALOG])
+        put_json([vars(entry) for entry in catalog.CATALOG])
         return
     rows = [
         [e.name, str(e.layers), str(e.hidden), f"{e.parameters:,}", e.source]
@@ -140,17 +140,17 @@ def doctor(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:
 
     facts = examine(output_dir)
     if as_json:
-        print_json(facts)
+        put_json(facts)
         return 1 if facts["problems"] else 0
     for key in ("python", "platform", "demo_model", "hub"):
-        print(f"{key.replace('_', ' '):14} {facts[key]}")
+        put(f"{key.replace('_', ' '):14} {facts[key]}")
     for device in facts["devices"]:
         rest = ", ".join(f"{k} {v}" for k, v in device.items() if k != "name")
-        print(f"{'device':14} {device['name']} {rest}")
-    print(f"{'packages':14} " + ", ".join(f"{k} {v}" for k, v in facts["packages"].items()))
-    print(f"{'output':14} {facts['output_dir']['path']}")
+        put(f"{'device':14} {device['name']} {rest}")
+    put(f"{'packages':14} " + ", ".join(f"{k} {v}" for k, v in facts["packages"].items()))
+    put(f"{'output':14} {facts['output_dir']['path']}")
     for problem in facts["problems"]:
-        print(f"problem: {problem}")
+        put(f"problem: {problem}")
     if not facts["problems"]:
-        print("all is well; try: calisr demo")
+        put("all is well; try: calisr demo")
     return 1 if facts["problems"] else 0

@@ -6,14 +6,12 @@ as things happen. All of it is narration, on stderr.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -23,10 +21,12 @@ from calisr_engine.errors import EXIT_STOPPED, DamagedError
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import Message, RunView
+from calisr_engine.plain_words import command
 from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_tui import words
+from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
 PLAIN_PROGRESS_SECONDS = 10.0
 TOLD = {
@@ -50,7 +50,7 @@ class LiveText:
         self.view = RunView()
         self.records: list[dict[str, Any]] = []
         self._reader = EventReader(RunPaths(run_dir).events)
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = PlainConsole(stderr=True, quiet=quiet)
         self._live: Live | None = None
         self._told = 0
         self._seen: Message | None = None
@@ -88,7 +88,7 @@ class LiveText:
         elif final or time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
             self._last_plain = time.monotonic()
             if records and self.view.loss.last is not None:
-                self._console.print(_status(self.view), highlight=False, soft_wrap=True)
+                self._console.print(_status(self.view), soft_wrap=True)
         return records
 
     @property
@@ -175,16 +175,15 @@ def follow(run_dir: Path, as_json: bool = False) -> int:
             trained = is_locked(RunPaths(run_dir))
             for record in live.update():
                 if as_json:
-                    print(json.dumps(record), flush=True)
+                    put_json_line(record)
             if live.damage and not trained:
                 raise DamagedError(f"{RunPaths(run_dir).events}: {live.damage}")
             state = live.view.state
             if state in ("completed", "failed", "stopped") and not trained:
                 break
             if state in ("running", "paused") and not trained:
-                print(
-                    f"no process trains this run any more; go on with: calisr resume {run_dir}",
-                    file=sys.stderr,
+                say(
+                    "no process trains this run any more; go on with: " + command("resume", run_dir)
                 )
                 return EXIT_STOPPED
             time.sleep(0.25)

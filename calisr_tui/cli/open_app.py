@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import command
+from calisr_tui.cli.out import say
 from calisr_tui.terminal import own_terminal
 
 
@@ -39,10 +41,10 @@ def run_app(
             if not ended:
                 app.started.save_and_wait()
     for message in app.messages_after:
-        print(message, file=sys.stderr)
+        say(message)
     if not ended:
         run = app.started.engine
-        hint = f"; go on with: calisr resume {run.run_dir}" if run is not None else ""
+        hint = f"; go on with: {command('resume', run.run_dir)}" if run is not None else ""
         raise AppEndedError("the app ended by an error of its own", f"it is told in {said}{hint}")
     return status or 0
 

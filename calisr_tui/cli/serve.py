@@ -1,9 +1,10 @@
-"""`calisr serve`: the terminal app in a browser, through textual-serve."""
+"""`calisr serve`: the terminal app in a browser."""
 
 from __future__ import annotations
 
-import ipaddress
-import shlex
+import asyncio
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import UnavailableError
-from calisr_tui.cli.options import OutputDir, say
+from calisr_tui.cli.options import OutputDir
+from calisr_tui.cli.out import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,35 +21,65 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")
+    ] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the token of the link, made where there is none; only its owner may "
+            "read it. The token then stays the same and is not printed."
+        ),
+    ] = None,
     output_dir: OutputDir = Path("runs"),
     data_dir: Annotated[Path | None, typer.Option(help="Folder of GLUE files.")] = None,
 ) -> None:
-    """Offer the terminal app in a browser (needs the extra `serve`)."""
+    """Offer the terminal app in a browser (needs the extra `serve`).
+
+    Whoever has the link can start runs, read files and delete runs as you. Runs that were started
+    in a browser go on when its tab is closed and when the server ends.
+    """
     try:
-        from textual_serve.server import Server
+        from calisr_tui.serve.access import Access, is_local, token_of
+        from calisr_tui.serve.server import Server
+
+        command = [sys.executable, "-m", "calisr_tui", "--output-dir", str(output_dir.resolve())]
+        if data_dir is not None:
+            command += ["--data-dir", str(data_dir.resolve())]
+        access = Access(host) if token_file is None else Access(host, token_of(token_file))
+        server = Server(command, access, port)
     except ImportError as error:
         raise UnavailableError(
             "calisr serve needs textual-serve", "install it with: pip install 'calisr[serve]'"
         ) from error
     if not is_local(host):
         say(
-            f"warning: {host} can be reached from other machines, and whoever opens the page can "
-            "start runs, read files and delete runs as you. There is no password."
+            f"warning: {host} can be reached from other machines, and there is no TLS: whoever can "
+            "listen to the network reads the token, and with it starts runs, reads files and "
+            "deletes runs as you.\n  Safer: listen on 127.0.0.1, and on the other machine "
+            f"ssh -L {port}:127.0.0.1:{port} HERE"
         )
-    command = [sys.executable, "-m", "calisr_tui", "--output-dir", str(output_dir.resolve())]
-    if data_dir is not None:
-        command += ["--data-dir", str(data_dir.resolve())]
-    say(f"open http://{host}:{port} in a browser; Ctrl-C ends it")
-    Server(shlex.join(command), host=host, port=port, title="calisr").serve()
+    if token_file is None and _others_read_stderr():
+        say(
+            "warning: this output goes to a file that other users may read, and the link is in it; "
+            "--token-file keeps the token out"
+        )
+
+    def begun(port: int) -> None:
+        name = f"[{host}]" if ":" in host else host
+        if token_file is None:
+            say(f"open http://{name}:{port}/?token={access.token}")
+        else:
+            say(f"open http://{name}:{port}/?token=TOKEN with the token in {token_file}")
+        say("Ctrl-C ends the server; runs that train go on")
+
+    asyncio.run(server.run(begun))
 
 
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
+def _others_read_stderr() -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # it is closed, or no file
         return False
+    return stat.S_ISREG(found.st_mode) and bool(found.st_mode & (stat.S_IRGRP | stat.S_IROTH))

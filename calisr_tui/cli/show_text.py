@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
+from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
-from calisr_engine.events.view import RunView
+from calisr_engine.events.view import Generalised, RunView
 from calisr_tui import words
 from calisr_tui.cli.live_text import format_seconds
+from calisr_tui.cli.out import PlainConsole
 
 if TYPE_CHECKING:
     from calisr_engine.grid.cells import TableCell
@@ -18,13 +22,13 @@ if TYPE_CHECKING:
 FULL, LIGHT, SWITCH = "█", "░", "◆"
 
 
-def describe(view: RunView, run_dir: Path) -> str:
+def describe(view: RunView, run_dir: Path) -> Text:
     """The whole text of `calisr show`."""
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
-    blocks = [_facts(view, run_dir)]
+    blocks = [Text(_facts(view, run_dir))]
     marks = sorted({group.switch.step for group in view.groups.values() if group.switch})
     if view.groups and view.total_steps:
-        blocks.append(timeline(view, width))
+        blocks.append(Text(timeline(view, width)))
     if len(view.trainable_share) > 1:
         share = Series([*view.trainable_share.x], [100 * y for y in view.trainable_share.y])
         share.add(view.step, share.y[-1])
@@ -33,7 +37,12 @@ def describe(view: RunView, run_dir: Path) -> str:
         )
     if len(view.loss) > 1:
         blocks.append(chart("training loss", "loss", view.loss, marks, width, 12))
-    return "\n\n".join(blocks)
+    gaps = Series([], [])
+    for each in view.generalisation:
+        gaps.add(each.step, each.gap)
+    if len(gaps) > 1:
+        blocks.append(chart("validation loss - training loss", "loss", gaps, marks, width, 10))
+    return Text("\n\n").join(blocks)
 
 
 def _facts(view: RunView, run_dir: Path) -> str:
@@ -41,9 +50,9 @@ def _facts(view: RunView, run_dir: Path) -> str:
         ("run", f"{run_dir.name} ({view.state})"),
         ("model", view.model_summary or view.model),
         ("task", view.task + (" (synthetic data)" if view.synthetic_data else "")),
-        ("method", f"{view.method}, calibration {view.variant}"),
+        ("method", f"{view.method}, calibration {view.variant}{_control(view)}"),
     ]
-    if view.variant != "off":
+    if view.variant != "off" and view.control in ("off", "coin"):
         rows.append(("delta", words.number(view.delta)))
     rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))
     if view.best is not None and view.last is not None:
@@ -53,6 +62,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
                 f"best {view.best:.4f} at step {view.best_step}, last {view.last:.4f}",
             )
         )
+    if view.generalisation:
+        rows.append(("gap", _gap(view.generalisation[-1])))
     if view.total:
         rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {view.share:.2%}"))
     if view.duration is not None:
@@ -64,6 +75,10 @@ def _facts(view: RunView, run_dir: Path) -> str:
     for switch in view.switches:
         why = f"{switch.cause}: {switch.why}"
         rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
+    for group in view.groups.values():
+        told = in_words(view, group)
+        if told:
+            rows.append(("score", f"{group.name}: {told}"))
     for step, key, before, after in view.changes:
         rows.append(("changed", f"step {step}: {key} from {before} to {after}"))
     if view.problem:
@@ -71,6 +86,25 @@ def _facts(view: RunView, run_dir: Path) -> str:
     for warning in view.warnings:
         rows.append(("warning", warning.text))
     return "\n".join(f"{key:10} {value}" for key, value in rows)
+
+
+def _control(view: RunView) -> str:
+    if view.variant == "off" or view.control == "off":
+        return ""
+    source = view.setting("calibration", "matched_to") if view.control != "coin" else None
+    return f", control {view.control}" + (f" to {source}" if source else "")
+
+
+def _gap(said: Generalised) -> str:
+    def number(value: float | None, digits: int) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    return (
+        f"{number(said.gap, 4)} at step {said.step}: validation loss "
+        f"{number(said.validation_loss, 4)}, training loss {number(said.train_loss, 4)} "
+        f"({said.train_examples:,} examples); total stable rank {number(said.stable_rank, 1)}, "
+        f"ln of the bound {number(said.log_bound, 2)}"
+    )
 
 
 def timeline(view: RunView, width: int) -> str:
@@ -96,20 +130,16 @@ STYLES = {"loss": "cyan", "share": "green", "axis": "dim", "dim": "dim", "mark":
 
 def chart(
     title: str, role: str, series: Series, marks: Sequence[int], width: int, rows: int
-) -> str:
-    """A line chart by plotext; colour only on a terminal that wants it."""
-    from rich.console import Console
-
+) -> Text:
+    """A line chart by plotext under its title."""
     from calisr_tui.charts.drawing import Line, Plot, draw, thinned
     from calisr_tui.charts.roles import ROLES
 
     line = thinned(Line(tuple(series.x), tuple(series.y), role), 2 * width)
     plot = Plot((line,), marks=tuple(float(mark) for mark in marks))
     text = draw(plot, width, rows, {name: STYLES.get(name, "") for name in ROLES})
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(text)
-    return f"{title}\n{captured.get().rstrip()}"
+    text.rstrip()
+    return Text(f"{title}\n").append_text(text)
 
 
 def comparison(
@@ -118,13 +148,12 @@ def comparison(
     seeds: Sequence[TableCell],
 ) -> None:
     """Print results, differing settings and spreads as tables."""
-    from rich.console import Console
     from rich.table import Table
 
     from calisr_engine.grid.compare import name_of
     from calisr_engine.grid.paper import beside
 
-    console = Console()
+    console = PlainConsole()
     table = Table(box=None, pad_edge=False)
     printed = {name: beside(view.config) for name, view in views.items()}
     columns = ["run", "state", "metric", "best", "last", "trainable"]

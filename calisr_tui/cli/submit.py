@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calisr_engine.errors import ConfigError, UnavailableError
-from calisr_tui.cli.options import Json, OutputDir, print_json, say
+from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.out import put, put_json, say, say_again
 
 if TYPE_CHECKING:
     from calisr_engine.submission.build import Entry
@@ -116,19 +117,20 @@ class _Progress:
     def __call__(self, entry: Entry, done: int, total: int) -> None:
         if sys.stderr.isatty():
             text = f"{entry.file.title}: {done:,} of {total:,} rows"
-            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+            say_again(text, self._width)
             self._width = len(text)
 
     def close(self) -> None:
         if self._width:
-            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)
+            say_again("", self._width)
+            say_again("", 0)
 
 
 def _show(entries: Sequence[Entry], out: Path | None, as_json: bool) -> None:
     missing = [entry for entry in entries if entry.state == "missing"]
     filled = [entry for entry in entries if entry.state == "filled"]
     if as_json:
-        print_json(
+        put_json(
             {
                 "out": None if out is None else str(out),
                 "complete": not missing and not filled,
@@ -137,9 +139,9 @@ def _show(entries: Sequence[Entry], out: Path | None, as_json: bool) -> None:
         )
     else:
         for entry in entries:
-            print(_line(entry, planned=out is None))
+            put(_line(entry, planned=out is None))
         if out is not None:
-            print(out)
+            put(out)
     if filled:
         say(f"{len(filled)} of {len(entries)} files hold a constant instead of predictions")
     if missing:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
-from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, print_json, say
+from calisr_engine.plain_words import command
+from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
+from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.config.load import ResolvedConfig
@@ -118,7 +120,7 @@ def demo(
     if status == 0 and not as_json:
         from calisr_tui.cli.epilogue import what_just_happened
 
-        print(what_just_happened(run_dir))
+        put(what_just_happened(run_dir))
     return status
 
 
@@ -154,7 +156,7 @@ def resume(
     if store.summarise(run_dir).state == "completed" and not longer:
         raise ConfigError(
             f"{run_dir.name} is complete; there is nothing to go on with",
-            f"see it with: calisr show {run_dir}; train on with --set training.epochs=N",
+            f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
         )
     if detach:
         return _detach(run_dir, as_json, processes)
@@ -189,14 +191,16 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
 
 def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
     from calisr_engine.forecast.dry_run import plan_run
+    from calisr_engine.runs.matching import with_switch_steps
 
+    resolved = with_switch_steps(resolved, resolved.config.output.dir)
     plan = plan_run(resolved.config)
     if as_json:
-        print_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
+        put_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
         return 0
-    print(resolved.to_toml())
+    put(resolved.to_toml())
     for key, value in plan.items():
-        print(f"# {key.replace('_', ' ')}: {value}")
+        put(f"# {key.replace('_', ' ')}: {value}")
     return 0
 
 
@@ -205,9 +209,9 @@ def _detach(run_dir: Path, as_json: bool, processes: int) -> int:
 
     process = start_worker(run_dir, detached=True, processes=processes)
     if as_json:
-        print_json({"run_dir": str(run_dir), "pid": process.pid})
+        put_json({"run_dir": str(run_dir), "pid": process.pid})
     else:
-        print(run_dir)
+        put(run_dir)
         say(f"training in process {process.pid}; follow it with: calisr watch {run_dir}")
     return 0
 
@@ -233,7 +237,7 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
             interrupts += 1
             if interrupts > 1:
                 engine.abandon()
-                say(f"stopped without saving; go on with: calisr resume {run_dir}")
+                say(f"stopped without saving; go on with: {command('resume', run_dir)}")
                 os._exit(EXIT_INTERRUPTED)
             say("stopping after this step and saving (Ctrl-C again stops at once) ...")
         engine.stop_and_save()
@@ -250,12 +254,12 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
         raise engine.error
     view = load_view(run_dir)
     if as_json:
-        print_json(view.to_dict())
+        put_json(view.to_dict())
     else:
-        print(run_dir)
+        put(run_dir)
     status = engine.status if engine.status is not None else 1
     if status == EXIT_STOPPED:
-        say(f"stopped at step {view.step}; go on with: calisr resume {run_dir}")
+        say(f"stopped at step {view.step}; go on with: {command('resume', run_dir)}")
         return EXIT_INTERRUPTED if interrupts else EXIT_STOPPED
     if status != 0 and view.failure is not None:
         error = CalisrError(view.failure.message, view.failure.hint)

@@ -7,10 +7,11 @@ from collections.abc import Set
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Static
 
 from calisr_tui.live import panes
 from calisr_tui.live.panes import Pane
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Static
 
 COLUMNS: tuple[panes.Column, ...] = ("left", "right")
 
@@ -52,10 +53,10 @@ class Board(Container):
         strip = self.query_one("#strip", Static)
         strip.display = shown
         strip.update(
-            "  ".join(
-                f"[reverse] {number} {pane.word} [/]"
+            Text("  ").join(
+                Text(f" {number} {pane.word} ", "reverse")
                 if pane.name == chosen
-                else f"[bold]{number}[/] {pane.word}"
+                else Text.assemble((str(number), "bold"), f" {pane.word}")
                 for number, pane in enumerate(panes.PANES[1:], start=2)
             )
         )

@@ -8,7 +8,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_tui import words
 from calisr_tui.budget import Budget
@@ -23,6 +23,7 @@ from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
 from calisr_tui.widgets.timeline import Timeline
+from calisr_tui.widgets.verbatim import Static
 
 LOOKING = [
     ("view: freeze", "stop the display, not the run", "freeze"),
@@ -353,7 +354,7 @@ class LiveScreen(RunScreen):
             )
             self.app.push_screen(Reading("No groups", text))
             return
-        self.app.push_screen(Reading(group.name, words.explain_counter(self.view, group)))
+        self.app.push_screen(Reading(group.name, words.explain_group(self.view, group)))
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
@@ -23,7 +21,9 @@ from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Table, Text
 from calisr_tui.widgets.chart import Chart
+from calisr_tui.widgets.verbatim import Static
 
 GLYPHS = "●◆▲■★▼◉▶"
 """One glyph a run, beside its colour."""

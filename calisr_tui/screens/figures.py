@@ -12,13 +12,12 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
@@ -28,6 +27,8 @@ from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.grid_source import figure_words, process_words
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Static
 
 FIGURES = {
     "2a": "when each group switches",

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_tui.charts import grid_text as say
@@ -22,7 +21,9 @@ from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices
 from calisr_tui.host import Host
 from calisr_tui.screens import grid_training as training
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
+from calisr_tui.widgets.verbatim import DataTable, Static
 
 ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
 """Between two readings, while something trains and while nothing does; reading takes at most one

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Input
 
 from calisr_engine.grid import Grid
 from calisr_tui.grid_source import run_words, shown
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Button, Label, Static
 
 FIELDS = (
     ("jobs", "runs at a time", "1"),
@@ -49,7 +50,7 @@ class StartGrid(ModalScreen[StartOptions | None]):
     def compose(self) -> ComposeResult:
         what = "Begin the failed runs again" if self._retry else "Start the grid"
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = what
+            dialog.border_title = Text(what)
             dialog.border_subtitle = "Enter start · Esc cancel"
             yield Static(
                 f"{self._left} runs to train. They train in a process of their own, which goes on "

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.table import Table
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_tui import keymap, places
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Table, Text
+from calisr_tui.widgets.verbatim import Static
 
 WORDS = (
     (

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
@@ -19,6 +18,8 @@ from calisr_engine.storage.whole import write_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.host import Host
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
     from calisr_engine.grid.table import Table
@@ -35,6 +36,7 @@ class ReportScreen(Screen[None]):
         Binding("m", "format", "Format", id="report.format"),
         Binding("a", "against", "Compare with", id="report.against"),
         Binding("p", "policy", "Best/last", id="report.policy"),
+        Binding("s", "explain", "Statistics", id="report.explain"),
         Binding("y", "copy", "Copy", id="report.copy"),
         Binding("w", "write", "Save", id="report.save"),
         Binding("u", "reload", "Read again", show=False, id="report.reload"),
@@ -45,6 +47,7 @@ class ReportScreen(Screen[None]):
         super().__init__()
         self.source = source
         self.form = "text"
+        self.explain = False
         self.table: Table | None = None
         self.text = ""
 
@@ -88,7 +91,7 @@ class ReportScreen(Screen[None]):
             return
         from calisr_engine.grid.render import render
 
-        self.text = render(table, self.form)
+        self.text = render(table, self.form, self.explain)
         shown, notes = self.text.rstrip("\n"), ""
         if self.form == "text":  # what is no table wraps, and stays in sight
             shown, _, notes = shown.rpartition("\n\n")
@@ -109,6 +112,11 @@ class ReportScreen(Screen[None]):
         styles = list(ENDINGS)
         self.form = styles[(styles.index(self.form) + 1) % len(styles)]
         self.query_one("#report-body").scroll_home(animate=False)
+        self._show()
+
+    def action_explain(self) -> None:
+        """What each cell's comparison tells, in full; or a sentence for each row."""
+        self.explain = not self.explain
         self._show()
 
     def action_policy(self) -> None:
@@ -163,6 +171,7 @@ class ReportScreen(Screen[None]):
             ("report: format", "text, Markdown, LaTeX, CSV, JSON", "format"),
             ("report: compare with", "the row for differences and p-values", "against"),
             ("report: best or last", "which evaluation of a run counts", "policy"),
+            ("report: statistics", "what each cell's comparison tells, in full", "explain"),
             ("report: copy", "in the format shown", "copy"),
             ("report: save", "to a file", "write"),
             ("report: read again", "the run directories", "reload"),

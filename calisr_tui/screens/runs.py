@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import Footer, Input
 
+from calisr_engine import plain_words
 from calisr_engine.errors import CalisrError
 from calisr_tui import words
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import DataTable, Static
 
 if TYPE_CHECKING:
     from calisr_engine.runs.store import RunSummary
@@ -208,18 +209,19 @@ class RunsScreen(Screen[None]):
                 else "No run matches the filter; Esc takes it away."
             )
             return
-        detail.border_title = run.run_id
+        detail.border_title = Text(run.run_id)
         switched = (
             ", ".join(f"{group} at {step}" for group, step in run.switched.items())
             if run.switched
             else "no group switched"
         )
         best = f"{run.metric} best {words.figure(run.best)}, last {words.figure(run.last)}"
+        calibration = words.calibration(run.variant, run.delta, run.control)
         took = words.seconds(run.updated - run.created if run.updated and run.created else None)
         detail.update(
             Text(
                 f"{run.task} · {run.model} · {run.method} · "
-                f"{words.calibration(run.variant, run.delta)} · seed {run.seed} · took {took}\n"
+                f"{calibration} · seed {run.seed} · took {took}\n"
                 f"{best} · trains {words.share(run.share)} · {switched}\n"
                 + (f"! {run.problem}\n" if run.problem else "")
                 + "Enter open · x export · o settings · y copy folder · s sort"
@@ -332,7 +334,7 @@ class RunsScreen(Screen[None]):
         path = self._path()
         if path is None:
             return
-        command = f"calisr export {shlex.quote(str(path))} exported-model"
+        command = plain_words.command("export", path, "exported-model")
         model = path / "model"
         text = (
             f"The best model is a plain transformers folder:\n\n  {model}\n\n"

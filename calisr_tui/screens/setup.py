@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Footer
 
 from calisr_engine import presets
 from calisr_engine.config import preset_files
@@ -27,7 +25,9 @@ from calisr_tui.charts.summary import summary
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.host import Host
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import CycleField, Field
+from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 COMPACT_WIDTH = 100
 WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"
@@ -85,6 +85,7 @@ class SetupScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
+        self.detached = self.app.is_web
         self._resolve()
         await self._show_step()
 
@@ -177,12 +178,14 @@ class SetupScreen(Screen[None]):
         hidden = {CHOICE_KEYS.get(section)} - {"model.name", "task.name"}
         found = [i for i in infos if i.key.startswith(f"{section}.") and i.key not in hidden]
         if section == "training":
-            found += [i for i in infos if i.key.startswith(("output.", "schedule."))]
+            found += [
+                i for i in infos if i.key.startswith(("output.", "schedule.", "diagnostics."))
+            ]
         return found
 
     async def _show_step(self) -> None:
         name = STEPS[self.step]
-        self.query_one("#form").border_title = f"{self.step + 1} of {len(STEPS)} · {name}"
+        self.query_one("#form").border_title = Text(f"{self.step + 1} of {len(STEPS)} · {name}")
         bar = Text(no_wrap=True, overflow="ellipsis")
         for index, each in enumerate(STEPS):
             mark = "▸" if index == self.step else "✓" if index < self.step else " "
@@ -303,6 +306,9 @@ class SetupScreen(Screen[None]):
 
     def action_detach(self) -> None:
         """Train in this app or in a process of its own."""
+        if self.app.is_web:
+            self.app.notify("in a browser runs are always detached: they go on when the tab closes")
+            return
         self.detached = not self.detached
         self._show_summary()
 

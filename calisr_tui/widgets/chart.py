@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from calisr_tui.charts.drawing import Piece, Plot, draw_lines, nearest, thinned
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 
 
 class Chart(Widget, can_focus=True):
@@ -22,7 +23,8 @@ class Chart(Widget, can_focus=True):
 
     def __init__(self, title: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.border_title = title
+        self._title = title
+        self.border_title = Text(title)
         self.name_in_words = title
         self._plots: tuple[Plot, ...] = ()
         self._drawn: tuple[Any, ...] | None = None
@@ -31,8 +33,9 @@ class Chart(Widget, can_focus=True):
 
     def show(self, *plots: Plot, title: str | None = None) -> None:
         """Draw these plots, if they are not what is there already."""
-        if title is not None and title != self.border_title:
-            self.border_title = title
+        if title is not None and title != self._title:
+            self._title = title
+            self.border_title = Text(title)
         if plots == self._plots:
             return
         self._plots = plots
@@ -43,7 +46,7 @@ class Chart(Widget, can_focus=True):
     def plots(self) -> tuple[Plot, ...]:
         return self._plots
 
-    def _legend(self) -> str:
+    def _legend(self) -> Text:
         styles = colours(self.app.theme)
         cursor = next((p.cursor for p in self._plots if p.cursor is not None), None)
         entries = []
@@ -51,10 +54,10 @@ class Chart(Widget, can_focus=True):
             value = nearest(line, cursor) if cursor is not None else None
             shown = f" {value[1]:.{line.digits}g}" if value else ""
             style = styles[line.role]
-            entries.append(f"[{style}]{line.glyph}[/] {line.label}{shown}")
+            entries.append(Text.assemble((line.glyph, style), f" {line.label}{shown}"))
         if cursor is not None:
-            entries.insert(0, f"at {cursor:g}")
-        return "  ".join(entries)
+            entries.insert(0, Text(f"at {cursor:g}"))
+        return Text("  ").join(entries)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()

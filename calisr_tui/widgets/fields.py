@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,9 +11,11 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Label
+from textual.widgets import Input
 
 from calisr_engine.config.describe import FieldInfo
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Label
 
 
 class CycleField(Widget, can_focus=True):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.text import Text
-from textual.widgets import DataTable
-
 from calisr_engine.grid.cells import TableCell, TableRun
 from calisr_engine.grid.table import Table
 from calisr_tui.charts import grid_text as say
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import DataTable
 
 BORDER = 2
 """Lines of a border."""
 
 
-class GridCells(DataTable[Text]):
+class GridCells(DataTable):
     """Rows by columns, as the report has them; only cells that changed are drawn again."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -63,7 +62,7 @@ class GridCells(DataTable[Text]):
         return key, table.cells.get(key)
 
 
-class NotableRuns(DataTable[Text | str]):
+class NotableRuns(DataTable):
     """A line for each run that trains, failed or stopped on the way."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
+
+from calisr_tui.verbatim import Text
 
 
 class Lines(Widget):

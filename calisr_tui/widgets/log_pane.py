@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
 from textual.widgets import RichLog
 
 from calisr_engine.events.view import Message, RunView
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Table, Text
 
 SHOWN = 1000
 _ROLES = {

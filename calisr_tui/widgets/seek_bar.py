@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.text import Text
 from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
 from calisr_tui import words
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 
 
 class SeekBar(Widget):

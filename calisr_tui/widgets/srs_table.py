@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -14,6 +13,7 @@ from textual.widget import Widget
 from calisr_engine.events.view import RunView
 from calisr_tui.charts.srs_table import Row, rows, table_text
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 
 
 class SrsTable(Widget, can_focus=True):
@@ -62,7 +62,7 @@ class SrsTable(Widget, can_focus=True):
         grown = len(new) != len(self._rows)
         self._rows, self._variant = new, view.variant
         self._delta = view.delta if view.delta is not None else 0.5
-        self.border_title = (
+        self.border_title = Text(
             f"Stable rank score · δ {self._delta:g}" if view.variant != "off" else "Groups"
         )
         self.row = min(self.row, max(0, len(new) - 1))

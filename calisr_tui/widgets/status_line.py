@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui import words
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.lines import Lines
 
 
@@ -17,8 +16,8 @@ def status_text(view: RunView, width: int, notes: list[str], styles: dict[str, s
     first = Text(no_wrap=True, overflow="ellipsis")
     first.append(f" {glyph} {word} ", f"bold reverse {styles[role]}")
     method = view.method if has_light_phase(view.method) else "full fine-tuning"
-    facts = [view.task, view.model, method, words.calibration(view.variant, view.delta)]
-    facts.append(f"seed {view.seed}")
+    calibration = words.calibration(view.variant, view.delta, view.control)
+    facts = [view.task, view.model, method, calibration, f"seed {view.seed}"]
     if view.device:
         facts.append(f"{view.device} {view.precision}".strip())
     for note in notes:

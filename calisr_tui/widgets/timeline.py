@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -23,6 +22,7 @@ from calisr_tui.charts.timeline import (
     timeline_text,
 )
 from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.lines import Lines
 
 
@@ -70,11 +70,13 @@ class Timeline(Lines, can_focus=True):
             if lane.name == group:
                 self.lane = index
 
-    def _legend(self) -> str:
+    def _legend(self) -> Text:
         styles = colours(self.app.theme)
-        return (
-            f"[{styles['fft']}]{FULL}[/] full  [{styles['lft']}]{LIGHT}[/] light  {SWITCH} switch  "
-            f"{DECISION} decision  {NOW} now"
+        return Text.assemble(
+            (FULL, styles["fft"]),
+            " full  ",
+            (LIGHT, styles["lft"]),
+            f" light  {SWITCH} switch  {DECISION} decision  {NOW} now",
         )
 
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:

@@ -79,3 +79,14 @@ def test_drift_is_never_understated() -> None:
     copy = gaussian(300, 90)
     apart = float((weight - copy.double()).norm())
     assert apart <= float(drift(weight[None], copy[None])) <= apart * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("shape", [(2000, 100), (100, 2000), (70000, 3), (3, 70000)])
+def test_drift_of_several_large_matrices(shape: tuple[int, int]) -> None:
+    """They are walked through in pieces of rows."""
+    g = generator(4)
+    weight = torch.randn(3, *shape, generator=g, dtype=torch.float64)
+    copy = weight.float() + torch.tensor([0.0, 1e-3, 2.0])[:, None, None]
+    apart = (weight - copy.double()).flatten(1).norm(dim=1)
+    assert bool((apart <= drift(weight, copy)).all())
+    torch.testing.assert_close(drift(weight, copy), apart, rtol=1e-8, atol=0)

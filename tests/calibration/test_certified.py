@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
 import torch
 from torch import Tensor
 
+from calisr_engine.calibration import certified
 from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.calibration.comparison import GroupComparison, exact_comparison
+from calisr_engine.calibration.subspace import Subspace
 from tests.calibration.weights import clustered, gaussian, near_tie, signs, spiked
 
 SHAPES = [(96, 96), (200, 80), (80, 200)]
@@ -268,9 +271,52 @@ def test_bad_input_is_refused_by_name(size: int) -> None:
             for compare in (CertifiedComparison().compare, exact_comparison):
                 with pytest.raises(ValueError, match="not a number"):
                     compare({"layer.0.query": pair})
-    with pytest.raises(ValueError, match=r"layer\.0: .* cannot be compared"):
-        CertifiedComparison().compare({"layer.0": (good, good[:5])})
+    for unequal in ((good, good[:5]), (good[:5], good), (good[0], good[0]), (good[:0], good[:0])):
+        with pytest.raises(ValueError, match=r"layer\.0: .* cannot be compared"):
+            CertifiedComparison().compare({"layer.0": unequal})
     with pytest.raises(ValueError, match="unknown rule"):
         CertifiedComparison().compare({"w": (good, good)}, "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="without matrices"):
         CertifiedComparison().compare({})
+
+
+def test_no_more_is_measured_together_than_memory_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pairs of float64 matrices: 16 bytes an entry."""
+    sizes = []
+    measured = certified.measure
+    monkeypatch.setattr(
+        certified,
+        "measure",
+        lambda batch, *rest: sizes.append(len(batch)) or measured(batch, *rest),
+    )
+    pairs = {str(i): near_tie(spiked(90, 70, seed=i), 1e-6, i) for i in range(7)}
+    for limit, expected in (
+        (3 * 90 * 70 * 16, [3, 3, 1]),
+        (3 * 90 * 70 * 16 + 1, [4, 3]),
+        (1, 7 * [1]),
+    ):
+        monkeypatch.setattr(certified, "_BATCH_BYTES", limit)
+        CertifiedComparison(batched=True).compare(pairs)
+        assert sizes == expected
+        sizes.clear()
+
+
+@pytest.mark.parametrize(("make", "most"), [(spiked, 8), (gaussian, 20)])
+def test_a_sample_after_the_first_is_cheap(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[int, int], Tensor], most: int
+) -> None:
+    """From the last sample's vector on, few products with the matrix settle both bounds."""
+    products = []
+    add = Subspace.add
+    monkeypatch.setattr(
+        Subspace, "add", lambda self, rows: products.append(rows.shape[1]) or add(self, rows)
+    )
+    comparison = CertifiedComparison()
+    weight = make(300, 200)
+    for turn in range(3):
+        weight = weight + 1e-5 * signs(weight, turn)
+        products.clear()
+        comparison.compare({"w": near_tie(weight, 1e-6, turn)})
+    assert sum(products) <= most

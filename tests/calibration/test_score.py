@@ -70,6 +70,9 @@ def test_every_steps_counts_over_windows() -> None:
     assert sample_steps_every(10, 4) == (4, 8)
     assert sample_steps_every(10, 4, before=10) == (2, 6, 10)
     assert sample_steps_every(3, 5) == ()
+    for window, every in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="at least one step"):
+            sample_steps_every(window, every)
     joined = [t + 7 * w for w in range(6) for t in sample_steps_every(7, 3, before=7 * w)]
     assert joined == list(range(3, 43, 3))
 
@@ -93,6 +96,29 @@ def test_window_decides_restarts_and_says_why() -> None:
     assert "no samples in this window, nothing decided" in decisions["key"].reason
     assert board.counters["value"].samples == 0
     assert before.counters["value"].samples == 5  # states are never changed in place
+
+
+@pytest.mark.parametrize(
+    ("hits", "delta", "said"),
+    [
+        ((1, 0, 0, 0, 0), 0.5, "stays in full fine-tuning: 1 of 5 samples, 0.20 < 0.50"),
+        ((1, 1, 1, 0, 0), 0.6, "stays in full fine-tuning: 3 of 5 samples, 0.60 = 0.60"),
+        ((1, 1, 0), 0.667, "stays in full fine-tuning: 2 of 3 samples, 0.66667 < 0.667"),
+        ((1, 1, 0), 0.5, "switched: 2 of 3 samples, 0.66667 > 0.50"),
+        (
+            (Fraction(1, 3), Fraction(2, 3)),
+            0.525,
+            "stays in full fine-tuning: 1 of 2 samples, 0.50 < 0.525",
+        ),
+        ((Fraction(3, 4), 1), 0.525, "switched: 1.75 of 2 samples, 0.875 > 0.525"),
+    ],
+)
+def test_reasons_give_the_numbers(hits: tuple[int, ...], delta: float, said: str) -> None:
+    board = ScoreBoard.start(("a",), delta)
+    for hit in hits:
+        board = board.record("a", hit=hit)
+    _, decisions = board.close_window(["a"])
+    assert decisions["a"].reason == f"a {said}"
 
 
 def test_only_those_who_wait_are_decided() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,49 @@ def test_what_no_command_expects_is_told_without_a_traceback(
         raise ZeroDivisionError("inner part")
 
     monkeypatch.setattr("calisr_engine.runs.store.list_runs", broken)
-    monkeypatch.setattr(listings, "print_json", broken, raising=False)
+    monkeypatch.setattr(listings, "put_json", broken)
     assert run_command_line(["methods", "--json"]) == 1
     said = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: inner part" in said
     assert "--debug" in said
+
+
+@pytest.mark.parametrize("arguments", [["show", "EXAMPLE"], ["methods"], ["--help"]])
+def test_a_terminal_that_knows_only_ascii(arguments: list[str]) -> None:
+    example = str(Path(listings.__file__).parent.parent / "example")
+    words = [example if each == "EXAMPLE" else each for each in arguments]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "calisr_tui", *words],
+        capture_output=True,
+        env={**os.environ, **ascii_only, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/r\xffns"
+    os.mkdir(folder)
+    example = Path(listings.__file__).parent.parent / "example"
+    shutil.copytree(example, os.fsdecode(folder + b"/run\xfe"))
+    for arguments in (
+        [b"runs", b"--output-dir", folder],
+        [b"show", folder + b"/run\xfe"],
+        [b"export", folder + b"/run\xfe", folder + b"/out"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "calisr_tui", *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == (4 if arguments[0] == b"export" else 0), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_nobody_can_be_told(tmp_path: Path) -> None:
+    """A mistake's message that cannot be written changes nothing about the status."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "calisr_tui", "show", "nothing"], stdout=full, stderr=full
+        )
+    assert done.returncode == 4

@@ -11,7 +11,7 @@ from calisr_engine.config.check import EMPTY_WORDS
 from calisr_engine.config.describe import FieldInfo, all_fields
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.settings import Reading
+from calisr_engine.settings import LARGEST_FLOAT, SMALLEST_FLOAT, Reading
 
 ODD_TEXTS = ["", " 5 ", "a \"quoted\" 'name'", "tab\tnew\nline # no comment", "ünïcode ☃ 🂡"]
 ODD_TEXTS += ["[x]\ny = 1", '"""', "\\", "\r\n", "none", "\x7f\x1b[1m", "true", "{x = 1}", "a,b"]
@@ -25,7 +25,7 @@ texts = st.sampled_from(ODD_TEXTS) | st.text(
 def runs(method: str) -> st.SearchStrategy[RunConfig]:
     """Valid settings of runs with this method."""
     infos = all_fields(method)
-    return st.fixed_dictionaries({i.key: _legal(i) for i in infos}).map(_keep_rules)
+    return st.fixed_dictionaries({i.key: legal(i) for i in infos}).map(_keep_rules)
 
 
 any_run = st.sampled_from(sorted(METHODS)).flatmap(runs)
@@ -38,13 +38,20 @@ anything = st.recursive(
 """Any value, legal or not."""
 
 
-def _legal(info: FieldInfo) -> st.SearchStrategy[Any]:
+def bounds_of(info: FieldInfo) -> dict[str, Any]:
+    """Least and largest values of a number, by pydantic's names."""
     bounds: dict[str, Any] = {}
     if info.key != "method.name":
         for item in info.model.model_fields[info.name].metadata:
             for name in ("ge", "gt", "le", "lt"):
                 if getattr(item, name, None) is not None:
                     bounds[name] = getattr(item, name)
+    return bounds
+
+
+def legal(info: FieldInfo) -> st.SearchStrategy[Any]:
+    """Values that a setting takes by itself."""
+    bounds = bounds_of(info)
     low = bounds.get("ge", bounds.get("gt"))
     high = bounds.get("le", bounds.get("lt"))
     if info.key == "method.name":
@@ -57,13 +64,11 @@ def _legal(info: FieldInfo) -> st.SearchStrategy[Any]:
         found = st.integers(low, 2**63 - 1 if high is None else high)
     elif info.kind == "float":
         found = st.floats(
-            low,
-            high,
+            -LARGEST_FLOAT if low is None else low,
+            LARGEST_FLOAT if high is None else high,
             exclude_min="gt" in bounds,
             exclude_max="lt" in bounds,
-            allow_nan=False,
-            allow_infinity=False,
-        )
+        ).filter(lambda value: value == 0 or abs(value) >= SMALLEST_FLOAT)
     elif info.kind == "flag":
         found = st.booleans()
     elif info.kind == "choice":

@@ -34,12 +34,52 @@ class Settings:
     epsilon: float = 1e-2
 
 
+def contraction(pieces: list[Tensor]) -> Tensor:
+    """The matrix of a matrix product operator, tensors (r, i, j, r')."""
+    joined = pieces[0]
+    for piece in pieces[1:]:
+        joined = torch.einsum("aijb,bklc->aikjlc", joined, piece)
+        joined = joined.flatten(1, 2).flatten(2, 3)
+    return joined[0, :, :, 0]
+
+
+def decomposed(weight: Tensor, rows: list[int], columns: list[int]) -> list[Tensor]:
+    """T_k = (lambda^-1/2 U^T)_(k-1) M (V lambda^-1/2)_k, with U, lambda, V of the unfolding at each
+    bond; full bonds."""
+    n = len(rows)
+    axes = [axis for k in range(n) for axis in (k, n + k)]
+    tensor = weight.reshape(*rows, *columns).permute(axes)
+    left = [math.prod(i * j for i, j in zip(rows[:k], columns[:k], strict=True)) for k in range(n)]
+    whole = weight.numel()
+    before, after = [torch.ones(1, 1).double()], []
+    for size in left[1:]:
+        u, s, vh = torch.linalg.svd(tensor.reshape(size, whole // size), full_matrices=False)
+        before.append((u / s.sqrt()).T)
+        after.append(vh.T / s.sqrt())
+    after.append(torch.ones(1, 1).double())
+    return [
+        torch.einsum(
+            "al,lmr,rb->amb", before[k], tensor.reshape(left[k], i * j, -1), after[k]
+        ).reshape(len(before[k]), i, j, -1)
+        for k, (i, j) in enumerate(zip(rows, columns, strict=True))
+    ]
+
+
+def first_step(
+    value: Tensor, gradient: Tensor, rate: float, decay: float, epsilon: float, optimizer: str
+) -> Tensor:
+    """One step of a fresh optimizer: its moments are the gradient's own."""
+    if optimizer == "sgd":
+        return value - rate * (gradient + decay * value)
+    return value * (1 - rate * decay) - rate * gradient / (gradient.abs() + epsilon)
+
+
 def plain_name_without_decay(name: str) -> bool:
     return name.endswith("bias") or "LayerNorm" in name
 
 
 class Reference:
-    """Trains `leaves` step by step.
+    """Trains `leaves` step by step; `gradients` are those of the newest step, clipped.
 
     Args:
         dense: leaves -> weights under the plain model's names.
@@ -64,6 +104,7 @@ class Reference:
         self.settings = settings
         self.state: dict[str, dict[str, Tensor | int]] = {}
         self.step_number = 0
+        self.gradients: Leaves = {}
         self.dense, self.mask, self.kept = dense, mask, kept
 
     def factor(self) -> float:
@@ -87,9 +128,10 @@ class Reference:
         }
         norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
         scale = min(1.0, self.settings.clip / (norm + 1e-6)) if self.settings.clip else 1.0
-        for name, gradient in gradients.items():
+        self.gradients = {name: gradient * scale for name, gradient in gradients.items()}
+        for name, gradient in self.gradients.items():
             old = self.leaves[name]
-            self.leaves[name] = self.kept(name, self._moved(name, old, gradient * scale), old)
+            self.leaves[name] = self.kept(name, self._moved(name, old, gradient), old)
 
     def _moved(self, name: str, value: Tensor, gradient: Tensor) -> Tensor:
         s = self.settings

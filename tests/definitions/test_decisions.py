@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,12 @@ def test_what_is_above_delta_switches_and_nothing_else(model: Path, tmp_path: Pa
                 waiting.remove(name)
         counts = {}
     assert not switches
+    measured = json.loads((newest_checkpoint(run) / "state.json").read_text())["measured"]
+    sampled = events(run, "stable_rank_sampled")
+    assert measured["samples"] == len(sampled) > 10
+    assert measured["compared"] == sum(2 * len(each["groups"]) for each in sampled)  # two layers
+    assert measured["fallbacks"] == 0
+    assert measured["seconds"] > 0
 
 
 def test_anchors_outlive_a_kill(wide: Path, tmp_path: Path) -> None:

@@ -6,49 +6,32 @@ active, decay is large, so that leaving out any of them is seen.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from tests.definitions.recording import Recording, recorded
-from tests.definitions.reference import Leaves, Reference, Settings, plain_name_without_decay
-from tests.training.tiny_run import save_model
-
-TOTAL, SWITCH = 12, 6
-TARGET = re.compile(
-    r"\.(query|key|value|attention\.output\.dense|intermediate\.dense|\d+\.output\.dense)$"
+from tests.definitions.recording import (
+    FIGURES,
+    SWITCH,
+    TOTAL,
+    Recording,
+    factors,
+    is_embedding,
+    is_target,
+    optimizers,
+    record,
+    recorded,
 )
-FIGURES = (
-    "training.epochs=2",
-    "schedule.switch_at=0.5",
-    "training.weight_decay=0.1",
-    "training.max_grad_norm=0.05",
-    "training.adam_epsilon=1e-2",
+from tests.definitions.reference import (
+    Leaves,
+    Reference,
+    Settings,
+    contraction,
+    decomposed,
+    plain_name_without_decay,
 )
-optimizers = pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model"))
-
-
-def record(model: Path, folder: Path, optimizer: str, *sets: str) -> Recording:
-    found = recorded(model, folder, "run", *FIGURES, f"training.optimizer={optimizer}", *sets)
-    assert len(found.after) == TOTAL
-    return found
-
-
-def is_target(name: str) -> bool:
-    return bool(TARGET.search(name.removesuffix(".weight"))) and name.endswith(".weight")
-
-
-def is_embedding(name: str) -> bool:
-    return "_embeddings.weight" in name
 
 
 def follow(
@@ -75,8 +58,7 @@ def test_full_fine_tuning(model: Path, tmp_path: Path, optimizer: str) -> None:
         tmp_path,
         "fft",
         "method.name=fft",
-        "training.epochs=2",
-        *FIGURES[2:],
+        *FIGURES,
         f"training.optimizer={optimizer}",
         "training.accumulate=2",
         "training.batch_size=10",
@@ -144,9 +126,9 @@ def test_bitfit(model: Path, tmp_path: Path, optimizer: str) -> None:
 @optimizers
 def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
     """W * [score > threshold], straight-through; decay on weights, none on scores."""
-    found = record(
-        model, tmp_path, optimizer, "method.name=mask_bert", "training.lft_learning_rate=5e-2"
-    )
+    rates = {"adamw": ["training.lft_learning_rate=5e-2"]}
+    rates["sgd"] = ["training.lft_learning_rate=1e-3", "method.mask_lr=5e-2"]
+    found = record(model, tmp_path, optimizer, "method.name=mask_bert", *rates[optimizer])
 
     def dense(leaves: Leaves) -> Leaves:
         weights = {n: v for n, v in leaves.items() if ".calisr_" not in n}
@@ -164,6 +146,13 @@ def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
         own_rates=lambda name: 5e-2 if name.endswith("calisr_scores") else None,
         decays=lambda name: not (plain_name_without_decay(name) or name.endswith("calisr_scores")),
     )
+    # Scores begin uniform on (-s, (s + threshold) / sparsity - s): one in twenty is masked.
+    scores = torch.cat([v.flatten() for n, v in found.start.items() if n.endswith("calisr_scores")])
+    low, high = -0.02, 0.03 / 0.05 - 0.02
+    assert low <= float(scores.min()) < low + 0.01
+    assert high - 0.01 < float(scores.max()) <= high
+    assert float(scores.mean()) == pytest.approx((low + high) / 2, abs=0.02)
+    assert float((scores <= 0.01).float().mean()) == pytest.approx(0.05, abs=0.015)
     # The dense weight of a target is a product, no leaf.
     leaves = {n: v for n, v in found.start.items() if not is_target(n)}
     everything = set(leaves)
@@ -178,13 +167,6 @@ def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
 def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
     """Five tensors contracted to W; their own rate, no decay; the central one stops."""
     found = record(model, tmp_path, optimizer, "method.name=mpop", "method.mpo_lr=4e-3")
-
-    def contraction(pieces: list[Tensor]) -> Tensor:
-        joined = pieces[0]
-        for piece in pieces[1:]:
-            joined = torch.einsum("aijb,bklc->aikjlc", joined, piece)
-            joined = joined.flatten(1, 2).flatten(2, 3)
-        return joined[0, :, :, 0]
 
     def dense(leaves: Leaves) -> Leaves:
         weights = {n: v for n, v in leaves.items() if ".calisr_mpo." not in n}
@@ -209,150 +191,34 @@ def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
 
 
 @optimizers
-def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str) -> None:
-    """After the switch the entries under the mask go on with their moments, the others stand."""
-    from safetensors.torch import load_file
+def test_mpop_from_the_switch_on(model: Path, tmp_path: Path, optimizer: str) -> None:
+    """Plain full fine-tuning, decomposed at the switch; the four auxiliary tensors begin afresh."""
+    sets = ("method.name=mpop", "method.parametrisation=at_switch", "method.mpo_lr=4e-3")
+    found = record(model, tmp_path, optimizer, *sets)
+    sides = factors(found)
 
-    from tests.training.golden import newest_checkpoint
+    def dense(leaves: Leaves) -> Leaves:
+        weights = {n: v for n, v in leaves.items() if "~" not in n}
+        for name in {n.partition("~")[0] for n in leaves if "~" in n}:
+            weights[name] = contraction([leaves[f"{name}~{k}"] for k in range(5)])
+        return weights
 
-    found = record(model, tmp_path, optimizer, "method.name=child_tuning_d")
-    stored = load_file(newest_checkpoint(found.run) / "forms.safetensors")
-    masks = {f"{name.split('::')[0]}.weight": mask for name, mask in stored.items()}
-    assert len(masks) == 12
-    share = sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
-    assert share == pytest.approx(0.3, abs=0.01)
-    settings = Settings(total_steps=TOTAL, optimizer=optimizer)
-    leaves = {n: v for n, v in found.start.items() if ".calisr_" not in n}
-    phase = {"light": False}
-
-    def mask(name: str, gradient: Tensor) -> Tensor:
-        return gradient * masks[name] if phase["light"] and name in masks else gradient
-
-    def kept(name: str, new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(masks[name], new, old) if phase["light"] and name in masks else new
-
-    reference = Reference(model, leaves, settings, mask=mask, kept=kept)
-    everything = set(leaves)
-    light = {n for n in everything if not is_embedding(n)}
+    settings = Settings(
+        total_steps=TOTAL,
+        optimizer=optimizer,
+        own_rates=lambda name: 4e-3 if "~" in name else None,
+        decays=lambda name: not (plain_name_without_decay(name) or "~" in name),
+    )
+    reference = Reference(model, found.start, settings, dense)
     for number, batches in enumerate(found.batches, start=1):
-        phase["light"] = number > SWITCH
-        reference.step(batches, light if phase["light"] else everything)
-        for name, value in reference.leaves.items():
+        if number == SWITCH + 1:
+            for name in filter(is_target, found.start):
+                weight = reference.leaves.pop(name)
+                for k, piece in enumerate(decomposed(weight.double(), *sides[tuple(weight.shape)])):
+                    reference.leaves[f"{name}~{k}"] = piece.float()
+        still = {n for n in reference.leaves if n.endswith("~2") or is_embedding(n)}
+        reference.step(batches, set(reference.leaves) - (still if number > SWITCH else set()))
+        for name, value in dense(reference.leaves).items():
             torch.testing.assert_close(
                 found.after[number - 1][name], value, rtol=1e-4, atol=2e-6, msg=f"{number} {name}"
-            )
-    for name, chosen in masks.items():
-        before, after = found.after[SWITCH - 1][name], found.after[-1][name]
-        assert torch.equal(before[~chosen], after[~chosen])  # to the bit
-
-
-def test_child_tuning_d_masks_by_fisher_information(model: Path, tmp_path: Path) -> None:
-    """F += g^2 / batches with each tensor's gradient clipped alone; the top share p of all."""
-    from safetensors.torch import load_file
-    from transformers import BertForSequenceClassification
-
-    from tests.training.golden import newest_checkpoint
-
-    found = record(model, tmp_path, "adamw", "method.name=child_tuning_d", "method.p=0.2")
-    stored = load_file(newest_checkpoint(found.run) / "forms.safetensors")
-    own = BertForSequenceClassification.from_pretrained(
-        model, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
-    )
-    own.load_state_dict({n: v for n, v in found.start.items() if ".calisr_" not in n}, strict=False)
-    own.train()
-    parameters = {n: p for n, p in own.named_parameters() if is_target(n)}
-    totals = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    batches = fixed_order(found)
-    for batch in batches:
-        own.zero_grad()
-        own(**batch).loss.backward()
-        for name, parameter in parameters.items():
-            gradient = parameter.grad
-            assert gradient is not None
-            gradient = gradient * min(1.0, 0.05 / (float(gradient.norm()) + 1e-6))
-            totals[name] += gradient.square() / len(batches)
-    pool = torch.cat([total.reshape(-1) for total in totals.values()])
-    threshold = pool.double().quantile(0.8)
-    agree = sum(
-        int(((total >= threshold) == stored[f"{name.removesuffix('.weight')}::mask"]).sum())
-        for name, total in totals.items()
-    )
-    assert agree / pool.numel() > 0.999
-
-
-def fixed_order(found: Recording) -> list[dict[str, Tensor]]:
-    """The training examples in the order of the data, in batches of 16, padded as the run pads."""
-    from calisr_engine.config.load import from_resolved
-    from calisr_engine.models.load import load_model
-    from calisr_engine.tasks.data import load_task
-    from calisr_engine.training.batching import TaskBatches
-
-    config = from_resolved(found.run / "config.toml")
-    data = load_task(config.task)
-    loaded = load_model(config.model, num_labels=2, kind=data.kind, seed=42)
-    batches = TaskBatches(data, loaded.tokenizer, config)
-    return list(batches.fixed_order(torch.device("cpu"), None))
-
-
-def test_child_tuning_d_reads_dropout(model: Path, tmp_path: Path) -> None:
-    """The Fisher pass runs in training mode: with dropout its masks are others."""
-    from safetensors.torch import load_file
-
-    from calisr_engine.process.execute import execute
-    from tests.training.golden import newest_checkpoint
-    from tests.training.tiny_run import make_run
-
-    torch.set_num_threads(1)
-    masks = []
-    for dropout in ("0", "0.5"):
-        run = make_run(
-            model,
-            tmp_path,
-            f"dropout-{dropout}",
-            "method.name=child_tuning_d",
-            f"training.dropout={dropout}",
-            "training.epochs=1",
-        )
-        assert execute(run, raise_errors=True) == 0
-        masks.append(load_file(newest_checkpoint(run) / "forms.safetensors"))
-    differing = sum(int((masks[0][n] != masks[1][n]).sum()) for n in masks[0])
-    assert differing > 0.02 * sum(m.numel() for m in masks[0].values())
-
-
-@optimizers
-def test_child_tuning_f(model: Path, tmp_path: Path, optimizer: str) -> None:
-    """Each light step moves a fresh random share p, with its gradient divided by p."""
-    p = 0.3
-    found = record(model, tmp_path, optimizer, "method.name=child_tuning_f", f"method.p={p}")
-    settings = Settings(total_steps=TOTAL, optimizer=optimizer)
-    targets = [n for n in found.start if is_target(n)]
-    masks: dict[str, Tensor] = {}
-
-    def mask(name: str, gradient: Tensor) -> Tensor:
-        return gradient * masks[name] / p if name in masks else gradient
-
-    def kept(name: str, new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(masks[name], new, old) if name in masks else new
-
-    reference = Reference(model, found.start, settings, mask=mask, kept=kept)
-    everything = set(found.start)
-    light = {n for n in everything if not is_embedding(n)}
-    previous: dict[str, Tensor] = {}
-    for number, batches in enumerate(found.batches, start=1):
-        after = found.after[number - 1]
-        if number > SWITCH:
-            before = found.after[number - 2]
-            masks = {name: after[name] != before[name] for name in targets}
-            moved = sum(int(m.sum()) for m in masks.values())
-            size = sum(m.numel() for m in masks.values())
-            assert moved / size == pytest.approx(p, abs=0.04)
-            for name in previous:  # a mask of its own each step, for each matrix
-                assert not torch.equal(previous[name], masks[name])
-            shaped = [m for m in masks.values() if m.shape == masks[targets[0]].shape]
-            assert not any(torch.equal(shaped[0], other) for other in shaped[1:])
-            previous = masks
-        reference.step(batches, light if number > SWITCH else everything)
-        for name, value in reference.leaves.items():
-            torch.testing.assert_close(
-                after[name], value, rtol=1e-4, atol=2e-6, msg=f"{number} {name}"
             )

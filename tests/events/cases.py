@@ -47,6 +47,8 @@ CASES: dict[str, ev.Event] = {
             seconds_per_step=0.1,
         ),
         ev.StableRankSampled(epoch=0.5, groups={"query": SAMPLE}, seconds=0.01),
+        ev.StepPartsMeasured(groups={"query": ev.StepPart(light_change=-0.5, extra_change=0.25)}),
+        ev.CoinFlipped(epoch=0.5, groups={"query": ev.CoinFlip(hit=1.0, hits=2.0, samples=3)}),
         ev.SrsEvaluated(epoch=1.0, groups={"query": DECISION}),
         ev.GroupSwitched(
             epoch=1.0,
@@ -69,6 +71,15 @@ CASES: dict[str, ev.Event] = {
             loss=0.6,
             seconds=0.2,
             planned=False,
+        ),
+        ev.GeneralisationMeasured(
+            epoch=1.0,
+            train_examples=96,
+            train_loss=0.5,
+            validation_loss=0.75,
+            stable_rank=12.5,
+            log_norms=3.5,
+            seconds=0.2,
         ),
         ev.CheckpointSaved(path="checkpoints/step-6", bytes=100, seconds=0.1),
         ev.Resources(

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -340,6 +341,21 @@ PICTURE = Figure(
         Panel("2b", "Empty", "x", "y", ()),
     ),
 )  # fmt: skip
+
+
+@needs_matplotlib
+def test_labels_of_others_are_drawn_as_they_were_typed(tmp_path: Path) -> None:
+    foreign = "<b>x</b> $\\frac{$ & [red]\x1b[2J\x9b\u202e"
+    series = (
+        Series(foreign, (0.0, 1.0), (1.0, 2.0)),
+        Series(foreign, (0.0,), (1.0,), hollow=(True,)),
+    )
+    panel = Panel("1", foreign, foreign, foreign, series, (foreign, "b"), (0.5,), foreign)
+    picture.draw(Figure(foreign, (panel,)), tmp_path / "a.svg")
+    root = ElementTree.fromstring((tmp_path / "a.svg").read_bytes())
+    texts = [each.text for each in root.iter() if each.text and "[red]" in each.text]
+    assert len(texts) >= 6
+    assert set(texts) == {"<b>x</b> $\\frac{$ & [red]␛[2J\\x9b\\u202e"}
 
 
 @needs_matplotlib

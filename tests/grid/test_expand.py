@@ -133,3 +133,17 @@ def test_set_is_above_what_the_file_says(tmp_path: Path) -> None:
 def test_set_does_not_touch_an_axis(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="differ in it"):
         expand_grid("small/table2", tmp_path, sets=("training.seed=1",))
+
+
+def test_a_list_given_for_an_axis_takes_its_place(tmp_path: Path) -> None:
+    file = write_grid(tmp_path, axes='"task.max_length" = [48, 64]')
+    grid = expand_grid(file, tmp_path, None, ("training.seed=[7]", "training.epochs=1"))
+    assert [tuple(run.values.values()) for run in grid.runs] == [(7, 48), (7, 64)]
+    assert {run.resolved.config.training.epochs for run in grid.runs} == {1}
+
+
+@pytest.mark.parametrize("given", ["training.seed=7", "training.seed=[]", "training.seed=[7"])
+def test_one_value_for_an_axis_is_refused(tmp_path: Path, given: str) -> None:
+    with pytest.raises(ConfigError, match="differ in it") as caught:
+        expand_grid(write_grid(tmp_path), tmp_path, None, (given,))
+    assert "training.seed=[...]" in caught.value.hint

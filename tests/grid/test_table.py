@@ -182,19 +182,13 @@ def test_last_instead_of_best(tmp_path: Path) -> None:
 # Statistics --------------------------------------------------------------------------------------
 
 
-def test_mean_spread_and_the_paired_test_against_their_definitions() -> None:
+def test_mean_spread_and_the_pairs_against_their_definitions() -> None:
     assert mean_and_spread([]) == (None, None)
     assert mean_and_spread([3.0]) == (3.0, None)
     assert mean_and_spread([1.0, 2.0, 3.0]) == (2.0, 1.0)
     own, other = {1: 5.0, 2: 7.0, 3: 9.0, 9: 0.0}, {1: 4.0, 2: 5.0, 3: 6.0, 8: 0.0}
-    mean, p_value, shared = paired(own, other)
-    assert (mean, shared) == (2.0, 3)
-    # t = 2 / (1 / sqrt(3)); for two degrees of freedom p = 1 - t / sqrt(2 + t^2).
-    t = 2.0 * 3**0.5
-    assert p_value == pytest.approx(1 - t / (2 + t * t) ** 0.5)
-    assert paired({1: 1.0}, {2: 1.0}) == (None, None, 0)
-    assert paired({1: 3.0}, {1: 1.0}) == (2.0, None, 1)
-    assert paired({1: 1.0, 2: 2.0}, {1: 1.0, 2: 2.0}) == (0.0, None, 2)
+    assert paired(own, other) == (1.0, 2.0, 3.0)
+    assert paired({1: 1.0}, {2: 1.0}) == ()
 
 
 # Any grid ----------------------------------------------------------------------------------------
@@ -308,3 +302,13 @@ def check(grid: Grid, table: Table, complete: dict[str, float]) -> None:
         assert cell_text(cell) in text
         assert cell_text(cell).replace("±", r"$\pm$").replace("Δ", r"$\Delta$") in latex
     assert all(name in text for name in table.left_out)
+
+
+def test_names_of_others_are_no_latex_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calisr_engine.grid.render.notes", lambda _: ["one", "two\n\\input{x}"])
+    table = Table("title", "best", ("\\input{x} $y$\n#~^",), ("a_b & c",), {})
+    lines = render(table, "latex").splitlines()
+    assert lines[0] == r"% one two \input{x}"
+    assert lines[3] == r" & a\_b \& c \\"
+    name = r"\textbackslash{}input\{x\} \$y\$ \#\textasciitilde{}\textasciicircum{}"
+    assert lines[5].startswith(name + " & ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from calisr_engine.runs import control
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock, holder_of, is_locked
+from calisr_engine.storage.whole import storage_error
 from calisr_tui.cli.app import run_command_line
 from tests.grid.tiny_grid import METHODS, InBackground, Scripted, dirs, tiny_grid, trains, until
 from tests.training.tiny_run import events, save_model
@@ -217,6 +219,26 @@ def test_a_worker_that_finds_nothing_has_failed_and_is_not_lost(
     grid = tiny_grid(tmp_path, seeds=1)
     assert train_grid(grid, LocalExecutor(1), on_change=lambda run, what: said.append(what)) == 1
     assert said == ["began", "failed"]
+
+
+def test_a_run_that_a_full_disk_keeps_from_beginning_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def start(run_dir: Path, environment: Any) -> subprocess.Popen[bytes]:
+        asked.append(run_dir.name)
+        if len(asked) == 2:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            raise storage_error(run_dir / "log.txt", "the worker's output", full)
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(75)"])
+
+    monkeypatch.setattr(executors, "start_worker", start)
+    said: list[str] = []
+    grid = tiny_grid(tmp_path, seeds=3)
+    assert train_grid(grid, LocalExecutor(1), on_change=lambda run, what: said.append(what)) == 1
+    assert set(asked) == {run.run_id for run in grid.runs}
+    assert sum("could not begin" in what and "disk is full" in what for what in said) == 1
 
 
 def test_what_an_exit_status_says() -> None:

@@ -1,9 +1,12 @@
-"""Kills inside saving, pruning, finishing and exporting: every resume ends with the same bits."""
+"""Kills and failing calls inside saving, pruning, finishing and exporting: every resume ends with
+the same bits. `tests/faults` does it with real signals and below Python, many times."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +15,10 @@ from typing import Any
 import pytest
 import torch
 
+from calisr_engine.events.log import read_records
+from calisr_engine.process import worker
 from calisr_engine.process.execute import execute
+from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs import load_view
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import Kill
@@ -94,6 +100,71 @@ def test_killed_at_any_file_operation(model: Path, tmp_path: Path) -> None:
         leftovers = [p for p in run.rglob("*") if ".tmp" in p.name]
         assert not leftovers, f"killed at operation {number}"
         shutil.rmtree(run)
+
+
+@contextmanager
+def failing_at(operation: int, number: int, on: bool) -> Iterator[list[str]]:
+    """Operation `operation` of the run fails, and all after it if `on`, as on a full disk."""
+    done: list[str] = []
+    names = (*OPERATIONS, "write", "mkdir", "ftruncate")
+    real = {name: getattr(os, name) for name in names}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+
+            def act(*args: Any, name: str = name, **kwargs: Any) -> Any:
+                done.append(name)
+                if len(done) == operation or (on and len(done) > operation):
+                    raise OSError(number, os.strerror(number))
+                return real[name](*args, **kwargs)
+
+            patch.setattr(os, name, act)
+        yield done
+
+
+def test_any_operation_may_fail(model: Path, tmp_path: Path) -> None:
+    calm = make_run(model, tmp_path, "calm", *SETTINGS)
+    with failing_at(10**9, 0, False) as done:
+        assert execute(calm, raise_errors=True) == 0
+    expected = outcome(calm)
+    told = set()
+    for turn, operation in enumerate(range(2, len(done), 23)):
+        run = make_run(model, tmp_path, f"failing-{operation}", *SETTINGS)
+        number, on = (errno.ENOSPC, errno.EIO)[turn % 2], turn % 4 > 1
+        with failing_at(operation, number, on):
+            engine = EngineThread(run)
+            engine.start()
+            status = engine.join()
+        failure = engine.error or load_view(run).failure
+        what = f"{done[operation - 1]}, operation {operation}"
+        if status:
+            assert failure is not None, f"{what}: failed without a word"
+            assert status == 1
+            assert "could not be written" in failure.message, what
+            told.add(engine.error is None)
+            assert execute(run, raise_errors=True) == 0
+        assert outcome(run) == expected, what
+        numbers = [record["seq"] for record in read_records(run / "events.jsonl")]
+        assert numbers == list(range(len(numbers))), what
+        assert not [p for p in run.rglob("*") if ".tmp" in p.name], what
+        shutil.rmtree(run)
+    assert told == {True, False}  # in the log, and where that took no more lines by the thread
+
+
+def test_a_worker_whose_log_takes_no_more_lines_says_why(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own handlers
+    run = make_run(model, tmp_path, "run", *SETTINGS)
+    with failing_at(30, errno.ENOSPC, True):
+        assert worker.main([str(run)]) == 1
+    said = capsys.readouterr().err
+    assert "could not be written" in said
+    assert "the disk is full" in said
+    assert "Traceback" not in said
+    assert load_view(run).failure is None
 
 
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, StorageError, UnavailableError
 from calisr_engine.process.execute import execute
+from calisr_engine.results.best_model import open_exported
 from calisr_engine.results.export_run import export_run
 from tests.methods.tiny import CALIBRATABLE
 from tests.training.tiny_run import make_run, save_model
@@ -30,7 +32,8 @@ def test_an_adapter_on_its_base_is_the_merged_model(model: Path, tmp_path: Path)
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
 
-    run = trained(model, tmp_path, "method.name=lora", "method.reference=true", "method.rank=4")
+    sets = ("method.name=lora", "method.reference=true", "method.rank=4", "method.alpha=6")
+    run = trained(model, tmp_path, *sets)
     out = tmp_path / "adapter"
     export_run(run, out, adapter_only=True)
     assert not list(out.glob("*.bin"))
@@ -58,6 +61,55 @@ def test_a_base_that_was_trained_is_refused(
     run = trained(model, tmp_path, *sets)
     with pytest.raises(ConfigError, match="of the base too"):
         export_run(run, tmp_path / "out", adapter_only=True)
+
+
+def test_a_damaged_model_is_never_exported_nor_opened(model: Path, tmp_path: Path) -> None:
+    """One bit of any of its files, or a file that is gone; older exports have no manifest."""
+    run = trained(model, tmp_path, "method.name=lora", "method.reference=true")
+    names = sorted(each.name for each in (run / "model").iterdir())
+    assert {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"} <= set(names)
+    for name in names:
+        file = run / "model" / name
+        content = file.read_bytes()
+        flipped = bytearray(content)
+        flipped[len(content) // 2] ^= 4
+        for damage in (flipped, content[:-1], None if name != "manifest.json" else b""):
+            file.unlink()
+            if damage is not None:
+                file.write_bytes(damage)
+            for act in (
+                lambda: export_run(run, tmp_path / "out"),
+                lambda: export_run(run, tmp_path / "out", adapter_only=True),
+                lambda: open_exported(run / "model"),
+            ):
+                with pytest.raises(UnavailableError, match="model is damaged"):
+                    act()
+            file.unlink(missing_ok=True)
+            file.write_bytes(content)
+        assert not (tmp_path / "out").exists()
+    (run / "model/manifest.json").unlink()
+    export_run(run, tmp_path / "out")
+    assert (tmp_path / "out/model.safetensors").exists()
+
+
+def test_an_export_leaves_nothing_of_a_full_disk_and_no_neighbour_is_touched(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(model, tmp_path, "method.name=bitfit")
+    place = tmp_path / "place"
+    for name in ("out.partial-1", "out.tmp-4000000", ".out", "out.tmp-calisr-4000000-7"):
+        (place / name).mkdir(parents=True)
+
+    def full(*_: object, **__: object) -> None:
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        with pytest.raises(StorageError, match="the disk is full") as caught:
+            export_run(run, place / "out")
+    assert "kB is needed" in caught.value.hint
+    names = sorted(each.name for each in place.iterdir())
+    assert names == [".out", "out.partial-1", "out.tmp-4000000"]  # and its own leftover is gone
     assert not (tmp_path / "out").exists()
 
 

@@ -1,5 +1,6 @@
 """The event log, the lock and the store of run directories."""
 
+import errno
 import json
 import os
 import tracemalloc
@@ -14,7 +15,7 @@ from calisr_engine.events.types import Failed, Warned
 from calisr_engine.runs import load_view
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.runs.lock import RunLock
+from calisr_engine.runs.lock import RunLock, is_locked
 from calisr_engine.runs.store import summarise
 from tests.events.cases import CASES, record
 
@@ -67,6 +68,64 @@ def test_what_says_why_is_not_glued_to_a_fragment(
     records = list(read_records(log))
     assert [r["message"] for r in records] == ["before", "the disk was full"]
     assert [r["seq"] for r in records] == [0, 1]
+
+
+@pytest.mark.parametrize("calls", [("write",), ("fsync",), ("fsync", "ftruncate")], ids="+".join)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_number_is_given_once_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: tuple[str, ...], number: int
+) -> None:
+    """What was not written, and what was written and not synced, is taken back or given again."""
+    log = tmp_path / "events.jsonl"
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with EventWriter(log, attempt=1) as writer:
+        writer.write(1, Warned(message="before"))
+        for step in range(2, 5):
+            with monkeypatch.context() as patch:
+                for call in calls:
+                    patch.setattr(os, call, fail)
+                with pytest.raises(StorageError, match="the event log could not be written"):
+                    writer.write(step, Failed(message=f"lost {step}"))
+        writer.write(5, Warned(message="after"))
+    assert [(r["seq"], r["message"]) for r in read_records(log)] == [(0, "before"), (1, "after")]
+
+
+def test_a_lock_is_held_and_given_back_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    paths = RunPaths(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        patch.setattr(os, "ftruncate", fail)
+        with RunLock(paths):
+            assert is_locked(paths)
+            with pytest.raises(LockedError, match="another process"), RunLock(paths):
+                pass
+    assert not is_locked(paths)
+    with RunLock(paths):
+        pass
+
+
+def test_nothing_of_a_run_is_left_that_could_not_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for call in ("mkdir", "fsync", "write", "replace"):
+        root = tmp_path / "runs"
+        root.mkdir(exist_ok=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(StorageError, match="disk is full"):
+                create_run(load("demo", ["output.name=first"], {"output.dir": root}))
+        assert not list(root.iterdir()), call
 
 
 def test_a_long_log_is_never_in_memory_whole(tmp_path: Path) -> None:

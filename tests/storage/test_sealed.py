@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,35 @@ def test_no_manifest(sealed: Path, damage: Callable[[Path], None]) -> None:
     damage(sealed / MANIFEST)
     with pytest.raises(DamagedError, match=r"no readable manifest\.json"):
         verified(sealed)
+
+
+def test_a_manifest_that_is_a_pipe_a_device_or_huge_is_not_read(sealed: Path) -> None:
+    manifest = sealed / MANIFEST
+    kept = manifest.read_text()
+
+    def pipe() -> None:
+        os.mkfifo(manifest)
+
+    def device() -> None:
+        manifest.symlink_to("/dev/zero")
+
+    def huge() -> None:
+        manifest.write_text(kept)
+        with manifest.open("r+b") as file:
+            file.truncate(1 << 40)
+
+    for make in (pipe, device, huge):
+        manifest.unlink()
+        make()
+        with pytest.raises(DamagedError, match=r"no readable manifest\.json"):
+            verified(sealed)
+
+
+def test_folders_in_a_sealed_folder_are_not_sealed(tmp_path: Path) -> None:
+    with sealed_folder(tmp_path / "sealed", {}, "the model") as part:
+        (part / "a.bin").write_bytes(b"a")
+        (part / "templates").mkdir()
+    assert set(verified(tmp_path / "sealed")["files"]) == {"a.bin"}
 
 
 def test_no_folder(tmp_path: Path) -> None:

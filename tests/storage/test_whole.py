@@ -5,17 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
 from calisr_engine.errors import StorageError
 from calisr_engine.storage.whole import (
+    MARK,
     remove,
     storage_error,
     sweep,
@@ -152,20 +157,21 @@ def test_when_the_old_folder_cannot_be_put_back_the_next_sweep_does_it(
 
 
 def test_leftovers_of_the_dead_go_at_the_next_write_of_that_name(tmp_path: Path) -> None:
-    part = tmp_path / f"folder.tmp-{DEAD}-3"
+    part = tmp_path / f"folder{MARK}{DEAD}-3"
     part.mkdir()
     older = tmp_path / f"file.tmp-{DEAD}"  # as the version before named it
     older.write_text("half")
-    other = tmp_path / f"another.tmp-{DEAD}-1"
+    other = tmp_path / f"another{MARK}{DEAD}-1"
     other.write_text("of another name")
     write_all(tmp_path, 1)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, "file", "folder"]
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == [other.name, "file", older.name, "folder"]
     sweep(tmp_path)
     assert is_clean(tmp_path)
 
 
 def test_what_the_living_write_stays(tmp_path: Path) -> None:
-    alive = tmp_path / f"file.tmp-{os.getppid()}-0"
+    alive = tmp_path / f"file{MARK}{os.getppid()}-0"
     alive.write_text("in progress")
     write_all(tmp_path, 1)
     assert alive.exists()
@@ -200,6 +206,24 @@ def test_threads_that_write_one_file_leave_one_of_their_texts(tmp_path: Path) ->
     assert not failures
     assert (tmp_path / "file").read_text() in {letter * 10_000 for letter in "abc"}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(st.from_regex(r"(file|folder)(\.tmp|\.partial|\.was|~)?[-.]?[\w.-]{0,12}", fullmatch=True))
+@settings(max_examples=60, derandomize=True, deadline=None)
+@example(f"file.tmp-{DEAD}")
+@example(f"folder.tmp-was-{DEAD}-0")
+@example("file.tmp-calisr")
+def test_a_neighbour_of_what_is_written_stays(tmp_path_factory: Any, name: str) -> None:
+    """Whatever a user calls it, also what a version before this one would have called its own."""
+    place = tmp_path_factory.mktemp("place")
+    assume(name not in ("file", "folder"))
+    for hidden in ("", "."):
+        (place / f"{hidden}{name}").mkdir()
+        (place / f"{hidden}{name}" / "mine").touch()
+    write_all(place, 1)
+    assert (place / name / "mine").exists()
+    assert (place / f".{name}" / "mine").exists()
+    assert len(list(place.iterdir())) == 4
 
 
 @pytest.mark.parametrize("name", ["tmp-5", "a.tmp-", "a.tmp-x", "a.tmp-5.txt", "a.tmp-was-"])
@@ -242,7 +266,7 @@ def test_a_link_that_points_nowhere_is_replaced(tmp_path: Path) -> None:
 def test_a_leftover_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     write_all(kept, 0)
-    (tmp_path / f"folder.tmp-{DEAD}-0").symlink_to(kept / "folder")
+    (tmp_path / f"folder{MARK}{DEAD}-0").symlink_to(kept / "folder")
     sweep(tmp_path)
     assert read_all(kept) == ("0", "0")
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
@@ -336,28 +360,73 @@ def test_the_message_says_what_and_how_to_mend_it(number: int, reason: str, mend
     assert storage_error(Path("/runs/model"), "it", wrapped, "then resume").hint == mend
 
 
+def test_a_full_disk_is_told_with_how_much_is_needed(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "")
+    for needs, said in ((0, r"0\.0 kB"), (1_234, r"1\.2 kB"), (98_765_432, r"98\.8 MB")):
+        error = storage_error(tmp_path / "no" / "model", "it", full, needs=needs)
+        assert re.search(rf"\({said} is needed, [\d.]+ [kM]B is free\)", error.hint)
+
+
+class RustError(Exception):
+    """As the libraries for tensors and tokenizers raise them."""
+
+
+@pytest.mark.parametrize("make", [whole_folder, whole_file])
+def test_errors_of_the_system_are_known_in_any_wrapping(
+    make: Callable[..., whole_folder], old: Path
+) -> None:
+    with pytest.raises(StorageError, match="the disk is full"), make(old / "new", "it"):
+        raise RustError("No space left on device (os error 28)")
+    assert is_clean(old)
+
+
+def write_and_fail(part: Path, others: bool) -> None:
+    if others:
+        (part.parent / "mine").touch()
+    raise OSError(errno.ENOSPC, "")
+
+
+@pytest.mark.parametrize("make", [whole_folder, whole_file])
+def test_folders_made_on_the_way_go_when_it_fails(
+    make: Callable[..., whole_folder], tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    for others in (False, True):
+        with pytest.raises(StorageError), make(tmp_path / "there/new/newer/it", "it") as part:
+            write_and_fail(part, others)
+        assert [each.name for each in (tmp_path / "there").rglob("*")] == (
+            ["new", "newer", "mine"] if others else []
+        )
+
+
 def test_errors_without_a_text_still_say_something() -> None:
     assert "OSError" in storage_error(Path("/a"), "it", OSError()).message
 
 
 FILLED = """
-import resource, sys, torch
+import resource, shutil, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from calisr_engine.errors import StorageError
 from calisr_engine.storage.whole import whole_folder
 place = Path(sys.argv[1])
+(place / "large").mkdir()
+(place / "large/a").open("wb").truncate(200_000)
 if sys.argv[2] == "limit":
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 for fill in (
     lambda part: save_file({"a": torch.zeros(100_000)}, part / "a.safetensors"),
     lambda part: (part / "a.txt").write_text("x" * 400_000),
+    lambda part: shutil.copytree(place / "large", part / "copy"),
+    lambda part: Tokenizer(WordLevel({"a" * n: n for n in range(1, 900)})).save(f"{part}/a.json"),
 ):
     try:
         with whole_folder(place / "folder", "the model") as part:
             fill(part)
     except StorageError as error:
-        print(error.message.partition(": ")[2], [p.name for p in place.iterdir()])
+        print(error.message.partition(": ")[2], [p.name for p in place.iterdir() if p.name != "large"])
 """
 
 
@@ -368,7 +437,7 @@ def test_a_file_larger_than_the_system_allows(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert len(told) == 2
+    assert len(told) == 4
     for line in told:
         assert "File too large" in line
         assert line.endswith("[]")
@@ -388,4 +457,4 @@ def test_a_full_disk(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert told == ["the disk is full []"] * 2
+    assert told == ["the disk is full []"] * 4

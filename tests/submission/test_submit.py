@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from calisr_engine.process.execute import execute
+from calisr_engine.storage.sealed import MANIFEST, sealed_folder
 from calisr_tui.cli.app import run_command_line
 from tests.submission.reader import read_submission
 from tests.training.tiny_run import make_run, save_model
@@ -75,7 +76,10 @@ def mix(folder: Path) -> None:
     with torch.no_grad():
         model.classifier.weight.normal_(generator=torch.Generator().manual_seed(1))
         model.classifier.bias -= model(**inputs).logits.mean(0)
-    model.save_pretrained(folder)
+    own = folder.rename(folder.with_name("own"))
+    with sealed_folder(folder, {}, "the model", "") as part:
+        shutil.copytree(own, part, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+        model.save_pretrained(part)
 
 
 @pytest.fixture

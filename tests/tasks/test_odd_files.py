@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import one_line
 from calisr_engine.tasks.data import TaskData, load_task
 
 
@@ -33,7 +34,7 @@ def written(folder: Path, name: str, content: str) -> Path:
 def refused(path: Path, **more: Any) -> DataError:
     with pytest.raises(DataError) as caught:
         load(path, **more)
-    assert str(path) in caught.value.message
+    assert one_line(str(path)) in caught.value.message
     assert caught.value.hint
     assert len(str(caught.value)) < 2000
     return caught.value

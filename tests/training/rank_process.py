@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def start(jobs: list[dict[str, Any]], size: int = 2) -> list[subprocess.Popen[str]]:
     # A port for each job: a rank that is ahead must not meet the others at the last one's.
-    jobs = [{**job, "port": _free_port()} for job in jobs]
+    jobs = [{**job, "port": free_port()} for job in jobs]
     common = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
@@ -43,7 +43,7 @@ def start(jobs: list[dict[str, Any]], size: int = 2) -> list[subprocess.Popen[st
     ]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -4,9 +4,11 @@ whole."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +50,7 @@ def state(step: int, value: float = 1.0, best_step: int | None = None) -> TrainS
         optimizer={"w::exp_avg": torch.ones(3, 2)},
         forms={"layer::mask": torch.ones(2)},
         comparison={"layer::start": torch.ones(5, dtype=torch.float64)},
+        reading={"layer": torch.full((2, 2), 3.0)},
     )
 
 
@@ -95,6 +98,7 @@ def test_the_comparison_of_states_sees_each_field(field: str) -> None:
         "optimizer": {},
         "forms": {},
         "comparison": {},
+        "reading": {},
     }
     value = changed.get(field, getattr(other, field))
     assert not equal(state(7), dataclasses.replace(state(7), **{field: value}))
@@ -170,6 +174,28 @@ def test_a_checkpoint_is_whole_only_with_its_best_model(paths: RunPaths) -> None
     assert found is not None
     assert found.step == 4
     assert "best/step-7" in skipped[0]
+
+
+def test_a_checkpoint_under_another_name_is_not_taken_for_that_step(paths: RunPaths) -> None:
+    shutil.copytree(write(paths, 3), paths.checkpoint(9))
+    found, skipped = checkpoint.newest(paths)
+    assert found is not None
+    assert (found.step, skipped) == (3, ["step-9: it holds step 3"])
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 64, struct.pack("<Q", 1 << 62), b"\xff" * 20])
+def test_tensors_that_do_not_open_under_a_right_checksum(paths: RunPaths, content: bytes) -> None:
+    write(paths, 2)
+    path = write(paths, 4)
+    (path / "model.safetensors").write_bytes(content)
+    manifest = json.loads((path / "manifest.json").read_text())
+    sha256 = hashlib.sha256(content).hexdigest()
+    manifest["files"]["model.safetensors"] = {"bytes": len(content), "sha256": sha256}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    found, skipped = checkpoint.newest(paths)
+    assert found is not None
+    assert found.step == 2
+    assert "step-4: it cannot be read: " in skipped[0]
 
 
 def test_stray_files_are_passed_over(paths: RunPaths) -> None:
@@ -265,7 +291,7 @@ def test_a_full_disk_is_a_clear_failure(paths: RunPaths, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(StorageError, match=r"checkpoint of step 1 .* the disk is full"):
         write(paths, 1)
-    assert names(paths.checkpoints) == []
+    assert not paths.checkpoints.exists()
 
 
 def test_the_best_model_of_version_0_1_has_no_manifest(paths: RunPaths) -> None:

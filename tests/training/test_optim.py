@@ -123,3 +123,14 @@ def test_state_of_an_unknown_parameter_is_refused() -> None:
     o = optimizer(model())
     with pytest.raises(ValueError, match="unknown parameter: nowhere"):
         o.load_tensors({"nowhere::exp_avg": torch.zeros(1)})
+
+
+def test_bytes_freed_are_those_of_the_gradient_and_the_state() -> None:
+    m = model()
+    o = optimizer(m)
+    assert o.drop([m[1].bias]) == 0
+    backward(m, 0)
+    o.step()
+    assert o.drop([m[0].weight]) == 4 * 35 * 3 + 4  # gradient, two moments, the step count
+    o.zero_grad()
+    assert o.drop([m[0].bias]) == 4 * 7 * 2 + 4

@@ -64,6 +64,61 @@ def test_one_named_gpu_is_not_for_several_processes() -> None:
     assert Ranks().device_name("cuda:1") == "cuda:1"
 
 
+@pytest.mark.parametrize(
+    ("gpus", "local", "wanted", "expected"),
+    [
+        (0, 1, "auto", "cpu"),
+        (2, 1, "auto", "cuda:1"),
+        (2, 3, "cuda", "cuda:1"),
+        (2, 2, "cuda", "cuda:0"),
+        (0, 1, "cuda", "cuda"),  # refused where the device is chosen
+        (2, 1, "cpu", "cpu"),
+    ],
+)
+def test_each_process_takes_the_next_gpu(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, local: int, wanted: str, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert Ranks(Place(local, 4, local, 4)).device_name(wanted) == expected
+    with pytest.raises(ConfigError, match="mps"):
+        Ranks(Place(local, 4, local, 4)).device_name("mps")
+
+
+def met(monkeypatch: pytest.MonkeyPatch, device: str, place: Place, gpus: int = 0) -> Any:
+    """How these ranks would meet: (backend, what torch is told)."""
+    told: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda *a, **k: told.append((a, k))
+    )
+    with Ranks(place).joined(torch.device(device)):
+        pass
+    ((backend,), given) = told[0]
+    return backend, given
+
+
+def test_ranks_meet_over_nccl_where_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert met(monkeypatch, "cuda", Place(1, 4, 1, 2), gpus=2)[0] == "cpu:gloo,cuda:nccl"
+    assert met(monkeypatch, "cuda", Place(1, 4, 0, 1), gpus=2)[0] == "cpu:gloo,cuda:nccl"
+    assert met(monkeypatch, "cuda", Place(1, 4, 1, 4), gpus=2)[0] == "gloo"
+    backend, given = met(monkeypatch, "cpu", Place(1, 4, 1, 2), gpus=2)
+    assert backend == "gloo"
+    assert (given["rank"], given["world_size"]) == (1, 4)
+
+
+def test_how_long_ranks_wait_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, seconds in ((None, 600), ("", 600), ("0.5", 0.5), ("9999999", 9999999)):
+        if said is not None:
+            monkeypatch.setenv("CALISR_RANK_TIMEOUT", said)
+        given = met(monkeypatch, "cpu", Place(0, 2))[1]
+        assert given["timeout"].total_seconds() == seconds
+    for wrong in ("0", "-1", "soon", "nan", "inf", "1e7"):
+        monkeypatch.setenv("CALISR_RANK_TIMEOUT", wrong)
+        with pytest.raises(ConfigError, match="CALISR_RANK_TIMEOUT"):
+            met(monkeypatch, "cpu", Place(0, 2))
+
+
 def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
     """Same switches at the same steps; losses and weights equal but for the order of additions."""
 

@@ -80,3 +80,9 @@ def test_max_steps_rules_over_epochs_both_ways() -> None:
     for steps in (4, 100):
         config = RunConfig.model_validate({"training": {"max_steps": steps, "epochs": 3}})
         assert step_plan(config, batches_per_epoch=6).total_steps == steps
+
+
+def test_a_plan_without_warm_up_begins_with_the_whole_rate() -> None:
+    assert [plan().rate_factor(step) for step in (1, 2, 8)] == [1, 1, 1]
+    falling = plan(total_steps=4, schedule="linear")
+    assert [falling.rate_factor(step) for step in (1, 2, 3, 4)] == [1, 0.75, 0.5, 0.25]

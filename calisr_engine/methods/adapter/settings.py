@@ -24,10 +24,11 @@ class Adapter(MethodBase):
     changes_architecture: ClassVar[bool] = True
     places: ClassVar[tuple[Component, ...]] = ("attention_output", "output")
     """Components whose output gets a bottleneck."""
+    sizes: ClassVar[tuple[str, ...]] = ("bottleneck",)
 
     name: Literal["adapter"] = "adapter"
     bottleneck: int = Field(
-        64, ge=1, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
+        64, ge=1, le=65_536, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
     )
 
     def broken_rules(self) -> Iterator[Broken]:

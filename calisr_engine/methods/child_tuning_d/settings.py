@@ -33,6 +33,11 @@ class ChildTuningD(MethodBase):
         False, description="Compute the mask anew, from the weights at the switch of a group."
     )
 
+    def reading_refused(self, reading: str) -> str:
+        if reading == "branches" and self.refresh_at_switch:
+            return "with refresh_at_switch each branch would need a pass over the data for its mask"
+        return ""
+
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         return fisher_kept(self.p, model.entries(covered))
 

@@ -20,8 +20,16 @@ class ChildTuningF(MethodBase):
 
     name: Literal["child_tuning_f"] = "child_tuning_f"
     p: float = Field(
-        0.3, gt=0, lt=1, description="Share of weights that each step trains (Xu et al., 2021)."
+        0.3, ge=1e-4, lt=1, description="Share of weights that each step trains (Xu et al., 2021)."
     )
+
+    def reading_refused(self, reading: str) -> str:
+        if reading == "since_last_sample":
+            return (
+                "its light part is another random mask at each step, so no part of the weights is "
+                "the light one from sample to sample"
+            )
+        return ""
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         shapes = [model.shapes[name] for name in covered]

@@ -30,7 +30,7 @@ class DiffPruning(MethodBase):
     sparsity_penalty: float = Field(
         1.25e-7, ge=0, description="Weight of the expected-L0 penalty (Guo et al., 2021)."
     )
-    alpha_init: float = Field(5.0, description="Start of the gates' log-odds.")
+    alpha_init: float = Field(5.0, ge=-50, le=50, description="Start of the gates' log-odds.")
     gate_lr: float = Field(
         0.1,
         gt=0,

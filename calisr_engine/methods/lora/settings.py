@@ -17,6 +17,7 @@ class Lora(MethodBase):
     title: ClassVar[str] = "LoRA"
     label: ClassVar[str] = "LoRA"
     summary: ClassVar[str] = "Trains a low-rank update B A beside each frozen matrix."
+    sizes: ClassVar[tuple[str, ...]] = ("rank",)
 
     name: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=1024, description="Rank r of the update (Hu et al., 2021: 8).")
@@ -27,6 +28,14 @@ class Lora(MethodBase):
         description="joint: base and factors train together before the switch. shadow: plain FFT "
         "before the switch, measured with a fresh pair stepped once on a copy.",
     )
+
+    def reading_refused(self, reading: str) -> str:
+        if reading == "since_last_sample" and self.parametrisation == "shadow":
+            return (
+                f"with parametrisation {self.parametrisation} the light part is only tried out at "
+                "each sample, so it has not changed since the last one"
+            )
+        return ""
 
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         """Query and value for the plain baseline (as published), all six where calibrated."""

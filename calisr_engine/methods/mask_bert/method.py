@@ -83,7 +83,7 @@ class MaskBertMethod(Method):
         self, model: nn.Module, targets: list[Target], settings: MaskBert, context: AttachContext
     ) -> Attachment:
         low = -settings.score_range
-        high = (settings.score_range + settings.threshold) / settings.sparsity + low
+        high = settings.highest_score
         rate = settings.mask_lr or context.lft_learning_rate
         rule = ParameterRule(rate, weight_decay=0.0)
         biases = [t.module.bias for t in targets if t.module.bias is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
+from calisr_engine.settings import LARGEST_FLOAT, Broken
 
 
 class MaskBert(MethodBase):
@@ -29,6 +30,26 @@ class MaskBert(MethodBase):
     mask_lr: float | None = Field(
         None, gt=0, description="Learning rate of the scores; none takes the run's."
     )
+
+    def broken_rules(self) -> Iterator[Broken]:
+        if self.threshold <= -self.score_range:
+            yield Broken(
+                f"scores are drawn from -score_range = {-self.score_range:g} up, so a threshold of "
+                f"{self.threshold:g} masks another share than sparsity",
+                "set threshold above -score_range",
+                ("threshold", "score_range"),
+            )
+        elif self.highest_score + self.score_range > LARGEST_FLOAT:
+            yield Broken(
+                "scores up to (score_range + threshold) / sparsity are beyond 32-bit numbers",
+                "raise sparsity",
+                ("sparsity", "score_range", "threshold"),
+            )
+
+    @property
+    def highest_score(self) -> float:
+        """Of the uniform scores at the start, so that the share `sparsity` is masked."""
+        return (self.score_range + self.threshold) / self.sparsity - self.score_range
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """A score for each weight."""

@@ -70,6 +70,10 @@ class MpoForm(TargetForm):
         self.push()
         self._graph = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: they contract anew, as a graph cannot be copied."""
+        return self.__dict__ | {"_graph": None}
+
     def core(self) -> list[nn.Parameter]:
         return [tensor for tensor in self.tensors if tensor is not self.central]
 

@@ -63,6 +63,14 @@ class Mpop(MethodBase):
                 ("squeeze_gap", "parametrisation"),
             )
 
+    def reading_refused(self, reading: str) -> str:
+        if reading == "since_last_sample" and self.parametrisation == "at_switch":
+            return (
+                f"with parametrisation {self.parametrisation} the light part is only tried out at "
+                "each sample, so it has not changed since the last one"
+            )
+        return ""
+
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """The auxiliary tensors of each matrix, and of the word embeddings where they are MPO."""
         auxiliary = model.layers * sum(self._operator(model.shapes[name])[0] for name in covered)

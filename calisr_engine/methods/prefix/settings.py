@@ -24,6 +24,7 @@ class Prefix(MethodBase):
     changes_architecture: ClassVar[bool] = True
     pair: ClassVar[tuple[Component, ...]] = ("key", "value")
     """Components that a prefix lengthens; they come together."""
+    sizes: ClassVar[tuple[str, ...]] = ("length",)
 
     name: Literal["prefix"] = "prefix"
     length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")

@@ -1,0 +1,101 @@
+"""The switch steps that a matched or shuffled control takes from a calibrated run.
+
+They are read once, when the control's own directory is made, and stand in its config.toml and log
+from then on: the run they came from may be moved or deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.calibration.controls import Steps, steps_text
+from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import CalisrError, ConfigError, Problem
+from calisr_engine.events.view import RunView
+from calisr_engine.models.component_names import GROUPS
+from calisr_engine.runs import load_view, store
+
+SAME = (
+    "calibration.variant",
+    "method.name",
+    "method.components",
+    "task.name",
+    "task.train_file",
+    "task.max_train_examples",
+    "training.epochs",
+    "training.max_steps",
+    "training.batch_size",
+    "training.accumulate",
+)
+"""Settings that say which groups there are and which step is where in the training."""
+
+
+def with_switch_steps(resolved: ResolvedConfig, root: Path) -> ResolvedConfig:
+    """The settings with the steps of the run `matched_to`; as they are where none are needed.
+
+    Args:
+        root: folder in which an id is looked for.
+
+    Raises:
+        ConfigError: there is no such run, it is not complete, or it is not of the same groups,
+            method and steps; nothing has been made.
+    """
+    calibration = resolved.config.calibration
+    wanted = calibration.variant != "off" and calibration.follows_steps
+    if not wanted or calibration.switch_steps is not None:
+        return resolved
+    name = str(calibration.matched_to)
+    text = steps_text(switch_steps(resolved.config, name, root))
+    changed = calibration.model_copy(update={"switch_steps": text})
+    return replace(
+        resolved,
+        config=resolved.config.model_copy(update={"calibration": changed}),
+        origins={**resolved.origins, "calibration.switch_steps": f"the run {name}"},
+    )
+
+
+def switch_steps(config: RunConfig, name: str, root: Path) -> Steps:
+    """Step of each group's switch in the run that `name` stands for, for a run with `config`.
+
+    Raises:
+        ConfigError: as `with_switch_steps`.
+    """
+    try:
+        found = store.find(name, root)
+        view = load_view(found)
+    except CalisrError as error:
+        raise ConfigError(f"calibration.matched_to: {error.message}", error.hint) from error
+    problems = list(_unfit(view, config))
+    if problems:
+        raise ConfigError(
+            f"calibration.matched_to: the switch steps of {found} do not fit this run",
+            "name a complete calibrated run of the same method, groups, task and steps",
+            problems=problems,
+        )
+    groups = GROUPS[config.calibration.variant]
+    switched = view.switched or {}
+    return {group: switched.get(group) for group in groups}
+
+
+def _unfit(view: RunView, config: RunConfig) -> list[Problem]:
+    """Why the run of `view` gives no steps for one with `config`."""
+    if view.variant == "off":
+        return [Problem("it was not calibrated, so no score switched it")]
+    if view.control != "off":
+        return [Problem(f"it is itself a control ({view.control})")]
+    if view.state != "completed":
+        return [Problem(f"it is {view.state}, so its later switches are not known")]
+    own = config.model_dump(mode="json")
+    problems = []
+    for key in SAME:
+        section, _, name = key.partition(".")
+        theirs, ours = view.setting(section, name, _ABSENT), own[section].get(name, _ABSENT)
+        if theirs != ours and _ABSENT not in (theirs, ours):
+            problems.append(Problem(f"{key} is {theirs!r} there and {ours!r} here"))
+    return problems
+
+
+_ABSENT: Any = object()

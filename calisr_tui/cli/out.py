@@ -1,0 +1,97 @@
+"""The door of the command line: whatever a command prints goes through here.
+
+Names, labels, paths, log fields and messages come from files of others. They are shown, never
+obeyed: control characters as visible escapes, brackets as typed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from calisr_engine.plain_words import shown
+
+if TYPE_CHECKING:
+    from calisr_engine.figures.data import Figure
+
+
+def put(text: object = "") -> None:
+    """A line of the answer, on stdout."""
+    print(shown(str(text)))
+
+
+def put_json(value: Any) -> None:
+    """Data on stdout, as JSON (whose escapes leave no control character)."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def put_json_line(value: Any) -> None:
+    """One record of a stream on stdout, at once."""
+    print(json.dumps(value), flush=True)
+
+
+def say(message: object) -> None:
+    """Narration and errors, on stderr; nobody who listens is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        print(shown(str(message)), file=sys.stderr, flush=True)
+
+
+def say_again(message: str, width: int) -> None:
+    """Narration in place of the last such line, padded to `width` cells."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"\r{shown(message):<{width}}", end="", file=sys.stderr, flush=True)
+
+
+class PlainConsole(Console):
+    """A Rich console that takes strings as they are.
+
+    No markup, no emoji codes, no highlighting; and no control character of a text reaches the
+    terminal, wherever in a table, line or chart that text stands.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None, quiet: bool = False):
+        super().__init__(
+            stderr=stderr, width=width, quiet=quiet, markup=False, emoji=False, highlight=False
+        )
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text measured as it will be shown."""
+        return super().render_str(shown(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is printed; only Rich's own codes (cursor, clearing) stay codes."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else shown(segment.text)
+            yield segment if text is segment.text else Segment(text, segment.style)
+
+
+def print_figure(figure: Figure) -> None:
+    """A figure on stdout, its panels one below the other."""
+    from calisr_tui.charts.figure_text import figure_text
+
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    PlainConsole(width=width).print(figure_text(figure, width))
+
+
+def replace_what_cannot_be_written() -> None:
+    """Let a terminal that knows fewer characters show "?" for one, not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if callable(reconfigure := getattr(stream, "reconfigure", None)):
+            reconfigure(errors="replace")
+
+
+def close_stdout() -> None:
+    """Send what is still buffered nowhere: its reader is gone, or its disk is full."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,96 @@
+"""Textual's widgets for text, showing every string as it was typed: brackets are no markup here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import rich.text
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual import widgets
+from textual.color import Color
+from textual.filter import LineFilter
+from textual.visual import VisualType
+from textual.widgets import option_list
+
+from calisr_engine.plain_words import shown
+from calisr_tui.verbatim import Text
+
+
+class Static(widgets.Static):
+    """Text that may change."""
+
+    def __init__(self, content: VisualType = "", **kwargs: Any) -> None:
+        super().__init__(_as_typed(content), markup=False, **kwargs)
+
+    def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        super().update(_as_typed(content), layout=layout)
+
+
+class Label(widgets.Label):
+    """A word beside a field."""
+
+    def __init__(self, content: VisualType = "", **kwargs: Any) -> None:
+        super().__init__(_as_typed(content), markup=False, **kwargs)
+
+    def update(self, content: VisualType = "", *, layout: bool = True) -> None:
+        super().update(_as_typed(content), layout=layout)
+
+
+class Button(widgets.Button):
+    """A button whose label is text."""
+
+    def __init__(self, label: str, **kwargs: Any) -> None:
+        super().__init__(Text(label), **kwargs)
+
+
+class Option(option_list.Option):
+    """A line of a list."""
+
+    def __init__(self, prompt: VisualType, **kwargs: Any) -> None:
+        super().__init__(_as_typed(prompt), **kwargs)
+
+
+class OptionList(widgets.OptionList):
+    """A list to choose from."""
+
+    def __init__(self, *options: Option, **kwargs: Any) -> None:
+        super().__init__(*options, markup=False, **kwargs)
+
+
+class DataTable(widgets.DataTable[Any]):
+    """A table of text: cells, headings and the labels of rows."""
+
+    def add_column(self, label: str | rich.text.Text, **kwargs: Any) -> Any:
+        return super().add_column(_as_typed(label), **kwargs)
+
+    def add_row(self, *cells: Any, label: str | rich.text.Text | None = None, **kwargs: Any) -> Any:
+        return super().add_row(*map(_as_typed, cells), label=_as_typed(label), **kwargs)
+
+    def update_cell(self, row_key: Any, column_key: Any, value: Any, **kwargs: Any) -> None:
+        super().update_cell(row_key, column_key, _as_typed(value), **kwargs)
+
+
+def _as_typed(content: Any) -> Any:
+    return Text(content) if isinstance(content, str) else content
+
+
+class Unsteered(LineFilter):
+    """The last sieve before the terminal: no character of any widget's line steers it.
+
+    What is made of verbatim text passes unchanged; typed fields and whatever else Textual draws
+    from a string come here as they are. A line keeps its width.
+    """
+
+    def apply(self, segments: Sequence[Segment], background: Color) -> list[Segment]:
+        return [
+            each if each.control or each.text.isprintable() else _unsteered(each)
+            for each in segments
+        ]
+
+
+def _unsteered(segment: Segment) -> Segment:
+    # Within one line a newline or a tab would move the cursor as well.
+    text = shown(segment.text).replace("\n", " ").replace("\t", " ")
+    return Segment(set_cell_size(text, cell_len(segment.text)), segment.style)
