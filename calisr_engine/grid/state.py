@@ -120,8 +120,7 @@ def differences(planned: Settings, recorded: Settings) -> list[str]:
 def _read(folder: Path, run: GridRun, summary: RunSummary | None) -> RunState:
     paths = RunPaths(folder / run.run_id)
     if summary is None:
-        begun = paths.root.is_dir() and any(paths.root.iterdir())
-        return RunState(UNREADABLE, None, "it has no log") if begun else RunState()
+        return _without_log(paths.root)
     try:
         found = differences(run.settings, recorded_settings(paths))
     except DamagedError as error:
@@ -132,6 +131,17 @@ def _read(folder: Path, run: GridRun, summary: RunSummary | None) -> RunState:
     if state == "created" and is_locked(paths):
         state = "running"  # it has written nothing yet
     return RunState(state, summary, why_failed(paths.root) if state == "failed" else "")
+
+
+def _without_log(root: Path) -> RunState:
+    try:
+        return RunState(UNREADABLE, None, "it has no log") if os.listdir(root) else RunState()
+    except FileNotFoundError:
+        if not os.path.lexists(root):
+            return RunState()
+        return RunState(UNREADABLE, None, "it is a link that leads nowhere")
+    except OSError as error:
+        return RunState(UNREADABLE, None, f"its folder cannot be read: {error.strerror}")
 
 
 @lru_cache(maxsize=4096)

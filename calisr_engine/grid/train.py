@@ -231,6 +231,8 @@ def _ready(grid: Grid, run: GridRun) -> Path:
         results = (paths.checkpoints, paths.best, paths.model, paths.predictions)
         if any(each.is_dir() and any(each.iterdir()) for each in results):
             raise DamagedError(f"{state.message}; its weights are there, so it is left as it is")
+        if not paths.root.is_dir() or paths.root.is_symlink():
+            raise DamagedError(f"{state.message}; it is no folder of ours, so it is left as it is")
         shutil.rmtree(paths.root, ignore_errors=True)
     elif paths.events.is_file():
         control.take_requests(paths.root)  # made too late for the process that they were meant for

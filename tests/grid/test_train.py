@@ -356,3 +356,31 @@ def test_a_folder_that_vanishes_is_no_crash(tmp_path: Path) -> None:
     create_run(grid.runs[0].resolved, grid.folder, name=grid.runs[0].run_id)
     shutil.rmtree(grid.folder)
     assert count_states(read_states(grid)) == {"waiting": 1}
+
+
+# Beside what is no run ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["file", "pipe", "link to nothing", "folder with a pipe as log"])
+def test_what_lies_in_the_place_of_a_run_stops_no_other(what: str, tmp_path: Path) -> None:
+    grid = tiny_grid(tmp_path)
+    grid.folder.mkdir(parents=True)
+    taken, free = dirs(grid)
+    if what == "file":
+        taken.write_text("mine")
+    elif what == "pipe":
+        os.mkfifo(taken)
+    elif what == "link to nothing":
+        taken.symlink_to("nowhere")
+    else:
+        (taken / "model").mkdir(parents=True)
+        (taken / "model" / "weights").touch()
+        os.mkfifo(taken / "events.jsonl")
+    said: list[tuple[str, str]] = []
+    executor = Scripted(Ending.COMPLETED)
+    status = train_grid(grid, executor, on_change=lambda run, how: said.append((run.run_id, how)))
+    assert status != 0
+    assert executor.submitted == [free]
+    assert [run_id for run_id, how in said if how.startswith("is damaged")] == [taken.name]
+    assert os.path.lexists(taken)
+    assert read_states(grid)[taken.name].state == "unreadable"
