@@ -14,6 +14,7 @@ from calisr_engine.tasks import demo, glue, glue_folder, hub, metrics, own_files
 from calisr_engine.tasks.examples import Examples, subsample
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
+from calisr_engine.tasks.table import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,12 +140,17 @@ def load_task(settings: TaskSettings) -> TaskData:
             notes.append(
                 f"{len(after):,} of {len(before):,} {word} rows are used, as the settings say"
             )
-    if source.kind == "classification" and len(set(train.label or ())) < 2:
+    left = set(train.label or ())
+    if len(left) < 2:
         raise DataError(
             f"the {len(train):,} training rows that task.max_train_examples leaves are all of one "
-            "class",
+            + ("class" if source.label_names else "value"),
             "raise task.max_train_examples",
         )
+    lost = [name for number, name in enumerate(source.label_names) if number not in left]
+    if lost:
+        shown = ", ".join(map(quoted, lost[:5])) + (" and others" if len(lost) > 5 else "")
+        notes.append(f"no training row that task.max_train_examples leaves has the label {shown}")
     if source.synthetic:
         notes.append("the demo task is synthetic: its sentences come from a small grammar")
     return TaskData(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -31,6 +32,8 @@ LARGEST_WHOLE = 2**53
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPELLED = ("true", "false")
+_MARKS = {"-", "?", "-100", "hidden", "unlabeled", "unlabelled", "n/a", "null"}
+""""-" of SNLI, "hidden" of GLUE, -100 of libraries, and their like."""
 
 
 def class_labels(tables: Sequence[Table], column: str) -> list[list[str]]:
@@ -192,9 +195,23 @@ def look_alikes(names: Sequence[str]) -> list[str]:
 
 
 def _looks(label: str) -> object:
-    """The number that a label spells, however it is written; else its letters without case."""
+    """The number that a label spells, however it is written; else its letters without case,
+    in one form of Unicode and without characters of no width."""
+    plain = unicodedata.normalize("NFKC", label).replace("\N{MINUS SIGN}", "-")
+    plain = "".join(c for c in plain if unicodedata.category(c) != "Cf").strip().casefold()
     try:
-        number = Decimal(label)
+        number = Decimal(plain)
     except InvalidOperation:
-        return label.casefold()
-    return number if number.is_finite() else label.casefold()
+        return plain
+    return number if number.is_finite() else plain
+
+
+def marks(names: Sequence[str]) -> list[str]:
+    """A note on classes whose names mark rows without a label in public data sets."""
+    found = [name for name in names if name.casefold() in _MARKS]
+    if not found or len(found) == len(names):
+        return []
+    return [
+        f"{', '.join(map(quoted, found))} is a class like any other here; where it marks rows "
+        "without a label, remove them"
+    ]

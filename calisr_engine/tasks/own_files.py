@@ -69,6 +69,7 @@ def _classes(
     labels.check_no_label([train, validation], label, files, notes)
     names = labels.class_names(train, label, files[0])
     notes.extend(labels.look_alikes(names))
+    notes.extend(labels.marks(names))
     numbers = labels.class_numbers(train, label, files[0], names)
     validation_numbers = labels.class_numbers(validation, label, files[1], names)
     absent = sorted(set(range(len(names))) - set(validation_numbers))

@@ -63,3 +63,15 @@ class TaskSettings(Section):
         for key in ("text_column", "label_column", "kind"):
             if getattr(self, key) is None:
                 yield Broken(f"own data needs {key}", "add it to [task]", (key,))
+        columns = ("text_column", "text_pair_column", "label_column")
+        named = [(key, getattr(self, key)) for key in columns if getattr(self, key) is not None]
+        for at, (key, column) in enumerate(named):
+            for other, same in named[:at]:
+                if column == same:
+                    yield Broken(
+                        f"{other} and {key} are the same column, {column[:80]!r}",
+                        "the label must not stand in the text"
+                        if key == "label_column"
+                        else "leave text_pair_column out for single texts",
+                        (key, other),
+                    )
