@@ -189,7 +189,7 @@ def curves(found: Study) -> Figure:
                 name=str(count),
                 title=FIGURES[name].capitalize(),
                 x_label="step",
-                y_label=FIGURES[name],
+                y_label="mean over seeds",
                 series=tuple(series),
             )
         )

@@ -176,7 +176,7 @@ def _print_study(found: Study) -> None:
     table.add_column("task and row", overflow="fold")
     for column in ("seeds", "train", "valid.", "gap", "SR", "ln bound"):
         table.add_column(column, justify="right", no_wrap=True)
-    digits = {"train_loss": 4, "validation_loss": 4, "gap": 4, "stable_rank": 1, "log_bound": 2}
+    digits = {"train_loss": 4, "validation_loss": 4, "gap": 4, "stable_rank": 3, "log_bound": 4}
     for row in found.rows:
         known = ((row.means[name], places) for name, places in digits.items())
         cells = ["-" if value is None else f"{value:.{places}f}" for value, places in known]

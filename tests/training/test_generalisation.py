@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from calisr_engine.calibration.stable_rank import stable_rank
+from calisr_engine.config.load import from_resolved
 from calisr_engine.events.fold import fold_all
 from calisr_engine.events.types import GeneralisationMeasured
 from calisr_engine.events.view import RunView
@@ -106,9 +107,7 @@ def test_the_figures_are_those_of_the_exported_model(model: Path, tmp_path: Path
     assert found.log_norms == pytest.approx(norms, rel=1e-5)
     assert found.log_bound == pytest.approx(norms + math.log(sum(ranks)), rel=1e-5)
 
-    from calisr_engine.config.load import load_file as load_config
-
-    data = load_task(load_config(RunPaths(run).config).config.task)
+    data = load_task(from_resolved(RunPaths(run).config).task)
     rows = train_rows(len(data.train), 20)
     assert len(set(rows)) == found.train_examples == 20
     losses = []
