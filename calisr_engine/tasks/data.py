@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import quoted
 from calisr_engine.tasks import demo, glue, glue_folder, hub, metrics, own_files
 from calisr_engine.tasks.examples import Examples, subsample
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
-from calisr_engine.tasks.table import quoted
 
 if TYPE_CHECKING:
     import numpy as np
