@@ -29,7 +29,6 @@ from calisr_engine.submission import build as building
 from calisr_engine.trackers.scalars import scalars
 from calisr_tui.charts import grid_text, plots
 from calisr_tui.charts.drawing import draw
-from calisr_tui.charts.figure_text import print_figure
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text
 from calisr_tui.charts.timeline import picture, timeline_text
@@ -40,6 +39,7 @@ from calisr_tui.cli.grid_live import GridLive
 from calisr_tui.cli.live_text import LiveText, follow
 from calisr_tui.cli.live_text import render as render_live
 from calisr_tui.cli.options import find_run
+from calisr_tui.cli.out import print_figure
 from calisr_tui.feed import Feed, ReplayFeed, RunFeed
 from calisr_tui.grid_source import GridSource
 from calisr_tui.screens.compare import MEASURES, overlay

@@ -112,6 +112,7 @@ def test_logs_of_the_first_version_hold_no_garbage(log: Path) -> None:
 FIGURES = {"run_started", "progress", "stable_rank_sampled", "srs_evaluated"} | {
     "group_switched",
     "evaluated",
+    "generalisation_measured",
 }
 
 

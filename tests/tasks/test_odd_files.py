@@ -202,10 +202,10 @@ def test_lines_of_separators_before_the_header(tmp_path: Path) -> None:
     assert load(path).train.text == ("a, b", "c")
 
 
-def test_a_column_may_serve_twice(tmp_path: Path) -> None:
+def test_a_column_is_no_pair_with_itself(tmp_path: Path) -> None:
     path = written(tmp_path, "t.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 1}')
-    data = load(path, text_pair_column="text")
-    assert data.train.text_pair == data.train.text == ("a", "b")
+    with pytest.raises(ValueError, match="are the same column, 'text'"):
+        load(path, text_pair_column="text")
 
 
 def test_a_headerless_file_is_quoted_in_short(tmp_path: Path) -> None:
