@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from calisr_engine.models.settings import ModelSettings
 from calisr_engine.plain_words import command
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
 from calisr_engine.training import checkpoint as checkpoints
 
 WHAT = (
@@ -150,7 +150,7 @@ def folder_weights(path: Path) -> TargetWeights:
     if not files:
         raise NotFoundError(f"{path} holds no weights in safetensors", WHAT)
     try:
-        kind = json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"]
+        kind = read_json(path / "config.json")["model_type"]
         tensors = {name: tensor for file in files for name, tensor in load_file(file).items()}
     except Exception as error:
         raise UnavailableError(

@@ -15,7 +15,7 @@ from calisr_engine.grid.expand import Grid, GridRun, expand_grid
 from calisr_engine.grid.spec import GridFile, GridHead, grid_names, read_grid
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.storage.plain import read_plain
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import write_text
 
 RECORD = "grid.json"
@@ -119,12 +119,12 @@ def grid_of_runs(folder: Path) -> Grid:
 def _read_record(folder: Path) -> tuple[Path | None, tuple[str, ...], Path | None]:
     """(grid file, sets, data folder); nothing where there is no record or it is damaged."""
     try:
-        content = json.loads(read_plain(folder / RECORD, MAX_BYTES))
+        content = read_json(folder / RECORD, MAX_BYTES)
         data_dir = content.get("data_dir")
         return (
             Path(content["file"]),
             tuple(str(each) for each in content.get("sets", ())),
             Path(data_dir) if data_dir else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None, (), None

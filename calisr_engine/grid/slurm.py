@@ -27,7 +27,7 @@ from calisr_engine.plain_words import quoted
 from calisr_engine.runs import control
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_engine.storage.plain import read_plain
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import write_text
 
 QUEUE_SECONDS = 10.0
@@ -271,9 +271,9 @@ class TrainingJob:
 def job_of(run_dir: Path) -> str | None:
     """Id of the job that was submitted last for a run; None if none was."""
     try:
-        known = json.loads(read_plain(run_dir / "slurm" / "job.json", LARGEST_RECORD))
+        known = read_json(run_dir / "slurm" / "job.json", LARGEST_RECORD)
         return str(known["id"]) if known["cluster"] == "slurm" else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -9,7 +9,6 @@ The folder, written by `calisr_engine.results.with_method`, holds config.json, t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.components import find_targets
 from calisr_engine.models.folder import OWN_EXPORT
+from calisr_engine.storage.plain import read_json
 
 WEIGHTS = "calisr_model.safetensors"
 METHOD = OWN_EXPORT
@@ -75,7 +75,7 @@ def read_settings(folder: Path) -> MethodBase:
         UnavailableError: there are none, or they cannot be read.
     """
     try:
-        content = json.loads((folder / METHOD).read_text(encoding="utf-8"))
+        content = read_json(folder / METHOD)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, this version reads {FORMAT}")
         values = dict(content["method"])

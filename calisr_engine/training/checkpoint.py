@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from calisr_engine.errors import CalisrError, DamagedError
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.sealed import sealed_folder, verified
 from calisr_engine.storage.whole import remove, sweep, tensor_bytes
 from calisr_engine.training import best
@@ -55,7 +56,7 @@ def load(path: Path) -> TrainState:
     """
     manifest = verified(path)
     try:
-        plain = json.loads((path / STATE).read_text())
+        plain = read_json(path / STATE)
         groups = {
             name.removesuffix(_SUFFIX): load_file(path / name)
             for name in manifest["files"]
@@ -168,9 +169,9 @@ def _check(path: Path) -> None:
 def _steps(path: Path) -> tuple[int, int | None]:
     """Step of a checkpoint, and of the best model it names; None before the first evaluation."""
     try:
-        plain = json.loads((path / STATE).read_text())
+        plain = read_json(path / STATE)
         score = plain["score"] if "score" in plain else plain["counters"]
         best_step = None if score["best"] is None else int(score["best_step"])
         return int(plain["step"]), best_step
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DamagedError(f"{STATE} cannot be read: {type(error).__name__}") from error
