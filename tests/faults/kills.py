@@ -114,7 +114,10 @@ class Campaign:
             if child.status:
                 self.fault(f"{name} {sets}: resumed {child.status} {child.said[-600:]}")
                 return
-        wrong = differing(outcome(calm), outcome(hit)) or ", ".join(leftovers(hit))
+        try:
+            wrong = differing(outcome(calm), outcome(hit)) or ", ".join(leftovers(hit))
+        except Exception as error:  # what is half written cannot be read
+            wrong = f"{error!r}, {', '.join(leftovers(hit))}"
         if wrong:
             self.fault(f"{name} {sets}: {wrong}")
         self.export(calm)
