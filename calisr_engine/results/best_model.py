@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from calisr_engine.config.schema import RunConfig
@@ -89,20 +90,32 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
 
 
 def verify_exported(folder: Path) -> None:
-    """Check a run's `model/` folder against its manifest; earlier versions wrote none.
+    """Check a run's `model/` folder against its manifest.
+
+    Earlier versions wrote none: then its tensor files must be whole, and more cannot be known.
 
     Raises:
         UnavailableError: something in it is missing or damaged.
     """
-    if not os.path.lexists(folder / MANIFEST):
-        return
     try:
-        verified(folder)
+        if os.path.lexists(folder / MANIFEST):
+            verified(folder)
+        else:
+            _open_tensors(folder)
     except DamagedError as error:
         raise UnavailableError(
             f"{folder} is damaged: {error.message}",
             "without that folder, `calisr submit` predicts with best/; or train the run anew",
         ) from error
+
+
+def _open_tensors(folder: Path) -> None:
+    for file in sorted(folder.glob("*.safetensors")) or [folder / "model.safetensors"]:
+        try:
+            with safe_open(file, "pt") as tensors:  # checks the header against the file's length
+                tensors.keys()
+        except (OSError, SafetensorError) as error:
+            raise DamagedError(f"{file.name} cannot be read: {error}") from error
 
 
 def rebuild(

@@ -1,9 +1,11 @@
 """Writing a file or a folder whole or not at all.
 
 What is written stands under a temporary name beside its place (`NAME.tmp-calisr-PID-COUNT`), is
-synced, renamed, and its parent synced. Whatever goes wrong while writing becomes one
-`StorageError`, and nothing partial stays. Leftovers of a process that was killed go at the next
-write of that name, or by `sweep`. A link in the place is replaced, never followed.
+synced, renamed, and its parent synced. A single file is written in a folder of that name, because
+libraries that write tensors put temporary files of their own beside the one they were asked for.
+Whatever goes wrong while writing becomes one `StorageError`, and nothing partial stays. Leftovers
+of a process that was killed go at the next write of that name, or by `sweep`. A link in the place
+is replaced, never followed.
 """
 
 from __future__ import annotations
@@ -84,9 +86,10 @@ def whole_file(
     if not replace and os.path.lexists(final):
         raise FileExistsError(final)
     sweep(final.parent, final.name)
-    with _beside(final, what, hint, needs) as part:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
+    with _beside(final, what, hint, needs) as folder:
+        folder.mkdir(parents=True)
+        part = folder / final.name
+        part.touch()
         mode = part.stat().st_mode
         yield part
         _give_mode(part, mode)
@@ -96,6 +99,7 @@ def whole_file(
             os.replace(part, final)
         else:
             placed = _put_new(part, final)
+        remove(folder)
         _sync(final.parent)
     if not placed:
         raise FileExistsError(final)

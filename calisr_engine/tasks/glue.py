@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from calisr_engine.errors import NotFoundError
+from calisr_engine.plain_words import quoted
 
 Kind = Literal["classification", "regression"]
 
@@ -243,11 +244,16 @@ def find(name: str) -> GlueTask:
     word = _OTHER_NAMES.get(word, word)
     if word in _BY_NAME:
         return _BY_NAME[word]
+    raise NotFoundError(*unknown(name))
+
+
+def unknown(name: str) -> tuple[str, str]:
+    """What to say of a name that no task has, and the mend with the nearest one."""
     known = ["demo", *names()]
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(plain(name), known, n=1, cutoff=0.5)
     meant = f"did you mean {near[0]}? " if near else ""
-    raise NotFoundError(
-        f"there is no task {name!r}",
+    return (
+        f"there is no task {quoted(name)}",
         f"{meant}tasks: {', '.join(known)}; "
         "own data needs task.train_file and task.validation_file",
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from calisr_engine.settings import Broken, DataPath, Section, Words
+from calisr_engine.tasks import glue
 
 
 class TaskSettings(Section):
@@ -56,6 +57,8 @@ class TaskSettings(Section):
         files = ("train_file", "validation_file")
         missing = [key for key in files if getattr(self, key) is None]
         if len(missing) == len(files):
+            if glue.plain(self.name) != "demo" and not glue.is_task(self.name):
+                yield Broken(*glue.unknown(self.name), ("name",))
             return
         for key in missing:
             both = (key, *(each for each in files if each != key))

@@ -88,6 +88,12 @@ def test_a_damaged_model_is_never_exported_nor_opened(model: Path, tmp_path: Pat
             file.write_bytes(content)
         assert not (tmp_path / "out").exists()
     (run / "model/manifest.json").unlink()
+    whole = (run / "model/model.safetensors").read_bytes()
+    for damaged in (b"", whole[:-1], whole[:4], whole[8:]):
+        (run / "model/model.safetensors").write_bytes(damaged)
+        with pytest.raises(UnavailableError, match=r"model\.safetensors cannot be read"):
+            export_run(run, tmp_path / "half")
+    (run / "model/model.safetensors").write_bytes(whole)
     export_run(run, tmp_path / "out")
     assert (tmp_path / "out/model.safetensors").exists()
 

@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -380,9 +381,9 @@ def test_errors_of_the_system_are_known_in_any_wrapping(
     assert is_clean(old)
 
 
-def write_and_fail(part: Path, others: bool) -> None:
+def write_and_fail(folder: Path, others: bool) -> None:
     if others:
-        (part.parent / "mine").touch()
+        (folder / "mine").touch()
     raise OSError(errno.ENOSPC, "")
 
 
@@ -392,8 +393,8 @@ def test_folders_made_on_the_way_go_when_it_fails(
 ) -> None:
     (tmp_path / "there").mkdir()
     for others in (False, True):
-        with pytest.raises(StorageError), make(tmp_path / "there/new/newer/it", "it") as part:
-            write_and_fail(part, others)
+        with pytest.raises(StorageError), make(tmp_path / "there/new/newer/it", "it"):
+            write_and_fail(tmp_path / "there/new/newer", others)
         assert [each.name for each in (tmp_path / "there").rglob("*")] == (
             ["new", "newer", "mine"] if others else []
         )
@@ -459,3 +460,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
         check=True,
     ).stdout.splitlines()
     assert told == ["the disk is full []"] * 4
+
+
+def test_what_a_library_puts_beside_its_file_never_reaches_the_folder(tmp_path: Path) -> None:
+    """safetensors writes `.tmpXXXXXX` beside the file and renames it; a kill leaves it there."""
+    with whole_file(tmp_path / "file", "it") as part:
+        (part.parent / ".tmpFAoWM9").write_text("half")
+        assert not (tmp_path / ".tmpFAoWM9").exists()
+        half = tmp_path / f"file{MARK}{DEAD}-0"
+        shutil.copytree(part.parent, half)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", half.name]
+    sweep(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
