@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from calisr_engine.plain_words import a_sentence
+from calisr_engine.plain_words import a_sentence, quoted
 
 
 class CalisrError(Exception):
@@ -151,6 +151,10 @@ def explain(error: BaseException) -> CalisrError:
             "memory ran out",
             "lower training.batch_size and raise training.accumulate by the same factor, or lower "
             "training.eval_batch_size or task.max_length; then `calisr resume` or start anew",
+        )
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return UnavailableError(
+            f"{quoted(str(error.filename), 200)}: {error.strerror}", "check the path and its rights"
         )
     lines = str(error).strip().splitlines()
     return RunFailedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,15 +81,15 @@ def read_weights(source: str | Path, output_dir: Path = Path("runs")) -> TargetW
         CalisrError: its weights are damaged.
     """
     path = Path(source)
-    if (path / checkpoints.STATE).is_file():
+    if os.path.isfile(path / checkpoints.STATE):
         return checkpoint_weights(path)
-    if (path / "weights.safetensors").is_file():
+    if os.path.isfile(path / "weights.safetensors"):
         return _from_tensors(_label(path), load_file(path / "weights.safetensors"), path)
-    if (path / "config.json").is_file():
+    if os.path.isfile(path / "config.json"):
         return folder_weights(path)
-    if (path / "events.jsonl").is_file():
+    if os.path.isfile(path / "events.jsonl"):
         return run_weights(path)
-    if path.exists():
+    if os.path.exists(path):
         raise NotFoundError(f"{path} holds no weights", WHAT)
     if catalog.find(str(source)) is not None:
         try:

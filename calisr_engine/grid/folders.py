@@ -79,7 +79,7 @@ def grid_as_trained(name_or_folder: str, output_dir: Path) -> Grid:
     Raises:
         NotFoundError, ConfigError: as `expand_grid` and `grid_of_folder`.
     """
-    if Path(name_or_folder).is_dir():
+    if os.path.isdir(name_or_folder):
         return grid_of_folder(Path(name_or_folder))
     grid, file = read_grid(name_or_folder)
     recorded, sets, data_dir = _read_record(output_dir / grid.grid.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,9 +92,9 @@ def read_grid(name_or_file: str | Path) -> tuple[GridFile, Path]:
         ConfigError: it is not a valid grid; one line for each mistake.
     """
     path = Path(name_or_file)
-    if not path.is_file():
+    if not os.path.isfile(path):
         shipped = preset_files.preset_dir() / f"{str(name_or_file).removesuffix('.toml')}.toml"
-        if not shipped.is_file():
+        if not os.path.isfile(shipped):
             known = ", ".join(grid_names())
             raise NotFoundError(
                 f"there is no grid {str(name_or_file)!r}", f"give a TOML file, or one of: {known}"

@@ -18,6 +18,7 @@ from calisr_engine.errors import CalisrError, ConfigError, UnavailableError, is_
 from calisr_engine.models import catalog
 from calisr_engine.models.components import ARCHITECTURES
 from calisr_engine.models.memory import check_sizes
+from calisr_engine.plain_words import quoted
 from calisr_engine.storage.plain import read_json
 
 WEIGHTS = "model.safetensors"
@@ -50,11 +51,11 @@ def model_folder(name: str, revision: str | None, need_weights: bool) -> Path:
     """
     source = catalog.resolve(name)
     folder = Path(source)
-    if not folder.is_dir():
-        if folder.exists() or source.startswith((".", "/", "~")):
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no name is too long for it
+        if os.path.exists(folder) or source.startswith((".", "/", "~")):
+            what = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
             raise UnavailableError(
-                f"model.name: {name} {what}",
+                f"model.name: {quoted(name, 200)} {what}",
                 "give the folder that holds config.json, model.safetensors and the tokenizer",
             )
         folder = _fetched(name, source, revision, need_weights)

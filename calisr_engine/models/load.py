@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def _source(settings: ModelSettings) -> _Source:
     name, random = settings.name, settings.random_weights
     entry = catalog.find(name)
     named = Path(catalog.resolve(name))
-    if random and entry is not None and not named.is_dir():
+    if random and entry is not None and not os.path.isdir(named):
         config_class: Any = CONFIG_MAPPING[entry.model_type]
         config = config_class(
             hidden_size=entry.hidden,
@@ -148,7 +149,7 @@ def _source(settings: ModelSettings) -> _Source:
         config = AutoConfig.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
-    borrowed = random and not named.is_dir()
+    borrowed = random and not os.path.isdir(named)
     return _Source(
         folder=folder,
         tokenizer=catalog.demo_folder() if borrowed else folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _complete(folders: Sequence[Path]) -> list[RunSummary]:
     for folder in folders:
         if store.is_run(folder):
             summaries = [store.summarise(folder)]
-        elif folder.is_dir():
+        elif os.path.isdir(folder):
             summaries = store.list_runs(folder)
         else:
             raise NotFoundError(

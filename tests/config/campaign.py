@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from calisr_engine.config.describe import FieldInfo, by_key
 from calisr_engine.config.load import ResolvedConfig, load
 from calisr_engine.config.preset_files import preset_dir
-from calisr_engine.errors import CalisrError
+from calisr_engine.errors import CalisrError, RunFailedError
 from calisr_engine.forecast.dry_run import plan_run
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
@@ -166,7 +166,8 @@ class Campaign:
         if problems:
             named = all(each.message and (each.keys or each.place) for each in problems)
         else:
-            named = any(key in str(error) for key in [*SMALL, *values, "model.name", "[method]"])
+            keys = [*SMALL, *values, *by_key(values["method.name"]), "[method]"]
+            named = isinstance(error, RunFailedError) or any(key in str(error) for key in keys)
         kind = "refused" if problems else "refused by the run"
         return kind if named else f"unnamed: {type(error).__name__}: {error}"
 
