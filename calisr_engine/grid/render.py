@@ -176,16 +176,21 @@ def _text(table: Table, explain: bool) -> str:
     return "\n".join([table.title, "", *body, *said, "", *notes(table)]) + "\n"
 
 
+_MARKDOWN = str.maketrans({each: f"\\{each}" for each in "\\`*_[]<>|"})
+"""Characters that would end a cell, or make a link, an image or a tag of a name."""
+
+
 def _markdown(table: Table, explain: bool) -> str:
-    head, *body = _lines(table)
-    lines = [f"| {' | '.join(line)} |" for line in body]
-    rule = "|" + "---|" * len(head)
-    top = f"| {' | '.join(head)} |"
-    said = [f"- {about}: {sentence}" for about, sentence in statements(table, explain)]
+    def plain(text: str) -> str:
+        return " ".join(text.splitlines()).translate(_MARKDOWN)
+
+    head, *body = (f"| {' | '.join(map(plain, line))} |" for line in _lines(table))
+    rule = "|" + "---|" * (1 + len(table.columns))
+    said = [f"- {plain(about)}: {plain(told)}" for about, told in statements(table, explain)]
     if said:
-        said = ["", _against(table, explain), "", *said]
-    end = ["", " ".join(notes(table)), ""]
-    return "\n".join([f"# {table.title}", "", top, rule, *lines, *said, *end])
+        said = ["", plain(_against(table, explain)), "", *said]
+    end = ["", plain(" ".join(notes(table))), ""]
+    return "\n".join([f"# {plain(table.title)}", "", head, rule, *body, *said, *end])
 
 
 _LATEX = str.maketrans(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from calisr_engine.errors import ConfigError
@@ -312,3 +314,16 @@ def test_names_of_others_are_no_latex_commands(monkeypatch: pytest.MonkeyPatch) 
     assert lines[3] == r" & a\_b \& c \\"
     name = r"\textbackslash{}input\{x\} \$y\$ \#\textasciitilde{}\textasciicircum{}"
     assert lines[5].startswith(name + " & ")
+
+
+@given(st.text("ab|\\`*_[]<>!()\n\r\x0b\u2028 ", max_size=12))
+@example("![x](http://example.org)<b>")
+@settings(max_examples=50)
+def test_names_of_others_are_no_markdown(name: str) -> None:
+    with mock.patch("calisr_engine.grid.render.notes", return_value=[]):
+        text = render(Table(name, "best", (name,), (name, "b"), {}), "markdown")
+    title, _, head, _, row, *_ = text.splitlines()
+    bare = re.compile(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|]")
+    assert not bare.search(title)
+    for line, cells in ((head, 3), (row, 3)):
+        assert [each[-1] for each in bare.findall(line)] == ["|"] * (cells + 1)
