@@ -140,6 +140,8 @@ def remove(path: Path) -> None:
     """Delete a file or a folder; a link itself, never what it points to. Errors are passed over."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
+        if os.path.lexists(path):  # network disks refuse once what they let go a moment later
+            shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

@@ -155,7 +155,7 @@ class Child:
 
     @property
     def said(self) -> str:
-        return self._out.read_text(errors="replace")
+        return self._out.read_text(errors="replace") if self._out.exists() else ""
 
     @property
     def count(self) -> int:

@@ -96,6 +96,9 @@ def outcome(run: Path) -> dict[str, Any]:
     tensors = [*newest.glob("*.safetensors"), *(run / "best").glob(f"step-{view.best_step}/*s")]
     tensors += [*(run / "model").glob("*.safetensors"), *(run / "samples").glob("*")]
     texts = [*(run / "predictions").glob("*"), *(run / "model").glob("*.json")]
+    tensors, texts = (  # what is left over is told by `leftovers`
+        [each for each in files if ".tmp" not in each.name] for files in (tensors, texts)
+    )
     return {
         "summary": {key: view.summary[key] for key in SUMMARY},
         "figures": figures,
