@@ -39,7 +39,9 @@ EVERYTHING = (
     "output.checkpoint_every_steps=4",
 )
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-SAID = re.compile(r"could not be written to .*(disk is full|Input/output error)", re.DOTALL)
+SAID = re.compile(
+    r"(could not be written to|cannot be written:).*(disk is full|Input/output error)", re.DOTALL
+)
 
 
 def draw(out: Path) -> None:
