@@ -52,7 +52,7 @@ def names_of_grids(incomplete: str) -> list[str]:
 
 
 def names_of_tasks(incomplete: str) -> list[str]:
-    """The demo task and those of GLUE, in whatever case they are typed."""
+    """The demo task and those of GLUE."""
     return _beginning(incomplete, _tasks())
 
 
@@ -133,10 +133,8 @@ def _or_nothing(ask: Any) -> Iterable[str]:
 
 
 def _beginning(incomplete: str, names: Iterable[str], path: bool = False) -> list[str]:
-    begin = incomplete.lower()
     return [
         name
         for name in names
-        if name.lower().startswith(begin)
-        and PLAIN.fullmatch(name.replace("/", "") if path else name)
+        if name.startswith(incomplete) and PLAIN.fullmatch(name.replace("/", "") if path else name)
     ]
