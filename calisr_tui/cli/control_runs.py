@@ -11,6 +11,8 @@ import typer
 
 from calisr_engine.errors import LockedError, NotFoundError, RunFailedError
 from calisr_engine.plain_words import command
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
 from calisr_tui.cli.complete import names_of_runs_in_training
 from calisr_tui.cli.options import Json, OutputDir, find_run
 from calisr_tui.cli.out import put, put_json, say
@@ -100,8 +102,15 @@ def _ask(names: list[str], kind: str, wait: float, output_dir: Path, as_json: bo
     for each, asking in zip(answers, asked, strict=True):
         if not as_json:
             put(f"{each.run_id}: {words_for(each, wait, asking.elsewhere)}")
+        if each.state == "stopped" and each.outcome == "done" and is_locked(_folder_of(each)):
+            say("  its grid is being trained and begins it again; `calisr grid cancel` stops all")
         status = status or status_for(each)
     return status
+
+
+def _folder_of(answer: Answer) -> RunPaths:
+    """The folder of the run, which `calisr grid run` locks as runs are locked."""
+    return RunPaths(Path(answer.path).parent)
 
 
 def _wait_for(asked: list[Asking], wait: float) -> list[Answer]:

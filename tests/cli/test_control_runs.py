@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs.control import take_requests
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
 from calisr_tui.cli.app import run_command_line
 from tests.runs.trainer import FIRST_VERSION, Trainer, new_run
 from tests.training.tiny_run import events, make_run, save_model
@@ -64,6 +67,18 @@ def test_stop_asks_all_runs_and_waits_for_all(
         ("one", "done", "stopped"),
         ("two", "done", "stopped"),
     ]
+
+
+def test_a_run_of_a_grid_that_trains_would_begin_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        with Trainer(new_run(tmp_path / name)), contextlib.ExitStack() as grid:
+            if name == "two":
+                grid.enter_context(RunLock(RunPaths(tmp_path)))
+            status, _, err = calisr(capsys, tmp_path, "stop", name)
+        assert status == 0
+        assert ("calisr grid cancel" in err) == (name == "two")
 
 
 def test_no_run_is_asked_where_a_name_is_none(
