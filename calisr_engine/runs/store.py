@@ -205,17 +205,21 @@ def newest_in_training(root: Path) -> Path | None:
         with contextlib.suppress(OSError):
             if is_locked(paths):
                 begun[paths.root] = paths.lock.stat().st_mtime
-            elif _made_just_now(paths.events):
+            elif is_starting(paths.root):
                 begun[paths.root] = paths.events.stat().st_mtime
     return max(begun, key=lambda run_dir: begun[run_dir], default=None)
 
 
-def _made_just_now(log: Path) -> bool:
+def is_starting(run_dir: Path) -> bool:
     """Whether a log has one line and that is new: its process still loads libraries."""
-    if not 0 <= time.time() - log.stat().st_mtime < STARTING_SECONDS:
+    log = RunPaths(run_dir).events
+    try:
+        if not 0 <= time.time() - log.stat().st_mtime < STARTING_SECONDS:
+            return False
+        with open_plain(log) as file:
+            return file.read(HEAD_BYTES).count(b"\n") == 1
+    except OSError:
         return False
-    with open_plain(log) as file:
-        return file.read(HEAD_BYTES).count(b"\n") == 1
 
 
 def list_runs(root: Path) -> list[RunSummary]:

@@ -13,7 +13,18 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
 from calisr_engine.plain_words import a_sentence
-from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
+from calisr_tui.cli import (
+    analyze,
+    control_runs,
+    figure,
+    grid,
+    inspect_runs,
+    listings,
+    serve,
+    submit,
+    tail,
+    training,
+)
 from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
 app = typer.Typer(
@@ -26,6 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training.add_to(app)
+control_runs.add_to(app)
+tail.add_to(app)
 inspect_runs.add_to(app)
 listings.add_to(app)
 grid.add_to(app)

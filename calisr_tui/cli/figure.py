@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json, OutputDir
 from calisr_tui.cli.out import print_figure, put, put_json, say
 
@@ -47,7 +48,13 @@ def figure(
     targets: Targets = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="As given to `calisr grid run`."),
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="As given to `calisr grid run`.",
+            autocompletion=complete.settings,
+        ),
     ] = None,
     output_dir: OutputDir = Path("runs"),
     as_json: Json = False,

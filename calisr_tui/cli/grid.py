@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calisr_engine.errors import ConfigError
+from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json, OutputDir
 from calisr_tui.cli.out import put, put_json, say
 
@@ -21,14 +22,30 @@ if TYPE_CHECKING:
     from calisr_engine.grid import Grid, GridRun
 
 GridArgument = Annotated[
-    str, typer.Argument(metavar="GRID", help="A grid file, or the name of one that ships.")
+    str,
+    typer.Argument(
+        metavar="GRID",
+        help="A grid file, or the name of one that ships.",
+        autocompletion=complete.names_of_grids,
+    ),
 ]
 AnyGrid = Annotated[
-    str, typer.Argument(metavar="GRID", help="A grid's file or name, or a folder of its runs.")
+    str,
+    typer.Argument(
+        metavar="GRID",
+        help="A grid's file or name, or a folder of its runs.",
+        autocompletion=complete.names_of_grids,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one setting of every run."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change one setting of every run.",
+        autocompletion=complete.settings,
+    ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with the official GLUE files.")

@@ -10,6 +10,7 @@ import typer
 
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
 from calisr_engine.plain_words import a_sentence
+from calisr_tui.cli.complete import names_of_runs
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
@@ -71,7 +72,10 @@ def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json 
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two to eight runs.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Two to eight runs.", autocompletion=names_of_runs),
+    ],
     output_dir: OutputDir = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -157,7 +161,10 @@ def export(
 
 
 def replay(
-    name: Annotated[str | None, typer.Argument(metavar="RUN", help="A finished run.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A finished run.", autocompletion=names_of_runs),
+    ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="The recorded run that ships with the package.")
     ] = False,

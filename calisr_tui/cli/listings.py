@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json, OutputDir
 from calisr_tui.cli.out import PlainConsole, put, put_json
 
@@ -34,7 +35,12 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(help="Show this preset's settings.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show this preset's settings.", autocompletion=complete.names_of_presets
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the presets, or show one."""
@@ -57,7 +63,12 @@ def presets(
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show this method's settings.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show this method's settings.", autocompletion=complete.names_of_methods
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the fine-tuning methods, or show one with its settings."""

@@ -52,8 +52,6 @@ class LiveText:
         self._reader = EventReader(RunPaths(run_dir).events)
         self._console = PlainConsole(stderr=True, quiet=quiet)
         self._live: Live | None = None
-        self._told = 0
-        self._seen: Message | None = None
         self._last_plain = 0.0
 
     def __enter__(self) -> LiveText:
@@ -77,18 +75,14 @@ class LiveText:
         if replaced:
             self.view = RunView()
         for record in records:
-            before = self.view.messages[-1] if self.view.messages else None
-            fold(self.view, record)
-            after = self.view.messages[-1] if self.view.messages else None
-            if record["type"] in TOLD and after is not before:
-                self._tell(record)
+            self._tell(take_in(self.view, record))
         if self._live is not None:
             if records or final:
                 self._live.update(render(self.view), refresh=True)
         elif final or time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
             self._last_plain = time.monotonic()
             if records and self.view.loss.last is not None:
-                self._console.print(_status(self.view), soft_wrap=True)
+                self._console.print(status_line(self.view), soft_wrap=True)
         return records
 
     @property
@@ -96,23 +90,35 @@ class LiveText:
         """Why nothing can be said of the run ("" where something can)."""
         return damage_of(self.view, self._reader)
 
-    def _tell(self, record: dict[str, Any]) -> None:
-        seq = record["seq"]
-        lines = [m for m in self.view.messages[-40:] if m.kind == record["type"]]
-        count = len(record["groups"]) if record["type"] == "srs_evaluated" else 1
-        for line in lines[-count:]:
+    def _tell(self, lines: list[Message]) -> None:
+        for line in lines:
             style = {"group_switched": "bold", "failed": "bold red", "warning": "yellow"}
             self._console.print(
-                Text(f"step {line.step:>6}  {line.text}", style=style.get(line.kind, "")),
-                soft_wrap=True,
+                Text(line_text(line), style=style.get(line.kind, "")), soft_wrap=True
             )
-        self._told = seq
+
+
+def take_in(view: RunView, record: dict[str, Any]) -> list[Message]:
+    """Fold a record; returns the lines that it has to tell."""
+    before = view.messages[-1] if view.messages else None
+    fold(view, record)
+    after = view.messages[-1] if view.messages else None
+    if record["type"] not in TOLD or after is before:
+        return []
+    lines = [m for m in view.messages[-40:] if m.kind == record["type"]]
+    count = len(record["groups"]) if record["type"] == "srs_evaluated" else 1
+    return lines[-count:]
+
+
+def line_text(line: Message) -> str:
+    """A line of the story, with its step."""
+    return f"step {line.step:>6}  {line.text}"
 
 
 def render(view: RunView) -> RenderableType:
     """Status line, bar and SRS table."""
     parts: list[RenderableType] = [
-        Text(_status(view), no_wrap=True, overflow="ellipsis"),
+        Text(status_line(view), no_wrap=True, overflow="ellipsis"),
         ProgressBar(total=max(1, view.total_steps), completed=view.step, width=60),
     ]
     if view.groups and view.variant != "off":
@@ -144,7 +150,8 @@ def srs_table(view: RunView) -> Table:
     return table
 
 
-def _status(view: RunView) -> str:
+def status_line(view: RunView) -> str:
+    """Where a run is, in one line."""
     parts = [f"step {view.step}/{view.total_steps}", f"epoch {view.epoch:.2f}/{view.epochs}"]
     if view.loss.last is not None:
         parts.append(f"loss {view.loss.last:.4f}")
@@ -178,13 +185,15 @@ def follow(run_dir: Path, as_json: bool = False) -> int:
                     put_json_line(record)
             if live.damage and not trained:
                 raise DamagedError(f"{RunPaths(run_dir).events}: {live.damage}")
-            state = live.view.state
-            if state in ("completed", "failed", "stopped") and not trained:
-                break
-            if state in ("running", "paused") and not trained:
-                say(
-                    "no process trains this run any more; go on with: " + command("resume", run_dir)
-                )
-                return EXIT_STOPPED
+            status = None if trained else status_of_end(live.view, run_dir)
+            if status is not None:
+                return status
             time.sleep(0.25)
-    return {"completed": 0, "stopped": EXIT_STOPPED}.get(live.view.state, 1)
+
+
+def status_of_end(view: RunView, run_dir: Path) -> int | None:
+    """Exit status for a run that nobody trains; None for one that has never begun."""
+    if view.state in ("running", "paused"):
+        say("no process trains this run any more; go on with: " + command("resume", run_dir))
+        return EXIT_STOPPED
+    return {"completed": 0, "stopped": EXIT_STOPPED, "failed": 1}.get(view.state)

@@ -9,9 +9,15 @@ import typer
 
 from calisr_engine.errors import NotFoundError
 from calisr_engine.plain_words import command
+from calisr_tui.cli.complete import names_of_runs
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run directory, a run id, or the start of one.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory, a run id, or the start of one.",
+        autocompletion=names_of_runs,
+    ),
 ]
 OutputDir = Annotated[
     Path, typer.Option("--output-dir", help="Folder in which run directories are made and sought.")

@@ -29,6 +29,11 @@ def put(text: object = "") -> None:
     print(shown(str(text)))
 
 
+def put_now(text: object) -> None:
+    """A line of an answer that goes on, on stdout, at once."""
+    print(shown(str(text)), flush=True)
+
+
 def put_json(value: Any) -> None:
     """Data on stdout, as JSON (whose escapes leave no control character)."""
     print(json.dumps(value, indent=2, default=str))

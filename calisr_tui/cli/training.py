@@ -13,6 +13,7 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
 from calisr_engine.plain_words import command
+from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import put, put_json, say
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", metavar="KEY=VALUE", help="Change one setting: calibration.delta=0.55."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change one setting: calibration.delta=0.55.",
+        autocompletion=complete.settings,
     ),
 ]
 DataDir = Annotated[
@@ -52,14 +57,30 @@ def add_to(app: typer.Typer) -> None:
 def run(
     name_or_file: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME_OR_FILE]", help="A preset's name or a TOML file."),
+        typer.Argument(
+            metavar="[NAME_OR_FILE]",
+            help="A preset's name or a TOML file.",
+            autocompletion=complete.names_of_presets,
+        ),
     ] = None,
     sets: Sets = None,
     model: Annotated[str | None, typer.Option(help="Short for --set model.name=...")] = None,
-    task: Annotated[str | None, typer.Option(help="Short for --set task.name=...")] = None,
-    method: Annotated[str | None, typer.Option(help="Short for --set method.name=...")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Short for --set task.name=...", autocompletion=complete.names_of_tasks),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Short for --set method.name=...", autocompletion=complete.names_of_methods
+        ),
+    ] = None,
     calibration: Annotated[
-        str | None, typer.Option(help="off, D, S or S3; short for --set calibration.variant=...")
+        str | None,
+        typer.Option(
+            help="off, D, S or S3; short for --set calibration.variant=...",
+            autocompletion=complete.variants,
+        ),
     ] = None,
     delta: Annotated[
         float | None, typer.Option(help="Short for --set calibration.delta=...")
@@ -137,6 +158,7 @@ def resume(
             "-s",
             help="Change a setting that may: where things lie, device, threads, epochs to add, "
             "output. The run records it.",
+            autocompletion=complete.settings,
         ),
     ] = None,
     processes: Processes = 1,
