@@ -13,7 +13,17 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
 from calisr_engine.plain_words import a_sentence
-from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
+from calisr_tui.cli import (
+    analyze,
+    figure,
+    grid,
+    inspect_runs,
+    listings,
+    predict,
+    serve,
+    submit,
+    training,
+)
 from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
 app = typer.Typer(
@@ -31,6 +41,7 @@ listings.add_to(app)
 grid.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
+predict.add_to(app)
 submit.add_to(app)
 serve.add_to(app)
 
