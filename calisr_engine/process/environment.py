@@ -30,6 +30,7 @@ def environment(run: PreparedRun) -> dict[str, Any]:
         "processes": context.ranks.size,
         "threads": torch.get_num_threads(),
         "precision": context.precision,
+        "classes": list(run.data.label_names or ()),
         "data_fingerprint": run.data.fingerprint,
         "model_fingerprint": run.loaded.fingerprint,
     }

@@ -42,23 +42,53 @@ def open_best(
         NotFoundError: the run kept neither an exported model nor its best weights.
         UnavailableError: they are damaged, or the model that the run began with is not here.
     """
+    if export_counts(run_dir):
+        return open_exported(RunPaths(run_dir).model)
+    return rebuild(config, label_names, kind, best_weights(run_dir))
+
+
+def export_counts(run_dir: Path) -> bool:
+    """Is the run's exported model there, and its best one?
+
+    A run that went on after its export may have a better one in `best/`.
+    """
     paths = RunPaths(run_dir)
-    if paths.model.is_dir():
-        return open_exported(paths.model)
-    step = load_view(run_dir).best_step
-    if step is None or not (paths.best / f"step-{step}").is_dir():
-        raise NotFoundError(
-            f"{run_dir.name} has no model: neither {paths.model.name}/ nor {paths.best.name}/",
-            f"go on with it ({command('resume', run_dir)}), or train it anew",
-        )
-    try:
-        weights = best.weights(paths.best, step)
-    except DamagedError as error:
-        raise UnavailableError(
-            f"the best model in {paths.best / f'step-{step}'} is damaged: {error.message}",
-            "train the run anew",
-        ) from error
-    return rebuild(config, label_names, kind, weights)
+    if not paths.model.is_dir():
+        return False
+    if not paths.best.is_dir():
+        return True
+    view = load_view(run_dir)
+    return view.state == "completed" or view.best_step is None
+
+
+def best_weights(run_dir: Path) -> dict[str, Tensor]:
+    """The weights in `best/`, also of a run in training, whose best model may change meanwhile.
+
+    Raises:
+        NotFoundError: there is none (yet).
+        UnavailableError: they are damaged.
+    """
+    paths, before = RunPaths(run_dir), None
+    while True:
+        view = load_view(run_dir)
+        step = view.best_step
+        if step is None or not paths.best.is_dir():
+            raise NotFoundError(
+                f"{run_dir.name} has no best model yet: neither {paths.model.name}/ nor "
+                f"{paths.best.name}/ (state: {view.state})",
+                "it has one after its first evaluation"
+                if view.state in ("created", "running", "paused")
+                else f"go on with it ({command('resume', run_dir)}), or train it anew",
+            )
+        try:
+            return best.weights(paths.best, step)
+        except DamagedError as error:
+            if step == before:
+                raise UnavailableError(
+                    f"the best model in {paths.best / f'step-{step}'} is damaged: {error.message}",
+                    "train the run anew",
+                ) from error
+        before = step
 
 
 def open_exported(folder: Path) -> tuple[nn.Module, Any]:
@@ -159,11 +189,17 @@ def logits_of(
     config: RunConfig,
     device: torch.device,
     progress: Progress | None = None,
+    batch_size: int | None = None,
+    keep_tokens: bool = True,
 ) -> Tensor:
-    """Logits of shape (rows, classes) in fp32 on the CPU, with a run's input length, batch size
-    and precision."""
-    data = tokenize(examples, tokenizer, config.task.max_length)
-    order = evaluation_batches(data.lengths(), config.training.eval_batch_size)
+    """Logits of shape (rows, classes) in fp32 on the CPU, with a run's input length and precision.
+
+    Args:
+        batch_size: rows of a batch; None takes the run's own.
+        keep_tokens: keep the token ids in the cache, for rows that come again.
+    """
+    data = tokenize(examples, tokenizer, config.task.max_length, keep=keep_tokens)
+    order = evaluation_batches(data.lengths(), batch_size or config.training.eval_batch_size)
     # On another device than the run's, bf16 only where there is such hardware.
     wanted = "fp32" if config.training.precision == "fp32" else "auto"
     autocast = autocast_for(device, choose_precision(device, wanted))

@@ -61,6 +61,7 @@ def tokenize(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     cache_dir: Path | None = None,
+    keep: bool = True,
 ) -> Tokenized:
     """Token ids of every row, cut to `max_length` (or to what the tokenizer's model can take).
 
@@ -69,19 +70,14 @@ def tokenize(
 
     Args:
         cache_dir: where to keep it; None takes `token_cache.default_dir()`.
+        keep: whether there is a cache at all; texts that come once need none.
     """
     longest = effective_max_length(tokenizer, max_length)
-    key = hashlib.sha256(
-        json.dumps(
-            [examples.text_fingerprint(), tokenizer_fingerprint(tokenizer), longest]
-        ).encode()
-    ).hexdigest()
-    folder = token_cache.default_dir() if cache_dir is None else cache_dir
-    tensors = token_cache.load(folder, key, len(examples))
-    if tensors is None:
-        with _left_as_found(tokenizer):
-            tensors = _tokenize(examples, tokenizer, longest)
-        token_cache.store(folder, key, tensors)
+    tensors = (
+        _kept(examples, tokenizer, longest, cache_dir)
+        if keep
+        else _tokenize(examples, tokenizer, longest)
+    )
     labels: Tensor | None = None
     if examples.label is not None:
         real = any(isinstance(label, float) for label in examples.label)
@@ -95,7 +91,30 @@ def tokenize(
     )
 
 
+def _kept(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, longest: int, cache_dir: Path | None
+) -> dict[str, Tensor]:
+    key = hashlib.sha256(
+        json.dumps(
+            [examples.text_fingerprint(), tokenizer_fingerprint(tokenizer), longest]
+        ).encode()
+    ).hexdigest()
+    folder = token_cache.default_dir() if cache_dir is None else cache_dir
+    tensors = token_cache.load(folder, key, len(examples))
+    if tensors is None:
+        tensors = _tokenize(examples, tokenizer, longest)
+        token_cache.store(folder, key, tensors)
+    return tensors
+
+
 def _tokenize(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, longest: int
+) -> dict[str, Tensor]:
+    with _left_as_found(tokenizer):
+        return _tokens(examples, tokenizer, longest)
+
+
+def _tokens(
     examples: Examples, tokenizer: PreTrainedTokenizerBase, longest: int
 ) -> dict[str, Tensor]:
     ids: list[np.ndarray] = []

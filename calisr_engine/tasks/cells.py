@@ -30,7 +30,7 @@ def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
     result = [_text(table, column, row, cell) for row, cell in enumerate(table.column(column))]
     halves = [row for row, text in enumerate(result) if _LONE_SURROGATE.search(text)]
     for row in halves:
-        result[row] = _LONE_SURROGATE.sub("\ufffd", result[row])
+        result[row] = whole_characters(result[row])
     empty = [row for row, text in enumerate(result) if not text.strip()]
     if len(empty) == len(result):
         raise DataError(
@@ -46,6 +46,11 @@ def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
                 f"{what}, the first in {table.place} {table.lines[rows[0]]}"
             )
     return tuple(result)
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a character, which no tokenizer takes."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _text(table: Table, column: str, row: int, cell: Any) -> str:

@@ -93,15 +93,15 @@ class TaskData:
         index = examples.index or range(len(examples))
         header = ["index", *(["label"] if examples.label is not None else []), "prediction"]
         if names is not None:
-            header += [f"logit {_one_cell(each)}" for each in names]
+            header += [f"logit {one_cell(each)}" for each in names]
         lines = ["\t".join(header)]
         values = logits.reshape(len(examples), -1).tolist()
         for row, predicted in enumerate(self.predictions(logits).tolist()):
             cells = [str(index[row])]
             if examples.label is not None:
                 label = examples.label[row]
-                cells.append(str(label) if names is None else _one_cell(names[int(label)]))
-            cells.append(repr(predicted) if names is None else _one_cell(names[predicted]))
+                cells.append(str(label) if names is None else one_cell(names[int(label)]))
+            cells.append(repr(predicted) if names is None else one_cell(names[predicted]))
             if names is not None:
                 cells += [repr(value) for value in values[row]]
             lines.append("\t".join(cells))
@@ -200,5 +200,6 @@ def _fingerprint(source: Source) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _one_cell(text: str) -> str:
+def one_cell(text: str) -> str:
+    """The text with a space for each character at which readers of tables cut."""
     return _BREAK.sub(" ", text)

@@ -20,6 +20,7 @@ from calisr_tui.cli import (
     grid,
     inspect_runs,
     listings,
+    predict,
     serve,
     submit,
     tail,
@@ -44,6 +45,7 @@ listings.add_to(app)
 grid.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
+predict.add_to(app)
 submit.add_to(app)
 serve.add_to(app)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,13 @@ OutputDir = Annotated[
     Path, typer.Option("--output-dir", help="Folder in which run directories are made and sought.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def quiet_libraries() -> None:
+    """Let libraries draw no bars and tell no news of their own; before they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def find_run(name: str, output_dir: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calisr_engine.errors import ConfigError, UnavailableError
-from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.options import Json, OutputDir, quiet_libraries
 from calisr_tui.cli.out import put, put_json, say, say_again
 
 if TYPE_CHECKING:
@@ -80,9 +79,7 @@ def submit(
         entries = [entry for entry, _ in planned]
         _show(building.fill(entries) if fill_missing else entries, None, as_json)
         return 0
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    quiet_libraries()
     from calisr_engine.submission.predict import Predictor
 
     progress = _Progress()

@@ -1,0 +1,138 @@
+"""Texts from a user's file, and predictions to one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from calisr_engine.errors import ConfigError
+from calisr_engine.results.run_task import RunTask
+from calisr_engine.storage.whole import whole_file
+from calisr_engine.tasks import cells
+from calisr_engine.tasks.data import one_cell
+from calisr_engine.tasks.formats import read_table
+
+if TYPE_CHECKING:
+    from calisr_engine.results.predictor import Prediction, Text
+
+Row = tuple["Text", "Prediction"]
+
+FORMATS = (".csv", ".tsv", ".jsonl")
+
+
+def read_texts(
+    path: Path, task: RunTask, text: str | None = None, text_pair: str | None = None
+) -> tuple[list[Text], list[str]]:
+    """(the texts of a CSV, TSV, JSONL or Parquet file in its order, notes on them).
+
+    Args:
+        text, text_pair: names of the columns; None takes those that the run was trained with.
+
+    Raises:
+        ConfigError: a second column for a task of single texts.
+        DataError: the file cannot be used, or lacks a column.
+    """
+    if text_pair is not None and not task.is_pair:
+        raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --text-pair out")
+    names = _columns(path, task)
+    wanted = [name or own for name, own in zip((text, text_pair), names, strict=False)]
+    notes: list[str] = []
+    table = read_table(path, wanted)
+    if table.blank:
+        notes.append(
+            f"{path}: {len(table.blank):,} lines without any cell are left out, the first is line "
+            f"{table.blank[0]}"
+        )
+    columns = [cells.texts(table, name, notes) for name in wanted]
+    if task.is_pair:
+        return list(zip(*columns, strict=True)), notes
+    return list(columns[0]), notes
+
+
+def _columns(path: Path, task: RunTask) -> tuple[str, ...]:
+    """The names that the file has of those that the task's columns may have, else the likeliest."""
+    if len(task.columns) > 1:
+        header = read_table(path, ()).header
+        for names in task.columns:
+            if all(name in header for name in names):
+                return names
+    return task.columns[0]
+
+
+def check_out(path: Path) -> None:
+    """Refuse a name that says no format that is written.
+
+    Raises:
+        ConfigError: it ends otherwise.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(
+            f"{path}: files ending in {path.suffix or 'nothing'} are not written",
+            f"name a file that ends in {', '.join(FORMATS)}",
+        )
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder", "name a file")
+
+
+def write_predictions(
+    path: Path, rows: Iterable[Row], is_pair: bool, classes: Sequence[str] | None
+) -> int:
+    """Write texts with their predictions, whole or not at all; returns how many.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    count = 0
+    with (
+        whole_file(path, "the predictions", "then predict again") as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        write = _writer(path, file)
+        if path.suffix.lower() != ".jsonl":
+            write(header(is_pair, classes))
+        for count, (text, found) in enumerate(rows, 1):  # noqa: B007
+            write(record(text, found) if path.suffix.lower() == ".jsonl" else fields(text, found))
+    return count
+
+
+def _writer(path: Path, file: TextIO) -> Any:
+    if path.suffix.lower() == ".jsonl":
+        return lambda value: file.write(json.dumps(value, ensure_ascii=False) + "\n")
+    if path.suffix.lower() == ".csv":
+        return csv.writer(file, lineterminator="\n").writerow
+    return lambda cells_: file.write(tsv_line(cells_) + "\n")
+
+
+def tsv_line(values: Sequence[str]) -> str:
+    """Cells of one line; a tab or a line break in one becomes a space."""
+    return "\t".join(map(one_cell, values))
+
+
+def header(is_pair: bool, classes: Sequence[str] | None) -> list[str]:
+    """Names of the columns that `fields` fills."""
+    texts = ["text", "text_pair"] if is_pair else ["text"]
+    return [*texts, "prediction", *(f"probability {name}" for name in classes or ())]
+
+
+def fields(text: Text, found: Prediction) -> list[str]:
+    """Cells of one prediction."""
+    texts = [text] if isinstance(text, str) else text
+    values = (found.probabilities or {}).values()
+    return [*texts, _written(found.prediction), *map(_written, values)]
+
+
+def record(text: Text, found: Prediction) -> dict[str, Any]:
+    """One prediction as plain JSON values."""
+    names = ("text",) if isinstance(text, str) else ("text", "text_pair")
+    texts = (text,) if isinstance(text, str) else text
+    said: dict[str, Any] = {**dict(zip(names, texts, strict=True)), "prediction": found.prediction}
+    if found.probabilities is not None:
+        said["probabilities"] = found.probabilities
+    return said
+
+
+def _written(value: str | float) -> str:
+    return value if isinstance(value, str) else repr(value)

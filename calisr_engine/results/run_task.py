@@ -1,0 +1,84 @@
+"""What a run's model takes and says: one text or two, classes or a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import CalisrError, UnavailableError
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
+from calisr_engine.tasks import demo, glue
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """The task of a run, as far as its settings tell.
+
+    Attributes:
+        columns: names that the text columns may have in a file, the likeliest first; one name in
+            each for single texts, two for pairs.
+    """
+
+    name: str
+    kind: Literal["classification", "regression"]
+    is_pair: bool
+    columns: tuple[tuple[str, ...], ...]
+
+
+def task_of(config: RunConfig) -> RunTask:
+    """The task of a run with these settings; reads no data."""
+    task = config.task
+    if task.train_file is not None:
+        assert task.text_column is not None
+        assert task.kind is not None
+        own = (task.text_column, task.text_pair_column)
+        columns = tuple(name for name in own if name is not None)
+        return RunTask(task.name, task.kind, len(columns) == 2, (columns,))
+    if glue.plain(task.name) == "demo":
+        return RunTask(demo.NAME, "classification", False, (("text",), ("sentence",)))
+    known = glue.find(task.name)
+    columns_of = (known.hub_columns, known.file_columns)
+    return RunTask(known.name, known.kind, known.is_pair, tuple(dict.fromkeys(columns_of)))
+
+
+def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
+    """Class names by class number, of a run without an exported model that says them.
+
+    Raises:
+        UnavailableError: earlier versions did not write the classes of own files down, and the
+            training file is not as it was.
+    """
+    if config.task.train_file is None:
+        name = config.task.name
+        return demo.LABEL_NAMES if glue.plain(name) == "demo" else glue.find(name).label_names
+    environment = _read(RunPaths(run_dir).environment)
+    kept = environment.get("classes")
+    if isinstance(kept, list) and kept and all(isinstance(name, str) for name in kept):
+        return tuple(kept)
+    from calisr_engine.tasks.data import load_task
+
+    try:
+        data = load_task(config.task)
+    except CalisrError as error:
+        raise UnavailableError(
+            f"{run_dir.name} did not keep the names of its classes: {error.message}",
+            "put its data back, or let the run complete: its export has the names",
+        ) from error
+    if environment.get("data_fingerprint", data.fingerprint) != data.fingerprint:
+        raise UnavailableError(
+            f"{config.task.train_file}: the data changed since {run_dir.name} was trained, which "
+            "did not keep the names of its classes",
+            "put its data back, or let the run complete: its export has the names",
+        )
+    return data.label_names or ()
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        found = read_json(path)
+    except (CalisrError, OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
