@@ -26,6 +26,7 @@ from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_tui import words
+from calisr_tui.cli import notify
 from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
 PLAIN_PROGRESS_SECONDS = 10.0
@@ -176,6 +177,7 @@ def format_seconds(seconds: float) -> str:
 
 def follow(run_dir: Path, as_json: bool = False) -> int:
     """Follow a run of any process until it ends or nobody trains it any more."""
+    chosen = notify.ways()
     live = LiveText(run_dir, quiet=as_json)
     with live:
         while True:
@@ -187,8 +189,10 @@ def follow(run_dir: Path, as_json: bool = False) -> int:
                 raise DamagedError(f"{RunPaths(run_dir).events}: {live.damage}")
             status = None if trained else status_of_end(live.view, run_dir)
             if status is not None:
-                return status
+                break
             time.sleep(0.25)
+    notify.tell_end(live.view, run_dir, chosen)
+    return status
 
 
 def status_of_end(view: RunView, run_dir: Path) -> int | None:

@@ -56,6 +56,22 @@ def say_again(message: str, width: int) -> None:
         print(f"\r{shown(message):<{width}}", end="", file=sys.stderr, flush=True)
 
 
+def ring() -> None:
+    """The terminal's bell; nothing where there is no terminal."""
+    _to_terminal("\a")
+
+
+def notice(text: str) -> None:
+    """A desktop notice by the terminal (OSC 9); nothing where there is no terminal."""
+    _to_terminal(f"\x1b]9;{shown(text)}\x1b\\")
+
+
+def _to_terminal(code: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            print(code, end="", file=sys.stderr, flush=True)
+
+
 class PlainConsole(Console):
     """A Rich console that takes strings as they are.
 

@@ -13,7 +13,7 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
 from calisr_engine.plain_words import command
-from calisr_tui.cli import complete
+from calisr_tui.cli import complete, notify
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import put, put_json, say
 
@@ -171,6 +171,7 @@ def resume(
     from calisr_engine.runs.layout import RunPaths
 
     run_dir = find_run(name, output_dir)
+    notify.ways()
     changes = change_settings(RunPaths(run_dir), sets) if sets else {}
     for key, (before, after) in changes.items():
         say(f"{key}: {before} -> {after}")
@@ -207,6 +208,7 @@ def watch(
 def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) -> ResolvedConfig:
     from calisr_engine.config.load import load
 
+    notify.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}
     return load(name_or_file, sets, given)
 
@@ -275,6 +277,7 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
     if engine.error is not None:
         raise engine.error
     view = load_view(run_dir)
+    notify.tell_end(view, run_dir, notify.ways())
     if as_json:
         put_json(view.to_dict())
     else:
