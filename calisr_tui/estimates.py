@@ -43,7 +43,7 @@ class Estimate:
 def labels(config: RunConfig) -> int | None:
     """Outputs of the head; None for classes that only the user's own files tell."""
     task = config.task
-    if task.train_file is not None:
+    if task.is_own:
         return 1 if task.kind == "regression" else None
     if glue.is_task(task.name):
         return len(glue.find(task.name).label_names) or 1
@@ -75,9 +75,9 @@ def train_examples(config: RunConfig) -> int | None:
     """Training examples, where the table of tasks knows them."""
     task = config.task
     known = None
-    if task.name == "demo":
+    if task.name == "demo" and not task.is_own:
         known = DEMO_EXAMPLES
-    elif task.train_file is None and glue.is_task(task.name):
+    elif not task.is_own and glue.is_task(task.name):
         known = glue.find(task.name).sizes["train"]
     if known is None:
         return None

@@ -26,7 +26,6 @@ OTHER_NAMES: dict[str, str] = {
     "bf16": "training.precision",
     "fp16": "training.precision",
     "model_name_or_path": "model.name",
-    "dataset": "task.name",
     "task_name": "task.name",
     "max_seq_length": "task.max_length",
     "train": "task.train_file",

@@ -57,7 +57,7 @@ def run_created(run_id: str, config: RunConfig) -> RunCreated:
     return RunCreated(
         run_id=run_id,
         config=config.model_dump(mode="json"),
-        synthetic_data=config.task.name == "demo",
+        synthetic_data=config.task.name == "demo" and not config.task.is_own,
     )
 
 
@@ -74,7 +74,7 @@ def _check_writable(config: RunConfig) -> None:
 
 def _check_task(task: TaskSettings) -> None:
     """Refuse an unknown task before anything is made; own files may have any name."""
-    if task.train_file is not None or glue.plain(task.name) == "demo":
+    if task.is_own or glue.plain(task.name) == "demo":
         return
     try:
         glue.find(task.name)

@@ -24,6 +24,7 @@ SAME = (
     "method.components",
     "task.name",
     "task.train_file",
+    "task.dataset",
     "task.max_train_examples",
     "training.epochs",
     "training.max_steps",

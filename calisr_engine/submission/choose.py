@@ -119,7 +119,7 @@ def _candidate(path: Path, summary: RunSummary) -> Candidate | None:
         view = load_view(path)
     except CalisrError:
         return None
-    if config.task.train_file is not None or not glue.is_task(config.task.name):
+    if config.task.is_own or not glue.is_task(config.task.name):
         return None
     task = glue.find(config.task.name)
     metric = task.metrics[0]

@@ -109,7 +109,7 @@ class TaskData:
 
 
 def load_task(settings: TaskSettings) -> TaskData:
-    """Read what the settings name: own files, the demo task, or a GLUE task.
+    """Read what the settings name: own data, the demo task, or a GLUE task.
 
     A GLUE task comes from `data_dir` where one is given, else from the hub.
 
@@ -168,7 +168,7 @@ def load_task(settings: TaskSettings) -> TaskData:
 
 
 def _read(settings: TaskSettings) -> Source:
-    if settings.train_file is not None:
+    if settings.is_own:
         return own_files.read(settings)
     unused = [
         f"task.{key} has no effect without task.train_file"

@@ -1,8 +1,10 @@
 """CSV and TSV files.
 
-CSV is read with CSV quoting: fields are separated by commas, or by semicolons where the header has
-no comma. TSV is read without: a quote is a plain character, as in the GLUE files, unless every name
-in the header row is quoted. Blank lines are no rows, and neither are lines of separators alone.
+CSV is read with CSV quoting. Its separator is the first of comma, semicolon, bar and tab that the
+first line has outside quotes; where that one does not fit the lines below and another does, it is
+the other. With tabs a file is read as TSV, without quoting: a quote is a plain
+character, as in the GLUE files, unless every name in the header row is quoted. Blank lines are no
+rows, and neither are lines of separators alone.
 """
 
 from __future__ import annotations
@@ -23,32 +25,51 @@ LONGEST_CELL = 2**31 - 1
 _FIRST_LINE = re.compile(r"[^\r\n]*\S[^\r\n]*")
 
 
-def read_csv(path: Path, text: str) -> Table:
-    """Fields separated by commas or semicolons.
+def read_csv(path: Path, text: str, header: bool = True) -> Table:
+    """Fields separated by commas, semicolons, bars or tabs.
+
+    Args:
+        header: whether the first row names the columns; if not they are "column 1" and so on.
 
     Raises:
-        DataError: broken quoting, a line with too few or too many fields, tabs for commas.
+        DataError: broken quoting, a line with too few or too many fields.
     """
-    names = re.sub('"[^"]*"', "", _first_line(text))
-    if "\t" in names and "," not in names and ";" not in names:
-        raise DataError(
-            f"{path}: the fields of the header are separated by tabs, those of a CSV file by "
-            "commas or semicolons",
-            f"name the file {path.with_suffix('.tsv').name}, or save it as CSV",
-        )
-    return _read_quoted(path, text, ";" if "," not in names and ";" in names else ",")
+    first = re.sub('"[^"]*"', "", _first_line(text))
+    found = [separator for separator in ",;|\t" if separator in first] or [","]
+    refusal: DataError | None = None
+    for separator in found:
+        try:
+            if separator == "\t":
+                table = read_tsv(path, text, header)
+            else:
+                table = _read_quoted(path, text, separator, header)
+        except DataError as error:
+            refusal = refusal or error
+        else:
+            if refusal is None or len(table):
+                return table
+    assert refusal is not None
+    raise refusal
 
 
-def read_tsv(path: Path, text: str) -> Table:
+def read_tsv(path: Path, text: str, header: bool = True) -> Table:
     """Fields separated by tabs.
+
+    Args:
+        header: as for `read_csv`.
 
     Raises:
         DataError: a line with too few or too many fields, or (in a quoted file) broken quoting.
     """
     names = _first_line(text).split("\t")
     if all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
-        return _read_quoted(path, text, "\t")
-    return read_plain_tsv(path, text, None)
+        return _read_quoted(path, text, "\t", header)
+    return read_plain_tsv(path, text, None if header else unnamed(len(names)))
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    """Names for the columns of a file without a header row."""
+    return tuple(f"column {number}" for number in range(1, count + 1))
 
 
 def read_plain_tsv(
@@ -85,10 +106,10 @@ def read_plain_tsv(
             short.append(number)
         else:
             raise _ragged(path, number, len(cells), width, "tabs")
-    return _table(path, header, rows, numbers, short, blank)
+    return _table(path, header, rows, numbers, short, blank, "\t")
 
 
-def _read_quoted(path: Path, text: str, delimiter: str) -> Table:
+def _read_quoted(path: Path, text: str, delimiter: str, named: bool) -> Table:
     """Fields with CSV quoting; a quoted field may hold line breaks and doubled quotes."""
     # One number for the whole process, and nothing wants it lower.
     csv.field_size_limit(LONGEST_CELL)
@@ -97,7 +118,7 @@ def _read_quoted(path: Path, text: str, delimiter: str) -> Table:
     rows: list[list[str]] = []
     numbers: list[int] = []
     blank: list[int] = []
-    name = {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
+    name = {",": "commas", ";": "semicolons", "|": "bars", "\t": "tabs"}[delimiter]
     while True:
         begins = reader.line_num + 1
         try:
@@ -110,9 +131,12 @@ def _read_quoted(path: Path, text: str, delimiter: str) -> Table:
                 'close each opened quote, and write a quote inside a quoted field as ""',
             ) from error
         if header is None:
-            if any(cell.strip() for cell in cells):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if named:
                 header = tuple(cell.strip() for cell in cells)
-            continue
+                continue
+            header = unnamed(len(cells))
         width = len(header)
         if not any(cell.strip() for cell in cells) and (width > 1 or not cells):
             if len(cells) > 1:
@@ -123,7 +147,7 @@ def _read_quoted(path: Path, text: str, delimiter: str) -> Table:
             raise _ragged(path, begins, len(cells), width, name)
         rows.append(cells)
         numbers.append(begins)
-    return _table(path, header or (), rows, numbers, (), blank)
+    return _table(path, header or (), rows, numbers, (), blank, delimiter)
 
 
 def _table(
@@ -133,6 +157,7 @@ def _table(
     numbers: Sequence[int],
     short: Sequence[int],
     blank: Sequence[int],
+    separator: str,
 ) -> Table:
     columns = zip(*rows, strict=True) if rows else (() for _ in header)
     return Table(
@@ -142,6 +167,7 @@ def _table(
         numbers,
         short=tuple(short),
         blank=tuple(blank),
+        separator=separator,
     )
 
 

@@ -7,27 +7,26 @@ from pathlib import Path
 
 from calisr_engine.errors import DataError
 
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""Byte-order marks of UTF-16; a UTF-32 mark begins like the first and goes on with two zeros."""
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without byte-order mark.
+
+def read_text(path: Path, fallback: str | None = None) -> str:
+    """The text of a file, without byte-order mark; `decoded` says in which encodings.
 
     Raises:
-        DataError: missing, a folder, unreadable, empty, not UTF-8, or with NUL bytes.
+        DataError: missing, a folder, unreadable, empty, in no such encoding, or with NUL bytes.
     """
-    data = read_bytes(path)
-    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    try:
-        text = data[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        hint = "save it as UTF-8"
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            hint = "it looks like UTF-16; save it as UTF-8"
-        at = error.start + mark
-        end = b"\n" if b"\n" in data else b"\r"
-        line, column = data.count(end, 0, at) + 1, at - data.rfind(end, 0, at)
-        raise DataError(
-            f"{path}, line {line}: byte {column} (0x{data[at]:02x}) is not UTF-8", hint
-        ) from error
+    return decoded(path, read_bytes(path), fallback)[0]
+
+
+def decoded(path: Path, data: bytes, fallback: str | None = None) -> tuple[str, str]:
+    """Text and encoding of a file's bytes: UTF-16 with its mark, UTF-8, else `fallback`.
+
+    Raises:
+        DataError: none of these reads it, it is empty, or it holds NUL bytes.
+    """
+    text, encoding = _decoded(path, data, fallback)
     if "\0" in text:
         line = text.count("\n" if "\n" in text else "\r", 0, text.index("\0")) + 1
         raise DataError(
@@ -36,7 +35,39 @@ def read_text(path: Path) -> str:
         )
     if not text.strip():
         raise DataError(f"{path}: the file is empty", "give a file with data")
-    return text
+    return text, encoding
+
+
+def _decoded(path: Path, data: bytes, fallback: str | None) -> tuple[str, str]:
+    if data[:2] in UTF_16 and data[2:4] != b"\0\0":
+        try:
+            return data.decode("utf-16"), "utf-16"
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: it begins as UTF-16, and byte {error.start + 1} is not",
+                "save it as UTF-8",
+            ) from error
+    mark = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    try:
+        return data[mark:].decode("utf-8"), "utf-8"
+    except UnicodeDecodeError as error:
+        at = error.start + mark
+        end = b"\n" if b"\n" in data else b"\r"
+        line, column = data.count(end, 0, at) + 1, at - data.rfind(end, 0, at)
+        refusal = DataError(
+            f"{path}, line {line}: byte {column} (0x{data[at]:02x}) is not UTF-8",
+            "save it as UTF-8, or set task.encoding to what it is in, such as cp1252",
+        )
+        if fallback is None or b"\0" in data:
+            raise refusal from error
+    try:
+        return data.decode(fallback), fallback
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: byte {error.start + 1} (0x{data[error.start]:02x}) is neither UTF-8 nor "
+            f"{fallback}",
+            "save it as UTF-8, or set task.encoding to what it is in, such as latin-1",
+        ) from error
 
 
 def read_bytes(path: Path) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calisr_engine.errors import DataError
 from calisr_engine.tasks.delimited import read_csv, read_tsv
-from calisr_engine.tasks.files import read_text
+from calisr_engine.tasks.files import decoded, read_bytes
 from calisr_engine.tasks.json_lines import read_json_lines
 from calisr_engine.tasks.parquet import read_parquet
 from calisr_engine.tasks.table import Table
@@ -24,11 +25,27 @@ FORMATS: dict[str, str] = {
 }
 
 
-def read_table(path: Path, names: Sequence[str]) -> Table:
-    """Read the named columns of one of the user's own files.
+@dataclass(frozen=True)
+class Form:
+    """What a text file does not say of itself.
+
+    Attributes:
+        encoding: of files that are neither UTF-8 nor UTF-16 with a mark; None refuses them.
+        header: whether the first row of a CSV or TSV file names the columns.
+    """
+
+    encoding: str | None = None
+    header: bool = True
+
+
+AS_USUAL = Form()
+
+
+def format_of(path: Path) -> str:
+    """csv, tsv, jsonl or parquet.
 
     Raises:
-        DataError: it cannot be read, is empty, is not what its ending says, or lacks a column.
+        DataError: the ending is that of no format which is read.
     """
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -36,17 +53,29 @@ def read_table(path: Path, names: Sequence[str]) -> Table:
             f"{path}: files ending in {path.suffix or 'nothing'} are not read",
             "use a CSV, TSV, JSONL or Parquet file (.csv, .tsv, .jsonl, .parquet)",
         )
-    names = list(dict.fromkeys(names))  # one column may serve twice
-    if form == "parquet":
+    return form
+
+
+def read_table(path: Path, names: Sequence[str] | None, form: Form = AS_USUAL) -> Table:
+    """Read the named columns of one of the user's own files; with None, all that can be used.
+
+    Raises:
+        DataError: it cannot be read, is empty, is not what its ending says, or lacks a column.
+    """
+    kind = format_of(path)
+    if names is not None:
+        names = list(dict.fromkeys(names))  # one column may serve twice
+    if kind == "parquet":
         table = read_parquet(path, names)
     else:
-        text = read_text(path)
-        if form == "jsonl":
+        text, encoding = decoded(path, read_bytes(path), form.encoding)
+        if kind == "jsonl":
             table = read_json_lines(path, text, names)
         else:
-            table = (read_csv if form == "csv" else read_tsv)(path, text)
+            table = (read_csv if kind == "csv" else read_tsv)(path, text, form.header)
+        table = replace(table, encoding=encoding)
     if not len(table):
         raise DataError(f"{path}: there is no row of data below the header", "add rows to it")
-    for name in names:
+    for name in names or ():
         table.column(name)
     return table

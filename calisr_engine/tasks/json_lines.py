@@ -27,13 +27,13 @@ class _Object(dict[str, Any]):
             self.repeated = tuple(key for key, count in counts.items() if count > 1)
 
 
-def read_json_lines(path: Path, text: str, names: Sequence[str]) -> Table:
-    """The named keys of one object a line; None where an object lacks one.
+def read_json_lines(path: Path, text: str, names: Sequence[str] | None) -> Table:
+    """The named keys of one object a line, or all of them; None where an object lacks one.
 
     Raises:
         DataError: a line is not a JSON object, or the file is one JSON document.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+    columns: dict[str, list[Any]] = {name: [] for name in names or ()}
     header: dict[str, None] = {}
     repeated: dict[str, int] = {}
     numbers: list[int] = []
@@ -61,8 +61,11 @@ def read_json_lines(path: Path, text: str, names: Sequence[str]) -> Table:
                 'write one object a line, such as {"text": "...", "label": "..."}',
             )
         header |= dict.fromkeys(value)
-        for name in names:
-            columns[name].append(value.get(name))
+        if names is None:
+            for name in value:
+                columns.setdefault(name, [None] * len(numbers))
+        for name, cells in columns.items():
+            cells.append(value.get(name))
         for key in value.repeated:
             repeated.setdefault(key, number)
         numbers.append(number)

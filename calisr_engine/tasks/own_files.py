@@ -2,58 +2,60 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from calisr_engine.errors import DataError
 from calisr_engine.plain_words import quoted
-from calisr_engine.tasks import cells, labels
+from calisr_engine.tasks import cells, hub_parquet, labels
 from calisr_engine.tasks.examples import Examples
-from calisr_engine.tasks.formats import read_table
+from calisr_engine.tasks.formats import Form, read_table
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
+from calisr_engine.tasks.split import split_rows
 from calisr_engine.tasks.table import Table
 
 
 def read(settings: TaskSettings) -> Source:
-    """Read the files that the settings name.
+    """Read the files, or the data set of the hub, that the settings name.
 
-    Classes are those of the training file: whole numbers in their order, names in alphabetical
-    order. Every label of the validation file must be one of them. `labels` says which labels are
-    one class.
+    Classes are those of the training data: whole numbers in their order, names in alphabetical
+    order. Every label of the validation data must be one of them. `labels` says which labels are
+    one class. Without validation data part of the training rows is set aside, as `split` does.
 
     Raises:
         DataError: a file, a column or a cell cannot be used; the message says which.
+        UnavailableError: the data set is not here and the hub cannot be reached.
     """
     text, label = settings.text_column, settings.label_column
-    assert settings.train_file is not None
-    assert settings.validation_file is not None
     assert text is not None
     assert label is not None
     assert settings.kind is not None
     notes: list[str] = []
     pair = settings.text_pair_column
     texts = [text] if pair is None else [text, pair]
-    train = read_table(settings.train_file, [*texts, label])
-    validation = read_table(settings.validation_file, [*texts, label])
-    train_labels: tuple[int, ...] | tuple[float, ...]
-    validation_labels: tuple[int, ...] | tuple[float, ...]
+    train, validation, test = _tables(settings, texts, label)
+    labelled = [train] if validation is None else [train, validation]
     classes: tuple[str, ...] = ()
+    numbers: list[tuple[int, ...]] | list[tuple[float, ...]]
     if settings.kind == "classification":
-        classes, train_labels, validation_labels = _classes(train, validation, label, notes)
+        classes, numbers = _classes(labelled, label, notes)
     else:
-        train_labels = cells.targets(train, label)
-        validation_labels = cells.targets(validation, label)
-        cells.check_spread(train, label, train_labels)
-    train_rows = _examples(train, settings, train_labels, notes)
-    validation_rows = _examples(validation, settings, validation_labels, notes)
-    _note_overlap(train_rows, validation_rows, notes)
+        numbers = [cells.targets(each, label) for each in labelled]
+        cells.check_spread(train, label, numbers[0])
+    train_rows = _examples(train, settings, numbers[0], notes)
+    if validation is None:
+        train_rows, validation_rows = _set_aside(train, train_rows, settings, classes, notes)
+    else:
+        validation_rows = _examples(validation, settings, numbers[1], notes)
+        _note_overlap(train_rows, validation_rows, notes)
     tests = {}
-    if settings.test_file is not None:
-        tests["test"] = _examples(read_table(settings.test_file, texts), settings, None, notes)
+    if test is not None:
+        tests["test"] = _examples(test, settings, None, notes)
     return Source(
         name=settings.name,
         kind=settings.kind,
         label_names=classes,
-        metrics=("spearman", "pearson")
-        if settings.kind == "regression"
-        else ("accuracy", "f1" if len(classes) == 2 else "macro_f1"),
+        metrics=default_metrics(settings.kind, len(classes)),
         train=train_rows,
         validation={"validation": validation_rows},
         test=tests,
@@ -61,22 +63,88 @@ def read(settings: TaskSettings) -> Source:
     )
 
 
+def default_metrics(kind: str, classes: int) -> tuple[str, ...]:
+    """The metrics of own data, the one that picks the best model first."""
+    if kind == "regression":
+        return ("spearman", "pearson")
+    return ("accuracy", "f1" if classes == 2 else "macro_f1")
+
+
+def _tables(
+    settings: TaskSettings, texts: list[str], label: str
+) -> tuple[Table, Table | None, Table | None]:
+    """Training, validation and test data; None for what is not given."""
+    if settings.dataset is not None:
+        found = hub_parquet.find(settings.dataset)
+        train = found.table(found.train_split(settings.train_split), [*texts, label])
+        name = found.validation_split(settings.validation_split)
+        validation = None if name is None else found.table(name, [*texts, label])
+        test = None
+        if settings.test_split is not None:
+            test = found.table(found.named(settings.test_split), texts)
+        return train, validation, test
+    form = Form(settings.encoding, settings.header)
+
+    def read(path: Path | None, names: list[str]) -> Table | None:
+        return None if path is None else read_table(path, names, form)
+
+    assert settings.train_file is not None
+    return (
+        read_table(settings.train_file, [*texts, label], form),
+        read(settings.validation_file, [*texts, label]),
+        read(settings.test_file, texts),
+    )
+
+
+def _set_aside(
+    table: Table,
+    rows: Examples,
+    settings: TaskSettings,
+    classes: tuple[str, ...],
+    notes: list[str],
+) -> tuple[Examples, Examples]:
+    """Training and validation rows of a table that is both."""
+    try:
+        split = split_rows(rows, len(classes), settings.validation_share, settings.split_seed)
+    except DataError as error:
+        raise DataError(f"{table.path}: {error.message}", error.hint) from error
+    train, validation = rows.take(split.train), rows.take(split.validation)
+    if settings.kind == "regression" and len(set(train.label or ())) < 2:
+        raise DataError(
+            f"{table.path}: the {len(train):,} rows that are left to train have one value only",
+            "give a validation file",
+        )
+    each = "class" if classes else "part of the range of targets"
+    notes.append(
+        f"no validation data is given: {len(validation):,} of the {len(rows):,} rows of "
+        f"{table.path} are set aside to validate and {len(train):,} train (task.validation_share = "
+        f"{settings.validation_share:g} of each {each}, task.split_seed = {settings.split_seed})"
+    )
+    if split.missing:
+        shown = ", ".join(quoted(classes[number]) for number in split.missing[:5])
+        notes.append(f"{shown} has one text only, which trains; no validation row has that label")
+    return train, validation
+
+
 def _classes(
-    train: Table, validation: Table, label: str, notes: list[str]
-) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
-    """Class names, and the class numbers of both files."""
-    files = labels.class_labels([train, validation], label)
-    labels.check_no_label([train, validation], label, files, notes)
-    names = labels.class_names(train, label, files[0])
+    tables: list[Table], label: str, notes: list[str]
+) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """Class names, and the class numbers of each table; the first one trains."""
+    found = labels.class_labels(tables, label)
+    labels.check_no_label(tables, label, found, notes)
+    names = labels.class_names(tables[0], label, found[0])
     notes.extend(labels.look_alikes(names))
     notes.extend(labels.marks(names))
-    numbers = labels.class_numbers(train, label, files[0], names)
-    validation_numbers = labels.class_numbers(validation, label, files[1], names)
-    absent = sorted(set(range(len(names))) - set(validation_numbers))
-    if absent:
-        shown = ", ".join(quoted(names[each]) for each in absent[:5])
-        notes.append(f"{validation.path} has no row with the label {shown}")
-    return names, numbers, validation_numbers
+    numbers = [
+        labels.class_numbers(table, label, each, names)
+        for table, each in zip(tables, found, strict=True)
+    ]
+    for table, each in zip(tables[1:], numbers[1:], strict=True):
+        absent = sorted(set(range(len(names))) - set(each))
+        if absent:
+            shown = ", ".join(quoted(names[number]) for number in absent[:5])
+            notes.append(f"{table.path} has no row with the label {shown}")
+    return names, numbers
 
 
 def _examples(
@@ -86,6 +154,8 @@ def _examples(
     notes: list[str],
 ) -> Examples:
     assert settings.text_column is not None
+    if table.encoding not in ("", "utf-8"):
+        notes.append(f"{table.path} is read as {table.encoding}")
     if table.blank:
         notes.append(
             f"{table.path}: {len(table.blank):,} lines without any cell are left out, the first is "

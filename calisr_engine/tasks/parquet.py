@@ -12,8 +12,8 @@ from calisr_engine.tasks.files import check_file, unreadable
 from calisr_engine.tasks.table import Table, check_column
 
 
-def read_parquet(path: Path, names: Sequence[str]) -> Table:
-    """The named columns; what the others hold does not matter.
+def read_parquet(path: Path, names: Sequence[str] | None) -> Table:
+    """The named columns, or all that hold no lists or structures; the others do not matter.
 
     Raises:
         DataError: not a Parquet file, damaged, or without such a column.
@@ -30,6 +30,9 @@ def read_parquet(path: Path, names: Sequence[str]) -> Table:
             file.seek(0)
             opened = parquet.ParquetFile(file, page_checksum_verification=True)
             header = tuple(opened.schema_arrow.names)
+            if names is None:
+                plain = [each for each in opened.schema_arrow if not pa.types.is_nested(each.type)]
+                names = [each.name for each in plain if header.count(each.name) == 1]
             for name in names:
                 check_column(path, header, name)
             # A dotted name also brings a structure with such a part along; `column` takes its own.

@@ -27,7 +27,9 @@ class TaskSettings(Section):
         None, description="Own training data: a CSV, TSV, JSONL or Parquet file."
     )
     validation_file: DataPath | None = Field(
-        None, description="Own validation data, in the same columns as the training data."
+        None,
+        description="Own validation data, in the same columns as the training data. Without it "
+        "part of the training data is set aside (validation_share).",
     )
     test_file: DataPath | None = Field(
         None, description="Own unlabelled data to predict (optional)."
@@ -35,6 +37,45 @@ class TaskSettings(Section):
     text_column: str | None = Field(None, description="Column with the text (own files).")
     text_pair_column: str | None = Field(
         None, description="Column with the second text, for pairs of sentences (own files)."
+    )
+    dataset: str | None = Field(
+        None,
+        description="A data set of the Hugging Face hub in place of own files, NAME or "
+        "NAME:CONFIG; only its Parquet files are read.",
+    )
+    train_split: str | None = Field(
+        None, description="Split of the data set that trains; none takes train."
+    )
+    validation_split: str | None = Field(
+        None,
+        description="Split of the data set that validates; none takes validation or dev where "
+        "there is one, and else sets part of the training rows aside.",
+    )
+    test_split: str | None = Field(None, description="Split of the data set to predict (optional).")
+    validation_share: float = Field(
+        0.1,
+        gt=0.0,
+        le=0.5,
+        description="Share of the training rows that validates where no validation data is given: "
+        "of each class, or of each tenth of the targets. Rows with the same text stay together.",
+    )
+    split_seed: int = Field(
+        0,
+        ge=0,
+        description="Which rows these are; the training seed does not matter, so runs with "
+        "different seeds see the same data.",
+    )
+    encoding: Literal["cp1252", "latin-1", "cp1250", "cp1251", "shift_jis", "gb18030"] | None = (
+        Field(
+            None,
+            description="What own files are in that are neither UTF-8 nor UTF-16 with its mark; "
+            "none refuses them.",
+        )
+    )
+    header: bool = Field(
+        True,
+        description="Whether the first row of CSV and TSV files names the columns; if not they "
+        "are called `column 1` and so on.",
     )
     label_column: str | None = Field(None, description="Column with the label (own files).")
     kind: Literal["classification", "regression"] | None = Field(
@@ -53,16 +94,31 @@ class TaskSettings(Section):
         None, ge=1, description="Evaluate on this many examples only (a fixed random choice)."
     )
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the data is the user's: files, or a data set of the hub."""
+        return self.train_file is not None or self.dataset is not None
+
     def broken_rules(self) -> Iterator[Broken]:
-        files = ("train_file", "validation_file")
-        missing = [key for key in files if getattr(self, key) is None]
-        if len(missing) == len(files):
+        given = [key for key in ("train_file", "validation_file", "dataset") if getattr(self, key)]
+        if not given:
             if glue.plain(self.name) != "demo" and not glue.is_task(self.name):
                 yield Broken(*glue.unknown(self.name), ("name",))
             return
-        for key in missing:
-            both = (key, *(each for each in files if each != key))
-            yield Broken("own data needs both train_file and validation_file", f"add {key}", both)
+        if not self.is_own:
+            yield Broken(
+                "own data needs train_file",
+                "add train_file",
+                ("train_file", "validation_file"),
+            )
+        if self.dataset is not None:
+            for key in ("train_file", "validation_file", "test_file"):
+                if getattr(self, key) is not None:
+                    yield Broken(
+                        f"dataset and {key} exclude each other",
+                        "name a data set of the hub or files, not both",
+                        ("dataset", key),
+                    )
         for key in ("text_column", "label_column", "kind"):
             if getattr(self, key) is None:
                 yield Broken(f"own data needs {key}", "add it to [task]", (key,))

@@ -25,6 +25,8 @@ class Table:
         short: lines with too few or too many cells that were left out (only where allowed).
         blank: lines that were left out because each of their cells is empty.
         repeated: names that one row holds more than once (JSON), with the first such line.
+        separator: what stands between the fields of a line ("" where there are none).
+        encoding: of a text file ("" where the format has its own).
     """
 
     path: Path
@@ -35,6 +37,8 @@ class Table:
     short: tuple[int, ...] = ()
     blank: tuple[int, ...] = ()
     repeated: Mapping[str, int] = field(default_factory=dict)
+    separator: str = ""
+    encoding: str = ""
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -95,7 +95,7 @@ def _keep_rules(values: dict[str, Any]) -> RunConfig:
         if not broken:
             return config
         if any(key.startswith("task.") for key in broken):  # a column of own data is missing
-            broken |= {"task.train_file", "task.validation_file"}
+            broken |= {"task.train_file", "task.validation_file", "task.dataset"}
         values = values | {key: defaults[key] for key in broken if key != "method.name"}
 
 

@@ -177,12 +177,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "--set nonsense: expected section.key=value",
         "--seed: training.seed: expected a whole number",
         "samples_per_epoch or every_steps, not both",
-        "add validation_file",
     ):
         assert part in told
     for missing in ("text_column", "label_column", "kind"):
         assert f"own data needs {missing}; add it to [task]" in told
-    assert len(lines) == 13
+    assert len(lines) == 12
 
 
 def test_a_mistake_carries_its_keys_and_place(tmp_path: Path) -> None:
@@ -197,7 +196,6 @@ def test_a_mistake_carries_its_keys_and_place(tmp_path: Path) -> None:
     assert set(told) == {
         ("training.epochs",),
         ("training.lr",),
-        ("task.validation_file", "task.train_file"),
         ("task.text_column",),
         ("task.label_column",),
         ("calibration.variant", "method.name"),
@@ -205,7 +203,6 @@ def test_a_mistake_carries_its_keys_and_place(tmp_path: Path) -> None:
     }
     assert told[("training.epochs",)].place == Place(str(path), 2)
     assert told[("training.lr",)].mend == "did you mean training.learning_rate?"
-    assert told[("task.validation_file", "task.train_file")].place == Place(str(path), 6)
     assert told[("task.text_column",)].place == Place(str(path), 6)  # where own data is named
     assert told[("calibration.variant", "method.name")].place == Place(
         "--set calibration.variant=D"
@@ -244,7 +241,6 @@ def test_a_model_asked_by_a_program_keeps_its_rules_too() -> None:
     with pytest.raises(ValidationError, match="own data needs kind; add it to") as caught:
         RunConfig.model_validate({"task": {"train_file": "a.csv"}})
     assert [each.keys for each in problems(caught.value)] == [
-        ("task.validation_file", "task.train_file"),
         ("task.text_column",),
         ("task.label_column",),
         ("task.kind",),

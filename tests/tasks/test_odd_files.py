@@ -25,9 +25,9 @@ def load(path: Path, test: Path | None = None, **more: Any) -> TaskData:
     )
 
 
-def written(folder: Path, name: str, content: str) -> Path:
+def written(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
-    path.write_bytes(content.encode())
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
@@ -114,12 +114,40 @@ def test_a_parquet_page_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     assert "not a readable Parquet file" in refused(path).message
 
 
-def test_tabs_in_a_csv_file_are_named(tmp_path: Path) -> None:
-    error = refused(written(tmp_path, "t.csv", "text\tlabel\na, b; c\tpos\nd\tneg\n"))
-    assert "the header are separated by tabs" in error.message
-    assert "name the file t.tsv" in error.hint
+def test_the_separator_of_a_csv_file_is_found(tmp_path: Path) -> None:
+    tabs = written(tmp_path, "t.csv", "text\tlabel\na, b; c\tpos\nd\tneg\n")
+    assert load(tabs).train.text == ("a, b; c", "d")
+    bars = written(tmp_path, "b.csv", 'text|label\n"a, b|c"|pos\nd; e|neg\n')
+    assert load(bars).train.text == ("a, b|c", "d; e")
+    comma_in_name = written(tmp_path, "s.csv", "a, b;text;label\n1;c, d;x\n2;e;y\n")
+    assert load(comma_in_name).train.text == ("c, d", "e")
     quoted = written(tmp_path, "q.csv", '"text\tx";"a,b";label\nc;d;1\ne;f;0\n')
     assert load(quoted, text_column="text\tx").train.text == ("c", "e")
+    with pytest.raises(DataError, match="line 3: 1 fields where the header has 2"):
+        load(written(tmp_path, "r.csv", "text,label;x\na,b\nc\n"))
+
+
+def test_a_file_without_header_has_numbered_columns(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"text_column": "column 2", "label_column": "column 1", "header": False}
+    rows = "neg{0}a, b\npos{0}c\n"
+    for name, separator in (("t.tsv", "\t"), ("t.csv", ";"), ("u.csv", "\t")):
+        data = load(written(tmp_path, name, rows.format(separator)), **keys)
+        assert data.train.text == ("a, b", "c")
+        assert data.label_names == ("neg", "pos")
+
+
+def test_other_encodings_are_read_where_the_settings_say_so(tmp_path: Path) -> None:
+    text = "text,label\nun café,oui\nnaïf,non\n"
+    path = written(tmp_path, "t.csv", text.encode("cp1252"))
+    assert "task.encoding" in refused(path).hint
+    data = load(path, encoding="cp1252")
+    assert data.train.text == ("un café", "naïf")
+    assert any("is read as cp1252" in note for note in data.notes)
+    utf_8 = load(written(tmp_path, "u.csv", text), encoding="cp1252")
+    assert utf_8.train.text == data.train.text
+    utf_16 = load(written(tmp_path, "v.csv", text.encode("utf-16")))
+    assert utf_16.train.text == data.train.text
+    assert utf_8.fingerprint == utf_16.fingerprint == data.fingerprint
 
 
 def test_a_key_that_comes_twice(tmp_path: Path) -> None:
