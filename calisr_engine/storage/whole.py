@@ -1,11 +1,9 @@
 """Writing a file or a folder whole or not at all.
 
 What is written stands under a temporary name beside its place (`NAME.tmp-calisr-PID-COUNT`), is
-synced, renamed, and its parent synced. A single file is written in a folder of that name, because
-libraries that write tensors put temporary files of their own beside the one they were asked for.
-Whatever goes wrong while writing becomes one `StorageError`, and nothing partial stays. Leftovers
-of a process that was killed go at the next write of that name, or by `sweep`. A link in the place
-is replaced, never followed.
+synced, renamed, and its parent synced. Whatever goes wrong while writing becomes one
+`StorageError`, and nothing partial stays. Leftovers of a process that was killed go at the next
+write of that name, or by `sweep`. A link in the place is replaced, never followed.
 """
 
 from __future__ import annotations
@@ -28,6 +26,9 @@ MARK = ".tmp-calisr-"
 _LEFTOVER = re.compile(
     r"(?P<name>.+)\.tmp-(?P<marked>calisr-)?(?P<was>was-)?(?P<key>(?P<pid>\d+)(-\d+)?)"
 )
+_OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")
+"""What `save_file` writes beside the file that it was asked for, and then renames."""
+
 _SYSTEM_ERROR = re.compile(r"os error (\d+)|\[Errno (\d+)\]")
 """What libraries put into errors of their own, and shutil into the one for many files."""
 
@@ -86,10 +87,9 @@ def whole_file(
     if not replace and os.path.lexists(final):
         raise FileExistsError(final)
     sweep(final.parent, final.name)
-    with _beside(final, what, hint, needs) as folder:
-        folder.mkdir(parents=True)
-        part = folder / final.name
-        part.touch()
+    with _beside(final, what, hint, needs) as part:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
         mode = part.stat().st_mode
         yield part
         _give_mode(part, mode)
@@ -99,7 +99,6 @@ def whole_file(
             os.replace(part, final)
         else:
             placed = _put_new(part, final)
-        remove(folder)
         _sync(final.parent)
     if not placed:
         raise FileExistsError(final)
@@ -121,10 +120,13 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
     Args:
         name: what they were writing; None for everything. Then the folder is one of ours alone, and
-            what earlier versions named in a way that a user could, too, is a leftover.
+            what earlier versions named in a way that a user could, too, is a leftover, and so is
+            what safetensors was writing.
     """
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
+            if name is None and _OF_SAFETENSORS.fullmatch(entry.name):
+                remove(entry)
             found = _LEFTOVER.fullmatch(entry.name)
             if found is None or not _abandoned(found):
                 continue
@@ -140,8 +142,6 @@ def remove(path: Path) -> None:
     """Delete a file or a folder; a link itself, never what it points to. Errors are passed over."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        if os.path.lexists(path):  # network disks refuse once what they let go a moment later
-            shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
