@@ -1,4 +1,4 @@
-"""`calisr export`: a copy of a run's exported model, or only its adapter where that is right."""
+"""`calisr export`: a run's best model as a folder, or only its adapter where that is right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.methods import registry
 from calisr_engine.models.components import find_targets, head_parameters
 from calisr_engine.models.load import load_model
-from calisr_engine.results.best_model import verify_exported
+from calisr_engine.results.best_model import (
+    best_weights,
+    export_counts,
+    rebuild,
+    verify_exported,
+)
+from calisr_engine.results.plain_export import CardFacts, export_merged
+from calisr_engine.results.run_task import class_names, task_of
+from calisr_engine.results.with_method import save_with_method
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_json
@@ -21,23 +29,27 @@ from calisr_engine.storage.whole import whole_folder
 
 
 def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
-    """Write the best model of a finished run to `folder`.
+    """Write the best model of a run to `folder`: a copy of its export, else built from `best/`.
 
     Raises:
         ConfigError: `folder` exists, or an adapter alone would be wrong.
-        NotFoundError: the run has no exported model (yet).
-        UnavailableError: the exported model is damaged.
+        NotFoundError: the run has no best model (yet); for an adapter, no exported one.
+        UnavailableError: it is damaged, or the model that the run began with is not here.
         StorageError: `folder` cannot be written.
     """
     paths = RunPaths(run_dir)
     if folder.exists():
         raise ConfigError(f"{folder} exists already", "name a folder that does not exist")
-    if not paths.model.is_dir():
-        view = load_view(run_dir)
-        raise NotFoundError(
-            f"{run_dir.name} has no exported model (state: {view.state})",
-            "a run exports its best model when it completes, unless output.export is false",
-        )
+    if not export_counts(run_dir):
+        if adapter_only:
+            raise NotFoundError(
+                f"{run_dir.name} has no export of its best model (state: "
+                f"{load_view(run_dir).state}), which --adapter-only takes the adapter from",
+                "a run exports its best model when it completes, unless output.export is false; "
+                "the merged model can be had now: leave --adapter-only out",
+            )
+        export_from_best(run_dir, folder)
+        return
     verify_exported(paths.model)
     needs = sum(each.stat().st_size for each in paths.model.rglob("*") if each.is_file())
     needed = None if adapter_only else needs
@@ -46,6 +58,37 @@ def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
             write_adapter(paths, part)
         else:
             shutil.copytree(paths.model, part, dirs_exist_ok=True)
+
+
+def export_from_best(run_dir: Path, folder: Path) -> None:
+    """Write the model in `best/`, as the run itself would have exported it at its end."""
+    config = from_resolved(RunPaths(run_dir).config)
+    task, view = task_of(config), load_view(run_dir)
+    weights = best_weights(run_dir)
+    names = class_names(run_dir, config) if task.kind == "classification" else ()
+    model, tokenizer = rebuild(config, names, task.kind, weights)
+    plain = not config.method.changes_architecture
+    card = CardFacts(
+        base_model=config.model.name,
+        task=config.task.name,
+        synthetic=view.synthetic_data,
+        method=config.method.title,
+        variant=config.calibration.variant,
+        control=config.calibration.control,
+        delta=config.calibration.delta,
+        switched={group: (view.switched or {}).get(group) for group in view.groups},
+        metric=view.metric,
+        best=view.best,
+        best_step=view.best_step,
+        last=view.last,
+        seed=config.training.seed,
+        label_names=names or None,
+        plain=plain,
+    )
+    if plain:
+        export_merged(weights, model, tokenizer, folder, card, "then export again")
+    else:
+        save_with_method(model, tokenizer, folder, config.method, weights, card)
 
 
 def write_adapter(paths: RunPaths, folder: Path) -> None:

@@ -61,6 +61,7 @@ def export_merged(
     tokenizer: Any,
     folder: Path,
     card: CardFacts,
+    hint: str = "then `calisr resume` the run",
 ) -> None:
     """Write `folder` whole or not at all: config, weights, tokenizer, model card.
 
@@ -70,7 +71,7 @@ def export_merged(
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    hint, needs = "then `calisr resume` the run", tensor_bytes(weights)
+    needs = tensor_bytes(weights)
     with sealed_folder(folder, {}, "the exported model", hint, needs) as part:
         config: Any = deepcopy(model.config)
         config.architectures = [type(model).__name__]

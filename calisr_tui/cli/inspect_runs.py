@@ -152,7 +152,7 @@ def export(
     ] = False,
     output_dir: OutputDir = Path("runs"),
 ) -> None:
-    """Write a run's best model as a plain transformers folder."""
+    """Write the best model of a run, also a stopped or failed one, as a transformers folder."""
     from calisr_engine.results.export_run import export_run
 
     run_dir = find_run(name, output_dir)

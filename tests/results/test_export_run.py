@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from calisr_engine.errors import ConfigError, StorageError, UnavailableError
+from calisr_engine.errors import (
+    EXIT_STOPPED,
+    ConfigError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
 from calisr_engine.process.execute import execute
 from calisr_engine.results.best_model import open_exported
 from calisr_engine.results.export_run import export_run
 from tests.methods.tiny import CALIBRATABLE
+from tests.training.interrupt import stop_at
 from tests.training.tiny_run import make_run, save_model
 
 
@@ -126,6 +134,41 @@ def test_methods_without_an_adapter_file_are_refused(
     run = trained(model, tmp_path, f"method.name={method}")
     with pytest.raises(ConfigError, match="--adapter-only"):
         export_run(run, tmp_path / "out", adapter_only=True)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["method.name=lora calibration.variant=S calibration.delta=0.5", "method.name=adapter"],
+)
+def test_without_an_export_the_best_weights_are_written_as_the_run_would_have(
+    method: str, model: Path, tmp_path: Path
+) -> None:
+    run = trained(model, tmp_path, *method.split())
+    export_run(run, tmp_path / "copied")
+    shutil.rmtree(run / "model")
+    export_run(run, tmp_path / "built")
+    names = {each.name for each in (tmp_path / "copied").iterdir()}
+    assert names == {each.name for each in (tmp_path / "built").iterdir()}
+    for name in names - {"manifest.json"}:
+        copied, built = ((tmp_path / each / name).read_bytes() for each in ("copied", "built"))
+        assert copied == built, name
+    open_exported(tmp_path / "built")
+    with pytest.raises(NotFoundError, match="no export of its best model"):
+        export_run(run, tmp_path / "out", adapter_only=True)
+
+
+def test_a_run_that_was_stopped_is_exported(model: Path, tmp_path: Path) -> None:
+    run = make_run(model, tmp_path, "run", "training.eval_every_steps=1")
+    with pytest.raises(NotFoundError, match="no best model yet"):
+        export_run(run, tmp_path / "out")
+    assert stop_at(run, 2) == EXIT_STOPPED
+    export_run(run, tmp_path / "out")
+    opened, _ = open_exported(tmp_path / "out")
+    (weights,) = (run / "best").glob("step-*/weights.safetensors")
+    for name, tensor in load_file(weights).items():
+        assert torch.equal(opened.state_dict()[name], tensor)
+    assert "acceptable" in (tmp_path / "out" / "README.md").read_text()
+    assert not (run / "model").exists()
 
 
 def test_neighbours_of_the_folder_are_left_alone(model: Path, tmp_path: Path) -> None:
