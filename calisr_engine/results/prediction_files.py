@@ -119,7 +119,7 @@ def header(is_pair: bool, classes: Sequence[str] | None) -> list[str]:
 
 def fields(text: Text, found: Prediction) -> list[str]:
     """Cells of one prediction."""
-    texts = [text] if isinstance(text, str) else text
+    texts = map(cells.whole_characters, [text] if isinstance(text, str) else text)
     values = (found.probabilities or {}).values()
     return [*texts, _written(found.prediction), *map(_written, values)]
 
@@ -127,7 +127,7 @@ def fields(text: Text, found: Prediction) -> list[str]:
 def record(text: Text, found: Prediction) -> dict[str, Any]:
     """One prediction as plain JSON values."""
     names = ("text",) if isinstance(text, str) else ("text", "text_pair")
-    texts = (text,) if isinstance(text, str) else text
+    texts = map(cells.whole_characters, (text,) if isinstance(text, str) else text)
     said: dict[str, Any] = {**dict(zip(names, texts, strict=True)), "prediction": found.prediction}
     if found.probabilities is not None:
         said["probabilities"] = found.probabilities

@@ -14,7 +14,7 @@ import typer
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.plain_words import one_line, quoted
 from calisr_tui.cli.options import OutputDir, RunArgument, find_run, quiet_libraries
-from calisr_tui.cli.out import put, put_json, put_json_line, say
+from calisr_tui.cli.out import close_stdout, put, put_json, put_json_line, say
 
 if TYPE_CHECKING:
     from calisr_engine.results.prediction_files import Row
@@ -100,15 +100,11 @@ def predict(
         count = prediction_files.write_predictions(out, found, task.is_pair, predictor.classes)
         say(f"{count:,} texts predicted")
         put_json({"out": str(out), "rows": count}) if as_json else put(out)
-    elif as_json:
-        for row in found:
-            put_json_line(prediction_files.record(*row))
-    elif sys.stdout.isatty():
-        _table(found, predictor.classes)
-    else:
-        put(prediction_files.tsv_line(prediction_files.header(task.is_pair, predictor.classes)))
-        for row in found:
-            put(prediction_files.tsv_line(prediction_files.fields(*row)))
+        return
+    try:
+        _show(found, task.is_pair, predictor.classes, as_json)
+    except BrokenPipeError:  # enough was read; typer would take it for a failure
+        close_stdout()
 
 
 def _check_one_source(
@@ -176,6 +172,20 @@ def _texts_of(stream: Iterable[bytes], task: RunTask) -> Iterator[Text]:
                 f"{task.name} takes pairs: write both on one line, with a tab between them",
             )
         yield text, second
+
+
+def _show(rows: Iterable[Row], is_pair: bool, classes: Sequence[str] | None, as_json: bool) -> None:
+    from calisr_engine.results.prediction_files import fields, header, record, tsv_line
+
+    if as_json:
+        for row in rows:
+            put_json_line(record(*row))
+    elif sys.stdout.isatty():
+        _table(rows, classes)
+    else:
+        put(tsv_line(header(is_pair, classes)))
+        for row in rows:
+            put(tsv_line(fields(*row)))
 
 
 def _table(rows: Iterable[Row], classes: Sequence[str] | None) -> None:

@@ -175,6 +175,13 @@ def test_pairs_from_a_file_to_a_file(
     check(rows, list(Predictor(runs / "pairs", "cpu").predict(expected)))
 
 
+def test_an_argument_that_is_not_utf8(runs: Path, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.tsv", "out.jsonl"):
+        out = tmp_path / name
+        assert predict(runs, "single", "bad \udcff byte", "--out", str(out)) == 0
+        assert read_table(out, ["text"]).column("text")[0] == "bad \ufffd byte"
+
+
 def test_breaks_in_a_text_break_no_table(runs: Path, tmp_path: Path) -> None:
     odd = ["two\nlines", "a\ttab", 'a "quote', "\u2028"]
     write(tmp_path / "in.jsonl", {"sentence": odd})
