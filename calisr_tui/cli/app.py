@@ -13,7 +13,17 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, CalisrError, explain
 from calisr_engine.plain_words import a_sentence
-from calisr_tui.cli import analyze, figure, grid, inspect_runs, listings, serve, submit, training
+from calisr_tui.cli import (
+    analyze,
+    figure,
+    grid,
+    inspect_runs,
+    listings,
+    own_data,
+    serve,
+    submit,
+    training,
+)
 from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
 app = typer.Typer(
@@ -27,6 +37,7 @@ app = typer.Typer(
 )
 training.add_to(app)
 inspect_runs.add_to(app)
+own_data.add_to(app)
 listings.add_to(app)
 grid.add_to(app)
 figure.add_to(app)
