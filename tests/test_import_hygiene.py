@@ -25,6 +25,7 @@ LIGHT_ROOMS = {
     "calisr_engine.forecast": (*TRAINING, *DRAWING),
     "calisr_engine.figures": (*TRAINING, *DRAWING),
     "calisr_engine.models.catalog": (*TRAINING, *DRAWING),
+    "calisr_engine.preview": (*TRAINING, *DRAWING),
     "calisr_engine.tasks.glue": (*TRAINING, *DRAWING),
     "calisr_tui.cli": (*TRAINING, "textual", "matplotlib"),
     "calisr_tui.charts": (*TRAINING, "textual", "matplotlib"),

@@ -17,7 +17,7 @@ from calisr_engine.config import check, preset_files, toml_text
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
-from calisr_engine.config.options import option_layer
+from calisr_engine.config.options import guess_layer, option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
@@ -97,8 +97,10 @@ def load(
     sets: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     given_by: str = "",
+    guessed: Mapping[str, Any] | None = None,
 ) -> ResolvedConfig:
-    """The settings of a run: defaults < presets that the file extends < file < sets < overrides.
+    """The settings of a run: defaults < presets that the file extends < file < guessed < sets <
+    overrides.
 
     Relative paths of data files in a config file are relative to that file's folder, those in
     options and `output.dir` to the current directory. `none` empties a setting that may be empty.
@@ -109,6 +111,8 @@ def load(
         sets: "section.key=value" texts of `--set`.
         overrides: values by dotted key or by section; the highest layer.
         given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
+        guessed: what was found out about the user's own data (`calisr_engine.preview`), by dotted
+            key.
 
     Raises:
         ConfigError: `problems` has every mistake.
@@ -117,7 +121,9 @@ def load(
     overrides = overrides or {}
     base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file)
     options, malformed = option_layer(sets, overrides, given_by)
-    merged = merge([*base.layers, options], incomplete=bool(base.problems))
+    merged = merge(
+        [*base.layers, guess_layer(guessed or {}), options], incomplete=bool(base.problems)
+    )
     config, broken = _whole(merged)
     rules = [] if base.problems else broken
     problems = [*base.problems, *merged.problems, *rules, *malformed]
@@ -267,6 +273,10 @@ def _warnings(merged: Merged) -> list[str]:
     method = str(merged.values["method.name"])
     if not has_light_phase(method) and "training.lft_learning_rate" in own:
         idle["training.lft_learning_rate"] = f"has no effect with method {method}"
+    if merged.values["task.validation_file"] is not None:
+        why = "has no effect beside task.validation_file: nothing is set aside"
+        both = ("task.validation_share", "task.split_seed")
+        idle |= {key: why for key in both if key in own}
     if merged.values["model.random_weights"]:
         idle["model.random_weights"] = "is on: scores of this run mean nothing"
     return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]

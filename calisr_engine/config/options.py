@@ -21,8 +21,27 @@ OPTIONS: dict[str, str] = {
     "calibration.variant": "--calibration",
     "calibration.delta": "--delta",
     "training.seed": "--seed",
+    "task.train_file": "--train",
+    "task.validation_file": "--validation",
+    "task.test_file": "--test",
+    "task.dataset": "--dataset",
+    "task.train_split": "--train-split",
+    "task.validation_split": "--validation-split",
+    "task.test_split": "--test-split",
+    "task.text_column": "--text",
+    "task.text_pair_column": "--pair",
+    "task.label_column": "--label",
+    "task.kind": "--kind",
+    "task.metric": "--metric",
+    "task.encoding": "--encoding",
 }
 """Settings that have an option of their own on the command line."""
+
+OWN_DATA = tuple(key for key in OPTIONS if key.startswith("task.") and key != "task.data_dir")
+"""Those that tell of the user's own data."""
+
+GUESS = "guessed from the data"
+"""Origin of settings that nobody gave."""
 
 
 def option_layer(
@@ -55,6 +74,14 @@ def option_layer(
         origin = given_by or OPTIONS.get(key, "option")
         layer.put(key, value, origin, Place(f"{origin} {key}" if origin == "option" else origin))
     return layer, problems
+
+
+def guess_layer(guessed: Mapping[str, Any]) -> Layer:
+    """The layer of settings that were guessed, by dotted key."""
+    layer = Layer()
+    for key, value in guessed.items():
+        layer.put(key, value, GUESS, Place(GUESS))
+    return layer
 
 
 def parse_value(key: str, raw: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
-from calisr_engine.config.options import OPTIONS, parse_value
+from calisr_engine.config.options import OPTIONS, OWN_DATA, parse_value
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.fft.settings import FullFineTuning
 from calisr_engine.plain_words import one_line
@@ -106,8 +106,8 @@ def command_words(config: RunConfig, base: str = "", start: Mapping[str, Any] | 
     """
     words = ["calisr", "run", *([base] if base else [])]
     changed = _differences(config, _defaults(config) if start is None else start)
-    for key in _OPTIONS_IN_COMMANDS:
-        if changed.get(key) is not None:
+    for key in (*(OWN_DATA if config.task.is_own else ()), *_OPTIONS_IN_COMMANDS):
+        if changed.get(key) is not None and not str(changed[key]).startswith("-"):
             words += [OPTIONS[key], str(changed.pop(key))]
     for key, value in changed.items():
         words += ["--set", f"{key}={_set_value(key, value)}"]

@@ -20,6 +20,7 @@ from calisr_tui.cli import (
     grid,
     inspect_runs,
     listings,
+    own_data,
     predict,
     serve,
     submit,
@@ -41,6 +42,7 @@ training.add_to(app)
 control_runs.add_to(app)
 tail.add_to(app)
 inspect_runs.add_to(app)
+own_data.add_to(app)
 listings.add_to(app)
 grid.add_to(app)
 figure.add_to(app)

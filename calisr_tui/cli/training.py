@@ -13,7 +13,7 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
 from calisr_engine.plain_words import command
-from calisr_tui.cli import complete, notify
+from calisr_tui.cli import complete, notify, own_data
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import put, put_json, say
 
@@ -46,9 +46,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("run", epilog="Examples: calisr run demo · calisr run my.toml -s training.seed=7")(
-        run
-    )
+    app.command(
+        "run",
+        epilog="Examples: calisr run demo · calisr run --train reviews.csv · calisr run my.toml "
+        "-s training.seed=7",
+    )(run)
     app.command("demo", epilog="Example: calisr demo --output-dir /tmp/runs")(demo)
     app.command("resume", epilog="Example: calisr resume demo-bert-lora")(resume)
     app.command("watch", epilog="Example: calisr watch runs/my-run")(watch)
@@ -87,6 +89,19 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set training.seed=...")] = None,
     data_dir: DataDir = None,
+    train: own_data.Train = None,
+    validation: own_data.Validation = None,
+    test: own_data.Test = None,
+    dataset: own_data.Dataset = None,
+    train_split: own_data.TrainSplit = None,
+    validation_split: own_data.ValidationSplit = None,
+    test_split: own_data.TestSplit = None,
+    text: own_data.TextColumn = None,
+    pair: own_data.PairColumn = None,
+    label: own_data.LabelColumn = None,
+    kind: own_data.Kind = None,
+    metric: own_data.Metric = None,
+    encoding: own_data.Encoding = None,
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", help="Folder in which run directories are made.")
     ] = None,
@@ -110,6 +125,19 @@ def run(
         "training.seed": seed,
         "task.data_dir": data_dir,
         "output.dir": output_dir,
+        "task.train_file": train,
+        "task.validation_file": validation,
+        "task.test_file": test,
+        "task.dataset": dataset,
+        "task.train_split": train_split,
+        "task.validation_split": validation_split,
+        "task.test_split": test_split,
+        "task.text_column": text,
+        "task.text_pair_column": pair,
+        "task.label_column": label,
+        "task.kind": kind,
+        "task.metric": metric,
+        "task.encoding": encoding,
     }
     resolved = _load(name_or_file, sets or [], overrides)
     for warning in resolved.warnings:
@@ -206,11 +234,21 @@ def watch(
 
 
 def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) -> ResolvedConfig:
-    from calisr_engine.config.load import load
+    """Settings from all that was given, and what is guessed about own data; tells the guesses.
+
+    Raises:
+        CalisrError: a mistake in the settings, or own data that training would refuse.
+    """
+    from calisr_engine.config.load import load, read_base
 
     notify.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}
-    return load(name_or_file, sets, given)
+    base = read_base(name_or_file)
+    found, guessed = own_data.guess(base, sets, given)
+    resolved = load(base, sets, given, guessed=guessed)
+    if found is not None:
+        own_data.say_guesses(found, own_data.check(resolved, found))
+    return resolved
 
 
 def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:

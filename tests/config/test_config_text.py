@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from calisr_engine.config import preset_files
 from calisr_engine.config.load import command_line, from_resolved, load, minimal_toml
+from calisr_engine.config.options import OPTIONS
 from calisr_engine.config.schema import RunConfig
 from tests.config.any_config import any_run
 
@@ -27,7 +28,7 @@ def again(line: str) -> RunConfig:
         if option == "--set":
             sets.append(value)
         else:
-            options[{"--data-dir": "task.data_dir", "--output-dir": "output.dir"}[option]] = value
+            options[next(key for key, known in OPTIONS.items() if known == option)] = value
     return load(base, sets, options).config
 
 

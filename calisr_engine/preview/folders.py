@@ -1,0 +1,94 @@
+"""The data files of a folder, by what their names say they are for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from calisr_engine.errors import DataError
+from calisr_engine.tasks.files import unreadable
+from calisr_engine.tasks.formats import FORMATS
+
+WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "development", "eval"),
+    "test": ("test", "testing", "predict"),
+}
+"""What the words of a file's name say."""
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """The files of one folder.
+
+    Attributes:
+        why: why each file was taken for what it is, by "train", "validation" and "test".
+    """
+
+    train: Path
+    validation: Path | None
+    test: Path | None
+    why: dict[str, str]
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of a folder that end as a format which is read, by name.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        return sorted(
+            each
+            for each in folder.iterdir()
+            if each.suffix.lower() in FORMATS and not each.name.startswith(".") and each.is_file()
+        )
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def find(folder: Path) -> DataFiles:
+    """Which file of a folder trains, validates and tests.
+
+    Raises:
+        DataError: none or several could be the training file; the message names them.
+    """
+    files = data_files(folder)
+    by_use: dict[str, list[Path]] = {"train": [], "validation": [], "test": [], "": []}
+    for file in files:
+        by_use[use_of(file)].append(file)
+    train = by_use["train"] or by_use[""]
+    for use, found in (("training", train), *((u, by_use[u]) for u in ("validation", "test"))):
+        if len(found) > 1:
+            raise DataError(
+                f"{folder}: several files could be the {use} data: "
+                f"{', '.join(each.name for each in found[:8])}",
+                "name one with --train, --validation or --test; join the parts of a set to one",
+            )
+    if not train:
+        named = ", ".join(each.name for each in files[:8])
+        raise DataError(
+            f"{folder}: there is no training file in it"
+            + (f" (found: {named})" if named else " (no CSV, TSV, JSONL or Parquet file at all)"),
+            "name it with --train, or call it train.csv",
+        )
+    why = {"train": "its name" if by_use["train"] else "the only data file of the folder"}
+    chosen = {use: next(iter(by_use[use]), None) for use in ("validation", "test")}
+    why |= dict.fromkeys((use for use, file in chosen.items() if file), "its name")
+    return DataFiles(train[0], chosen["validation"], chosen["test"], why)
+
+
+def use_of(file: Path) -> str:
+    """train, validation, test, or "" where the name does not say."""
+    words = re.split(r"[^a-z]+", file.stem.lower())
+    found = [use for use, names in WORDS.items() if any(word in names for word in words)]
+    return found[0] if len(found) == 1 else ""
+
+
+def task_name(path: Path) -> str:
+    """A name for the task of a file: its own, or its folder's where it says only what it is for."""
+    stem = path.stem
+    if use_of(path) and len(re.findall(r"[a-z]+", stem.lower())) == 1:
+        stem = path.absolute().parent.name
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "own-data"

@@ -1,0 +1,205 @@
+"""From a file, a folder or the name of a data set to the settings of [task], each with its reason.
+
+Nothing that was given is changed, but for a folder in the place of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.errors import DataError
+from calisr_engine.plain_words import quoted
+from calisr_engine.preview import folders, roles
+from calisr_engine.preview.columns import Column, columns
+from calisr_engine.tasks import glue, hub_parquet
+from calisr_engine.tasks.files import decoded, read_bytes
+from calisr_engine.tasks.formats import FORMATS, Form, read_table
+from calisr_engine.tasks.own_files import default_metrics
+from calisr_engine.tasks.table import Table, check_column
+
+FALLBACKS = ("cp1252", "latin-1")
+"""Encodings of one byte a character; the second reads everything."""
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """Settings that were not given.
+
+    Attributes:
+        table: the training data, with every column that can be used.
+        values: by name within [task].
+        why: the reason for each.
+    """
+
+    table: Table
+    columns: tuple[Column, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def guess(given: Mapping[str, Any]) -> Guessed:
+    """Settings of [task] for the data that `given` names.
+
+    Args:
+        given: settings by their name within [task], `train_file` or `dataset` among them.
+
+    Raises:
+        DataError: the data cannot be read, or has no column for a text or a label.
+        UnavailableError: a data set that is neither here nor in reach.
+    """
+    found: dict[str, roles.Guess] = {}
+    given = dict(given)
+    files: dict[str, Path] = {}
+    if given.get("dataset") is None:
+        files = _files(given, found)
+        form = _form(given, files, found)
+        table = read_table(files["train_file"], None, form)
+        if "header" not in given and table.separator and form.header:
+            why = headless(table)
+            if why:
+                found["header"] = roles.Guess("false", why)
+                table = read_table(files["train_file"], None, replace(form, header=False))
+    else:
+        data = hub_parquet.find(given["dataset"])
+        table = data.table(data.train_split(given.get("train_split")), None)
+    for key in ("text_column", "text_pair_column", "label_column"):
+        if given.get(key) is not None:
+            check_column(table.path, table.header, given[key])
+    described = columns(table)
+    _columns(given, described, found)
+    if "name" not in given:
+        source = files.get("train_file", Path(str(given.get("dataset"))))
+        found["name"] = roles.Guess(name_of(source), "the name of the data")
+    values: dict[str, Any] = {key: each.value for key, each in found.items()}
+    values |= {key: path for key, path in files.items() if given.get(key) != path}
+    if "header" in values:
+        values["header"] = False
+    return Guessed(table, described, values, {key: each.why for key, each in found.items()})
+
+
+def name_of(source: Path) -> str:
+    """A name for a task, from its file or data set; never that of a task that ships."""
+    name = folders.task_name(source)
+    return f"my-{name}" if glue.is_task(name) or glue.plain(name) == "demo" else name
+
+
+def _files(given: Mapping[str, Any], found: dict[str, roles.Guess]) -> dict[str, Path]:
+    """The files that are read; a folder gives those that are not named."""
+    keys = ("train_file", "validation_file", "test_file")
+    files = {key: Path(given[key]).expanduser() for key in keys if given.get(key) is not None}
+    folder = files["train_file"]
+    if folder.is_dir():
+        inside = folders.find(folder)
+        for use in ("train", "validation", "test"):
+            path = getattr(inside, use)
+            if path is not None and (use == "train" or f"{use}_file" not in given):
+                files[f"{use}_file"] = path
+                found[f"{use}_file"] = roles.Guess(str(path), inside.why[use])
+    return files
+
+
+def _form(
+    given: Mapping[str, Any], files: Mapping[str, Path], found: dict[str, roles.Guess]
+) -> Form:
+    """Encoding and header as given; a fallback encoding where one of the files needs it."""
+    encoding = given.get("encoding")
+    if encoding is None:
+        for path in files.values():
+            needed = _fallback(path)
+            if needed is not None:
+                encoding = needed
+                found["encoding"] = roles.Guess(
+                    needed,
+                    f"{path.name} is not UTF-8; look at the accents in its rows, and name another "
+                    "encoding where they are wrong",
+                )
+    return Form(encoding, given.get("header", True))
+
+
+def _fallback(path: Path) -> str | None:
+    """The encoding that reads a file which is not UTF-8; None where UTF-8 or none does.
+
+    Raises:
+        DataError: the file cannot be read, or has NUL bytes, as a text file has not.
+    """
+    if FORMATS.get(path.suffix.lower(), "parquet") == "parquet":
+        return None
+    data = read_bytes(path)
+    try:
+        decoded(path, data)
+    except DataError as refusal:
+        if "is not UTF-8" not in refusal.message or b"\0" in data:
+            raise
+        for encoding in FALLBACKS:
+            try:
+                decoded(path, data, encoding)
+            except DataError:
+                continue
+            return encoding
+        raise
+    return None
+
+
+def headless(table: Table) -> str:
+    """Why the first row seems to be data and no header; "" where it does not."""
+    for column in columns(table):
+        name = column.name.strip()
+        if not name:
+            continue
+        if column.kind in ("whole", "number") and _is_number(name):
+            return f"the first row has the number {quoted(name)} where a name is expected"
+        if len(name.split()) > 7:
+            return f"the first row has a text where a name is expected, {quoted(name, 40)}"
+        if column.counts.get(name, 0) > 1 and column.distinct <= max(2, column.rows / 2):
+            return f"{quoted(name)} in the first row is a value of that column"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(
+    given: Mapping[str, Any], described: tuple[Column, ...], found: dict[str, roles.Guess]
+) -> None:
+    names = ("text_column", "text_pair_column", "label_column")
+    text, pair, label = (given.get(name) for name in names)
+    guessed = roles.roles(described, text, pair, label)
+    for key, each in zip(names, (guessed.text, guessed.pair, guessed.label), strict=True):
+        if each is not None and key not in given:
+            found[key] = each
+    named = label if label is not None else guessed.label.value if guessed.label else None
+    column = next((each for each in described if each.name == named), None)
+    if column is None:
+        return
+    kind = given.get("kind")
+    if kind is None:
+        found["kind"] = roles.kind_of(column)
+        kind = found["kind"].value
+    if "metric" not in given and kind in ("classification", "regression"):
+        metric = roles.metric_of(column, kind)
+        if metric.value != default_metrics(kind, column.distinct)[0]:
+            found["metric"] = metric
+
+
+def lacking(
+    values: Mapping[str, Any], described: tuple[Column, ...], path: Path
+) -> DataError | None:
+    """The sentence for a role that nobody gave and no column has; None where all is known."""
+    for key, option, what in (
+        ("text_column", "--text", "a text"),
+        ("label_column", "--label", "a label"),
+    ):
+        if values.get(key) is None:
+            names = ", ".join(quoted(each.name) for each in described[:12])
+            return DataError(
+                f"{path}: no column looks like {what}", f"name it with {option}; columns: {names}"
+            )
+    return None

@@ -1,0 +1,289 @@
+"""The user's own data on the command line: options, what is guessed and said, and `calisr data`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from calisr_engine.errors import ConfigError
+from calisr_tui.cli.options import Json
+from calisr_tui.cli.out import PlainConsole, put, put_json, say
+
+if TYPE_CHECKING:
+    from calisr_engine.config.load import Base, ResolvedConfig
+    from calisr_engine.preview.guess import Guessed
+    from calisr_engine.preview.look import Look
+
+PANEL = "Own data"
+ENOUGH = ("text_column", "label_column", "kind")
+"""Who gives these gives all: nothing is guessed then."""
+
+
+def option(name: str, words: str, metavar: str) -> Any:
+    return typer.Option(name, help=words, metavar=metavar, rich_help_panel=PANEL)
+
+
+Train = Annotated[
+    Path | None,
+    option(
+        "--train", "Training data: a CSV, TSV, JSONL or Parquet file, or a folder of them.", "FILE"
+    ),
+]
+Validation = Annotated[
+    Path | None,
+    option("--validation", "Validation data; without it part of the rows is set aside.", "FILE"),
+]
+Test = Annotated[Path | None, option("--test", "Data without labels to predict.", "FILE")]
+Dataset = Annotated[
+    str | None,
+    option("--dataset", "A data set of the Hugging Face hub instead of files.", "NAME[:CONFIG]"),
+]
+TrainSplit = Annotated[
+    str | None, option("--train-split", "Its split to train on; train if none is given.", "NAME")
+]
+ValidationSplit = Annotated[
+    str | None, option("--validation-split", "Its split to validate on.", "NAME")
+]
+TestSplit = Annotated[str | None, option("--test-split", "Its split to predict.", "NAME")]
+TextColumn = Annotated[str | None, option("--text", "Column with the text.", "COLUMN")]
+PairColumn = Annotated[str | None, option("--pair", "Column with the second text.", "COLUMN")]
+LabelColumn = Annotated[str | None, option("--label", "Column with the label.", "COLUMN")]
+Kind = Annotated[str | None, option("--kind", "classification or regression.", "KIND")]
+Metric = Annotated[
+    str | None, option("--metric", "Metric that picks the best model, such as macro_f1.", "METRIC")
+]
+Encoding = Annotated[
+    str | None, option("--encoding", "Of files that are not UTF-8, such as cp1252.", "NAME")
+]
+
+
+def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What base, --set and options say of [task], by name; paths as they will be read."""
+    from calisr_engine.config.options import option_layer
+
+    found: dict[str, Any] = {}
+    for layer in (*base.layers, option_layer(list(sets), options)[0]):
+        for key, value in layer.values.items():
+            section, _, name = key.partition(".")
+            if section != "task" or value is None or value in ("none", "null"):
+                continue
+            if name.endswith("_file") and isinstance(value, str | Path):
+                value = Path(layer.folder or Path(), Path(value).expanduser())
+            found[name] = value
+    return found
+
+
+def guess(
+    base: Base, sets: list[str], options: dict[str, Any]
+) -> tuple[Guessed | None, dict[str, Any]]:
+    """What nobody said of own data, as settings by dotted key; a folder leaves `options`.
+
+    Raises:
+        CalisrError: the data cannot be read, or no column is like a text or a label.
+    """
+    given = given_of_task(base, sets, options)
+    own = given.get("train_file") is not None or given.get("dataset") is not None
+    if not own:
+        _refuse_without_data(options)
+        return None, {}
+    if given.get("train_file") is not None and given.get("dataset") is not None:
+        raise ConfigError(
+            "--train and --dataset exclude each other", "name files, or a data set of the hub"
+        )
+    from calisr_engine.preview import guess as guesses
+
+    # A name that only a preset gave is that of its own task.
+    named = {"task.name"} & set(options) or any(each.startswith("task.name=") for each in sets)
+    if not named and not _is_own(base):
+        given.pop("name", None)
+    file = given.get("train_file")
+    folder = isinstance(file, Path) and file.is_dir()
+    if all(given.get(key) is not None for key in ENOUGH) and not folder:
+        if "name" in given:
+            return None, {}
+        source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
+        return None, {"task.name": guesses.name_of(source)}
+    found = guesses.guess(given)
+    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    if lacking is not None:
+        raise lacking
+    if "train_file" in found.values:
+        options.pop("task.train_file", None)
+    return found, {f"task.{key}": value for key, value in found.values.items()}
+
+
+def _is_own(base: Base) -> bool:
+    keys = ("task.train_file", "task.dataset")
+    return any(key in layer.values for layer in base.layers for key in keys)
+
+
+def _refuse_without_data(options: Mapping[str, Any]) -> None:
+    """Columns or validation data without training data would be without effect."""
+    from calisr_engine.config.options import OPTIONS, OWN_DATA
+
+    alone = [
+        OPTIONS[key]
+        for key in OWN_DATA
+        if key not in ("task.name", "task.metric", "task.validation_file") and options.get(key)
+    ]
+    if alone:
+        raise ConfigError(
+            f"{' and '.join(alone)} without data of your own: nothing to read",
+            "add --train FILE, or --dataset NAME",
+        )
+
+
+def say_guesses(found: Guessed, seen: Look) -> None:
+    """What was guessed and why, on stderr."""
+    from calisr_tui.charts.data_look import sizes
+
+    say(f"data: {seen.path}: {seen.form}; {sizes(seen) or f'{len(found.table):,} rows'}")
+    for key, value in found.values.items():
+        shown = {"text_column": "text", "text_pair_column": "pair", "label_column": "label"}
+        name = shown.get(key, key.removesuffix("_file").replace("_", " "))
+        if key in ("header",):
+            value = "none"
+        say(f"  {name} = {value} ({found.why[key]})")
+    say("  otherwise: --text, --pair, --label, --kind, --metric; look at it with: calisr data")
+
+
+def check(resolved: ResolvedConfig, found: Guessed) -> Look:
+    """A look at the data of a run that is about to begin.
+
+    Raises:
+        CalisrError: training would refuse it.
+    """
+    from calisr_engine.preview.look import look
+
+    seen = look(resolved.config.task, found)
+    if seen.problem is not None:
+        raise seen.problem
+    return seen
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "data", epilog="Examples: calisr data reviews.csv · calisr data folder --label stars"
+    )(data)
+
+
+def data(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Training data: a file or a folder.")
+    ] = None,
+    validation: Validation = None,
+    test: Test = None,
+    dataset: Dataset = None,
+    train_split: TrainSplit = None,
+    validation_split: ValidationSplit = None,
+    test_split: TestSplit = None,
+    text: TextColumn = None,
+    pair: PairColumn = None,
+    label: LabelColumn = None,
+    kind: Kind = None,
+    metric: Metric = None,
+    encoding: Encoding = None,
+    model: Annotated[
+        str | None, typer.Option(help="Count tokens as this model's tokenizer does.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", min=8, help="Longest input in tokens.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="As for `calisr run`."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Look at data of your own: columns and their roles, labels, lengths, what is odd in it."""
+    from calisr_engine.config.load import Base, load
+    from calisr_engine.preview.lengths import token_counter
+    from calisr_engine.preview.look import look
+
+    if file is None and dataset is None:
+        raise ConfigError("there is nothing to look at", "name a file, a folder, or --dataset NAME")
+    options: dict[str, Any] = {
+        "model.name": model,
+        "task.train_file": file,
+        "task.validation_file": validation,
+        "task.test_file": test,
+        "task.dataset": dataset,
+        "task.train_split": train_split,
+        "task.validation_split": validation_split,
+        "task.test_split": test_split,
+        "task.text_column": text,
+        "task.text_pair_column": pair,
+        "task.label_column": label,
+        "task.kind": kind,
+        "task.metric": metric,
+        "task.encoding": encoding,
+        "task.max_length": max_length,
+    }
+    options = {key: value for key, value in options.items() if value is not None}
+    from calisr_engine.preview import guess as guesses
+
+    given = given_of_task(Base(), sets or [], options)
+    found = guesses.guess(given)
+    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    resolved = None
+    if lacking is None:
+        if "train_file" in found.values:
+            options.pop("task.train_file", None)
+        guessed = {f"task.{key}": value for key, value in found.values.items()}
+        resolved = load(None, sets or [], options, guessed=guessed)
+        counter = token_counter(resolved.config.model.name)
+        seen = look(resolved.config.task, found, counter)
+    else:
+        from calisr_engine.preview.look import unfinished
+
+        seen = unfinished(found, given | found.values, lacking)
+    line = "" if resolved is None or seen.problem else resolved.command_line()
+    if as_json:
+        put_json(seen.to_dict() | {"guessed": _told(found), "command": line})
+    else:
+        _print(seen, line)
+    if seen.problem is not None:
+        if not as_json:
+            raise seen.problem
+        return seen.problem.exit_code
+    return 0
+
+
+def _told(found: Guessed) -> dict[str, dict[str, str]]:
+    return {
+        key: {"value": str(value), "why": found.why.get(key, "")}
+        for key, value in found.values.items()
+    }
+
+
+def _print(seen: Look, line: str) -> None:
+    import sys
+
+    from calisr_engine.preview.look import notes, warnings
+    from calisr_tui.charts import data_look
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 140)
+    console = PlainConsole(width=width if sys.stdout.isatty() else 140)
+    width = console.width
+    put(f"{seen.path}: {seen.form}")
+    if seen.sets:
+        put(data_look.sizes(seen))
+    put()
+    console.print(data_look.columns_table(seen, width))
+    put()
+    console.print(data_look.rows_table(seen, 20, width))
+    if seen.sets:
+        put()
+        console.print(data_look.label_bars(seen.sets, width))
+    if seen.lengths is not None:
+        console.print(data_look.length_bars(seen.lengths, width))
+    for warning in warnings(seen):
+        put(f"! {warning}")
+    for note in notes(seen):
+        put(f"· {note}")
+    if line:
+        put(f"\ntrain on it: {line}")
