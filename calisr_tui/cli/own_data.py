@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calisr_engine.errors import ConfigError
+from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
@@ -195,7 +196,13 @@ def data(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="As for `calisr run`."),
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="As for `calisr run`.",
+            autocompletion=complete.settings,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
