@@ -29,11 +29,12 @@ OPTIONS: dict[str, str] = {
     "task.validation_split": "--validation-split",
     "task.test_split": "--test-split",
     "task.text_column": "--text",
-    "task.text_pair_column": "--pair",
+    "task.text_pair_column": "--text-pair",
     "task.label_column": "--label",
     "task.kind": "--kind",
     "task.metric": "--metric",
     "task.encoding": "--encoding",
+    "task.validation_share": "--validation-share",
 }
 """Settings that have an option of their own on the command line."""
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from calisr_engine.errors import DataError
 from calisr_engine.tasks.files import unreadable
 from calisr_engine.tasks.formats import FORMATS
+from calisr_engine.tasks.hub_parquet import VALIDATION
 
 WORDS = {
     "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "development", "eval"),
+    "validation": VALIDATION,
     "test": ("test", "testing", "predict"),
 }
 """What the words of a file's name say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def lengths(examples: Examples, max_length: int, tokens: Counter | None = None) 
     counts = [0] * (len(edges) - 1)
     width = edges[1] - edges[0]
     for value in found:
-        counts[min(value // width, len(counts) - 1)] += 1
+        counts[min((value - edges[0]) // width, len(counts) - 1)] += 1
     return Lengths(
         unit="words" if tokens is None else "tokens",
         edges=tuple(edges),
@@ -73,13 +74,14 @@ def lengths(examples: Examples, max_length: int, tokens: Counter | None = None) 
 
 
 def _edges(found: Sequence[int]) -> list[int]:
-    """Bins of one round width, up to where nearly all inputs end."""
+    """Bins of one round width, from the shortest input to where nearly all inputs end."""
     ordered = sorted(found)
-    most = max(1, ordered[min(len(ordered) - 1, math.ceil(0.995 * len(ordered)))])
-    exact = (most + 1) / BINS
+    most = ordered[min(len(ordered) - 1, math.ceil(0.995 * len(ordered)))]
+    exact = max(1, most + 1 - ordered[0]) / BINS
     power = 10 ** max(0, math.floor(math.log10(max(exact, 1))))
     width = next(power * each for each in (1, 2, 5, 10) if power * each >= exact)
-    return [width * at for at in range(math.ceil((most + 1) / width) + 1)]
+    low = ordered[0] // width * width
+    return [low + width * at for at in range(math.ceil((most + 1 - low) / width) + 1)]
 
 
 def token_counter(model: str) -> Counter | None:
@@ -113,18 +115,17 @@ def _tokenizer_file(model: str) -> Path | None:
         source = catalog.resolve(model)
     except CalisrError:
         return None
-    try:
-        if Path(source).expanduser().is_dir():
-            file = Path(source).expanduser() / "tokenizer.json"
-            return file if file.is_file() else None
-    except OSError:
-        return None
+    folder = Path(source).expanduser()
+    if os.path.isdir(folder):
+        file = folder / "tokenizer.json"
+        return file if file.is_file() else None
     if source.startswith((".", "/", "~")):
         return None
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     try:
         found = try_to_load_from_cache(source, "tokenizer.json")
-    except Exception:  # no name of a hub model
+    except HFValidationError:  # no name of a hub model
         return None
     return Path(found) if isinstance(found, str) else None

@@ -186,21 +186,6 @@ def notes(seen: Look) -> list[str]:
     return [note for note in seen.notes if not any(words in note for words in already)]
 
 
-def field_of(error: CalisrError, task: Mapping[str, Any]) -> str:
-    """The setting of [task] that an error of the data belongs to, as its message names it."""
-    if error.message.startswith("task.metric"):
-        return "metric"
-    for key in ("label_column", "text_pair_column", "text_column"):
-        name = task.get(key)
-        if name is not None and f"column {quoted(name)}" in error.message:
-            return key
-    for key in ("validation_file", "test_file", "train_file"):
-        path = task.get(key)
-        if path is not None and error.message.startswith(str(path)):
-            return key
-    return "dataset" if task.get("dataset") is not None else "train_file"
-
-
 def _with(seen: Look, **more: Any) -> Look:
     return Look(**{**vars(seen), **more})
 

@@ -80,9 +80,13 @@ def roles(
         free = [each for each in free if found_text is None or each.name != found_text.value]
     first = text if text is not None else found_text.value if found_text else None
     if label is None:
-        others = [each for each in free if first is None or not _goes_with(first, each.name)]
         # Of two texts that go together neither is the label, unless nothing else could be.
-        found_label = _best(others, _label_score, _label_reason)
+        others = [
+            each
+            for each in free
+            if first is None or not (_is_text(each) and _goes_with(first, each.name))
+        ]
+        found_label = _label_of(others) or _label_of(free)
         free = [each for each in free if found_label is None or each.name != found_label.value]
     if pair is None and first is not None:
         beside = [each for each in free if _is_text(each) and _goes_with(first, each.name)]
@@ -157,22 +161,26 @@ def role_words(column: Column) -> str:
 
 def _best(
     columns: Sequence[Column],
-    score: Callable[[Column, bool], float],
+    score: Callable[[Column], float],
     reason: Callable[[Column], str],
 ) -> Guess | None:
     """The column of the highest score above 0, the first of equal ones."""
-    scores = [score(each, each is columns[-1]) for each in columns]
+    scores = [score(each) for each in columns]
     if not scores or max(scores) <= 0:
         return None
     best = columns[scores.index(max(scores))]
     return Guess(best.name, reason(best))
 
 
+def _label_of(columns: Sequence[Column]) -> Guess | None:
+    return _best(columns, lambda each: _label_score(each, each is columns[-1]), _label_reason)
+
+
 def _is_text(column: Column) -> bool:
     return column.kind in ("text", "words") and not is_id(column)
 
 
-def _text_score(column: Column, last: bool) -> float:
+def _text_score(column: Column) -> float:
     if column.kind in ("nested", "empty", "boolean", "number", "whole") or is_id(column):
         return 0.0
     named = _named(column.name, TEXT_NAMES)

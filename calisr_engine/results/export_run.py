@@ -68,20 +68,14 @@ def export_from_best(run_dir: Path, folder: Path) -> None:
     names = class_names(run_dir, config) if task.kind == "classification" else ()
     model, tokenizer = rebuild(config, names, task.kind, weights)
     plain = not config.method.changes_architecture
-    card = CardFacts(
-        base_model=config.model.name,
-        task=config.task.name,
+    card = CardFacts.of(
+        config,
         synthetic=view.synthetic_data,
-        method=config.method.title,
-        variant=config.calibration.variant,
-        control=config.calibration.control,
-        delta=config.calibration.delta,
         switched={group: (view.switched or {}).get(group) for group in view.groups},
         metric=view.metric,
         best=view.best,
         best_step=view.best_step,
         last=view.last,
-        seed=config.training.seed,
         label_names=names or None,
         plain=plain,
     )

@@ -36,7 +36,7 @@ def finish(run: PreparedRun, step: int) -> dict[str, Any]:
         exported = export_best(run)
     if config.output.predictions:
         write_predictions(run)
-        if config.task.test_file is not None and run.data.test:
+        if config.task.is_own and run.data.test:
             predict_own_test(run)
 
     def per_step(phase: RunPhase) -> float | None:
@@ -78,20 +78,14 @@ def export_best(run: PreparedRun) -> str:
     config, score = run.context.config, run.evaluation.score
     plain = run.attachment.merged_state_dict() is not None
     switched = {change.group: change.step for change in run.calibrator.phases.changes}
-    card = CardFacts(
-        base_model=config.model.name,
-        task=config.task.name,
+    card = CardFacts.of(
+        config,
         synthetic=run.data.synthetic,
-        method=config.method.title,
-        variant=config.calibration.variant,
-        control=config.calibration.control,
-        delta=config.calibration.delta,
         switched={group: switched.get(group) for group in run.calibrator.phases.groups},
         metric=run.data.metric,
         best=score.best,
         best_step=score.best_step,
         last=score.last,
-        seed=config.training.seed,
         label_names=run.data.label_names,
         plain=plain,
     )

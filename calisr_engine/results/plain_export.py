@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.storage.sealed import sealed_folder
 from calisr_engine.storage.whole import tensor_bytes
 
@@ -53,6 +54,20 @@ class CardFacts:
     label_names: Sequence[str] | None = None
     plain: bool = True
     control: str = "off"
+
+    @classmethod
+    def of(cls, config: RunConfig, **found: Any) -> CardFacts:
+        """Those of a run with these settings; `found` is what only the run itself knows."""
+        return cls(
+            base_model=config.model.name,
+            task=config.task.name,
+            method=config.method.title,
+            variant=config.calibration.variant,
+            control=config.calibration.control,
+            delta=config.calibration.delta,
+            seed=config.training.seed,
+            **found,
+        )
 
 
 def export_merged(

@@ -14,6 +14,7 @@ from calisr_engine.storage.whole import whole_file
 from calisr_engine.tasks import cells
 from calisr_engine.tasks.data import one_cell
 from calisr_engine.tasks.formats import read_table
+from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
     from calisr_engine.results.predictor import Prediction, Text
@@ -37,10 +38,15 @@ def read_texts(
     """
     if text_pair is not None and not task.is_pair:
         raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --text-pair out")
-    names = _columns(path, task)
-    wanted = [name or own for name, own in zip((text, text_pair), names, strict=False)]
+    given = (text, text_pair)[: 1 + task.is_pair]
+    names = task.columns[0]
+    table: Table | None = None
+    if len(task.columns) > 1 and None in given:  # the likeliest that the file has
+        table = read_table(path, None, task.form)
+        names = next((each for each in task.columns if set(each) <= set(table.header)), names)
+    wanted = [name or own for name, own in zip(given, names, strict=True)]
     notes: list[str] = []
-    table = read_table(path, wanted)
+    table = table or read_table(path, wanted, task.form)
     if table.blank:
         notes.append(
             f"{path}: {len(table.blank):,} lines without any cell are left out, the first is line "
@@ -50,16 +56,6 @@ def read_texts(
     if task.is_pair:
         return list(zip(*columns, strict=True)), notes
     return list(columns[0]), notes
-
-
-def _columns(path: Path, task: RunTask) -> tuple[str, ...]:
-    """The names that the file has of those that the task's columns may have, else the likeliest."""
-    if len(task.columns) > 1:
-        header = read_table(path, ()).header
-        for names in task.columns:
-            if all(name in header for name in names):
-                return names
-    return task.columns[0]
 
 
 def check_out(path: Path) -> None:

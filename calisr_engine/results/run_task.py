@@ -11,6 +11,7 @@ from calisr_engine.errors import CalisrError, UnavailableError
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_json
 from calisr_engine.tasks import demo, glue
+from calisr_engine.tasks.formats import AS_USUAL, Form
 
 
 @dataclass(frozen=True)
@@ -20,23 +21,26 @@ class RunTask:
     Attributes:
         columns: names that the text columns may have in a file, the likeliest first; one name in
             each for single texts, two for pairs.
+        form: what text files of its data do not say of themselves.
     """
 
     name: str
     kind: Literal["classification", "regression"]
     is_pair: bool
     columns: tuple[tuple[str, ...], ...]
+    form: Form = AS_USUAL
 
 
 def task_of(config: RunConfig) -> RunTask:
     """The task of a run with these settings; reads no data."""
     task = config.task
-    if task.train_file is not None:
+    if task.is_own:
         assert task.text_column is not None
         assert task.kind is not None
         own = (task.text_column, task.text_pair_column)
         columns = tuple(name for name in own if name is not None)
-        return RunTask(task.name, task.kind, len(columns) == 2, (columns,))
+        form = Form(task.encoding, task.header)
+        return RunTask(task.name, task.kind, len(columns) == 2, (columns,), form)
     if glue.plain(task.name) == "demo":
         return RunTask(demo.NAME, "classification", False, (("text",), ("sentence",)))
     known = glue.find(task.name)
@@ -51,7 +55,7 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
         UnavailableError: earlier versions did not write the classes of own files down, and the
             training file is not as it was.
     """
-    if config.task.train_file is None:
+    if not config.task.is_own:
         name = config.task.name
         return demo.LABEL_NAMES if glue.plain(name) == "demo" else glue.find(name).label_names
     environment = _read(RunPaths(run_dir).environment)
@@ -69,8 +73,8 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
         ) from error
     if environment.get("data_fingerprint", data.fingerprint) != data.fingerprint:
         raise UnavailableError(
-            f"{config.task.train_file}: the data changed since {run_dir.name} was trained, which "
-            "did not keep the names of its classes",
+            f"the data of {config.task.name} changed since {run_dir.name} was trained, which did "
+            "not keep the names of its classes",
             "put its data back, or let the run complete: its export has the names",
         )
     return data.label_names or ()
@@ -78,7 +82,6 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        found = read_json(path)
-    except (CalisrError, OSError, ValueError):
+        return read_json(path)
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}

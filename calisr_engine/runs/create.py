@@ -7,7 +7,7 @@ from pathlib import Path
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_text import flat
-from calisr_engine.errors import ConfigError, NotFoundError
+from calisr_engine.errors import ConfigError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import RunCreated
 from calisr_engine.plain_words import one_line
@@ -16,8 +16,6 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
 from calisr_engine.storage.whole import remove, write_text
-from calisr_engine.tasks import glue
-from calisr_engine.tasks.settings import TaskSettings
 
 
 def create_run(
@@ -28,7 +26,7 @@ def create_run(
     `output_dir` and `name` stand above what the settings say.
 
     Raises:
-        ConfigError: there is no such task, or the output folder cannot be written.
+        ConfigError: the output folder cannot be written.
         ConfigError: a matched or shuffled control has no run to take its switch steps from.
         UnavailableError: a tracker in the settings is not installed.
         LockedError: a run of that name exists.
@@ -36,7 +34,6 @@ def create_run(
     """
     resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
     config = resolved.config
-    _check_task(config.task)
     _check_writable(config)
     check_installed(config.output.trackers)
     root = output_dir or config.output.dir
@@ -70,13 +67,3 @@ def _check_writable(config: RunConfig) -> None:
                 "config.toml cannot hold",
                 "rename it, or make a link with a plain name",
             )
-
-
-def _check_task(task: TaskSettings) -> None:
-    """Refuse an unknown task before anything is made; own files may have any name."""
-    if task.is_own or glue.plain(task.name) == "demo":
-        return
-    try:
-        glue.find(task.name)
-    except NotFoundError as error:
-        raise ConfigError(f"task.name: {error.message}", error.hint) from error

@@ -127,6 +127,7 @@ def sweep(folder: Path, name: str | None = None) -> None:
         for entry in list(folder.iterdir()):
             if name is None and _OF_SAFETENSORS.fullmatch(entry.name):
                 remove(entry)
+                continue
             found = _LEFTOVER.fullmatch(entry.name)
             if found is None or not _abandoned(found):
                 continue

@@ -254,6 +254,5 @@ def unknown(name: str) -> tuple[str, str]:
     meant = f"did you mean {near[0]}? " if near else ""
     return (
         f"there is no task {quoted(name)}",
-        f"{meant}tasks: {', '.join(known)}; "
-        "own data needs task.train_file and task.validation_file",
+        f"{meant}tasks: {', '.join(known)}; own data needs task.train_file or task.dataset",
     )

@@ -22,7 +22,7 @@ from calisr_engine.tasks.table import Table
 
 REVISIONS = ("main", "refs/convert/parquet")
 VALIDATION = ("validation", "valid", "val", "dev", "development", "eval")
-"""What a split is called that validates."""
+"""What a split or a file is called that validates."""
 
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?(-[0-9a-f]{16})?")
@@ -211,14 +211,14 @@ def _listed(name: str, revision: str) -> tuple[Path | None, list[str]]:
 
 def _cached(name: str, revision: str) -> Path | None:
     """The snapshot of that revision in the cache of huggingface_hub."""
-    from huggingface_hub import constants
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}"
     try:
-        commit = (folder / "refs" / revision).read_text(encoding="ascii").strip()
-        root = folder / "snapshots" / commit
-        return root if commit and root.is_dir() else None
-    except (OSError, UnicodeError):
+        return Path(
+            snapshot_download(name, repo_type="dataset", revision=revision, local_files_only=True)
+        )
+    except LocalEntryNotFoundError:
         return None
 
 
@@ -261,7 +261,7 @@ def _downloaded(name: str, revision: str, files: Sequence[str]) -> Path:
             name, repo_type="dataset", revision=revision, allow_patterns=list(files)
         )
         return Path(root)
-    except Exception as error:
+    except Exception as error:  # as above
         raise _not_given(name, error) from error
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, DataError
 from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
@@ -51,15 +51,38 @@ ValidationSplit = Annotated[
 ]
 TestSplit = Annotated[str | None, option("--test-split", "Its split to predict.", "NAME")]
 TextColumn = Annotated[str | None, option("--text", "Column with the text.", "COLUMN")]
-PairColumn = Annotated[str | None, option("--pair", "Column with the second text.", "COLUMN")]
+PairColumn = Annotated[str | None, option("--text-pair", "Column with the second text.", "COLUMN")]
 LabelColumn = Annotated[str | None, option("--label", "Column with the label.", "COLUMN")]
 Kind = Annotated[str | None, option("--kind", "classification or regression.", "KIND")]
 Metric = Annotated[
     str | None, option("--metric", "Metric that picks the best model, such as macro_f1.", "METRIC")
 ]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first row of a CSV or TSV file names the columns.",
+        rich_help_panel=PANEL,
+    ),
+]
+ValidationShare = Annotated[
+    float | None,
+    option("--validation-share", "Share of the rows set aside, 0.1 if none is given.", "SHARE"),
+]
 Encoding = Annotated[
     str | None, option("--encoding", "Of files that are not UTF-8, such as cp1252.", "NAME")
 ]
+
+
+def task_options(ctx: typer.Context) -> dict[str, Any]:
+    """What the options of a command say of [task], by dotted key; each is named in `OPTIONS`."""
+    from calisr_engine.config.options import OPTIONS, OWN_DATA
+
+    names = {key: OPTIONS[key] for key in OWN_DATA}
+    names |= {"task.header": "--header", "task.max_length": "--max-length"}
+    places = {opt.lstrip("-"): each.name for each in ctx.command.params for opt in each.opts}
+    found = {key: ctx.params.get(places.get(name.lstrip("-"), "")) for key, name in names.items()}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,13 +131,23 @@ def guess(
             return None, {}
         source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
         return None, {"task.name": guesses.name_of(source)}
-    found = guesses.guess(given)
-    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    found, lacking, values = _guessed(given, options)
     if lacking is not None:
         raise lacking
+    return found, values
+
+
+def _guessed(
+    given: dict[str, Any], options: dict[str, Any]
+) -> tuple[Guessed, DataError | None, dict[str, Any]]:
+    """Guesses, what is still lacking, and the guesses by dotted key; a folder leaves `options`."""
+    from calisr_engine.preview import guess as guesses
+
+    found = guesses.guess(given)
     if "train_file" in found.values:
         options.pop("task.train_file", None)
-    return found, {f"task.{key}": value for key, value in found.values.items()}
+    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    return found, lacking, {f"task.{key}": value for key, value in found.values.items()}
 
 
 def _is_own(base: Base) -> bool:
@@ -126,11 +159,10 @@ def _refuse_without_data(options: Mapping[str, Any]) -> None:
     """Columns or validation data without training data would be without effect."""
     from calisr_engine.config.options import OPTIONS, OWN_DATA
 
-    alone = [
-        OPTIONS[key]
-        for key in OWN_DATA
-        if key not in ("task.name", "task.metric", "task.validation_file") and options.get(key)
-    ]
+    names = {key: OPTIONS[key] for key in OWN_DATA} | {"task.header": "--header"}
+    for key in ("task.name", "task.metric", "task.validation_file"):
+        del names[key]
+    alone = [name for key, name in names.items() if options.get(key) is not None]
     if alone:
         raise ConfigError(
             f"{' and '.join(alone)} without data of your own: nothing to read",
@@ -144,12 +176,9 @@ def say_guesses(found: Guessed, seen: Look) -> None:
 
     say(f"data: {seen.path}: {seen.form}; {sizes(seen) or f'{len(found.table):,} rows'}")
     for key, value in found.values.items():
-        shown = {"text_column": "text", "text_pair_column": "pair", "label_column": "label"}
-        name = shown.get(key, key.removesuffix("_file").replace("_", " "))
-        if key in ("header",):
-            value = "none"
-        say(f"  {name} = {value} ({found.why[key]})")
-    say("  otherwise: --text, --pair, --label, --kind, --metric; look at it with: calisr data")
+        name = key.removesuffix("_file").removesuffix("_column").replace("_", " ")
+        say(f"  {name} = {'none' if key == 'header' else value} ({found.why[key]})")
+    say("  otherwise: --text, --text-pair, --label, --kind, --metric; look at it with: calisr data")
 
 
 def check(resolved: ResolvedConfig, found: Guessed) -> Look:
@@ -173,7 +202,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def data(
-    file: Annotated[
+    ctx: typer.Context,
+    train: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Training data: a file or a folder.")
     ] = None,
     validation: Validation = None,
@@ -183,11 +213,13 @@ def data(
     validation_split: ValidationSplit = None,
     test_split: TestSplit = None,
     text: TextColumn = None,
-    pair: PairColumn = None,
+    text_pair: PairColumn = None,
     label: LabelColumn = None,
     kind: Kind = None,
     metric: Metric = None,
     encoding: Encoding = None,
+    header: Header = None,
+    validation_share: ValidationShare = None,
     model: Annotated[
         str | None, typer.Option(help="Count tokens as this model's tokenizer does.")
     ] = None,
@@ -211,36 +243,13 @@ def data(
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look
 
-    if file is None and dataset is None:
+    if train is None and dataset is None:
         raise ConfigError("there is nothing to look at", "name a file, a folder, or --dataset NAME")
-    options: dict[str, Any] = {
-        "model.name": model,
-        "task.train_file": file,
-        "task.validation_file": validation,
-        "task.test_file": test,
-        "task.dataset": dataset,
-        "task.train_split": train_split,
-        "task.validation_split": validation_split,
-        "task.test_split": test_split,
-        "task.text_column": text,
-        "task.text_pair_column": pair,
-        "task.label_column": label,
-        "task.kind": kind,
-        "task.metric": metric,
-        "task.encoding": encoding,
-        "task.max_length": max_length,
-    }
-    options = {key: value for key, value in options.items() if value is not None}
-    from calisr_engine.preview import guess as guesses
-
+    options = task_options(ctx) | ({} if model is None else {"model.name": model})
     given = given_of_task(Base(), sets or [], options)
-    found = guesses.guess(given)
-    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    found, lacking, guessed = _guessed(given, options)
     resolved = None
     if lacking is None:
-        if "train_file" in found.values:
-            options.pop("task.train_file", None)
-        guessed = {f"task.{key}": value for key, value in found.values.items()}
         resolved = load(None, sets or [], options, guessed=guessed)
         counter = token_counter(resolved.config.model.name)
         seen = look(resolved.config.task, found, counter)

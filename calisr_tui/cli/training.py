@@ -57,6 +57,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
+    ctx: typer.Context,
     name_or_file: Annotated[
         str | None,
         typer.Argument(
@@ -97,11 +98,13 @@ def run(
     validation_split: own_data.ValidationSplit = None,
     test_split: own_data.TestSplit = None,
     text: own_data.TextColumn = None,
-    pair: own_data.PairColumn = None,
+    text_pair: own_data.PairColumn = None,
     label: own_data.LabelColumn = None,
     kind: own_data.Kind = None,
     metric: own_data.Metric = None,
     encoding: own_data.Encoding = None,
+    header: own_data.Header = None,
+    validation_share: own_data.ValidationShare = None,
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", help="Folder in which run directories are made.")
     ] = None,
@@ -118,26 +121,13 @@ def run(
     """Train one run and show its progress."""
     overrides: dict[str, Any] = {
         "model.name": model,
-        "task.name": task,
         "method.name": method,
         "calibration.variant": calibration,
         "calibration.delta": delta,
         "training.seed": seed,
         "task.data_dir": data_dir,
         "output.dir": output_dir,
-        "task.train_file": train,
-        "task.validation_file": validation,
-        "task.test_file": test,
-        "task.dataset": dataset,
-        "task.train_split": train_split,
-        "task.validation_split": validation_split,
-        "task.test_split": test_split,
-        "task.text_column": text,
-        "task.text_pair_column": pair,
-        "task.label_column": label,
-        "task.kind": kind,
-        "task.metric": metric,
-        "task.encoding": encoding,
+        **own_data.task_options(ctx),
     }
     resolved = _load(name_or_file, sets or [], overrides)
     for warning in resolved.warnings:

@@ -98,10 +98,13 @@ def test_what_is_wrong_is_not_told_between_prompts(
 
 
 def test_every_command_that_takes_a_run_or_settings_completes_them() -> None:
+    from typer.core import TyperGroup
     from typer.main import get_command
 
     seen = 0
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for name, command in group.commands.items():
         for each in command.params:
             if each.metavar in ("RUN", "RUN...", "GRID") or "--set" in each.opts:
                 seen += 1

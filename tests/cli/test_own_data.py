@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from calisr_engine.config.load import from_resolved
-from calisr_tui.cli.app import run_command_line
+from calisr_engine.config.options import OPTIONS, OWN_DATA
+from calisr_tui.cli.app import app, run_command_line
+from calisr_tui.cli.own_data import task_options
+from tests.tasks.test_hub_parquet import stored
 from tests.training.tiny_run import events, save_model
 
 
@@ -63,6 +70,16 @@ def test_one_file_trains_and_the_run_records_the_split(
     for line in table:
         index, label = line.split("\t")[:2]
         assert kept[int(index)].endswith(f",{label}")
+    # Going on sees the same sides; a text that is another one now is noticed.
+    head, *rows = reviews.read_text().splitlines()
+    longer = ["resume", str(run), "--set", "training.epochs=2", "--quiet"]
+    reviews.write_text("\n".join([head, *rows[:-1], rows[-1].replace("visit", "VISITS")]) + "\n")
+    assert run_command_line(longer) == 2
+    assert "the data changed since" in capfd.readouterr().err
+    reviews.write_text("\n".join([head, *rows]) + "\n")
+    assert run_command_line(longer) == 0
+    again = (run / "predictions" / "validation.tsv").read_text().splitlines()[1:]
+    assert [line.split("\t")[:2] for line in again] == [line.split("\t")[:2] for line in table]
 
 
 def test_the_line_to_copy_makes_the_same_run(
@@ -105,7 +122,11 @@ def test_a_look_shows_rows_labels_and_lengths(
         (["--train", "reviews.csv", "--kind", "regresion"], 2, "did you mean"),
         (["--train", "reviews.csv", "--kind", "regression"], 3, "'yes' is not a number to learn"),
         (["--train", "reviews.csv", "--metric", "acuracy"], 2, "did you mean accuracy?"),
-        (["--train", "reviews.csv", "--text", "review", "--pair", "review"], 2, "the same column"),
+        (
+            ["--train", "reviews.csv", "--text", "review", "--text-pair", "review"],
+            2,
+            "the same column",
+        ),
         (["--train", "reviews.csv", "--dataset", "a/b"], 2, "exclude each other"),
         (["--train", "."], 3, "no training file"),
         (["--text", "review"], 2, "add --train FILE"),
@@ -131,3 +152,69 @@ def test_a_mistake_leaves_no_run(
     assert words in err
     assert "Traceback" not in err
     assert not Path("runs").exists()
+
+
+def test_a_data_set_of_the_hub_from_training_to_answers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its test split is predicted, and a run of it answers with and without its export."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    files = {"train-00000-of-00001.parquet": range(80), "test-00000-of-00001.parquet": range(4)}
+    stored(tmp_path, "owner/reviews", files)
+    words = ["run", "--dataset", "owner/reviews", "--test-split", "test", *settings(model)]
+    assert run_command_line([*words, "--set=output.name=hub"]) == 0
+    assert len((tmp_path / "runs/hub/predictions/test.tsv").read_text().splitlines()) == 5
+    capfd.readouterr()
+    ask = ["predict", "hub", "train 3", "--json", "--device", "cpu"]
+    assert run_command_line(ask) == 0
+    exported = json.loads(capfd.readouterr().out)
+    assert set(exported["probabilities"]) == {"0", "1"}
+    shutil.rmtree(tmp_path / "runs/hub/model")
+    assert run_command_line(ask) == 0
+    rebuilt = json.loads(capfd.readouterr().out)
+    assert rebuilt["probabilities"] == pytest.approx(exported["probabilities"], abs=1e-5)
+
+
+def test_a_file_is_predicted_in_the_form_that_the_run_was_trained_with(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{'good' if n % 2 else 'bad'} caf\xe9 number {n};{n % 2}" for n in range(40)]
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_bytes("\n".join(rows).encode("cp1252"))
+    assert (
+        run_command_line(["run", "--train", "a.csv", *settings(model), "--set=output.name=a"]) == 0
+    )
+    told = capfd.readouterr().err
+    assert "encoding = cp1252" in told
+    assert "header = none" in told
+    ask = ["predict", "a", "--file", "b.csv", "--json", "--device", "cpu"]
+    assert run_command_line(ask) == 0
+    answers = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [each["text"] for each in answers] == [row.partition(";")[0] for row in rows]
+
+
+def test_options_of_own_data_without_data_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in (["--no-header"], ["--validation-share", "0.2"], ["--text", "review"]):
+        assert run_command_line(["run", "--task", "demo", *option]) == 2
+        assert option[0].replace("--no-", "--") in capfd.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_each_option_of_own_data_reaches_its_setting() -> None:
+    """Given to `run` and to `data`, which have the same ones."""
+    for command, words in (("run", ["--train", "t"]), ("data", ["t"])):
+        for key in ("task.train_file", *OWN_DATA):
+            if key in ("task.name", "task.train_file") and command == "data":
+                continue
+            value = "0.2" if key == "task.validation_share" else "x"
+            given = words if key == "task.train_file" else [*words, OPTIONS[key], value]
+            group = get_command(app)
+            assert isinstance(group, TyperGroup)
+            context = group.commands[command].make_context(command, list(given))
+            assert str(task_options(context)[key]) == given[-1]
