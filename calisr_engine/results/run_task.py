@@ -73,7 +73,7 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
         ) from error
     if environment.get("data_fingerprint", data.fingerprint) != data.fingerprint:
         raise UnavailableError(
-            f"the data of {config.task.name} changed since {run_dir.name} was trained, which did "
+            f"{config.task.name}: the data changed since {run_dir.name} was trained, which did "
             "not keep the names of its classes",
             "put its data back, or let the run complete: its export has the names",
         )
