@@ -100,8 +100,7 @@ class TaskSettings(Section):
         return self.train_file is not None or self.dataset is not None
 
     def broken_rules(self) -> Iterator[Broken]:
-        given = [key for key in ("train_file", "validation_file", "dataset") if getattr(self, key)]
-        if not given:
+        if not self.is_own and self.validation_file is None:
             if glue.plain(self.name) != "demo" and not glue.is_task(self.name):
                 yield Broken(*glue.unknown(self.name), ("name",))
             return

@@ -130,6 +130,7 @@ def test_a_look_shows_rows_labels_and_lengths(
         (["--train", "reviews.csv", "--dataset", "a/b"], 2, "exclude each other"),
         (["--train", "."], 3, "no training file"),
         (["--text", "review"], 2, "add --train FILE"),
+        (["--set=task.dataset="], 3, "no name of a data set"),
         (["--dataset", "owner/nowhere"], 3, "HF_HUB_OFFLINE"),
         (["--train", "few.csv"], 3, "too few to set some aside"),
     ],

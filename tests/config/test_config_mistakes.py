@@ -57,6 +57,7 @@ MISTAKES: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "switch in quotes": ('[output]\nexport = "true"\n', 2, ("true or false", "write true")),
     "switch a number": ("[output]\nexport = 1\n", 2, ("true or false", "write true")),
     "name a number": ("[model]\nname = 5\n", 2, ("expected text", 'write "5"')),
+    "no such task": ('[task]\nname = "rtee"\n', 2, ("there is no task 'rtee'", "mean rte?")),
     "name empty": ('[model]\nname = ""\n', 2, ("not empty",)),
     "name blank": ('[task]\nname = "  "\n', 2, ("not empty",)),
     "path a number": ("[output]\ndir = 5\n", 2, ("expected a path",)),
