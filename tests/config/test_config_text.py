@@ -28,7 +28,8 @@ def again(line: str) -> RunConfig:
         if option == "--set":
             sets.append(value)
         else:
-            options[next(key for key, known in OPTIONS.items() if known == option)] = value
+            key = next(key for key, known in OPTIONS.items() if known == option)
+            options[key] = float(value) if key == "task.validation_share" else value
     return load(base, sets, options).config
 
 
