@@ -324,6 +324,10 @@ class Warned(Event):
     hint: str = ""
 
 
+ENDED_EARLY = "ended early by the search: other trials were better by then"
+"""The reason of a stop that a search asked for; such a run is not gone on with by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped(Event):
     """The run was stopped before its end and can be resumed."""

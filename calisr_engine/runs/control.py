@@ -18,7 +18,16 @@ from calisr_engine.storage.whole import storage_error, write_text
 LARGEST = 64 * 1024
 """Bytes of a request at most."""
 
-KINDS = ("pause", "resume", "stop", "stop_and_save", "evaluate", "checkpoint", "switch")
+KINDS = (
+    "pause",
+    "resume",
+    "stop",
+    "stop_and_save",
+    "end_early",
+    "evaluate",
+    "checkpoint",
+    "switch",
+)
 
 
 @dataclass(frozen=True)

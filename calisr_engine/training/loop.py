@@ -22,7 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import EXIT_STOPPED
-from calisr_engine.events.types import CheckpointSaved, Paused, Resumed, Stopped, Warned
+from calisr_engine.events.types import (
+    ENDED_EARLY,
+    CheckpointSaved,
+    Paused,
+    Resumed,
+    Stopped,
+    Warned,
+)
 from calisr_engine.models.components import head_parameters
 from calisr_engine.training.build import PreparedRun
 from calisr_engine.training.requests import POLL_SECONDS, STOP_EVENT, Requests, StopTraining
@@ -143,6 +150,8 @@ class TrainingLoop:
                     raise StopTraining("stopped on request, without saving", save=False)
                 elif request.kind == "stop_and_save":
                     raise StopTraining("stopped on request", save=True)
+                elif request.kind == "end_early":
+                    raise StopTraining(ENDED_EARLY, save=True)
                 elif request.kind == "evaluate":
                     if run.evaluation.score.evaluated_at != self.step:
                         self._evaluate(planned=False)

@@ -26,6 +26,7 @@ from calisr_tui.cli import (
     submit,
     tail,
     training,
+    tune,
 )
 from calisr_tui.cli.out import close_stdout, put, replace_what_cannot_be_written, say
 
@@ -45,6 +46,7 @@ inspect_runs.add_to(app)
 own_data.add_to(app)
 listings.add_to(app)
 grid.add_to(app)
+tune.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
 predict.add_to(app)
