@@ -237,7 +237,11 @@ def _show(folder: Path, plan: Plan, as_json: bool) -> None:
                 _state(each),
             ]
         )
-    print_table(f"Study {folder}", ["trial", *keys, "metric", "best so far", "state"], rows)
+    print_table(
+        f"Study {folder}",
+        ["trial", *keys, trials[0].view.metric if trials else "metric", "best so far", "state"],
+        rows,
+    )
     if best is None:
         say("no trial has a metric yet")
         return

@@ -23,7 +23,7 @@ def asked(model: Path, folder: Path, *kinds: str, **args: str) -> Path:
     for kind in kinds:
         control.request(run, kind, **(args if kind == "switch" else {}))
     status = execute(run, raise_errors=True, since=0.0)
-    assert status == (75 if {"stop", "stop_and_save"} & set(kinds) else 0)
+    assert status == (75 if {"stop", "stop_and_save", "end_early"} & set(kinds) else 0)
     return run
 
 
@@ -34,11 +34,14 @@ def test_a_second_pause_and_a_second_resume_change_nothing(model: Path, tmp_path
     assert not [e for e in events(run, "warning") if "cannot switch" in e["message"]]
 
 
-@pytest.mark.parametrize(("kind", "saved"), [("stop", False), ("stop_and_save", True)])
+@pytest.mark.parametrize(
+    ("kind", "saved"), [("stop", False), ("stop_and_save", True), ("end_early", True)]
+)
 def test_a_stop_ends_a_pause(model: Path, tmp_path: Path, kind: str, saved: bool) -> None:
     run = asked(model, tmp_path, "pause", kind)
     (stopped,) = events(run, "stopped")
     assert (stopped["step"], stopped["saved"]) == (0, saved)
+    assert ("search" in stopped["reason"]) is (kind == "end_early")
     assert (run / "checkpoints" / "step-0").is_dir() is saved
     assert not events(run, "resumed")
 
