@@ -2,10 +2,11 @@
 
     python benchmarks/tune_against_grid.py --data-dir GLUE --work FOLDER --out result.md
 
-The packaged BERT with LoRA on 2,000 examples of SST-2: the rate of the full part and head, and that of
-LoRA's factors, over three decades each. The grid takes four values of each, evenly on a
-logarithmic scale; the searches take as many trials as the grid has runs. Then the best settings of each are
-trained with five seeds that had no part in the choice. The folder keeps all runs: the same command goes on.
+The packaged BERT with LoRA on 2,000 examples of SST-2: the rate of the full part and head, and that
+of LoRA's factors, over three decades each. The grid takes four values of each, evenly on a
+logarithmic scale; the searches take as many trials as the grid has runs. Then the best settings of
+each are trained with five seeds that had no part in the choice. The folder keeps all runs: the same
+command goes on.
 """
 
 from __future__ import annotations
