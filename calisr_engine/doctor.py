@@ -37,7 +37,7 @@ def examine(output_dir: Path) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             packages[name] = None
             problems.append(f"package {name} is missing: pip install {name}")
-    devices = [{"name": "cpu", "threads": torch.get_num_threads()}]
+    devices = [{"name": "cpu", "threads": torch.get_num_threads(), "bf16": cpu_has_bf16()}]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         devices.append(
@@ -71,6 +71,14 @@ def examine(output_dir: Path) -> dict[str, Any]:
         },
         "problems": problems,
     }
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies matrices in bf16 itself."""
+    import torch
+
+    found = torch.cpu.get_capabilities().items()
+    return any(there for name, there in found if "bf16" in name)
 
 
 def _demo_model() -> str | None:

@@ -31,7 +31,7 @@ from calisr_engine.trackers.follow import following
 from calisr_engine.training import checkpoint
 from calisr_engine.training.build import PreparedRun, prepare
 from calisr_engine.training.context import RunContext
-from calisr_engine.training.device import choose_device
+from calisr_engine.training.device import choose_device, precision_notes
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.ranks import Place, Ranks, SilentWriter
 from calisr_engine.training.schedule import without_effect
@@ -191,6 +191,7 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
         ),
     )
     notes = [f"a damaged checkpoint was skipped: {skipped}" for skipped in run.skipped]
+    notes += precision_notes(context.device, context.precision)
     if run.start_step == 0:
         notes += [*run.loaded.notes, *run.attachment.notes, *run.data.notes, *run.batches.notes]
         notes += without_effect(context.config, plan, run.batches.train_count)

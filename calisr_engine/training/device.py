@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from calisr_engine.doctor import cpu_has_bf16
 from calisr_engine.errors import ConfigError
 
 
@@ -47,6 +48,16 @@ def choose_precision(device: torch.device, wanted: str) -> str:
     if wanted == "bf16" and device.type == "cuda" and not has_bf16:
         raise ConfigError("training.precision: this GPU has no bf16", "use training.precision=fp32")
     return wanted
+
+
+def precision_notes(device: torch.device, precision: str) -> list[str]:
+    """What the user should know of a precision that this device takes, but not well."""
+    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+        return [
+            "training.precision=bf16: this processor has no bf16 instructions, so a step takes "
+            "many times as long as with fp32"
+        ]
+    return []
 
 
 def autocast_for(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.training.device import autocast_for, choose_device, choose_precision
+from calisr_engine.training.device import (
+    autocast_for,
+    choose_device,
+    choose_precision,
+    precision_notes,
+)
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -64,6 +69,17 @@ def test_precision(machine) -> None:
     assert choose_precision(GPU, "fp32") == "fp32"
     with pytest.raises(ConfigError, match="no bf16"):
         choose_precision(GPU, "bf16")
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+def test_bf16_on_a_processor_without_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, instructions: bool
+) -> None:
+    there = {"avx2": True, "avx512_bf16": instructions, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: there)
+    assert bool(precision_notes(CPU, "bf16")) is not instructions
+    assert not precision_notes(CPU, "fp32")
+    assert not precision_notes(GPU, "bf16")
 
 
 def test_autocast_is_for_bf16_alone() -> None:
