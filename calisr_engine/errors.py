@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ class CalisrError(Exception):
     Attributes:
         message: what is wrong, in one plain sentence on one line; what it quotes may be cut.
         hint: what to do about it ("" where nothing can be said).
+        keys: the settings concerned, by dotted key, where the message does not begin with one.
         exit_code: exit status of a command that ends with this error.
     """
 
     exit_code = 1
+    keys: tuple[str, ...] = ()
 
     def __init__(self, message: str, hint: str = "") -> None:
         message = a_sentence(message)
@@ -28,6 +31,16 @@ class CalisrError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+@contextlib.contextmanager
+def concerning(*keys: str) -> Iterator[None]:
+    """Errors of the block are about these settings, unless they say so of others."""
+    try:
+        yield
+    except CalisrError as error:
+        error.keys = error.keys or keys
+        raise
 
 
 class RunFailedError(CalisrError):
@@ -113,9 +126,17 @@ class UnavailableError(CalisrError):
 
 
 class DataError(UnavailableError):
-    """A data file that was found but cannot be used; the message names file, row and column."""
+    """A data file that was found but cannot be used; the message names file, row and column.
+
+    Attributes:
+        column: the column that was asked for and is not there; "" for other errors.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, hint: str = "", column: str = "") -> None:
+        super().__init__(message, hint)
+        self.column = column
 
 
 class NotFoundError(CalisrError):

@@ -19,8 +19,9 @@ from calisr_engine.errors import CalisrError, ConfigError, NotFoundError, Unavai
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import dense_matrices
 from calisr_engine.models import catalog
+from calisr_engine.models.architectures import ARCHITECTURES
 from calisr_engine.models.component_names import COMPONENTS
-from calisr_engine.models.components import ARCHITECTURES, find_targets
+from calisr_engine.models.components import find_targets
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.plain_words import command
 from calisr_engine.runs import store

@@ -354,6 +354,11 @@ class RunConfig(Section):
     notes: str = Field("", description="Free text kept with the run.")
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether there is a full phase before the light one, by measure or at a fixed moment."""
+        return self.calibration.variant != "off" or self.schedule.switch_at is not None
+
+    @property
     def control_seed(self) -> int:
         """Seed of a shuffled control's deal and of a coin's flips."""
         own = self.calibration.control_seed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from calisr_engine.config.schema import RunConfig
 
 if TYPE_CHECKING:
+    from calisr_engine.tasks.data import TaskData
     from calisr_engine.training.build import PreparedRun
 
 
@@ -31,8 +32,10 @@ def _reading_memory(run: PreparedRun) -> int:
     return 0
 
 
-def plan_run(config: RunConfig) -> dict[str, Any]:
+def plan_run(config: RunConfig, data: TaskData | None = None) -> dict[str, Any]:
     """Load data and model, attach the method, count; train nothing and leave nothing behind.
+
+    `data` is what the settings name, where it was read just before.
 
     Raises:
         CalisrError: data, model or settings cannot be used, as the run itself would say.
@@ -47,7 +50,7 @@ def plan_run(config: RunConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="calisr-plan-") as folder:
         paths = RunPaths(Path(folder))
         with EventWriter(paths.events, attempt=0) as writer:
-            run = prepare(config, paths, writer, resume=False, dry=True)
+            run = prepare(config, paths, writer, resume=False, dry=True, data=data)
             phases, plan = run.calibrator.phases, run.plan
             shown: dict[str, Any] = {
                 "device": str(run.context.device),

@@ -316,6 +316,13 @@ def dense_matrices(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 class Method(ABC):
     """The torch half of a fine-tuning method: how it attaches to a model. Stateless."""
 
+    def check_model(self, model: nn.Module) -> None:  # noqa: B027
+        """Refuse a model that `attach` cannot be used with; its weights may be on no device.
+
+        Raises:
+            ConfigError: the architecture does not suit the method.
+        """
+
     @abstractmethod
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Any, context: AttachContext

@@ -10,14 +10,15 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import CalisrError, ConfigError, UnavailableError, is_out_of_memory
 from calisr_engine.models import catalog
-from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.architectures import ARCHITECTURES
 from calisr_engine.models.memory import check_sizes
+from calisr_engine.models.settings import ModelSettings
 from calisr_engine.plain_words import quoted
 from calisr_engine.storage.plain import read_json
 
@@ -42,8 +43,24 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _SAVE_AGAIN = "save it again with save_pretrained of a current transformers"
 
 
-def model_folder(name: str, revision: str | None, need_weights: bool) -> Path:
+def find_folder(settings: ModelSettings, fetch: bool = True) -> Path | None:
+    """The model's folder; None for a size of the catalogue with random weights, which has none.
+
+    Raises:
+        UnavailableError, ConfigError: as `model_folder`.
+    """
+    name, random = settings.name, settings.random_weights
+    if random and catalog.find(name) is not None and not os.path.isdir(catalog.resolve(name)):
+        return None
+    return model_folder(name, settings.revision, not random, fetch)
+
+
+def model_folder(name: str, revision: str | None, need_weights: bool, fetch: bool = True) -> Path:
     """The folder with config.json, tokenizer and (if needed) weights of the model of that name.
+
+    Args:
+        fetch: download weights that are on the hub alone; else it is only asked whether it has
+            them, and the folder may be without.
 
     Raises:
         UnavailableError: it is not here and cannot be had, or it is not a whole model; the message
@@ -58,7 +75,7 @@ def model_folder(name: str, revision: str | None, need_weights: bool) -> Path:
                 f"model.name: {quoted(name, 200)} {what}",
                 "give the folder that holds config.json, model.safetensors and the tokenizer",
             )
-        folder = _fetched(name, source, revision, need_weights)
+        folder, need_weights = _fetched(name, source, revision, need_weights, fetch)
     _refuse_other_kinds(folder)
     read_config(folder)
     if need_weights:
@@ -119,6 +136,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether weights in safetensors lie there, or an index of them."""
+    return (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
+
+
 def weight_files(folder: Path) -> dict[Path, list[str] | None]:
     """File -> names of the tensors it is read for (None for all of them).
 
@@ -129,15 +151,19 @@ def weight_files(folder: Path) -> dict[Path, list[str] | None]:
         return {folder / WEIGHTS: None}
     if (folder / INDEX).is_file():
         return _shards(folder)
-    found = sorted(p.name for p in folder.glob("*.safetensors"))
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+    raise _no_weights(str(folder), [file.name for file in folder.iterdir()])
+
+
+def _no_weights(place: str, files: Iterable[str]) -> UnavailableError:
+    found = sorted(name for name in files if name.endswith(".safetensors"))
+    pickles = sorted(name for name in files if name.endswith(_PICKLES))
     why = ""
     if found:
         why = f" named {WEIGHTS} (only {', '.join(found[:3])})"
     elif pickles:
         why = f" (only {pickles[0]}, a pickle, which is never loaded)"
-    raise UnavailableError(
-        f"model.name: {folder} holds no weights in safetensors{why}", _SAVE_AGAIN
+    return UnavailableError(
+        f"model.name: {place} holds no weights in safetensors{why}", _SAVE_AGAIN
     )
 
 
@@ -192,9 +218,14 @@ def quiet() -> Iterator[None]:
         transformers.logging.set_verbosity(before)
 
 
-def _fetched(name: str, source: str, revision: str | None, need_weights: bool) -> Path:
-    """The hub's files in its cache. Only files that are used are asked for, never a pickle."""
-    from huggingface_hub import snapshot_download
+def _fetched(
+    name: str, source: str, revision: str | None, need_weights: bool, fetch: bool
+) -> tuple[Path, bool]:
+    """The hub's files in its cache, and whether weights must be among them.
+
+    Only files that are used are asked for, never a pickle.
+    """
+    from huggingface_hub import HfApi, snapshot_download
 
     small = ["config.json", INDEX, "adapter_config.json", OWN_EXPORT, *TOKENIZER_FILES]
     with explained(name, local=False):
@@ -204,12 +235,18 @@ def _fetched(name: str, source: str, revision: str | None, need_weights: bool) -
             )
         )
     if not need_weights:
-        return folder
+        return folder, False
     wanted = [WEIGHTS]
     if (folder / INDEX).is_file():
         wanted += [name for name in _named_shards(folder) if name.endswith(".safetensors")]
+    if not fetch and not any((folder / each).is_file() for each in wanted):
+        with explained(name, local=False):
+            there = HfApi().list_repo_files(source, revision=revision)
+        if not {WEIGHTS, INDEX} & set(there):
+            raise _no_weights(name, there)
+        return folder, False
     with explained(name, local=False):
-        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted)), True
 
 
 def _refuse_other_kinds(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.models import catalog, fingerprints, head, weights
-from calisr_engine.models.folder import explained, model_folder, quiet, read_config
+from calisr_engine.models.folder import explained, find_folder, quiet, read_config
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
@@ -44,16 +45,22 @@ def load_model(
     seed: int,
     label_names: Sequence[str] | None = None,
     dropout: float | None = None,
+    headers_only: bool = False,
 ) -> LoadedModel:
     """Load an encoder with a head for `num_labels` classes (1 for regression).
 
     The head is drawn from `seed` alone, whatever the global random state was and whatever head the
     checkpoint has, unless `settings.head` asks for that one.
 
+    Args:
+        headers_only: for checks before a run. Of the weights, names, shapes and types are read;
+            the model is on the meta device and has no fingerprint.
+
     Raises:
         UnavailableError: the model is not here and cannot be had.
         ConfigError: it is here but cannot be used; the message says why.
     """
+    meta = torch.device("meta")
     with quiet():
         source = _source(settings)
         order = None
@@ -80,22 +87,25 @@ def load_model(
         found: dict[str, Tensor] = {}
         notes: list[str] = []
         if source.weights is None:
-            with explained(settings.name, local=True):
+            with explained(settings.name, local=True), meta if headers_only else nullcontext():
                 stored = _drawn(config, seed)
         else:
-            found = weights.read_weights(source.weights)
+            found = weights.read_weights(source.weights, headers_only)
             stored, notes = _filled(settings.name, config, found, seed)
         said += fit_tokenizer(tokenizer, stored)
         if source.tokenizer == source.folder:  # else borrowed, for random weights
             notes += said
-        fingerprint = fingerprints.of_model(stored, config, tokenizer, source.folder)
+        fingerprint = ""
+        if not headers_only:
+            fingerprint = fingerprints.of_model(stored, config, tokenizer, source.folder)
         model = stored
         if order is not None:
             notes += head.keep_head(stored, found, order)
         elif head.has_head(found):
             notes += head.unused(settings.name, source.content)
             model, _ = _filled(settings.name, config, head.without_head(found), seed)
-    weights.check_finite(model)
+    if not headers_only:
+        weights.check_finite(model)
     model.requires_grad_(True)
     return LoadedModel(
         model=model,
@@ -129,9 +139,11 @@ def _source(settings: ModelSettings) -> _Source:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     name, random = settings.name, settings.random_weights
-    entry = catalog.find(name)
     named = Path(catalog.resolve(name))
-    if random and entry is not None and not os.path.isdir(named):
+    folder = find_folder(settings)
+    if folder is None:
+        entry = catalog.find(name)
+        assert entry is not None
         config_class: Any = CONFIG_MAPPING[entry.model_type]
         config = config_class(
             hidden_size=entry.hidden,
@@ -143,7 +155,6 @@ def _source(settings: ModelSettings) -> _Source:
             type_vocab_size=entry.types,
         )
         return _Source(named, catalog.demo_folder(), None, {}, config)
-    folder = model_folder(name, settings.revision, need_weights=not random)
     content = read_config(folder)
     with explained(name, local=True):
         config = AutoConfig.from_pretrained(
@@ -187,6 +198,7 @@ def _filled(
             config=config,
             state_dict=dict(found),
             dtype=torch.float32,
+            device_map="meta" if any(each.is_meta for each in found.values()) else None,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )

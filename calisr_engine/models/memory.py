@@ -10,13 +10,15 @@ from __future__ import annotations
 import resource
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.models.components import SHARED_LAYERS
+from calisr_engine.models.architectures import SHARED_LAYERS
+
+if TYPE_CHECKING:
+    import torch
 
 FLOAT_BYTES = 4
 
@@ -64,6 +66,8 @@ _GROUPS = (
 def machine_bytes(device: torch.device | None = None) -> int:
     """Memory that a process can have at most, on a GPU or (None, other devices) this machine."""
     if device is not None and device.type == "cuda":
+        import torch
+
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [int(psutil.virtual_memory().total + psutil.swap_memory().total)]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)

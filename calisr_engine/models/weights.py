@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -39,8 +39,11 @@ _ALIASES = re.compile(r"\.word_embeddings\._weight$")
 _BODY = re.compile(r"^(embeddings|embeddings_project|encoder|transformer)\.")
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path, headers_only: bool = False) -> dict[str, Tensor]:
     """All tensors of the folder by their names in the file, in memory of their own.
+
+    Args:
+        headers_only: read shapes and types alone; the tensors are on the meta device.
 
     Raises:
         UnavailableError: a file is cut short, damaged or not safetensors.
@@ -48,7 +51,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for file, names in weight_files(folder).items():
         try:
-            tensors = load_file(file)
+            tensors = _headers(file) if headers_only else load_file(file)
         except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
             raise UnavailableError(
                 f"model.name: {file} cannot be loaded, as it is not a whole safetensors file: "
@@ -64,6 +67,18 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         # Tensors of safetensors are a window on the file: whoever writes to it changes them.
         found |= {name: tensors[name].clone() for name in names or tensors}
     return found
+
+
+def _headers(file: Path) -> dict[str, Tensor]:
+    """Tensors without content; safetensors itself checks that the file is as long as they are."""
+    with safe_open(file, framework="pt") as opened:
+        found = {}
+        for name in opened.keys():  # noqa: SIM118
+            part = opened.get_slice(name)
+            shape = part.get_shape()
+            dtype = (part[:0] if shape else opened.get_tensor(name)).dtype
+            found[name] = torch.empty(shape, dtype=dtype, device="meta")
+        return found
 
 
 def check_types(weights: Mapping[str, Tensor]) -> list[str]:

@@ -27,6 +27,7 @@ from calisr_engine.runs.create import run_created
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_engine.storage.whole import sweep, write_text
+from calisr_engine.tasks.data import TaskData
 from calisr_engine.trackers.follow import following
 from calisr_engine.training import checkpoint
 from calisr_engine.training.build import PreparedRun, prepare
@@ -43,6 +44,7 @@ def execute(
     raise_errors: bool = False,
     place: Place | None = None,
     since: float | None = None,
+    data: TaskData | None = None,
 ) -> int:
     """Train the run in `run_dir` until it ends or is stopped.
 
@@ -56,6 +58,7 @@ def execute(
             0 alone holds the lock and writes; the others raise their errors.
         since: Unix time at which this start was asked for; requests to the run from before that
             were meant for an earlier process. None is now.
+        data: what the run's settings name, where it was read just before; None reads it.
 
     Returns:
         0 done, 75 stopped and resumable, else the error's exit code.
@@ -70,13 +73,13 @@ def execute(
     since = time.time() if since is None else since
     stop_event = stop_event or threading.Event()
     if not ranks.is_first:
-        return _run(paths, SilentWriter(paths.events), stop_event, ranks)
+        return _run(paths, SilentWriter(paths.events), stop_event, ranks, data)
     with RunLock(paths), EventWriter(paths.events, _attempt(paths)) as writer:
         forget_requests(run_dir, since)
         for folder in (paths.root, paths.checkpoints, paths.best, paths.samples, paths.predictions):
             sweep(folder)  # what a killed process left keeps a full disk full
         try:
-            return _run(paths, writer, stop_event, ranks)
+            return _run(paths, writer, stop_event, ranks, data)
         except Exception as error:
             failure = explain(error)
             said = Failed(
@@ -99,7 +102,13 @@ def _attempt(paths: RunPaths) -> int:
     return max(last_attempt(paths.events), began) + 1
 
 
-def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, ranks: Ranks) -> int:
+def _run(
+    paths: RunPaths,
+    writer: EventWriter,
+    stop_event: threading.Event,
+    ranks: Ranks,
+    data: TaskData | None,
+) -> int:
     config = from_resolved(paths.config)
     if ranks.is_first:
         check_as_recorded(paths, config)
@@ -110,7 +119,7 @@ def _run(paths: RunPaths, writer: EventWriter, stop_event: threading.Event, rank
     try:
         with ranks.joined(device):
             writer.attempt = ranks.from_first(writer.attempt)
-            return _train(config, paths, writer, stop_event, ranks)
+            return _train(config, paths, writer, stop_event, ranks, data)
     finally:
         torch.set_num_threads(threads)  # the next run of this process has settings of its own
 
@@ -121,9 +130,10 @@ def _train(
     writer: EventWriter,
     stop_event: threading.Event,
     ranks: Ranks,
+    data: TaskData | None,
 ) -> int:
     started = time.monotonic()
-    run = prepare(config, paths, writer, resume=writer.attempt > 1, ranks=ranks)
+    run = prepare(config, paths, writer, resume=writer.attempt > 1, ranks=ranks, data=data)
     run.step.stop = stop_event
     resumed_from = run.start_step if writer.attempt > 1 else None
     followed: AbstractContextManager[None] = contextlib.nullcontext()

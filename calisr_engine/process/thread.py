@@ -9,9 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
 from calisr_engine.runs import control
+
+if TYPE_CHECKING:
+    from calisr_engine.tasks.data import TaskData
 
 
 def preload() -> threading.Thread:
@@ -28,14 +32,18 @@ def preload() -> threading.Thread:
 class EngineThread:
     """Trains one run directory in the background.
 
+    Args:
+        data: what the run's settings name, where it was read just before; None reads it.
+
     Attributes:
         run_dir: the run directory.
         status: exit status once finished (0 done, 75 stopped, else failed), None before.
         error: what ended the thread before the run's log could be written, if anything.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, data: TaskData | None = None) -> None:
         self.run_dir = run_dir
+        self._data = data
         self.status: int | None = None
         self.error: CalisrError | None = None
         self._stop = threading.Event()
@@ -51,7 +59,8 @@ class EngineThread:
         try:
             from calisr_engine.process.execute import execute
 
-            self.status = execute(self.run_dir, self._stop, since=self._since)
+            data, self._data = self._data, None
+            self.status = execute(self.run_dir, self._stop, since=self._since, data=data)
         except CalisrError as error:
             self.error, self.status = error, error.exit_code
         except BaseException as error:  # the thread's last words must reach the user

@@ -32,11 +32,11 @@ def create_run(
         LockedError: a run of that name exists.
         StorageError: the disk is full; nothing of the run is left.
     """
-    resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
+    root = output_dir or resolved.config.output.dir
+    resolved = with_switch_steps(resolved, root)
     config = resolved.config
-    _check_writable(config)
+    check_names(config)
     check_installed(config.output.trackers)
-    root = output_dir or config.output.dir
     run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)
     try:
@@ -58,7 +58,7 @@ def run_created(run_id: str, config: RunConfig) -> RunCreated:
     )
 
 
-def _check_writable(config: RunConfig) -> None:
+def check_names(config: RunConfig) -> None:
     """Refuse names that are not UTF-8 before anything is made: config.toml cannot hold them."""
     for key, value in flat(config).items():
         if any("\ud800" <= c <= "\udfff" for c in str(value)):

@@ -44,18 +44,23 @@ def with_switch_steps(resolved: ResolvedConfig, root: Path) -> ResolvedConfig:
         ConfigError: there is no such run, it is not complete, or it is not of the same groups,
             method and steps; nothing has been made.
     """
-    calibration = resolved.config.calibration
+    config = with_steps(resolved.config, root)
+    if config is resolved.config:
+        return resolved
+    origin = f"the run {config.calibration.matched_to}"
+    origins = {**resolved.origins, "calibration.switch_steps": origin}
+    return replace(resolved, config=config, origins=origins)
+
+
+def with_steps(config: RunConfig, root: Path) -> RunConfig:
+    """As `with_switch_steps`, of the settings alone; the same object where none are needed."""
+    calibration = config.calibration
     wanted = calibration.variant != "off" and calibration.follows_steps
     if not wanted or calibration.switch_steps is not None:
-        return resolved
-    name = str(calibration.matched_to)
-    text = steps_text(switch_steps(resolved.config, name, root))
+        return config
+    text = steps_text(switch_steps(config, str(calibration.matched_to), root))
     changed = calibration.model_copy(update={"switch_steps": text})
-    return replace(
-        resolved,
-        config=resolved.config.model_copy(update={"calibration": changed}),
-        origins={**resolved.origins, "calibration.switch_steps": f"the run {name}"},
-    )
+    return config.model_copy(update={"calibration": changed})
 
 
 def switch_steps(config: RunConfig, name: str, root: Path) -> Steps:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from calisr_engine.errors import DataError
+from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
 from calisr_engine.tasks import demo, glue, glue_folder, hub, metrics, own_files
 from calisr_engine.tasks.examples import Examples, subsample
@@ -142,9 +142,10 @@ def load_task(settings: TaskSettings) -> TaskData:
             )
     left = set(train.label or ())
     if len(left) < 2:
+        one = "class" if source.label_names else "value"
         raise DataError(
-            f"the {len(train):,} training rows that task.max_train_examples leaves are all of one "
-            + ("class" if source.label_names else "value"),
+            f"task.max_train_examples: the {len(train):,} training rows that it leaves are all of "
+            f"one {one}",
             "raise task.max_train_examples",
         )
     lost = [name for number, name in enumerate(source.label_names) if number not in left]
@@ -180,12 +181,14 @@ def _read(settings: TaskSettings) -> Source:
         if settings.data_dir is not None:
             unused.append("task.data_dir has no effect on the demo task, which is built in")
     else:
-        task = glue.find(settings.name)
-        source = (
-            hub.read(task)
-            if settings.data_dir is None
-            else glue_folder.read(task, settings.data_dir)
-        )
+        with concerning("task.name"):
+            task = glue.find(settings.name)
+        with concerning("task.data_dir", "task.name"):
+            source = (
+                hub.read(task)
+                if settings.data_dir is None
+                else glue_folder.read(task, settings.data_dir)
+            )
     return replace(source, notes=(*source.notes, *unused))
 
 

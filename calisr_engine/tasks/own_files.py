@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calisr_engine.errors import DataError
+from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
 from calisr_engine.tasks import cells, hub_parquet, labels
 from calisr_engine.tasks.examples import Examples
@@ -13,6 +13,9 @@ from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
 from calisr_engine.tasks.split import split_rows
 from calisr_engine.tasks.table import Table
+
+COLUMNS = ("text_column", "text_pair_column", "label_column")
+"""Settings that name a column."""
 
 
 def read(settings: TaskSettings) -> Source:
@@ -26,6 +29,16 @@ def read(settings: TaskSettings) -> Source:
         DataError: a file, a column or a cell cannot be used; the message says which.
         UnavailableError: the data set is not here and the hub cannot be reached.
     """
+    try:
+        return _read(settings)
+    except DataError as error:
+        if error.column:
+            named = [key for key in COLUMNS if getattr(settings, key) == error.column]
+            error.keys = tuple(f"task.{key}" for key in named)
+        raise
+
+
+def _read(settings: TaskSettings) -> Source:
     text, label = settings.text_column, settings.label_column
     assert text is not None
     assert label is not None
@@ -37,11 +50,12 @@ def read(settings: TaskSettings) -> Source:
     labelled = [train] if validation is None else [train, validation]
     classes: tuple[str, ...] = ()
     numbers: list[tuple[int, ...]] | list[tuple[float, ...]]
-    if settings.kind == "classification":
-        classes, numbers = _classes(labelled, label, notes)
-    else:
-        numbers = [cells.targets(each, label) for each in labelled]
-        cells.check_spread(train, label, numbers[0])
+    with concerning("task.label_column", "task.kind"):
+        if settings.kind == "classification":
+            classes, numbers = _classes(labelled, label, notes)
+        else:
+            numbers = [cells.targets(each, label) for each in labelled]
+            cells.check_spread(train, label, numbers[0])
     train_rows = _examples(train, settings, numbers[0], notes)
     if validation is None:
         train_rows, validation_rows = _set_aside(train, train_rows, settings, classes, notes)
@@ -74,26 +88,29 @@ def _tables(
     settings: TaskSettings, texts: list[str], label: str
 ) -> tuple[Table, Table | None, Table | None]:
     """Training, validation and test data; None for what is not given."""
+    validation = test = None
     if settings.dataset is not None:
-        found = hub_parquet.find(settings.dataset)
-        train = found.table(found.train_split(settings.train_split), [*texts, label])
-        name = found.validation_split(settings.validation_split)
-        validation = None if name is None else found.table(name, [*texts, label])
-        test = None
+        with concerning("task.dataset"):
+            found = hub_parquet.find(settings.dataset)
+        with concerning("task.train_split"):
+            train = found.table(found.train_split(settings.train_split), [*texts, label])
+        with concerning("task.validation_split"):
+            name = found.validation_split(settings.validation_split)
+            validation = None if name is None else found.table(name, [*texts, label])
         if settings.test_split is not None:
-            test = found.table(found.named(settings.test_split), texts)
+            with concerning("task.test_split"):
+                test = found.table(found.named(settings.test_split), texts)
         return train, validation, test
     form = Form(settings.encoding, settings.header)
 
-    def read(path: Path | None, names: list[str]) -> Table | None:
-        return None if path is None else read_table(path, names, form)
+    def read(key: str, names: list[str]) -> Table | None:
+        path: Path | None = getattr(settings, key)
+        with concerning(f"task.{key}"):
+            return None if path is None else read_table(path, names, form)
 
-    assert settings.train_file is not None
-    return (
-        read_table(settings.train_file, [*texts, label], form),
-        read(settings.validation_file, [*texts, label]),
-        read(settings.test_file, texts),
-    )
+    train_table = read("train_file", [*texts, label])
+    assert train_table is not None
+    return train_table, read("validation_file", [*texts, label]), read("test_file", texts)
 
 
 def _set_aside(
@@ -107,7 +124,9 @@ def _set_aside(
     try:
         split = split_rows(rows, len(classes), settings.validation_share, settings.split_seed)
     except DataError as error:
-        raise DataError(f"{table.path}: {error.message}", error.hint) from error
+        told = DataError(f"{table.path}: {error.message}", error.hint)
+        told.keys = ("task.validation_file", "task.validation_share")
+        raise told from error
     train, validation = rows.take(split.train), rows.take(split.validation)
     if settings.kind == "regression" and len(set(train.label or ())) < 2:
         raise DataError(
@@ -161,10 +180,12 @@ def _examples(
             f"{table.path}: {len(table.blank):,} lines without any cell are left out, the first is "
             f"line {table.blank[0]}"
         )
-    text = cells.texts(table, settings.text_column, notes)
     pair = None
+    with concerning("task.text_column"):
+        text = cells.texts(table, settings.text_column, notes)
     if settings.text_pair_column is not None:
-        pair = cells.texts(table, settings.text_pair_column, notes)
+        with concerning("task.text_pair_column"):
+            pair = cells.texts(table, settings.text_pair_column, notes)
     return Examples(text, pair, label, tuple(range(len(text))))
 
 

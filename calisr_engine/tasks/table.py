@@ -67,7 +67,9 @@ def check_column(path: Path, header: Sequence[str], name: str) -> None:
     found = header.count(name)
     if found > 1:
         raise DataError(
-            f"{path}: the header has {found} columns named {quoted(name)}", "rename all but one"
+            f"{path}: the header has {found} columns named {quoted(name)}",
+            "rename all but one",
+            name,
         )
     if not found:
         # A file without header has texts for names: not all of them, and not at full length.
@@ -78,4 +80,5 @@ def check_column(path: Path, header: Sequence[str], name: str) -> None:
             f"{path}: there is no column {quoted(name)}",
             (f"did you mean {quoted(meant)}? " if meant is not None else "")
             + f"columns: {', '.join(map(quoted, names[:20]))}",
+            name,
         )

@@ -38,7 +38,7 @@ class TaskBatches:
         self._seed = config.training.seed
         self._batch_size = config.training.batch_size
         self._eval_batch_size = config.training.eval_batch_size
-        self._longest, self.notes = _room(tokenizer, config.task.max_length, data)
+        self._longest, self.notes = longest_input(tokenizer, config.task.max_length, data)
         self._data = data
         self._train = tokenize(data.train, tokenizer, self._longest)
         self.notes += _unknown(self._train, tokenizer)
@@ -48,7 +48,7 @@ class TaskBatches:
             for name, examples in data.validation.items()
         }
         self._epoch: tuple[int, list[list[int]]] | None = None
-        self.per_epoch = -(-len(self._train) // self._batch_size)
+        self.per_epoch = batches_in(len(self._train), self._batch_size)
         self.train_count = len(self._train)
         if self._train.full:
             share = self._train.full / self.train_count
@@ -119,7 +119,12 @@ class TaskBatches:
         return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 
 
-def _room(tokenizer: Any, wanted: int, data: TaskData) -> tuple[int, list[str]]:
+def batches_in(rows: int, batch_size: int) -> int:
+    """Micro-batches in one pass over so many rows; the last may be smaller."""
+    return -(-rows // batch_size)
+
+
+def longest_input(tokenizer: Any, wanted: int, data: TaskData) -> tuple[int, list[str]]:
     """Longest input in tokens, and a note where it is shorter than `wanted`.
 
     Raises:

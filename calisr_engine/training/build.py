@@ -86,17 +86,19 @@ def prepare(
     resume: bool,
     dry: bool = False,
     ranks: Ranks | None = None,
+    data: TaskData | None = None,
 ) -> PreparedRun:
     """Put a run together; with `resume`, from its newest checkpoint that is whole.
 
     A `dry` run is for counting only: costly passes of the method are skipped. Several `ranks`
-    must have met before (`Ranks.joined`); all begin with the weights and masks of rank 0.
+    must have met before (`Ranks.joined`); all begin with the weights and masks of rank 0. `data`
+    is what these settings name, where it was read just before.
 
     Raises:
         CalisrError: data, model or settings cannot be used; the message says why.
     """
     context = RunContext.open(config, paths, writer, ranks or Ranks())
-    data = load_task(config.task)
+    data = data or load_task(config.task)
     loaded = open_model(context, data)
     total = sum(p.numel() for p in dict.fromkeys(loaded.model.parameters()))
     batches = TaskBatches(data, loaded.tokenizer, config)
@@ -107,7 +109,7 @@ def prepare(
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
     room.check_batches(context, targets, *batches.lengths())
-    room.check_method(context, loaded.model, targets, is_calibrated(config))
+    room.check_method(config, context.device, loaded.model, targets)
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
     )
@@ -191,17 +193,23 @@ def _taking_back(state: TrainState | None) -> Iterator[None]:
         raise unfit(state, f"{type(error).__name__}: {said}") from error
 
 
-def open_model(context: RunContext, data: TaskData) -> LoadedModel:
-    """The pretrained encoder with a head for the task, on the run's device."""
-    config = context.config
-    loaded = load_model(
+def model_for(config: RunConfig, data: TaskData, headers_only: bool = False) -> LoadedModel:
+    """The encoder of the settings with a head for the data; see `load_model`."""
+    return load_model(
         config.model,
         num_labels=len(data.label_names) if data.label_names else 1,
         kind=data.kind,
         seed=config.training.seed,
         label_names=data.label_names,
         dropout=config.training.dropout,
+        headers_only=headers_only,
     )
+
+
+def open_model(context: RunContext, data: TaskData) -> LoadedModel:
+    """The pretrained encoder with a head for the task, on the run's device."""
+    config = context.config
+    loaded = model_for(config, data)
     fresh = config.model.head == "fresh"
     if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
@@ -244,7 +252,7 @@ def attach_method(
     """The method of the settings, attached to the targets it covers."""
     config, training = context.config, context.config.training
     method = registry.get(config.method.name)
-    calibrated = is_calibrated(config)
+    calibrated = config.is_calibrated
     names = config.method.covered(calibrated)
 
     def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
@@ -276,11 +284,6 @@ def attach_method(
         )
     model.to(context.device)
     return attachment
-
-
-def is_calibrated(config: RunConfig) -> bool:
-    """Whether the run has a full phase before the light one, by measure or at a fixed moment."""
-    return config.calibration.variant != "off" or config.schedule.switch_at is not None
 
 
 def open_phases(

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
-from calisr_engine.config.schema import TrainingSettings
+from calisr_engine.config.schema import RunConfig, TrainingSettings
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import COMPONENTS
 from calisr_engine.models.components import Target
@@ -19,22 +20,25 @@ from calisr_engine.training.context import RunContext
 
 
 def check_method(
-    context: RunContext, model: nn.Module, targets: Sequence[Target], calibrated: bool
+    config: RunConfig,
+    device: torch.device,
+    model: nn.Module,
+    targets: Sequence[Target],
 ) -> None:
     """Refuse sizes of the method that surely do not fit, before it is attached.
 
     Raises:
         ConfigError: weights, gradients and the optimizer's state of what it trains do not fit.
     """
-    settings = context.config.method
+    settings = config.method
     if not settings.has_light_phase:
         return
-    count = settings.count_core(_parts(model, targets), settings.covered(calibrated))
+    count = settings.count_core(_parts(model, targets), settings.covered(config.is_calibrated))
     check_fits(
-        count * FLOAT_BYTES * (2 + _moments(context.config.training)),
+        count * FLOAT_BYTES * (2 + _moments(config.training)),
         f"{_named(settings)}: {settings.title} of this size trains {count:,} numbers and",
         f"lower {_named(settings)}",
-        context.device,
+        device,
     )
 
 

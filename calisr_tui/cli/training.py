@@ -19,6 +19,7 @@ from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.config.load import ResolvedConfig
+    from calisr_engine.forecast.before_start import Checked
 
 Sets = Annotated[
     list[str] | None,
@@ -119,6 +120,9 @@ def run(
     quiet: Quiet = False,
 ) -> int:
     """Train one run and show its progress."""
+    from calisr_engine.forecast.before_start import require
+    from calisr_engine.runs.create import create_run
+
     overrides: dict[str, Any] = {
         "model.name": model,
         "method.name": method,
@@ -132,14 +136,13 @@ def run(
     resolved = _load(name_or_file, sets or [], overrides)
     for warning in resolved.warnings:
         say(f"note: {warning}")
+    checked = require(resolved.config)
     if dry_run:
-        return _dry_run(resolved, as_json)
-    from calisr_engine.runs.create import create_run
-
+        return _dry_run(resolved, checked, as_json)
     run_dir = create_run(resolved)
     if detach:
         return _detach(run_dir, as_json, processes)
-    return _train(run_dir, as_json, quiet, processes)
+    return _train(run_dir, as_json, quiet, processes, checked)
 
 
 def demo(
@@ -151,11 +154,13 @@ def demo(
     quiet: Quiet = False,
 ) -> int:
     """CaliSr-S with LoRA on a tiny BERT and a built-in task: offline, about a minute."""
+    from calisr_engine.forecast.before_start import require
     from calisr_engine.runs.create import create_run
 
     resolved = _load("demo", sets or [], {"output.dir": output_dir})
+    checked = require(resolved.config)
     run_dir = create_run(resolved)
-    status = _train(run_dir, as_json, quiet)
+    status = _train(run_dir, as_json, quiet, checked=checked)
     if status == 0 and not as_json:
         from calisr_tui.cli.epilogue import what_just_happened
 
@@ -241,12 +246,12 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
     return resolved
 
 
-def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
+def _dry_run(resolved: ResolvedConfig, checked: Checked, as_json: bool) -> int:
     from calisr_engine.forecast.dry_run import plan_run
     from calisr_engine.runs.matching import with_switch_steps
 
     resolved = with_switch_steps(resolved, resolved.config.output.dir)
-    plan = plan_run(resolved.config)
+    plan = plan_run(resolved.config, checked.data)
     if as_json:
         put_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
         return 0
@@ -268,7 +273,9 @@ def _detach(run_dir: Path, as_json: bool, processes: int) -> int:
     return 0
 
 
-def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int:
+def _train(
+    run_dir: Path, as_json: bool, quiet: bool, processes: int = 1, checked: Checked | None = None
+) -> int:
     """Train in this process, or in several; the main thread shows what the log says."""
     from calisr_engine.process.spawn import WorkerProcess
     from calisr_engine.process.thread import EngineThread
@@ -280,7 +287,8 @@ def _train(run_dir: Path, as_json: bool, quiet: bool, processes: int = 1) -> int
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     say(f"run directory: {run_dir}")
     engine: EngineThread | WorkerProcess
-    engine = EngineThread(run_dir) if processes == 1 else WorkerProcess(run_dir, processes)
+    data = None if checked is None else checked.data  # which then is not read again
+    engine = EngineThread(run_dir, data) if processes == 1 else WorkerProcess(run_dir, processes)
     interrupts = 0
 
     def stop(number: int, frame: FrameType | None) -> None:

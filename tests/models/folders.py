@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from calisr_engine.models.components import ARCHITECTURES
+from calisr_engine.models.architectures import ARCHITECTURES
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.models.settings import ModelSettings
 from tests.training.tiny_run import tokenizer

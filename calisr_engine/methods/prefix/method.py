@@ -34,14 +34,7 @@ SUPPORTED = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-rober
 
 
 class PrefixMethod(Method):
-    def attach(
-        self, model: nn.Module, targets: list[Target], settings: Prefix, context: AttachContext
-    ) -> Attachment:
-        """Add a prefix to each self-attention module.
-
-        Raises:
-            ConfigError: the architecture's attention takes no prefix.
-        """
+    def check_model(self, model: nn.Module) -> None:
         kind = str(getattr(model.config, "model_type", "unknown"))
         if kind not in SUPPORTED:
             raise ConfigError(
@@ -49,6 +42,12 @@ class PrefixMethod(Method):
                 "attention takes no further keys and values",
                 f"architectures it works with: {', '.join(SUPPORTED)}; or choose another method",
             )
+
+    def attach(
+        self, model: nn.Module, targets: list[Target], settings: Prefix, context: AttachContext
+    ) -> Attachment:
+        """Add a prefix to each self-attention module."""
+        self.check_model(model)
         rules: dict[nn.Parameter, ParameterRule] = {}
         added: set[nn.Parameter] = set()
         for target in targets:

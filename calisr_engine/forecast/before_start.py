@@ -1,0 +1,167 @@
+"""What keeps a run from beginning, found before there is a run directory.
+
+Every check is the one that training makes: on the data as it reads it, and on a model of which the
+headers alone are read. What needs no torch comes first; torch is imported only where that finds
+nothing.
+
+    for problem in check(load("demo").config): print(problem)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from calisr_engine.config.describe import by_key
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import CalisrError, ConfigError, Problem, explain
+from calisr_engine.models.folder import find_folder, has_weights
+from calisr_engine.runs.create import check_names
+from calisr_engine.runs.installed import check_installed
+from calisr_engine.runs.matching import with_steps
+from calisr_engine.runs.store import check_place
+from calisr_engine.tasks.data import load_task
+
+if TYPE_CHECKING:
+    from calisr_engine.tasks.data import TaskData
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_KEYS = re.compile(r"((?:[a-z_]+\.\w+)(?:, [a-z_]+\.\w+)*): (.+)", re.DOTALL)
+"""How a message begins that is about settings."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found about a run that is about to begin.
+
+    Attributes:
+        config: its settings, with the switch steps of the run they are matched to.
+        errors: why it cannot begin, as training would say; none where it can.
+        notes: what the user should know of model and data; empty where it cannot begin.
+        data: what the settings name; None where that cannot be used.
+    """
+
+    config: RunConfig
+    errors: tuple[CalisrError, ...] = ()
+    notes: tuple[str, ...] = ()
+    data: TaskData | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The errors with the settings to mend, the likeliest first."""
+        return tuple(_problem(error, self.config) for error in self.errors)
+
+
+def check(config: RunConfig, last: Checked | None = None) -> tuple[Problem, ...]:
+    """Why a run with these settings cannot begin; empty where nothing is known against it.
+
+    Takes a second or so, more for large data and the first time in a process: call it in the
+    background where somebody waits. Weights are not downloaded, data is.
+
+    Args:
+        last: what `look` found for other settings; what did not change is not read again.
+    """
+    return look(config, last).problems
+
+
+def require(config: RunConfig, root: Path | None = None) -> Checked:
+    """Refuse to begin a run that cannot.
+
+    Args:
+        root: the folder of run directories, above what the settings say.
+
+    Raises:
+        CalisrError: the one that training would end with; for several, one with all `problems`.
+    """
+    found = look(config, root=root)
+    if len(found.errors) == 1:
+        raise found.errors[0]
+    if found.errors:
+        error = ConfigError(
+            f"{len(found.errors)} mistakes keep this run from beginning",
+            "Nothing was started.",
+            found.problems,
+        )
+        error.exit_code = min(each.exit_code for each in found.errors)
+        raise error
+    return found
+
+
+def look(config: RunConfig, last: Checked | None = None, root: Path | None = None) -> Checked:
+    """As `check`, with all that was found on the way."""
+    errors = _Errors()
+    root = root or config.output.dir
+    config = errors.of(with_steps, config, root) or config
+    errors.of(check_names, config)
+    errors.of(check_installed, config.output.trackers)
+    errors.of(check_place, root, config)
+    data = last.data if last and last.config.task == config.task else None
+    data = data or errors.of(load_task, config.task)
+    folder = errors.of(find_folder, config.model, fetch=False)
+    notes: list[str] = []
+    if data is not None and not errors:
+        known = config.model.random_weights or (folder is not None and has_weights(folder))
+        notes = _as_training(config, data, known, errors)
+    return Checked(config, tuple(errors), () if errors else tuple(notes), data)
+
+
+class _Errors(list[CalisrError]):
+    def of(self, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
+        """What the step gives; None where it fails, and its error is one more of these."""
+        try:
+            return step(*args, **named)
+        except (CalisrError, OSError, MemoryError) as error:
+            told = explain(error)
+            if str(told) not in map(str, self):
+                self.append(told)
+            return None
+
+
+def _as_training(config: RunConfig, data: TaskData, with_model: bool, errors: _Errors) -> list[str]:
+    """The steps of `training.build.prepare` that need no weights and no run; notes on the way."""
+    from calisr_engine.methods import registry
+    from calisr_engine.models.components import find_targets, groups
+    from calisr_engine.training import batching, room
+    from calisr_engine.training.build import model_for
+    from calisr_engine.training.device import choose_device, choose_precision
+    from calisr_engine.training.planned import planned_switches
+    from calisr_engine.training.schedule import step_plan, without_effect
+
+    device = errors.of(choose_device, config.training.device)
+    if device is not None:
+        errors.of(choose_precision, device, config.training.precision)
+    per_epoch = batching.batches_in(len(data.train), config.training.batch_size)
+    plan = errors.of(step_plan, config, per_epoch)
+    loaded = errors.of(model_for, config, data, headers_only=True) if with_model else None
+    notes = [*data.notes]
+    if plan is not None:
+        notes += without_effect(config, plan, len(data.train))
+    if loaded is None:
+        return notes
+    targets = find_targets(loaded.model)
+    longest = errors.of(batching.longest_input, loaded.tokenizer, config.task.max_length, data)
+    errors.of(registry.get(config.method.name).check_model, loaded.model)
+    if device is not None:
+        errors.of(room.check_method, config, device, loaded.model, targets)
+    if plan is not None:
+        names = config.method.covered(config.is_calibrated)
+        covered = [target for target in targets if target.component in names]
+        variant = config.calibration.variant
+        own = groups(covered, "D" if variant == "off" else variant)
+        errors.of(planned_switches, config, plan, tuple(own))
+    return [*loaded.notes, *notes, *(longest[1] if longest else ())]
+
+
+def _problem(error: CalisrError, config: RunConfig) -> Problem:
+    """The error as a problem of settings; what its message says of keys becomes `keys`."""
+    found = _KEYS.fullmatch(error.message)
+    known = by_key(config.method.name)
+    keys = found[1].split(", ") if found else []
+    if found and all(key in known for key in keys):
+        return Problem(found[2], error.hint, tuple(keys))
+    return Problem(error.message, error.hint, error.keys)
