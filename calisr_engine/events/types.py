@@ -18,6 +18,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 from msgspec import Meta
 
+from calisr_engine.errors import RunFailedError
+
 FORMAT_VERSION = 2
 """2 added `held_back` of a decision and `cause` of a switch; `decode` reads both."""
 
@@ -344,6 +346,12 @@ class Failed(Event):
     message: str
     hint: str = ""
     traceback: str = ""
+
+    def error(self, exit_code: int = 1) -> RunFailedError:
+        """The same as an error, with the exit status of the process that failed."""
+        error = RunFailedError(self.message, self.hint)
+        error.exit_code = exit_code
+        return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ event. A config.toml that says something else was edited or cut, and is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.load import from_resolved, load
@@ -115,6 +116,22 @@ def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
                 SettingsChanged(changes={k: {"from": a, "to": b} for k, (a, b) in changes.items()}),
             )
         write_text(paths.config, text, "the run's settings")
+    return changes
+
+
+def go_on(run_dir: Path, sets: Sequence[str] = ()) -> dict[str, Change]:
+    """Make a run ready to be trained on, with these settings changed; the changes.
+
+    Raises:
+        ConfigError: it is complete and is not to train longer; or as `change_settings`.
+        LockedError: as `change_settings`.
+    """
+    changes = change_settings(RunPaths(run_dir), sets) if sets else {}
+    if store.summarise(run_dir).state == "completed" and not set(GROWING) & set(changes):
+        raise ConfigError(
+            f"{run_dir.name} is complete; there is nothing to go on with",
+            f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
+        )
     return changes
 
 

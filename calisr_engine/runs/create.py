@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from calisr_engine.config.load import ResolvedConfig
@@ -15,15 +18,21 @@ from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
-from calisr_engine.storage.whole import remove, write_text
+from calisr_engine.storage.whole import remove, whole_folder, write_text
 
 
 def create_run(
-    resolved: ResolvedConfig, output_dir: Path | None = None, name: str | None = None
+    resolved: ResolvedConfig,
+    output_dir: Path | None = None,
+    name: str | None = None,
+    own_files: Mapping[str, Path] | None = None,
 ) -> Path:
     """Make the directory of a new run, with its settings and the first line of its log.
 
     `output_dir` and `name` stand above what the settings say.
+
+    Args:
+        own_files: data files by the setting that names them; the run keeps copies in its data/.
 
     Raises:
         ConfigError: the output folder cannot be written.
@@ -40,6 +49,9 @@ def create_run(
     run_dir = new_run_dir(root, config, name)
     paths = RunPaths(run_dir)
     try:
+        if own_files:
+            resolved = _keeping(resolved, own_files, paths.data)
+            config = resolved.config
         write_text(paths.config, resolved.to_toml(), "the run's settings")
         with EventWriter(paths.events, attempt=0) as writer:
             writer.write(0, run_created(run_dir.name, config))
@@ -47,6 +59,18 @@ def create_run(
         remove(run_dir)
         raise
     return run_dir
+
+
+def _keeping(resolved: ResolvedConfig, files: Mapping[str, Path], folder: Path) -> ResolvedConfig:
+    """The settings with copies of the files in `folder`."""
+    task = resolved.config.task
+    named = {key.removeprefix("task."): file for key, file in files.items()}
+    with whole_folder(folder, "the run's data") as part:
+        for name, file in named.items():
+            shutil.copyfile(file, part / f"{name}{file.suffix}")
+    own = {name: (folder / f"{name}{file.suffix}").absolute() for name, file in named.items()}
+    config = resolved.config.model_copy(update={"task": task.model_copy(update=own)})
+    return replace(resolved, config=config)
 
 
 def run_created(run_id: str, config: RunConfig) -> RunCreated:

@@ -27,6 +27,11 @@ class RunPaths:
         return self.root / "events.jsonl"
 
     @property
+    def data(self) -> Path:
+        """Rows that a Python program gave, as Parquet files."""
+        return self.root / "data"
+
+    @property
     def control(self) -> Path:
         """Requests to the training process, one file each."""
         return self.root / "control"

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calisr_engine.errors import ConfigError, DataError
+from calisr_engine.errors import ConfigError
 from calisr_tui.cli import complete
 from calisr_tui.cli.options import Json
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
 if TYPE_CHECKING:
-    from calisr_engine.config.load import Base, ResolvedConfig
+    from calisr_engine.config.load import ResolvedConfig
     from calisr_engine.preview.guess import Guessed
     from calisr_engine.preview.look import Look
 
 PANEL = "Own data"
-ENOUGH = ("text_column", "label_column", "kind")
-"""Who gives these gives all: nothing is guessed then."""
 
 
 def option(name: str, words: str, metavar: str) -> Any:
@@ -83,91 +80,6 @@ def task_options(ctx: typer.Context) -> dict[str, Any]:
     places = {opt.lstrip("-"): each.name for each in ctx.command.params for opt in each.opts}
     found = {key: ctx.params.get(places.get(name.lstrip("-"), "")) for key, name in names.items()}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What base, --set and options say of [task], by name; paths as they will be read."""
-    from calisr_engine.config.options import option_layer
-
-    found: dict[str, Any] = {}
-    for layer in (*base.layers, option_layer(list(sets), options)[0]):
-        for key, value in layer.values.items():
-            section, _, name = key.partition(".")
-            if section != "task" or value is None or value in ("none", "null"):
-                continue
-            if name.endswith("_file") and isinstance(value, str | Path):
-                value = Path(layer.folder or Path(), Path(value).expanduser())
-            found[name] = value
-    return found
-
-
-def guess(
-    base: Base, sets: list[str], options: dict[str, Any]
-) -> tuple[Guessed | None, dict[str, Any]]:
-    """What nobody said of own data, as settings by dotted key; a folder leaves `options`.
-
-    Raises:
-        CalisrError: the data cannot be read, or no column is like a text or a label.
-    """
-    given = given_of_task(base, sets, options)
-    own = given.get("train_file") is not None or given.get("dataset") is not None
-    if not own:
-        _refuse_without_data(options)
-        return None, {}
-    if given.get("train_file") is not None and given.get("dataset") is not None:
-        raise ConfigError(
-            "--train and --dataset exclude each other", "name files, or a data set of the hub"
-        )
-    from calisr_engine.preview import guess as guesses
-
-    # A name that only a preset gave is that of its own task.
-    named = {"task.name"} & set(options) or any(each.startswith("task.name=") for each in sets)
-    if not named and not _is_own(base):
-        given.pop("name", None)
-    file = given.get("train_file")
-    folder = isinstance(file, Path) and file.is_dir()
-    if all(given.get(key) is not None for key in ENOUGH) and not folder:
-        if "name" in given:
-            return None, {}
-        source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
-        return None, {"task.name": guesses.name_of(source)}
-    found, lacking, values = _guessed(given, options)
-    if lacking is not None:
-        raise lacking
-    return found, values
-
-
-def _guessed(
-    given: dict[str, Any], options: dict[str, Any]
-) -> tuple[Guessed, DataError | None, dict[str, Any]]:
-    """Guesses, what is still lacking, and the guesses by dotted key; a folder leaves `options`."""
-    from calisr_engine.preview import guess as guesses
-
-    found = guesses.guess(given)
-    if "train_file" in found.values:
-        options.pop("task.train_file", None)
-    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
-    return found, lacking, {f"task.{key}": value for key, value in found.values.items()}
-
-
-def _is_own(base: Base) -> bool:
-    keys = ("task.train_file", "task.dataset")
-    return any(key in layer.values for layer in base.layers for key in keys)
-
-
-def _refuse_without_data(options: Mapping[str, Any]) -> None:
-    """Columns or validation data without training data would be without effect."""
-    from calisr_engine.config.options import OPTIONS, OWN_DATA
-
-    names = {key: OPTIONS[key] for key in OWN_DATA} | {"task.header": "--header"}
-    for key in ("task.name", "task.metric", "task.validation_file"):
-        del names[key]
-    alone = [name for key, name in names.items() if options.get(key) is not None]
-    if alone:
-        raise ConfigError(
-            f"{' and '.join(alone)} without data of your own: nothing to read",
-            "add --train FILE, or --dataset NAME",
-        )
 
 
 def say_guesses(found: Guessed, seen: Look) -> None:
@@ -240,6 +152,7 @@ def data(
 ) -> int:
     """Look at data of your own: columns and their roles, labels, lengths, what is odd in it."""
     from calisr_engine.config.load import Base, load
+    from calisr_engine.forecast.own_data import given_of_task, guessed
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look
 
@@ -247,10 +160,10 @@ def data(
         raise ConfigError("there is nothing to look at", "name a file, a folder, or --dataset NAME")
     options = task_options(ctx) | ({} if model is None else {"model.name": model})
     given = given_of_task(Base(), sets or [], options)
-    found, lacking, guessed = _guessed(given, options)
+    found, lacking, guesses = guessed(given, options)
     resolved = None
     if lacking is None:
-        resolved = load(None, sets or [], options, guessed=guessed)
+        resolved = load(None, sets or [], options, guessed=guesses)
         counter = token_counter(resolved.config.model.name)
         seen = look(resolved.config.task, found, counter)
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CalisrError, ConfigError
+from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED
 from calisr_engine.plain_words import command
 from calisr_tui.cli import complete, notify, own_data
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
@@ -189,21 +189,12 @@ def resume(
     quiet: Quiet = False,
 ) -> int:
     """Go on with a run that was stopped or killed, from its newest good checkpoint."""
-    from calisr_engine.runs import store
-    from calisr_engine.runs.changes import change_settings
-    from calisr_engine.runs.layout import RunPaths
+    from calisr_engine.runs.changes import go_on
 
     run_dir = find_run(name, output_dir)
     notify.ways()
-    changes = change_settings(RunPaths(run_dir), sets) if sets else {}
-    for key, (before, after) in changes.items():
+    for key, (before, after) in go_on(run_dir, sets or []).items():
         say(f"{key}: {before} -> {after}")
-    longer = any(key in ("training.epochs", "training.max_steps") for key in changes)
-    if store.summarise(run_dir).state == "completed" and not longer:
-        raise ConfigError(
-            f"{run_dir.name} is complete; there is nothing to go on with",
-            f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
-        )
     if detach:
         return _detach(run_dir, as_json, processes)
     return _train(run_dir, as_json, quiet, processes)
@@ -234,13 +225,11 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
     Raises:
         CalisrError: a mistake in the settings, or own data that training would refuse.
     """
-    from calisr_engine.config.load import load, read_base
+    from calisr_engine.forecast.own_data import resolve
 
     notify.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}
-    base = read_base(name_or_file)
-    found, guessed = own_data.guess(base, sets, given)
-    resolved = load(base, sets, given, guessed=guessed)
+    resolved, found = resolve(name_or_file, sets, given)
     if found is not None:
         own_data.say_guesses(found, own_data.check(resolved, found))
     return resolved
@@ -323,7 +312,5 @@ def _train(
         say(f"stopped at step {view.step}; go on with: {command('resume', run_dir)}")
         return EXIT_INTERRUPTED if interrupts else EXIT_STOPPED
     if status != 0 and view.failure is not None:
-        error = CalisrError(view.failure.message, view.failure.hint)
-        error.exit_code = status
-        raise error
+        raise view.failure.error(status)
     return status

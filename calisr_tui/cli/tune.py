@@ -126,6 +126,7 @@ def tune(
         _show(folder, read_record(folder)[0], as_json)
         return 0
     from calisr_engine.config.load import ResolvedConfig, load, read_base
+    from calisr_engine.forecast.own_data import guess
     from calisr_engine.tune.search import search
     from calisr_tui.cli.grid_live import GridLive
     from calisr_tui.cli.grid_places import Place
@@ -144,7 +145,7 @@ def tune(
     if twice:
         raise ConfigError(f"{', '.join(twice)} is given and searched, too", "leave one of them out")
     base = read_base(name_or_file)
-    found, guessed = own_data.guess(base, sets or [], given)
+    found, guessed = guess(base, sets or [], given)
 
     def resolve(chosen: Any) -> ResolvedConfig:
         return load(base, [*(sets or []), *chosen], given, guessed=guessed)

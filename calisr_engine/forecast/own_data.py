@@ -1,0 +1,107 @@
+"""What is guessed of the user's own data when a run is asked for, and when it may be.
+
+Columns, kind, metric and format that nobody named, from the data itself (`preview`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.options import OPTIONS, OWN_DATA, option_layer, task_values
+from calisr_engine.errors import ConfigError, DataError
+from calisr_engine.preview import guess as guesses
+from calisr_engine.preview.guess import Guessed
+
+ENOUGH = ("text_column", "label_column", "kind")
+"""Who gives these gives all: nothing is guessed then."""
+
+
+def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What base, --set and options say of [task], by name; paths as they will be read."""
+    return task_values((*base.layers, option_layer(list(sets), options)[0]))
+
+
+def resolve(
+    name_or_file: str | Path | None, sets: list[str], options: dict[str, Any]
+) -> tuple[ResolvedConfig, Guessed | None]:
+    """The settings of a run from all that was given and all that can be guessed of its data.
+
+    Args:
+        name_or_file, sets: as `load` takes them.
+        options: as its `overrides`.
+
+    Returns:
+        The settings, and the guesses where there were any.
+
+    Raises:
+        CalisrError: a mistake in the settings, or own data in which nothing can be guessed.
+    """
+    base = read_base(name_or_file)
+    found, values = guess(base, sets, options)
+    return load(base, sets, options, guessed=values), found
+
+
+def guess(
+    base: Base, sets: list[str], options: dict[str, Any]
+) -> tuple[Guessed | None, dict[str, Any]]:
+    """What nobody said of own data, as settings by dotted key; a folder leaves `options`.
+
+    Raises:
+        CalisrError: the data cannot be read, or no column is like a text or a label.
+    """
+    given = given_of_task(base, sets, options)
+    own = given.get("train_file") is not None or given.get("dataset") is not None
+    if not own:
+        _refuse_without_data(options)
+        return None, {}
+    if given.get("train_file") is not None and given.get("dataset") is not None:
+        raise ConfigError(
+            "--train and --dataset exclude each other", "name files, or a data set of the hub"
+        )
+    # A name that only a preset gave is that of its own task.
+    named = {"task.name"} & set(options) or any(each.startswith("task.name=") for each in sets)
+    if not named and not _is_own(base):
+        given.pop("name", None)
+    file = given.get("train_file")
+    folder = isinstance(file, Path) and file.is_dir()
+    if all(given.get(key) is not None for key in ENOUGH) and not folder:
+        if "name" in given:
+            return None, {}
+        source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
+        return None, {"task.name": guesses.name_of(source)}
+    found, lacking, values = guessed(given, options)
+    if lacking is not None:
+        raise lacking
+    return found, values
+
+
+def guessed(
+    given: dict[str, Any], options: dict[str, Any]
+) -> tuple[Guessed, DataError | None, dict[str, Any]]:
+    """Guesses, what is still lacking, and the guesses by dotted key; a folder leaves `options`."""
+    found = guesses.guess(given)
+    if "train_file" in found.values:
+        options.pop("task.train_file", None)
+    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    return found, lacking, {f"task.{key}": value for key, value in found.values.items()}
+
+
+def _is_own(base: Base) -> bool:
+    keys = ("task.train_file", "task.dataset")
+    return any(key in layer.values for layer in base.layers for key in keys)
+
+
+def _refuse_without_data(options: Mapping[str, Any]) -> None:
+    """Columns or validation data without training data would be without effect."""
+    names = {key: OPTIONS[key] for key in OWN_DATA} | {"task.header": "--header"}
+    for key in ("task.name", "task.metric", "task.validation_file"):
+        del names[key]
+    alone = [name for key, name in names.items() if options.get(key) is not None]
+    if alone:
+        raise ConfigError(
+            f"{' and '.join(alone)} without data of your own: nothing to read",
+            "add --train FILE, or --dataset NAME",
+        )

@@ -1,0 +1,130 @@
+"""The package from Python: runs of rows in memory, what they answer, how they stop and go on."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+import pytest
+import transformers
+
+import calisr_engine as calisr
+from calisr_engine.errors import CalisrError, ConfigError
+from calisr_engine.events.types import Completed, Event, Progress, RunCreated
+from tests.training.tiny_run import save_model
+
+TEXTS = [f"{word} {i}" for i in range(24) for word in ("a good one", "a bad one")]
+LABELS = ["good", "bad"] * 24
+CPU = {"training.device": "cpu", "training.threads": 1, "training.batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_model(tmp_path_factory.mktemp("model")))
+
+
+def test_rows_of_a_program_become_a_run_that_answers_exports_and_goes_on(
+    model: str, tmp_path: Path
+) -> None:
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["good", "bad"])}
+    )
+    rows = datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1] * 24}, features=features)
+    frame = pd.DataFrame({"text": TEXTS[:12], "label": LABELS[:12]})
+    seen: list[tuple[int, Event]] = []
+    run = calisr.train(
+        train=rows,
+        validation=frame,
+        model=model,
+        output_dir=str(tmp_path / "runs"),
+        settings=CPU | {"training": {"epochs": 1}, "output.progress_every_seconds": 0.0},
+        callbacks=[lambda step, event: seen.append((step, event))],
+    )
+    view = run.view
+    assert view.state == "completed"
+    lines = [json.loads(line) for line in (run.path / "events.jsonl").open()]
+    assert [(each["step"], each["type"]) for each in lines] == [(s, e.type) for s, e in seen]
+    assert isinstance(seen[0][1], RunCreated)
+    assert isinstance(seen[-1][1], Completed)
+    assert run.best == (view.metric, view.best, view.best_step)
+    assert run.config.task.train_file == run.path / "data" / "train_file.parquet"
+    assert run.config.training.epochs == 1
+
+    (table,) = (run.path / "predictions").glob("validation*.tsv")
+    told = [line.split("\t")[2] for line in table.read_text().splitlines()[1:]]
+    opened = calisr.Run.open(run.path.name, tmp_path / "runs")
+    answers = opened.predict(TEXTS[:12])
+    assert [each.prediction for each in answers] == told
+    assert set(answers[0].probabilities or ()) == {"good", "bad"}  # the names, not the numbers
+    folder = run.export(tmp_path / "exported")
+    transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+
+    with pytest.raises(ConfigError, match="complete"):
+        opened.resume()
+    seen.clear()
+    opened.resume({"training.epochs": 2}, [lambda step, event: seen.append((step, event))])
+    assert {step for step, event in seen if isinstance(event, Progress)} == set(range(7, 13))
+    assert opened.view.step == 12
+
+
+def test_a_run_in_the_background_is_stopped_and_goes_on(model: str, tmp_path: Path) -> None:
+    columns = {"text": TEXTS, "label": LABELS}
+    run = calisr.start(
+        train=columns,
+        model=model,
+        output_dir=tmp_path,
+        settings=CPU | {"training.epochs": 900, "training.max_steps": 4000},
+    )
+    assert run.running
+    assert run.stop().outcome == "done"
+    assert not run.wait().running
+    step = run.view.step
+    assert run.view.state == "stopped"
+
+    def end(at: int, event: Event) -> None:
+        if isinstance(event, Progress) and at > step:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        run.resume(callbacks=[end])
+    assert run.view.state == "stopped"  # and saved, so nothing is lost
+    assert run.view.step > step
+    assert not run.running
+
+
+def wrong(**given: Any) -> str:
+    with pytest.raises(CalisrError) as told:
+        calisr.start(**given)
+    return str(told.value)
+
+
+def test_mistakes_are_told_before_there_is_a_run(model: str, tmp_path: Path) -> None:
+    at: dict[str, Any] = {"output_dir": tmp_path / "runs", "model": model}
+    rows = {"text": TEXTS, "label": LABELS}
+    assert "did you mean method?" in wrong(**at, methd="lora")
+    assert "expected a whole number" in wrong(**at, settings={"training.epochs": "two"})
+    assert "no column 'lable'" in wrong(**at, train=rows, label="lable")
+    assert "does not exist" in wrong(**at | {"model": "./nothing"}, train=rows)
+    splits = datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)})
+    assert 'data["train"]' in wrong(**at, train=splits)
+    assert "give a path" in wrong(**at, train=7)
+    assert "cannot be written as Parquet" in wrong(**at, train=[{"text": 1}, {"text": [2]}])
+    assert "there is no preset" in wrong(base="demoo")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_example_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = Path(__file__).parents[1] / "examples" / "train_from_python.py"
+    made = runpy.run_path(str(script))
+    assert made["run"].view.state == "completed"
+    assert made["run"].best.value == 1.0
+    assert [each.prediction for each in made["run"].predict(["a warm song"])] == ["good"]
+    assert (tmp_path / "exported" / "model.safetensors").is_file()
+    assert "goes over to the light method" in capsys.readouterr().out
