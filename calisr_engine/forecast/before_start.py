@@ -10,14 +10,14 @@ nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import CalisrError, ConfigError, Problem, explain
+from calisr_engine.errors import CalisrError, ConfigError, Place, Problem, explain
 from calisr_engine.models.folder import find_folder, has_weights
 from calisr_engine.runs.create import check_names
 from calisr_engine.runs.installed import check_installed
@@ -26,6 +26,7 @@ from calisr_engine.runs.store import check_place
 from calisr_engine.tasks.data import load_task
 
 if TYPE_CHECKING:
+    from calisr_engine.models.load import LoadedModel
     from calisr_engine.tasks.data import TaskData
 
 P = ParamSpec("P")
@@ -44,12 +45,14 @@ class Checked:
         errors: why it cannot begin, as training would say; none where it can.
         notes: what the user should know of model and data; empty where it cannot begin.
         data: what the settings name; None where that cannot be used.
+        loaded: the model for that data, of its headers alone; None where it was not looked at.
     """
 
     config: RunConfig
     errors: tuple[CalisrError, ...] = ()
     notes: tuple[str, ...] = ()
     data: TaskData | None = None
+    loaded: LoadedModel | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -103,11 +106,60 @@ def look(config: RunConfig, last: Checked | None = None, root: Path | None = Non
     data = last.data if last and last.config.task == config.task else None
     data = data or errors.of(load_task, config.task)
     folder = errors.of(find_folder, config.model, fetch=False)
-    notes: list[str] = []
-    if data is not None and not errors:
-        known = config.model.random_weights or (folder is not None and has_weights(folder))
-        notes = _as_training(config, data, known, errors)
-    return Checked(config, tuple(errors), () if errors else tuple(notes), data)
+    if data is None or errors:
+        return Checked(config, tuple(errors), data=data)
+    loaded = None
+    if config.model.random_weights or (folder is not None and has_weights(folder)):
+        same = last and last.data is data and _asks_of_model(last.config) == _asks_of_model(config)
+        loaded = last.loaded if last and same else None
+        loaded = loaded or errors.of(_model_for, config, data)
+    notes = _as_training(config, data, loaded, errors)
+    return Checked(config, tuple(errors), () if errors else tuple(notes), data, loaded)
+
+
+def require_all(configs: Mapping[str, RunConfig], root: Path) -> None:
+    """Refuse to begin many runs of which some cannot; data and models are read once each.
+
+    Args:
+        configs: settings by the name of the run.
+
+    Raises:
+        ConfigError: `problems` has each mistake once, with the runs that have it.
+    """
+    found: dict[Problem, list[str]] = {}
+    alike: dict[str, tuple[Problem, ...]] = {}  # runs that differ in their seed
+    last = None
+    in_order = sorted(configs.items(), key=lambda each: str((each[1].task, each[1].model)))
+    for name, config in in_order:
+        training = config.training.model_copy(update={"seed": 0})
+        kind = config.model_copy(update={"training": training, "notes": ""}).model_dump_json()
+        if kind not in alike:
+            last = look(config, last, root)
+            alike[kind] = last.problems
+        for problem in alike[kind]:
+            found.setdefault(problem, []).append(name)
+    if found:
+        raise ConfigError(
+            f"{len({name for names in found.values() for name in names})} of {len(configs)} runs "
+            "cannot begin",
+            "Nothing was started.",
+            [replace(each, place=Place(_names(names))) for each, names in found.items()],
+        )
+
+
+def _names(runs: list[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more"
+
+
+def _asks_of_model(config: RunConfig) -> tuple[object, ...]:
+    """Settings that say which model it is, its head included."""
+    return config.model, config.training.dropout
+
+
+def _model_for(config: RunConfig, data: TaskData) -> LoadedModel:
+    from calisr_engine.training.build import model_for
+
+    return model_for(config, data, headers_only=True)
 
 
 class _Errors(list[CalisrError]):
@@ -122,12 +174,13 @@ class _Errors(list[CalisrError]):
             return None
 
 
-def _as_training(config: RunConfig, data: TaskData, with_model: bool, errors: _Errors) -> list[str]:
+def _as_training(
+    config: RunConfig, data: TaskData, loaded: LoadedModel | None, errors: _Errors
+) -> list[str]:
     """The steps of `training.build.prepare` that need no weights and no run; notes on the way."""
     from calisr_engine.methods import registry
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
-    from calisr_engine.training.build import model_for
     from calisr_engine.training.device import choose_device, choose_precision
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
@@ -137,7 +190,6 @@ def _as_training(config: RunConfig, data: TaskData, with_model: bool, errors: _E
         errors.of(choose_precision, device, config.training.precision)
     per_epoch = batching.batches_in(len(data.train), config.training.batch_size)
     plan = errors.of(step_plan, config, per_epoch)
-    loaded = errors.of(model_for, config, data, headers_only=True) if with_model else None
     notes = [*data.notes]
     if plan is not None:
         notes += without_effect(config, plan, len(data.train))

@@ -81,6 +81,12 @@ def matched_to_run(resolved: ResolvedConfig, run_id: str) -> ResolvedConfig:
     return replace(resolved, config=config)
 
 
+def without_source(config: RunConfig) -> RunConfig:
+    """The settings of a control as if the score decided: its source may not be complete yet."""
+    calibration = config.calibration.model_copy(update={"control": "off", "matched_to": None})
+    return config.model_copy(update={"calibration": calibration})
+
+
 def _differ_in_control_alone(one: Settings, other: Settings) -> bool:
     keys = {key for key in (*one, *other) if decides(key) and key not in OF_CONTROLS}
     return all(one.get(key) == other.get(key) for key in keys)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.grid import Grid, GridRun
+    from calisr_engine.grid.state import RunState
 
 GridArgument = Annotated[
     str,
@@ -135,8 +136,11 @@ def run(
     if dry_run:
         _show_plan(grid, probe, as_json)
         return 0
-    done, total = count_states(read_states(grid))["completed"], len(grid.runs)
+    states = read_states(grid)
+    done, total = count_states(states)["completed"], len(grid.runs)
     say(f"{grid.head.name}: {total} runs in {grid.folder}, {done} complete")
+    if not (ray or slurm):  # whose nodes may have what is not here
+        _check_waiting(grid, states)
     place = Place(
         jobs, devices, threads, gpus, ray, slurm, partition, time, memory, tuple(sbatch or ())
     )
@@ -187,6 +191,26 @@ def listing(as_json: Json = False) -> None:
         return
     rows = [[name, title] for name, title in titles.items()]
     print_table("Grids (calisr grid run NAME)", ["name", "what"], rows)
+
+
+def _check_waiting(grid: Grid, states: Mapping[str, RunState]) -> None:
+    """Refuse to begin where runs that have no directory yet could not train.
+
+    Raises:
+        ConfigError: with the mistakes and their runs.
+    """
+    from calisr_engine.forecast.before_start import require_all
+    from calisr_engine.grid.sources import without_source
+    from calisr_engine.grid.state import WAITING
+
+    require_all(
+        {
+            run.run_id: without_source(run.resolved.config) if run.source else run.resolved.config
+            for run in grid.runs
+            if states[run.run_id].state == WAITING
+        },
+        grid.folder,
+    )
 
 
 def status(name: AnyGrid, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:

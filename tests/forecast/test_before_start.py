@@ -176,3 +176,27 @@ def test_all_mistakes_are_told_at_once_and_a_good_run_has_none(place: Path, tmp_
     assert told.value.exit_code == 3
     assert "/nope" in str(told.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_grid_with_runs_that_cannot_begin_begins_none(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "grid.toml"
+    file.write_text(
+        f'''[grid]
+name = "odd"
+rows = ["model.name"]
+[settings]
+"training.max_steps" = 2
+"method.name" = "prefix"
+[axes]
+"model.name" = ["{place}/mpnet", "{place}/model", "{place}/cut"]
+"training.seed" = [1, 2]
+'''
+    )
+    assert run_command_line(["grid", "run", str(file), "--output-dir", str(tmp_path / "runs")]) == 2
+    err = capfd.readouterr()[1]
+    assert "4 of 6 runs cannot begin" in err
+    assert err.count("mpnet") >= 1
+    assert err.count("and 1 more: ") == 2  # each mistake once, for the runs of both seeds
+    assert not list((tmp_path / "runs").rglob("config.toml"))
