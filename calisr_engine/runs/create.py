@@ -15,15 +15,23 @@ from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
+from calisr_engine.runs.threads import with_threads
 from calisr_engine.storage.whole import remove, write_text
 
 
 def create_run(
-    resolved: ResolvedConfig, output_dir: Path | None = None, name: str | None = None
+    resolved: ResolvedConfig,
+    output_dir: Path | None = None,
+    name: str | None = None,
+    processes: int | None = 1,
 ) -> Path:
     """Make the directory of a new run, with its settings and the first line of its log.
 
-    `output_dir` and `name` stand above what the settings say.
+    Args:
+        resolved: the settings.
+        output_dir, name: stand above what the settings say.
+        processes: of this machine that will train it, and share its free cores where the settings
+            name no threads; None leaves them to whoever starts the run (a grid).
 
     Raises:
         ConfigError: the output folder cannot be written.
@@ -33,6 +41,8 @@ def create_run(
         StorageError: the disk is full; nothing of the run is left.
     """
     resolved = with_switch_steps(resolved, output_dir or resolved.config.output.dir)
+    if processes is not None:
+        resolved = with_threads(resolved, processes)
     config = resolved.config
     _check_writable(config)
     check_installed(config.output.trackers)

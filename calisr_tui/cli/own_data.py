@@ -250,7 +250,8 @@ def data(
     found, lacking, guessed = _guessed(given, options)
     resolved = None
     if lacking is None:
-        resolved = load(None, sets or [], options, guessed=guessed)
+        rows = len(found.table)
+        resolved = load(None, sets or [], options, guessed=guessed, examples=rows)
         counter = token_counter(resolved.config.model.name)
         seen = look(resolved.config.task, found, counter)
     else:

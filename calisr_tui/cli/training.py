@@ -136,7 +136,7 @@ def run(
         return _dry_run(resolved, as_json)
     from calisr_engine.runs.create import create_run
 
-    run_dir = create_run(resolved)
+    run_dir = create_run(resolved, processes=processes)
     if detach:
         return _detach(run_dir, as_json, processes)
     return _train(run_dir, as_json, quiet, processes)
@@ -235,7 +235,8 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
     given = {key: value for key, value in overrides.items() if value is not None}
     base = read_base(name_or_file)
     found, guessed = own_data.guess(base, sets, given)
-    resolved = load(base, sets, given, guessed=guessed)
+    rows = None if found is None else len(found.table)
+    resolved = load(base, sets, given, guessed=guessed, examples=rows)
     if found is not None:
         own_data.say_guesses(found, own_data.check(resolved, found))
     return resolved
