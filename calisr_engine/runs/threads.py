@@ -1,8 +1,8 @@
 """CPU threads of a run that names none: the cores that nobody else uses as it begins.
 
-torch's own choice is every core. Where others compute too, its threads then wait for each other at
-every operation, and a run takes many times longer. The number is written into the run's config.toml,
-so that a resumed run computes with as many, and the same bits, as before.
+torch's own choice is every core. Where others compute too, its threads then wait for each other
+at every operation, and a run takes many times longer. The number is written into the run's
+config.toml, so that a resumed run computes with as many, and the same bits, as before.
 """
 
 from __future__ import annotations
