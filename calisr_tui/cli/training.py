@@ -134,6 +134,11 @@ def run(
         say(f"note: {warning}")
     if dry_run:
         return _dry_run(resolved, as_json)
+    if resolved.reasons and not quiet:
+        training = resolved.config.training
+        names = [key.partition(".")[2] for key in resolved.reasons]
+        fits = ", ".join(f"{name} {getattr(training, name)}" for name in names)
+        say(f"fitted: {fits} (--dry-run says why)")
     from calisr_engine.runs.create import create_run
 
     run_dir = create_run(resolved, processes=processes)
@@ -249,9 +254,12 @@ def _dry_run(resolved: ResolvedConfig, as_json: bool) -> int:
     resolved = with_switch_steps(resolved, resolved.config.output.dir)
     plan = plan_run(resolved.config)
     if as_json:
-        put_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
+        config = resolved.config.model_dump(mode="json")
+        put_json({"config": config, "reasons": resolved.reasons, "plan": plan})
         return 0
     put(resolved.to_toml())
+    for key, reason in resolved.reasons.items():
+        put(f"# {key.partition('.')[2]}: {reason}")
     for key, value in plan.items():
         put(f"# {key.replace('_', ' ')}: {value}")
     return 0

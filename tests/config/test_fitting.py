@@ -12,6 +12,7 @@ from calisr_engine.config.fitting import EPOCHS_AT_MOST, STEPS_AT_LEAST, train_e
 from calisr_engine.config.load import ResolvedConfig, from_resolved, load
 from calisr_engine.grid.expand import expand_grid
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.methods.settings import Rate
 from calisr_engine.runs import threads
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
@@ -21,6 +22,13 @@ from calisr_engine.runs.threads import with_threads
 def rates(resolved: ResolvedConfig) -> tuple[float, float | None]:
     training = resolved.config.training
     return training.learning_rate, training.lft_learning_rate
+
+
+def written(rate: Rate) -> str:
+    """A cell of the page's table: 1e-3 / 5e-3."""
+    values = [value for value in dict.fromkeys((rate.rate, rate.core)) if value is not None]
+    words = (f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-") for value in values)
+    return " / ".join(words)
 
 
 @pytest.fixture
@@ -143,3 +151,10 @@ def test_threads_are_the_free_cores_and_stay_with_the_run(
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert chosen(0.0) is None
     assert with_threads(load("demo")).config.training.threads == 1
+
+
+def test_the_page_has_the_rates_of_every_method() -> None:
+    page = (Path(__file__).parents[2] / "docs/defaults.md").read_text(encoding="utf-8")
+    for method, settings in METHODS.items():
+        cells = [written(settings.rates[size]) for size in ("tiny", "small", "base", "large")]
+        assert f"| `{method}` | {' | '.join(cells)} |" in page
