@@ -157,8 +157,11 @@ def width(model: str) -> tuple[Width, str]:
         entry = catalog.from_folder(Path(model))
     if entry is None:
         return "base", "size unknown"
-    found = next((name for largest, name in WIDTHS if entry.hidden <= largest), "large")
-    return found, f"hidden size {entry.hidden}"
+    words = f"hidden size {entry.hidden}"
+    for largest, name in WIDTHS:
+        if entry.hidden <= largest:
+            return name, words
+    return "large", words
 
 
 def train_examples(task: TaskSettings, rows: int | None = None) -> int | None:

@@ -102,6 +102,7 @@ def load(
     given_by: str = "",
     guessed: Mapping[str, Any] | None = None,
     examples: int | None = None,
+    recorded: bool = False,
 ) -> ResolvedConfig:
     """The settings of a run: defaults < fitted < presets that the file extends < file < guessed <
     sets < overrides.
@@ -120,6 +121,7 @@ def load(
         guessed: what was found out about the user's own data (`calisr_engine.preview`), by dotted
             key.
         examples: rows of that data, if it has been read.
+        recorded: the file is that of an existing run, which nothing is fitted to any more.
 
     Raises:
         ConfigError: `problems` has every mistake.
@@ -139,7 +141,7 @@ def load(
     if config is None or problems:
         raise _error(base.name, problems)
     fits: dict[str, fitting.Fit] = {}
-    if not fitting.is_recipe([*layers, options] if given_by else layers):
+    if not (recorded or fitting.is_recipe([*layers, options] if given_by else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}
@@ -171,7 +173,7 @@ def from_resolved(path: str | Path) -> RunConfig:
             f"{show(path)}: there is no such file",
             "a run directory has a config.toml; `calisr runs` lists the runs",
         )
-    return load(path).config
+    return load(path, recorded=True).config
 
 
 def command_line(config: RunConfig, base: str | None = None) -> str:
