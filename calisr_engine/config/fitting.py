@@ -104,7 +104,7 @@ def fit(config: RunConfig, given: Collection[str], examples: int | None = None) 
         epochs = found[EPOCHS].value if EPOCHS in found else training.epochs
         found[WARMUP] = _warmup(training.max_steps or (per_epoch and per_epoch * epochs))
     if THREADS not in given and width(config.model.name)[0] == "tiny":
-        reason = "one thread: more gain nothing with matrices this small"
+        reason = "1, as more gain nothing with matrices this small"
         found[THREADS] = Fit(1, "fits a tiny encoder", reason)
     return found
 
@@ -119,33 +119,42 @@ def _rates(config: RunConfig) -> dict[str, Fit]:
     both_phases = config.calibration.variant != "off" or switch_at not in (None, 0.0)
     rest = full if own is None or both_phases else own
     who = "full fine-tuning" if rest is full else method.label
-    found = {RATE: _rate(rest.rate, rest, who, words)}
+    first = f"{who}, which comes first" if both_phases else who
+    found = {RATE: _rate(rest.rate, rest, first, words)}
     if own is not None and own.core is not None and (both_phases or own.core != own.rate):
         found[LIGHT_RATE] = _rate(own.core, own, method.label, words)
     return found
 
 
 def _rate(value: float, source: Rate, who: str, words: str) -> Fit:
-    return Fit(value, f"fits {who}, {words}", f"{value:g} for {who}, {words}: {source.source}")
+    return Fit(
+        value,
+        f"fits {who.partition(',')[0]}, {words}",
+        f"{value:g} for {who}, {words}: {source.source}",
+    )
 
 
 def _epochs(examples: int | None, per_epoch: int | None) -> Fit:
     if examples is None or per_epoch is None:
-        return Fit(EPOCHS_AT_LEAST, "fits unknown data", "3, as nobody knows the data's size yet")
+        return Fit(
+            EPOCHS_AT_LEAST,
+            "fits unknown data",
+            f"{EPOCHS_AT_LEAST}, as the size of the data is not known here",
+        )
     wanted = math.ceil(STEPS_AT_LEAST / per_epoch)
     epochs = min(max(wanted, EPOCHS_AT_LEAST), EPOCHS_AT_MOST)
-    why = f"{per_epoch} steps each, so that there are {STEPS_AT_LEAST} steps (Mosbach et al., 2021)"
+    why = f"so that {per_epoch} steps each make {STEPS_AT_LEAST} or more (Mosbach et al., 2021)"
     if wanted <= EPOCHS_AT_LEAST:
-        why = "of that many examples are enough (Devlin et al., 2019)"
+        why = "enough for so many examples (Devlin et al., 2019)"
     elif wanted > EPOCHS_AT_MOST:
-        why = "are the most, though they are few steps"
-    return Fit(epochs, f"fits {examples} examples", f"{examples:,} examples: {epochs} epochs {why}")
+        why = f"the most, though {per_epoch} steps each are few"
+    return Fit(epochs, f"fits {examples} examples", f"{epochs} for {examples:,} examples, {why}")
 
 
 def _warmup(steps: int | None) -> Fit:
     if steps is None or steps >= LONG_RUN:
-        return Fit(LONG_WARMUP, "fits a long run", "6 % of the steps, as in RoBERTa's scripts")
-    reason = f"a tenth of only {steps} steps (Mosbach et al., 2021)"
+        return Fit(LONG_WARMUP, "fits a long run", "6 % of the steps, as RoBERTa's scripts")
+    reason = f"a tenth, as there are only {steps} steps (Mosbach et al., 2021)"
     return Fit(SHORT_WARMUP, f"fits {steps} steps", reason)
 
 

@@ -40,7 +40,7 @@ class Rate(NamedTuple):
     core: float | None = None
 
 
-MEASURED = "measured, docs/methods.md"
+MEASURED = "measured, see docs/defaults.md"
 """Source of rates from our own search on small encoders."""
 
 
