@@ -110,6 +110,7 @@ def training_share(
         "calibration.variant=S",
         "calibration.every_steps=2",
         "calibration.decide_every_steps=1000",
+        "training.batch_size=32",
         f"training.max_steps={arguments.steps}",
         f"training.threads={arguments.threads}",
         f"training.device={arguments.device}",

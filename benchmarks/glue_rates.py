@@ -68,6 +68,8 @@ def value(point: Point, arguments: argparse.Namespace) -> float | None:
             "training.epochs=4",
             "training.seed=42",
             "training.threads=1",
+            "training.batch_size=32",
+            "training.warmup_ratio=0.06",
             "training.device=cpu",
             f"training.learning_rate={beside}",
             f"training.regression_start={start}",

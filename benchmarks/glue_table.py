@@ -121,6 +121,8 @@ def settings(cell: tuple[str, str, str, int], arguments: argparse.Namespace) -> 
         f"training.seed={seed}",
         f"training.epochs={epochs}",
         "training.threads=1",
+        "training.batch_size=32",
+        "training.warmup_ratio=0.06",
         "training.device=cpu",
         "output.export=false",
         "output.checkpoint_every_steps=100000",

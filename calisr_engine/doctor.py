@@ -29,6 +29,8 @@ def examine(output_dir: Path) -> dict[str, Any]:
     """Facts about this machine, as plain JSON values; `problems` lists what stands in the way."""
     import torch
 
+    from calisr_engine.runs.threads import free_cores
+
     problems: list[str] = []
     packages: dict[str, str | None] = {}
     for name in PACKAGES:
@@ -37,7 +39,11 @@ def examine(output_dir: Path) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             packages[name] = None
             problems.append(f"package {name} is missing: pip install {name}")
-    devices = [{"name": "cpu", "threads": torch.get_num_threads(), "bf16": cpu_has_bf16()}]
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads, why = (torch.get_num_threads(), f"OMP_NUM_THREADS={given}") if given else free_cores()
+    devices: list[dict[str, Any]] = [
+        {"name": "cpu", "threads": threads, "why": why, "bf16": cpu_has_bf16()}
+    ]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         devices.append(

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from calisr_engine.config import check, preset_files, toml_text
+from calisr_engine.config import check, fitting, preset_files, toml_text
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
@@ -37,13 +37,16 @@ class ResolvedConfig:
             "--set", "--data-dir").
         base: the preset or file that was loaded, as it was named; "" for none.
         warnings: settings that are without effect, one sentence each.
+        reasons: why each setting that was fitted has its value, by dotted key.
     """
 
     config: RunConfig
     origins: dict[str, str]
     base: str = ""
     warnings: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
     _layers: tuple[Layer, ...] = field(default=(), repr=False)
+    _examples: int | None = field(default=None, repr=False)
 
     def to_toml(self) -> str:
         """Every setting with its origin as a comment; loads to the same config."""
@@ -55,7 +58,7 @@ class ResolvedConfig:
 
     def command_line(self) -> str:
         """The `calisr run` line of this config, from the same preset or file."""
-        start = _start(list(self._layers), self.config)
+        start = _start(list(self._layers), self.config, self._examples)
         return toml_text.command_words(self.config, self.base, start)
 
 
@@ -98,9 +101,13 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     given_by: str = "",
     guessed: Mapping[str, Any] | None = None,
+    examples: int | None = None,
+    recorded: bool = False,
 ) -> ResolvedConfig:
-    """The settings of a run: defaults < presets that the file extends < file < guessed < sets <
-    overrides.
+    """The settings of a run: defaults < fitted < presets that the file extends < file < guessed <
+    sets < overrides.
+
+    What is fitted, and when, is told in `fitting`.
 
     Relative paths of data files in a config file are relative to that file's folder, those in
     options and `output.dir` to the current directory. `none` empties a setting that may be empty.
@@ -113,6 +120,8 @@ def load(
         given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
         guessed: what was found out about the user's own data (`calisr_engine.preview`), by dotted
             key.
+        examples: rows of that data, if it has been read.
+        recorded: the file is that of an existing run, which nothing is fitted to any more.
 
     Raises:
         ConfigError: `problems` has every mistake.
@@ -121,21 +130,35 @@ def load(
     overrides = overrides or {}
     base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file)
     options, malformed = option_layer(sets, overrides, given_by)
-    merged = merge(
-        [*base.layers, guess_layer(guessed or {}), options], incomplete=bool(base.problems)
-    )
+    above = [guess_layer(guessed or {}), options]
+    layers, notes = list(base.layers), list[str]()
+    if not given_by:  # a grid says itself what its runs share
+        layers, notes = fitting.without_recipe(layers, above)
+    merged = merge([*layers, *above], incomplete=bool(base.problems))
     config, broken = _whole(merged)
     rules = [] if base.problems else broken
     problems = [*base.problems, *merged.problems, *rules, *malformed]
     if config is None or problems:
         raise _error(base.name, problems)
+    fits: dict[str, fitting.Fit] = {}
+    if not (recorded or fitting.is_recipe([*layers, options] if given_by else layers)):
+        fits = fitting.fit(config, merged.places, examples)
+        config = _with(config, fits)
+    origins = merged.origins | {key: each.origin for key, each in fits.items()}
     return ResolvedConfig(
         config=config,
-        origins={key: merged.origins[key] for key in toml_text.flat(config)},
+        origins={key: origins[key] for key in toml_text.flat(config)},
         base=base.name,
-        warnings=tuple(_warnings(merged)),
+        warnings=(*notes, *_warnings(merged)),
+        reasons={key: each.reason for key, each in fits.items()},
         _layers=base.layers,
+        _examples=examples,
     )
+
+
+def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
+    values = {key.partition(".")[2]: each.value for key, each in fits.items()}
+    return config.model_copy(update={"training": config.training.model_copy(update=values)})
 
 
 def from_resolved(path: str | Path) -> RunConfig:
@@ -150,7 +173,7 @@ def from_resolved(path: str | Path) -> RunConfig:
             f"{show(path)}: there is no such file",
             "a run directory has a config.toml; `calisr runs` lists the runs",
         )
-    return load(path).config
+    return load(path, recorded=True).config
 
 
 def command_line(config: RunConfig, base: str | None = None) -> str:
@@ -163,7 +186,7 @@ def command_line(config: RunConfig, base: str | None = None) -> str:
         ConfigError, NotFoundError: `base` cannot be loaded.
     """
     if base is None:
-        return toml_text.command_words(config)
+        return toml_text.command_words(config, "", _start([], config))
     layers, unreadable = file_layers(*_locate(base))
     if unreadable:
         raise _error(base, unreadable)
@@ -171,7 +194,7 @@ def command_line(config: RunConfig, base: str | None = None) -> str:
 
 
 def minimal_toml(config: RunConfig, title: str = "") -> str:
-    """Only what differs from the defaults, as one saves a preset.
+    """Only what differs from the defaults, and the rate, as one saves a preset.
 
     Args:
         title: first line, as a comment, which `calisr presets` shows.
@@ -209,13 +232,29 @@ def _near_file(path: Path) -> str:
     return "give a TOML file or a preset's name; `calisr presets` lists the presets"
 
 
-def _start(layers: list[Layer], config: RunConfig) -> dict[str, Any]:
-    """What the files alone set, seen with the method of the final config."""
+def _start(layers: list[Layer], config: RunConfig, examples: int | None = None) -> dict[str, Any]:
+    """What the files alone set, and what would be fitted, for the final config's method, model and
+    task. What is another value than the fitted one is left out, so that it is named."""
+    own = {key: value for key, value in toml_text.flat(config).items() if key.startswith("task.")}
+    own["model.name"] = config.model.name
+    chosen = option_layer([], {key: value for key, value in own.items() if value is not None})[0]
+    layers, _ = fitting.without_recipe(layers, [chosen])
     method = merge(layers).values["method.name"]
-    chosen = Layer()
     if method != config.method.name:
-        chosen = option_layer([f"method.name={config.method.name}"], {})[0]
-    return {**merge([*layers, chosen]).values, "method.name": method}
+        layers.append(option_layer([f"method.name={config.method.name}"], {})[0])
+    merged = merge(layers)
+    start = {**merged.values, "method.name": method}
+    if fitting.is_recipe(layers):
+        return start
+    values, given = toml_text.flat(config), set(merged.places)
+    while True:
+        fits = fitting.fit(config, given, examples)
+        other = {key for key, each in fits.items() if each.value != values[key]}
+        if not other:
+            break
+        given |= other
+    start |= {key: each.value for key, each in fits.items()}
+    return {key: start[key] for key in start if key in merged.places or key not in given}
 
 
 def _whole(merged: Merged) -> tuple[RunConfig | None, list[Problem]]:

@@ -220,7 +220,12 @@ class TrainingSettings(Section):
         1, ge=1, description="Forward passes in one optimizer step (gradient accumulation)."
     )
     eval_batch_size: int = Field(64, ge=1, description="Examples in one evaluation pass.")
-    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(
+        2e-5,
+        gt=0,
+        description="Peak learning rate of AdamW. Where nobody names one it fits method and size "
+        "of the model, as warm-up, batch and epochs fit the data: docs/defaults.md.",
+    )
     lft_learning_rate: float | None = Field(
         None,
         gt=0,
@@ -259,7 +264,12 @@ class TrainingSettings(Section):
         "are always kept in fp32 and fp64.",
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="CPU threads of torch; none leaves torch's own choice."
+        None,
+        ge=1,
+        le=1024,
+        description="CPU threads of torch; none takes the cores that are free when the run is made "
+        "(`calisr doctor` says how many), or what OMP_NUM_THREADS says. Runs of a grid share the "
+        "cores.",
     )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none evaluates at epoch ends."

@@ -81,11 +81,15 @@ def origins_of(text: str) -> dict[str, str]:
 def minimal_toml(config: RunConfig, title: str = "") -> str:
     """Only what differs from the defaults (of the chosen method): a preset, or a look at a run.
 
+    The rate is always there: it makes the file a recipe, beneath which nothing is fitted.
+
     Args:
         title: first line, as a comment, which `calisr presets` shows.
     """
     lines = [f"# {one_line(title)}"] if title else []
-    changed = _differences(config, _defaults(config))
+    start = _defaults(config)
+    del start["training.learning_rate"]
+    changed = _differences(config, start)
     if "notes" in changed:
         lines.append(f"notes = {toml_value(changed.pop('notes'))}")
     for section in SECTION_NAMES:
@@ -97,15 +101,15 @@ def minimal_toml(config: RunConfig, title: str = "") -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def command_words(config: RunConfig, base: str = "", start: Mapping[str, Any] | None = None) -> str:
+def command_words(config: RunConfig, base: str, start: Mapping[str, Any]) -> str:
     """The `calisr run` line that makes this config.
 
     Args:
         base: preset or file to start from; "" for none.
-        start: what `base` sets, by dotted key; None takes the defaults.
+        start: what a run has from there, by dotted key; what is left out there is named.
     """
     words = ["calisr", "run", *([base] if base else [])]
-    changed = _differences(config, _defaults(config) if start is None else start)
+    changed = _differences(config, start)
     for key in (*(OWN_DATA if config.task.is_own else ()), *_OPTIONS_IN_COMMANDS):
         if changed.get(key) is not None and not str(changed[key]).startswith("-"):
             words += [OPTIONS[key], str(changed.pop(key))]

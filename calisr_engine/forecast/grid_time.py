@@ -40,7 +40,7 @@ def estimate_seconds(waiting: list[GridRun]) -> float:
             calibration = config.calibration.model_copy(update={"control": "off"})
             changed = {"training": training, "output": output, "calibration": calibration}
             probe = replace(runs[0].resolved, config=config.model_copy(update=changed))
-            run_dir = create_run(probe, Path(folder), name=f"probe-{number}")
+            run_dir = create_run(probe, Path(folder), f"probe-{number}", processes=None)
             execute(run_dir, raise_errors=True)
             view = load_view(run_dir)
             assert view.summary is not None

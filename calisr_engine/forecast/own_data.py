@@ -41,7 +41,8 @@ def resolve(
     """
     base = read_base(name_or_file)
     found, values = guess(base, sets, options)
-    return load(base, sets, options, guessed=values), found
+    rows = None if found is None else len(found.table)
+    return load(base, sets, options, guessed=values, examples=rows), found
 
 
 def guess(

@@ -100,7 +100,7 @@ def grid_of_runs(folder: Path) -> Grid:
     unreadable: dict[str, str] = {}
     for run_id in store.run_ids(folder):
         try:
-            resolved = load(RunPaths(folder / run_id).config)
+            resolved = load(RunPaths(folder / run_id).config, recorded=True)
         except CalisrError as error:
             problems = getattr(error, "problems", ())
             unreadable[run_id] = f"config.toml: {problems[0] if problems else error.message}"

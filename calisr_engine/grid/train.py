@@ -240,6 +240,6 @@ def _ready(grid: Grid, run: GridRun) -> Path:
     try:
         if paths.root.is_dir():
             paths.root.rmdir()
-        return create_run(run.resolved, grid.folder, name=run.run_id)
+        return create_run(run.resolved, grid.folder, run.run_id, processes=None)
     except OSError as error:
         raise storage_error(paths.root, "the run directory", error) from error

@@ -6,8 +6,8 @@ No torch here or in any `methods/NAME/settings.py`: forms, `--help` and config f
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -21,6 +21,27 @@ Certainty = Literal["exact", "ties", "ceiling"]
 exact; ties: exact unless entries of equal Fisher information meet at the threshold (by a few
 entries too where each group draws its own mask); ceiling: it becomes fewer as training goes on.
 """
+
+Width = Literal["tiny", "small", "base", "large"]
+"""Classes of encoders by hidden size: up to 256, 512 and 896, and above."""
+
+
+class Rate(NamedTuple):
+    """Peak learning rates of a plain run of a method, where the user names none.
+
+    Attributes:
+        rate: of all that trains beside the method's core (in full fine-tuning, of everything).
+        source: where they come from, for the user to read.
+        core: of what the method adds or selects; None where it has no rate of its own.
+    """
+
+    rate: float
+    source: str
+    core: float | None = None
+
+
+MEASURED = "measured, see docs/defaults.md"
+"""Source of rates from our own search on small encoders."""
 
 
 class MethodBase(Section):
@@ -39,6 +60,7 @@ class MethodBase(Section):
             by `calisr_engine.methods.reload`.
         has_light_phase: whether anything ever freezes.
         sizes: names of the settings that say how much the method adds.
+        rates: learning rates by size of the encoder, where nobody names any.
     """
 
     order: ClassVar[int] = 1000
@@ -49,6 +71,7 @@ class MethodBase(Section):
     changes_architecture: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
     sizes: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[Mapping[Width, Rate]] = {}
 
     name: str
     components: tuple[Component, ...] | None = Field(

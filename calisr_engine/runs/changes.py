@@ -102,7 +102,7 @@ def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
             f"stop it first, or follow it with: calisr watch {paths.root}",
         )
     old = from_resolved(paths.config)
-    resolved = load(paths.config, list(sets))
+    resolved = load(paths.config, list(sets), recorded=True)
     changes = differences(old.model_dump(mode="json"), resolved.config)
     _refuse(changes, paths)
     if changes:

@@ -18,6 +18,7 @@ from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
 from calisr_engine.runs.store import new_run_dir
+from calisr_engine.runs.threads import with_threads
 from calisr_engine.storage.whole import remove, whole_folder, write_text
 
 
@@ -26,13 +27,16 @@ def create_run(
     output_dir: Path | None = None,
     name: str | None = None,
     own_files: Mapping[str, Path] | None = None,
+    processes: int | None = 1,
 ) -> Path:
     """Make the directory of a new run, with its settings and the first line of its log.
 
-    `output_dir` and `name` stand above what the settings say.
-
     Args:
+        resolved: the settings.
+        output_dir, name: stand above what the settings say.
         own_files: data files by the setting that names them; the run keeps copies in its data/.
+        processes: of this machine that will train it, and share its free cores where the settings
+            name no threads; None leaves them to whoever starts the run (a grid).
 
     Raises:
         ConfigError: the output folder cannot be written.
@@ -43,6 +47,8 @@ def create_run(
     """
     root = output_dir or resolved.config.output.dir
     resolved = with_switch_steps(resolved, root)
+    if processes is not None:
+        resolved = with_threads(resolved, processes)
     config = resolved.config
     check_names(config)
     check_installed(config.output.trackers)

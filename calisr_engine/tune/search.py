@@ -184,7 +184,9 @@ class _Trials:
         number = 1 + max((each.number for each in self.all), default=0)
         resolved = self._study.settings(values)
         name = self._study.trial_dir(number).name
-        trial = Trial(number, create_run(resolved, self._study.folder, name=name), values)
+        trial = Trial(
+            number, create_run(resolved, self._study.folder, name, processes=None), values
+        )
         self.all.append(trial)
         self._asked[trial.run_dir] = trial, asked
         return trial.run_dir
@@ -239,7 +241,9 @@ def _seed_dirs(study: Study, best: Trial) -> list[Path]:
             continue
         run_dir = study.folder / name
         if not RunPaths(run_dir).events.is_file():
-            run_dir = create_run(study.with_seed(best.values, seed), study.folder, name=name)
+            run_dir = create_run(
+                study.with_seed(best.values, seed), study.folder, name, processes=None
+            )
         found.append(run_dir)
     return found
 

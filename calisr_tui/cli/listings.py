@@ -100,6 +100,12 @@ def methods(
         put(f"Not calibrated: {described['calibration_refused']}.")
     rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
     print_table("\nSettings, in [method]", ["key", "default", "what"], rows)
+    fits = [
+        [each["size"], f"{each['rate']:g}", f"{each['core'] or each['rate']:g}", each["source"]]
+        for each in described["rates"]
+    ]
+    titles = ["encoder", "learning_rate", "lft_learning_rate", "source"]
+    print_table("\nRates where you name none, without calibration", titles, fits)
 
 
 def _describe_method(settings: Any) -> dict[str, Any]:
@@ -108,6 +114,7 @@ def _describe_method(settings: Any) -> dict[str, Any]:
         "title": settings.title,
         "summary": settings.summary,
         "calibration_refused": settings.calibration_refused,
+        "rates": [{"size": size, **each._asdict()} for size, each in settings.rates.items()],
         "settings": [
             {"key": key, "default": field.default, "help": field.description}
             for key, field in settings.model_fields.items()

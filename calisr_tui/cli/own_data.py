@@ -163,7 +163,8 @@ def data(
     found, lacking, guesses = guessed(given, options)
     resolved = None
     if lacking is None:
-        resolved = load(None, sets or [], options, guessed=guesses)
+        rows = len(found.table)
+        resolved = load(None, sets or [], options, guessed=guesses, examples=rows)
         counter = token_counter(resolved.config.model.name)
         seen = look(resolved.config.task, found, counter)
     else:

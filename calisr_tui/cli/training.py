@@ -139,7 +139,12 @@ def run(
     checked = require(resolved.config)
     if dry_run:
         return _dry_run(resolved, checked, as_json)
-    run_dir = create_run(resolved)
+    if resolved.reasons and not quiet:
+        training = resolved.config.training
+        names = [key.partition(".")[2] for key in resolved.reasons]
+        fits = ", ".join(f"{name} {getattr(training, name)}" for name in names)
+        say(f"fitted: {fits} (--dry-run says why)")
+    run_dir = create_run(resolved, processes=processes)
     if detach:
         return _detach(run_dir, as_json, processes)
     return _train(run_dir, as_json, quiet, processes, checked)
@@ -242,9 +247,12 @@ def _dry_run(resolved: ResolvedConfig, checked: Checked, as_json: bool) -> int:
     resolved = with_switch_steps(resolved, resolved.config.output.dir)
     plan = plan_run(resolved.config, checked.data)
     if as_json:
-        put_json({"config": resolved.config.model_dump(mode="json"), "plan": plan})
+        config = resolved.config.model_dump(mode="json")
+        put_json({"config": config, "reasons": resolved.reasons, "plan": plan})
         return 0
     put(resolved.to_toml())
+    for key, reason in resolved.reasons.items():
+        put(f"# {key.partition('.')[2]}: {reason}")
     for key, value in plan.items():
         put(f"# {key.replace('_', ' ')}: {value}")
     return 0

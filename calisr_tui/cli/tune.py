@@ -146,9 +146,11 @@ def tune(
         raise ConfigError(f"{', '.join(twice)} is given and searched, too", "leave one of them out")
     base = read_base(name_or_file)
     found, guessed = guess(base, sets or [], given)
+    rows = None if found is None else len(found.table)
 
     def resolve(chosen: Any) -> ResolvedConfig:
-        return load(base, [*(sets or []), *chosen], given, guessed=guessed)
+        settings = [*(sets or []), *chosen]
+        return load(base, settings, given, guessed=guessed, examples=rows)
 
     study = Study(folder, plan, resolve)
     if found is not None:

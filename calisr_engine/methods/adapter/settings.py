@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -25,6 +25,12 @@ class Adapter(MethodBase):
     places: ClassVar[tuple[Component, ...]] = ("attention_output", "output")
     """Components whose output gets a bottleneck."""
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck",)
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 2e-3),
+        "small": Rate(1e-3, MEASURED, 1e-3),
+        "base": Rate(3e-4, "Houlsby et al., 2019: 3e-4", 3e-4),
+        "large": Rate(3e-4, "Houlsby et al., 2019, and Hu et al., 2021: 3e-4", 3e-4),
+    }
 
     name: Literal["adapter"] = "adapter"
     bottleneck: int = Field(

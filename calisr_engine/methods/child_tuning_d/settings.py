@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import Certainty, MethodBase
+from calisr_engine.methods.settings import MEASURED, Certainty, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 
@@ -21,6 +21,12 @@ class ChildTuningD(MethodBase):
     summary: ClassVar[str] = (
         "Trains the share of each matrix with the largest Fisher information on the task."
     )
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 1e-3),
+        "small": Rate(1e-3, MEASURED, 1e-4),
+        "base": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE", 4e-5),
+        "large": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE", 4e-5),
+    }
 
     name: Literal["child_tuning_d"] = "child_tuning_d"
     p: float = Field(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 
@@ -17,6 +17,12 @@ class ChildTuningF(MethodBase):
     title: ClassVar[str] = "ChildTuning-F"
     label: ClassVar[str] = "ChildTuning-F"
     summary: ClassVar[str] = "Trains a random share of each matrix, drawn anew at every step."
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-3, MEASURED),
+        "small": Rate(3e-4, MEASURED),
+        "base": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE"),
+        "large": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE"),
+    }
 
     name: Literal["child_tuning_f"] = "child_tuning_f"
     p: float = Field(

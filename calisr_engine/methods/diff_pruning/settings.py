@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 
@@ -21,6 +21,12 @@ class DiffPruning(MethodBase):
         "diff pruning trains a gated difference of every weight from the start, so it has no full "
         "phase of the same matrices"
     )
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 3e-4),
+        "small": Rate(1e-3, MEASURED, 3e-4),
+        "base": Rate(1e-5, "Guo et al., 2021: 1e-5", 1e-5),
+        "large": Rate(1e-5, "Guo et al., 2021: 1e-5", 1e-5),
+    }
 
     name: Literal["diff_pruning"] = "diff_pruning"
     target_share: float = Field(

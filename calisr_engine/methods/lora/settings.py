@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 
@@ -18,6 +18,12 @@ class Lora(MethodBase):
     label: ClassVar[str] = "LoRA"
     summary: ClassVar[str] = "Trains a low-rank update B A beside each frozen matrix."
     sizes: ClassVar[tuple[str, ...]] = ("rank",)
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(2e-3, MEASURED, 5e-3),
+        "small": Rate(1e-3, MEASURED, 1e-3),
+        "base": Rate(4e-4, "Hu et al., 2021: 4e-4 to 5e-4 on GLUE", 4e-4),
+        "large": Rate(3e-4, "Hu et al., 2021: 3e-4 to 4e-4 on GLUE", 3e-4),
+    }
 
     name: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=1024, description="Rank r of the update (Hu et al., 2021: 8).")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import LARGEST_FLOAT, Broken
@@ -18,6 +18,12 @@ class MaskBert(MethodBase):
     title: ClassVar[str] = "MaskBERT"
     label: ClassVar[str] = "MaskBERT"
     summary: ClassVar[str] = "Learns which weights to set to zero and leaves the rest as they are."
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 2e-3),
+        "small": Rate(1e-3, MEASURED, 1e-3),
+        "base": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
+        "large": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
+    }
 
     name: Literal["mask_bert"] = "mask_bert"
     threshold: float = Field(

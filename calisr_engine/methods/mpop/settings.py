@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
-from calisr_engine.methods.settings import Certainty, MethodBase
+from calisr_engine.methods.settings import MEASURED, Certainty, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -21,6 +21,12 @@ class Mpop(MethodBase):
     summary: ClassVar[str] = (
         "Splits each matrix into five tensors (MPO) and trains the four small ones."
     )
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 1e-3),
+        "small": Rate(1e-3, MEASURED, 2e-4),
+        "base": Rate(3e-5, "Liu et al., 2021: 1e-5 to 5e-5", 3e-5),
+        "large": Rate(2e-5, "Liu et al., 2021: 1e-5 to 5e-5", 2e-5),
+    }
 
     name: Literal["mpop"] = "mpop"
     embeddings: Literal["freeze", "train", "mpo"] = Field(  # type: ignore[assignment]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -25,6 +25,12 @@ class Prefix(MethodBase):
     pair: ClassVar[tuple[Component, ...]] = ("key", "value")
     """Components that a prefix lengthens; they come together."""
     sizes: ClassVar[tuple[str, ...]] = ("length",)
+    rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 1e-2),
+        "small": Rate(5e-3, MEASURED, 5e-3),
+        "base": Rate(1e-2, "Liu et al., 2022 (P-tuning v2): 5e-3 to 1e-2", 1e-2),
+        "large": Rate(1e-2, "Liu et al., 2022 (P-tuning v2): 5e-3 to 1e-2", 1e-2),
+    }
 
     name: Literal["prefix"] = "prefix"
     length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")
