@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from calisr_engine.config.check import EMPTY_WORDS
@@ -83,6 +84,26 @@ def guess_layer(guessed: Mapping[str, Any]) -> Layer:
     for key, value in guessed.items():
         layer.put(key, value, GUESS, Place(GUESS))
     return layer
+
+
+def task_values(layers: Iterable[Layer]) -> dict[str, Any]:
+    """What layers say of [task], by name within it: the data and its settings, before any guess.
+
+    Paths are as they will be read; what a layer empties is left out.
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            section, _, name = key.partition(".")
+            if section != "task":
+                continue
+            if value is None or value in EMPTY_WORDS:
+                found.pop(name, None)
+                continue
+            if name.endswith("_file") and isinstance(value, str | Path):
+                value = Path(layer.folder or Path(), Path(value).expanduser())
+            found[name] = value
+    return found
 
 
 def parse_value(key: str, raw: str) -> Any:

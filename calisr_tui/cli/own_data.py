@@ -87,18 +87,9 @@ def task_options(ctx: typer.Context) -> dict[str, Any]:
 
 def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What base, --set and options say of [task], by name; paths as they will be read."""
-    from calisr_engine.config.options import option_layer
+    from calisr_engine.config.options import option_layer, task_values
 
-    found: dict[str, Any] = {}
-    for layer in (*base.layers, option_layer(list(sets), options)[0]):
-        for key, value in layer.values.items():
-            section, _, name = key.partition(".")
-            if section != "task" or value is None or value in ("none", "null"):
-                continue
-            if name.endswith("_file") and isinstance(value, str | Path):
-                value = Path(layer.folder or Path(), Path(value).expanduser())
-            found[name] = value
-    return found
+    return task_values((*base.layers, option_layer(list(sets), options)[0]))
 
 
 def guess(
