@@ -86,7 +86,7 @@ class SetupScreen(Screen[None]):
             with Vertical(id="form", classes="box"):
                 yield OptionList(id="choices")
                 yield Static(id="choice-problem", classes="field-problem")
-                yield VerticalScroll(id="fields", can_focus=False)
+                yield Vertical(id="fields")
                 yield Static(id="hint")
             with VerticalScroll(id="side", classes="box"):
                 yield Static(id="summary")
@@ -182,7 +182,7 @@ class SetupScreen(Screen[None]):
         choices.highlighted = names.index(current) if current in names else None
 
     async def _show_fields(self) -> None:
-        body = self.query_one("#fields", VerticalScroll)
+        body = self.query_one("#fields")
         await body.remove_children()
         rows: list[Field | Fold] = []
         for group in self._groups():
@@ -236,6 +236,9 @@ class SetupScreen(Screen[None]):
                 await fold.turn(True)
         for field in self.query(Field):
             field.show(self.draft.shown(field.info), marks.get(field.info.key, ""))
+        focused = _field_of(self.focused)
+        if focused is not None:
+            self._hint_of(focused)
         key = CHOICE_KEYS.get(self.page, "")
         at_list = "" if any(f.info.key == key for f in self.query(Field)) else marks.get(key, "")
         below = self.query_one("#choice-problem", Static)
@@ -289,6 +292,13 @@ class SetupScreen(Screen[None]):
     def _hint(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text))
 
+    def _hint_of(self, field: Field) -> None:
+        shown = self.draft.shown(field.info)
+        why = f"It is {shown.text or shown.default}: {shown.why}. " if shown.why else ""
+        marks = form.marks(self.draft.problems, self.draft.method)
+        mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
+        self._hint(f"{mend}{why}{field.info.help} ({field.info.expects})")
+
     def _focus_first(self) -> None:
         choices = self.query_one("#choices", OptionList)
         if choices.display:
@@ -338,9 +348,7 @@ class SetupScreen(Screen[None]):
         widget = event.widget
         field = _field_of(widget)
         if field is not None:
-            shown = self.draft.shown(field.info)
-            why = f"It is {shown.text or shown.default}: {shown.why}. " if shown.why else ""
-            self._hint(f"{why}{field.info.help} ({field.info.expects})")
+            self._hint_of(field)
         elif isinstance(widget, Heading):
             self._hint("Enter, ← and → open and close these settings")
         elif isinstance(widget, OptionList):
@@ -368,7 +376,7 @@ class SetupScreen(Screen[None]):
                 kind = str(self.draft.value("task.kind"))
                 notes = dict(self.draft.data.choices(field.info.key, kind))
             listed = [Choice(each, each, notes.get(each, "")) for each in field.choices]
-            self.app.push_screen(Picking(title, listed), take)
+            self.app.push_screen(Picking(title, listed, field.control.value), take)
         elif wanted is not None:
             typed = self.draft.shown(field.info).text
             begin = Path(typed).expanduser() if typed else Path()
@@ -425,7 +433,6 @@ class SetupScreen(Screen[None]):
         for field in self.query(Field):
             if field.info.key == key:
                 field.control.focus()
-        self._hint(f"{form.sentence(problem)}\n(Ctrl-N goes on all the same)")
 
     def action_full(self) -> None:
         """The right side alone, in full; and back."""
