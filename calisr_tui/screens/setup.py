@@ -158,7 +158,8 @@ class SetupScreen(Screen[None]):
             title += " · your data"
         box = self.query_one("#form")
         box.border_title = Text(title)
-        self.query_one("#side").border_title = "The data" if self.page == "data" else "This run"
+        side = "The data" if self.page == "data" else "This run"
+        self.query_one("#side").border_title = Text(side)
         last = self.page == STEPS[-1]
         box.border_subtitle = Text(f"Enter: {'start the run' if last else 'next step'}")
         self._show_choices()

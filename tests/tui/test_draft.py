@@ -17,18 +17,22 @@ from calisr_tui.cli import own_data
 from calisr_tui.draft import OWN, Draft
 
 
-@pytest.fixture
-def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """500 rows with quoted commas, emoji and two more columns; no validation file."""
-    monkeypatch.chdir(tmp_path)
-    path = Path("reviews.csv")
+def write_reviews(path: Path) -> None:
+    """500 rows with quoted commas, emoji and two more columns."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "review", "shop", "verdict"])
         for number in range(500):
             word, label = ("lovely 😀", "good") if number % 2 else ("awful 😡", "bad")
             writer.writerow([number, f'Soup {number}, "warm", was {word}', "Pho 9", label])
-    return path
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with one file in it."""
+    monkeypatch.chdir(tmp_path)
+    write_reviews(Path("reviews.csv"))
+    return Path("reviews.csv")
 
 
 def read(draft: Draft) -> None:
