@@ -6,17 +6,17 @@ Reads files, or the hub; so it runs in the background.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from calisr_engine.config.load import Base, load
 from calisr_engine.config.options import option_layer, task_values
 from calisr_engine.errors import CalisrError, Problem, explain
-from calisr_engine.plain_words import quoted
 from calisr_engine.tasks import glue
 
 if TYPE_CHECKING:
     from calisr_engine.config.schema import RunConfig
+    from calisr_engine.forecast.before_start import Checked
     from calisr_engine.preview.guess import Guessed
     from calisr_engine.preview.look import Look
 
@@ -168,29 +168,29 @@ def _looked(
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:
-    """The error at the field that its message speaks of, else at the data itself."""
-    own = list(getattr(error, "problems", ()))
-    if own:
-        return Problem(own[0].message, own[0].mend, own[0].keys)
-    return Problem(error.message, error.hint, (f"task.{_key(error.message, given)}",))
+    """The error at the field that it is about, else at the data itself."""
+    from calisr_engine.forecast.before_start import as_problem
+
+    own = getattr(error, "problems", ())
+    found: Problem = own[0] if own else as_problem(error, "fft")
+    column = getattr(error, "column", "")
+    named = tuple(key for key in COLUMNS if given.get(key.partition(".")[2]) == column != "")
+    source = "task.train_file" if given.get("dataset") is None else "task.dataset"
+    return replace(found, keys=found.keys or named or (source,))
 
 
-def _key(message: str, given: Mapping[str, Any]) -> str:
-    for key in (each.partition(".")[2] for each in COLUMNS):
-        if given.get(key) is not None and quoted(str(given[key])) in message:
-            return key
-    for key in ("validation_file", "test_file"):
-        if given.get(key) is not None and str(given[key]) in message:
-            return key
-    for key in ("metric", "kind"):
-        if given.get(key) is not None and key in message:
-            return key
-    return "train_file" if given.get("dataset") is None else "dataset"
+def check(config: RunConfig, last: Checked | None) -> Checked:
+    """What would stop a run before its first step.
 
+    Args:
+        last: what was found for other settings; what is the same is not read again.
+    """
+    from calisr_engine.forecast import before_start
 
-def check(config: RunConfig) -> tuple[Problem, ...]:
-    """What would stop a run before its first step. Never raises."""
-    return ()
+    try:
+        return before_start.look(config, last)
+    except Exception as error:
+        return before_start.Checked(config, (explain(error),))
 
 
 def endings() -> tuple[str, ...]:

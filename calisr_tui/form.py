@@ -236,12 +236,12 @@ def first_page(problem: Problem) -> tuple[str, str]:
 
 
 def marks(problems: Sequence[Problem], method: str) -> dict[str, str]:
-    """Key -> the sentences that stand at its field."""
-    found: dict[str, str] = {}
+    """Key -> what stands at its field: the sentence at the first to mend, a hint at the others."""
+    found: dict[str, list[str]] = {}
     known = by_key(method)
     for problem in problems:
-        for key in problem.keys:
-            if key in known:
-                said = sentence(problem)
-                found[key] = f"{found[key]} {said}" if key in found else said
-    return found
+        keys = [key for key in problem.keys if key in known]
+        for key in keys:
+            said = sentence(problem) if key == keys[0] else f'see "{label(keys[0])}"'
+            found.setdefault(key, []).append(said)
+    return {key: " ".join(said) for key, said in found.items()}

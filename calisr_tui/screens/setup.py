@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -37,6 +37,9 @@ from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import CycleField, Field, Fold, Heading
 from calisr_tui.widgets.paths import PathInput, Wanted
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
+
+if TYPE_CHECKING:
+    from calisr_engine.forecast.before_start import Checked
 
 COMPACT_WIDTH = 100
 PAUSE = 0.3
@@ -78,6 +81,8 @@ class SetupScreen(Screen[None]):
         self.detached = False
         self._timer: Timer | None = None
         self._then = ""
+        self._checking: ResolvedConfig | None = None
+        self._last_check: Checked | None = None
         self._shown_groups: list[form.Group] = []
 
     def compose(self) -> ComposeResult:
@@ -95,8 +100,7 @@ class SetupScreen(Screen[None]):
     async def on_mount(self) -> None:
         self.detached = self.app.is_web
         self.draft = Draft(self.app.output_dir, self.app.data_dir)
-        await self._show_page()
-        self._look_later()
+        await self._show_page(look=False)  # nothing was chosen yet
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.compact, "compact")
@@ -151,7 +155,7 @@ class SetupScreen(Screen[None]):
             return [(each, model.summary) for each, model in METHODS.items()]
         return list(VARIANTS.items()) if self.page == "calibration" else []
 
-    async def _show_page(self) -> None:
+    async def _show_page(self, look: bool = True) -> None:
         step = "task" if self.page == "data" else self.page
         title = f"{STEPS.index(step) + 1} of {len(STEPS)} · {step}"
         if self.page == "data":
@@ -166,6 +170,8 @@ class SetupScreen(Screen[None]):
         await self._show_fields()
         await self._show_state()
         self._focus_first()
+        if look:
+            self._look_later()
 
     def _show_choices(self) -> None:
         choices, options = self.query_one("#choices", OptionList), self._choices()
@@ -463,13 +469,14 @@ class SetupScreen(Screen[None]):
         asked, unchecked = self.draft.asked, self.draft.unchecked
         if asked is not None:
             self._read(asked)
-        elif unchecked is not None:
-            self._check(unchecked)
+        elif unchecked is not None and (self.page != "task" or self._then):
+            self._checking = unchecked
+            self._check(unchecked)  # a task of the list is not fetched before it is taken
 
     @property
     def idle(self) -> bool:
         """Whether nothing is read or checked, nor about to be."""
-        return self._timer is None and self.draft.asked is None and self.draft.unchecked is None
+        return self._timer is None and self.draft.asked is None and self._checking is None
 
     @work(thread=True, exclusive=True, group="data")
     def _read(self, asked: Request) -> None:
@@ -503,11 +510,14 @@ class SetupScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="check")
     def _check(self, resolved: ResolvedConfig) -> None:
-        problems = data_source.check(resolved.config)
-        self.app.call_from_thread(self.call_later, self._was_checked, resolved, problems)
+        found = data_source.check(resolved.config, self._last_check)
+        self.app.call_from_thread(self.call_later, self._was_checked, resolved, found)
 
-    async def _was_checked(self, resolved: ResolvedConfig, problems: tuple[Problem, ...]) -> None:
-        if self.draft.checked(resolved, problems):
+    async def _was_checked(self, resolved: ResolvedConfig, found: Checked) -> None:
+        self._last_check = found
+        if self._checking is resolved:
+            self._checking = None
+        if self.draft.checked(resolved, found.problems):
             await self._show_state()
             self._waited()
 
@@ -516,7 +526,7 @@ class SetupScreen(Screen[None]):
         self._hint("reading the data and checking the settings …")
         if self._timer is not None:
             self._timer.stop()
-            self._look()
+        self._look()
 
     def _waited(self) -> None:
         then, self._then = self._then, ""

@@ -82,7 +82,8 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     draft.change("task.label_column", "shop")
     assert not draft.take(data_source.read(older))
     read(draft)
-    assert list(wrong(draft)) == ["task.label_column"]
+    assert list(wrong(draft)) == ["task.label_column", "task.kind"]
+    assert wrong(draft)["task.kind"] == 'see "label"'
     # The columns of one file are not those of another.
     draft.change("task.train_file", str(reviews.absolute()))
     assert "task.label_column" not in draft.changes
@@ -103,7 +104,7 @@ MISTAKES: list[tuple[dict[str, str], str, str]] = [
     ({"task.label_column": "shop"}, "task.label_column", "all 500 rows have the label 'Pho 9'"),
     (
         {"task.label_column": "verdict", "task.text_column": "verdict"},
-        "task.text_column",
+        "task.label_column",
         '"text" and "label" are the same',
     ),
     ({"task.label_column": "stars"}, "task.label_column", "there is no column 'stars'"),
