@@ -148,15 +148,19 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], ob
 
 
 class Picking(ModalScreen[str | None]):
-    """A list to choose from, with a line to search; Escape gives None."""
+    """A list to choose from, with a line to search; Escape gives None.
+
+    Args:
+        current: the name of the choice that is marked at first.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="picking.cancel")
     ]
 
-    def __init__(self, title: str, choices: Sequence[Choice]) -> None:
+    def __init__(self, title: str, choices: Sequence[Choice], current: str = "") -> None:
         super().__init__()
-        self._title, self._choices = title, choices
+        self._title, self._choices, self._current = title, choices, current
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall") as dialog:
@@ -169,6 +173,9 @@ class Picking(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self.query("Input, OptionList").first().focus()
+        names = [choice.name for choice in self._choices]
+        if self._current in names:
+            self.query_one(OptionList).highlighted = names.index(self._current)
 
     def _options(self, wanted: str) -> list[Option]:
         found = []

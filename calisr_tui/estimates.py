@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
 from calisr_engine.methods.counts import counts as method_counts
-from calisr_engine.models.catalog import find
+from calisr_engine.models.catalog import ModelEntry, find, from_folder
 from calisr_engine.tasks import glue
 
 DEMO_EXAMPLES = 4000
@@ -21,6 +22,17 @@ CPU_FLOPS, GPU_FLOPS = 5e10, 5e13
 LIBRARIES = 0.6e9
 """Bytes that a process takes beside the model: torch and other libraries (0.5 GB as measured on a
 CPU), tokenizer and data."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the user's own data: training rows, and outputs of the head."""
+
+    rows: int | None = None
+    labels: int | None = None
+
+
+NOTHING = Known()
 
 
 @dataclass(frozen=True)
@@ -40,29 +52,35 @@ class Estimate:
     gpu_seconds: float
 
 
-def labels(config: RunConfig) -> int | None:
+def entry_of(config: RunConfig) -> ModelEntry | None:
+    """The model's sizes, from the catalogue or from the config.json of a local folder."""
+    name = config.model.name
+    return find(name) or from_folder(Path(name).expanduser())
+
+
+def labels(config: RunConfig, known: Known = NOTHING) -> int | None:
     """Outputs of the head; None for classes that only the user's own files tell."""
     task = config.task
     if task.is_own:
-        return 1 if task.kind == "regression" else None
+        return 1 if task.kind == "regression" else known.labels
     if glue.is_task(task.name):
         return len(glue.find(task.name).label_names) or 1
     return 2 if task.name == "demo" else None
 
 
-def counts(config: RunConfig) -> Counts | None:
+def counts(config: RunConfig, known: Known = NOTHING) -> Counts | None:
     """Trainable parameters of a run, with two labels where their number is not known here.
 
     `fft` is None where the run has no full phase, `lft` where it never leaves it. None as a whole
-    for models without a catalogue entry.
+    for models whose sizes are not at hand or of an architecture without a formula.
     """
-    entry, switch_at = find(config.model.name), config.schedule.switch_at
+    entry, switch_at = entry_of(config), config.schedule.switch_at
     calibrated = config.calibration.variant != "off"
     if entry is None:
         return None
     try:
         found = method_counts(
-            entry, config.method, labels(config) or 2, calibrated or switch_at is not None
+            entry, config.method, labels(config, known) or 2, calibrated or switch_at is not None
         )
     except ValueError:
         return None
@@ -71,22 +89,21 @@ def counts(config: RunConfig) -> Counts | None:
     return replace(found, lft=None) if switch_at == 1.0 else found
 
 
-def train_examples(config: RunConfig) -> int | None:
-    """Training examples, where the table of tasks knows them."""
+def train_examples(config: RunConfig, known: Known = NOTHING) -> int | None:
+    """Training examples, where the table of tasks or a look at the data knows them."""
     task = config.task
-    known = None
+    rows = known.rows if task.is_own else None
     if task.name == "demo" and not task.is_own:
-        known = DEMO_EXAMPLES
+        rows = DEMO_EXAMPLES
     elif not task.is_own and glue.is_task(task.name):
-        known = glue.find(task.name).sizes["train"]
-    if known is None:
-        return None
-    return min(known, task.max_train_examples or known)
+        rows = glue.find(task.name).sizes["train"]
+    return None if rows is None else min(rows, task.max_train_examples or rows)
 
 
-def estimate(config: RunConfig) -> Estimate | None:
+def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
     """Memory and time; None where model or data are not known here."""
-    entry, examples, counted = find(config.model.name), train_examples(config), counts(config)
+    entry, examples = entry_of(config), train_examples(config, known)
+    counted = counts(config, known)
     if entry is None or examples is None or counted is None:
         return None
     training = config.training

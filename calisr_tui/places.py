@@ -90,6 +90,7 @@ PLACES = (
     Place("reading", "calisr_tui.dialogs:Reading"),
     Place("typing", "calisr_tui.dialogs:Typing"),
     Place("picking", "calisr_tui.dialogs:Picking"),
+    Place("files", "calisr_tui.screens.file_picker:FilePicker"),
 )
 
 

@@ -57,7 +57,7 @@ class Checked:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The errors with the settings to mend, the likeliest first."""
-        return tuple(_problem(error, self.config) for error in self.errors)
+        return tuple(as_problem(error, self.config.method.name) for error in self.errors)
 
 
 def check(config: RunConfig, last: Checked | None = None) -> tuple[Problem, ...]:
@@ -209,10 +209,14 @@ def _as_training(
     return [*loaded.notes, *notes, *(longest[1] if longest else ())]
 
 
-def _problem(error: CalisrError, config: RunConfig) -> Problem:
-    """The error as a problem of settings; what its message says of keys becomes `keys`."""
+def as_problem(error: CalisrError, method: str) -> Problem:
+    """The error as a problem of settings; what its message says of keys becomes `keys`.
+
+    Args:
+        method: whose settings the run has.
+    """
     found = _KEYS.fullmatch(error.message)
-    known = by_key(config.method.name)
+    known = by_key(method)
     keys = found[1].split(", ") if found else []
     if found and all(key in known for key in keys):
         return Problem(found[2], error.hint, tuple(keys))

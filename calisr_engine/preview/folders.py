@@ -11,6 +11,9 @@ from calisr_engine.tasks.files import unreadable
 from calisr_engine.tasks.formats import FORMATS
 from calisr_engine.tasks.hub_parquet import VALIDATION
 
+SUFFIXES = tuple(FORMATS)
+"""Endings of the files that are read."""
+
 WORDS = {
     "train": ("train", "training"),
     "validation": VALIDATION,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.errors import DataError
+from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
 from calisr_engine.preview import folders, roles
 from calisr_engine.preview.columns import Column, columns
@@ -107,8 +107,9 @@ def _form(
     """Encoding and header as given; a fallback encoding where one of the files needs it."""
     encoding = given.get("encoding")
     if encoding is None:
-        for path in files.values():
-            needed = _fallback(path)
+        for key, path in files.items():
+            with concerning(f"task.{key}"):
+                needed = _fallback(path)
             if needed is not None:
                 encoding = needed
                 found["encoding"] = roles.Guess(

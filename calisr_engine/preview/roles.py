@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from calisr_engine.plain_words import quoted
 from calisr_engine.preview.columns import KINDS, Column
+from calisr_engine.tasks import metrics
 from calisr_engine.tasks.own_files import default_metrics
 
 MOST_CLASSES = 200
@@ -130,6 +131,16 @@ def metric_of(label: Column, kind: str) -> Guess:
             "macro_f1", f"{share:.0%} of the rows are {quoted(value)}, so accuracy would say little"
         )
     return Guess(usual, "no class has nearly all rows")
+
+
+def metrics_that_fit(kind: str, classes: int) -> list[str]:
+    """Names of the metrics for labels of that kind; `classes` counts for a classification only."""
+    return metrics.valid_names(kind, classes if kind == "classification" else 0)
+
+
+def usual_metric(kind: str) -> str:
+    """The metric that picks the best model where none is named."""
+    return default_metrics(kind, 2)[0]
 
 
 def is_id(column: Column) -> bool:

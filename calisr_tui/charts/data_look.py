@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import Group, RenderableType
 
 from calisr_engine.plain_words import one_line
 from calisr_engine.preview.lengths import Lengths
-from calisr_engine.preview.look import Look, SetLook
+from calisr_engine.preview.look import Look, SetLook, notes, warnings
 from calisr_tui.verbatim import Table, Text
 from calisr_tui.words import share
 
@@ -132,6 +133,20 @@ def length_words(found: Lengths) -> str:
     if not found.cut:
         return f"{words}; none is cut at max_length = {found.max_length}"
     return f"{words}; {share(found.cut)} are longer than max_length = {found.max_length} and cut"
+
+
+def overview(seen: Look, width: int, rows: int = 20) -> Group:
+    """Everything beside the setup form: what is odd first, then labels, columns, lengths, rows."""
+    parts: list[RenderableType] = [Text(f"{seen.form}\n{sizes(seen)}".rstrip())]
+    parts += [Text(f"! {each}") for each in warnings(seen)]
+    if seen.sets:
+        parts += [Text(), label_bars(seen.sets, width)]
+    parts += [columns_table(seen, width), Text()]
+    if seen.lengths is not None:
+        parts.append(length_bars(seen.lengths, width))
+    parts += [Text(f"· {each}") for each in notes(seen)]
+    parts += [Text(), rows_table(seen, rows, width)]
+    return Group(*parts)
 
 
 def sizes(seen: Look) -> str:

@@ -6,30 +6,33 @@ from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
 from calisr_tui import estimates
+from calisr_tui.estimates import NOTHING, Known
 from calisr_tui.verbatim import Text
 from calisr_tui.words import size
 
 
-def summary(resolved: ResolvedConfig, detached: bool, compact: bool) -> Text:
+def summary(
+    resolved: ResolvedConfig, detached: bool, compact: bool, known: Known = NOTHING
+) -> Text:
     """The text beside the setup form; `compact` puts the figures first, in two lines."""
     config = resolved.config
     meaning = Text(estimates.meaning(config))
     warnings = Text("\n".join(f"! {each}" for each in resolved.warnings))
     command = Text(resolved.command_line())
     if compact:
-        parts = [_figures_in_short(config, detached), command, warnings, meaning]
+        parts = [_figures_in_short(config, detached, known), command, warnings, meaning]
     else:
-        parts = [meaning, _figures(config, detached), warnings, command]
+        parts = [meaning, _figures(config, detached, known), warnings, command]
     return Text("\n" if compact else "\n\n").join([part for part in parts if part])
 
 
-def _figures(config: RunConfig, detached: bool) -> Text:
-    counted, estimate = estimates.counts(config), estimates.estimate(config)
+def _figures(config: RunConfig, detached: bool, known: Known) -> Text:
+    counted, estimate = estimates.counts(config, known), estimates.estimate(config, known)
     lines = [] if counted is None else trained(counted)
     if counted is not None and counted.fft is not None and counted.fft > counted.total:
         more = counted.fft - counted.total
         lines[0] = (lines[0][0], f"{lines[0][1]} (the model and {more:,} of the method's own)")
-    if counted is not None and estimates.labels(config) is None:
+    if counted is not None and estimates.labels(config, known) is None:
         lines.append(("labels", "2 assumed; your file tells"))
     if estimate is not None:
         lines.append(("steps", f"{estimate.steps:,}"))
@@ -41,8 +44,8 @@ def _figures(config: RunConfig, detached: bool) -> Text:
     return Text("\n").join(pieces)
 
 
-def _figures_in_short(config: RunConfig, detached: bool) -> Text:
-    counted, estimate = estimates.counts(config), estimates.estimate(config)
+def _figures_in_short(config: RunConfig, detached: bool, known: Known) -> Text:
+    counted, estimate = estimates.counts(config, known), estimates.estimate(config, known)
     trains, costs = [], []
     if counted is not None:
         short = [(name.removeprefix("trainable "), value) for name, value in trained(counted)]

@@ -1,43 +1,51 @@
-"""Setup: five short steps from a model to a run, with what the choice means beside the form."""
+"""Setup: a few short steps from a model to a run, with what the choice means beside the form."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from calisr_engine import presets
 from calisr_engine.config import preset_files
-from calisr_engine.config.describe import FieldInfo, by_key
-from calisr_engine.config.load import ResolvedConfig, load
-from calisr_engine.errors import CalisrError
+from calisr_engine.config.describe import FieldInfo
+from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.errors import CalisrError, Problem
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
-from calisr_tui import estimates
+from calisr_tui import data_source, estimates, form
 from calisr_tui.charts.summary import summary
 from calisr_tui.choice import Choice
+from calisr_tui.data_source import DataRead, Request
 from calisr_tui.dialogs import Picking, Reading, Typing
+from calisr_tui.draft import OWN, Draft
+from calisr_tui.estimates import Known
+from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
+from calisr_tui.screens.file_picker import FilePicker
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.fields import CycleField, Field
+from calisr_tui.widgets.fields import CycleField, Field, Fold, Heading
+from calisr_tui.widgets.paths import PathInput, Wanted
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
+if TYPE_CHECKING:
+    from calisr_engine.forecast.before_start import Checked
+
 COMPACT_WIDTH = 100
-WAYS = "↑↓ choose · Tab to the settings · Enter next step · Esc back"
-STEPS = ("model", "task", "method", "calibration", "training")
-CHOICE_KEYS = {
-    "model": "model.name",
-    "task": "task.name",
-    "method": "method.name",
-    "calibration": "calibration.variant",
-}
+PAUSE = 0.3
+"""Seconds without a change after which data is read and settings are checked."""
+
+WAYS = "↑↓ or Tab go through · Ctrl-L lists what there is · Esc back"
 VARIANTS = {
     "off": "no calibration: the method as it is",
     "S": "each of the six components switches by itself",
@@ -50,10 +58,14 @@ class SetupScreen(Screen[None]):
     """Model, task, method, calibration, training; Enter goes on and at the end starts the run."""
 
     app: Host
-    PARTS = (CycleField,)
+    PARTS = (CycleField, Heading, PathInput)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
-        Binding("ctrl+n", "forward", "Next step", show=False, id="setup.next"),
+        Binding("ctrl+n", "next", "Next step", show=False, id="setup.next"),
+        Binding("down", "app.focus_next", "Next field", show=False, id="setup.down"),
+        Binding("up", "app.focus_previous", "Field before", show=False, id="setup.up"),
+        Binding("ctrl+l", "list", "Choose from a list", id="setup.list"),
+        Binding("ctrl+t", "full", "Right side in full", show=False, id="setup.full"),
         Binding("ctrl+r", "start", "Start", id="setup.start"),
         Binding("ctrl+o", "open_preset", "Presets", id="setup.presets"),
         Binding("ctrl+s", "save_preset", "Save as preset", id="setup.save"),
@@ -64,39 +76,40 @@ class SetupScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.step = 0
-        self.base = "demo"
-        self.changes: dict[str, str] = {}
+        self.page = STEPS[0]
+        self.draft = Draft(Path("runs"), None)
         self.detached = False
-        self.resolved: ResolvedConfig | None = None
-        self.problem: CalisrError | None = None
-        self._last_good: ResolvedConfig | None = None
+        self._timer: Timer | None = None
+        self._then = ""
+        self._checking: ResolvedConfig | None = None
+        self._last_check: Checked | None = None
+        self._shown_groups: list[form.Group] = []
 
     def compose(self) -> ComposeResult:
         yield Static(id="steps")
         with Horizontal(id="setup-body"):
             with Vertical(id="form", classes="box"):
                 yield OptionList(id="choices")
-                yield VerticalScroll(id="fields", can_focus=False)
+                yield Static(id="choice-problem", classes="field-problem")
+                yield Vertical(id="fields")
                 yield Static(id="hint")
-            with VerticalScroll(id="side", classes="box") as side:
-                side.border_title = "This run"
+            with VerticalScroll(id="side", classes="box"):
                 yield Static(id="summary")
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
         self.detached = self.app.is_web
-        self._resolve()
-        await self._show_step()
+        self.draft = Draft(self.app.output_dir, self.app.data_dir)
+        await self._show_page(look=False)  # nothing was chosen yet
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.compact, "compact")
         if self.is_mounted:
-            self._show_summary()
+            self.call_after_refresh(self._show_side)
 
     def redraw(self) -> None:
         """Draw again what depends on the theme."""
-        self._show_summary()
+        self._show_side()
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
@@ -107,56 +120,22 @@ class SetupScreen(Screen[None]):
             ("setup: here or detached", "where the run trains", "detach"),
             ("setup: copy command", "the calisr run line", "copy_command"),
             ("setup: show TOML", "the settings as a file", "settings"),
+            ("setup: right side in full", "the data, or what the run means", "full"),
         ]
 
-    # The settings --------------------------------------------------------------------------------
+    # What is seen --------------------------------------------------------------------------------
 
-    def _resolve(self) -> None:
-        """Load base and changes again; a mistake leaves the last good settings in the form."""
-        overrides: dict[str, Any] = {"output.dir": self.app.output_dir}
-        if self.app.data_dir and "task.data_dir" not in self.changes:
-            task = self.changes.get("task.name")
-            task = task or (self._last_good.config.task.name if self._last_good else "demo")
-            if glue.is_task(task):
-                overrides["task.data_dir"] = self.app.data_dir
-        sets = [f"{key}={text}" for key, text in self.changes.items()]
-        try:
-            self.resolved = self._last_good = load(self.base or None, sets, overrides)
-            self.problem = None
-        except CalisrError as error:
-            self.resolved, self.problem = None, error
+    @property
+    def compact(self) -> bool:
+        """Whether form and summary stand above each other."""
+        return self.app.size.width < COMPACT_WIDTH
 
-    def _method(self) -> str:
-        name = self.changes.get("method.name", "")
-        if name in METHODS:
-            return name
-        return self._last_good.config.method.name if self._last_good else "fft"
-
-    def _value(self, info: FieldInfo) -> Any:
-        if info.key in self.changes:
-            return self.changes[info.key]
-        if self._last_good is None:
-            return info.default
-        section, _, name = info.key.partition(".")
-        return getattr(getattr(self._last_good.config, section), name, info.default)
-
-    def _change(self, key: str, text: str) -> None:
-        self.changes[key] = text
-        if key == "method.name":
-            known = by_key(self._method())
-            self.changes = {k: v for k, v in self.changes.items() if k in known}
-        self._resolve()
-        problems = getattr(self.problem, "problems", ())
-        wrong = {key for each in problems for key in each.keys}
-        for field in self.query(Field):
-            field.mark(field.info.key in wrong)
-        self._show_summary()
-
-    # The steps -----------------------------------------------------------------------------------
+    @property
+    def _pages(self) -> list[str]:
+        return [each for each in form.PAGES if each != "data" or self.draft.own]
 
     def _choices(self) -> list[tuple[str, str]]:
-        name = STEPS[self.step]
-        if name == "model":
+        if self.page == "model":
             found = []
             for each in catalog.names():
                 entry = catalog.find(each)
@@ -164,141 +143,416 @@ class SetupScreen(Screen[None]):
                 total = estimates.millions(catalog.parameter_total(entry))
                 found.append((each, f"{entry.layers} layers, hidden {entry.hidden}, {total}"))
             return found
-        if name == "task":
+        if self.page == "task":
             tasks = [(each, glue.find(each)) for each in glue.names()]
             known = [(each, f"{t.title}, {t.sizes['train']:,} examples") for each, t in tasks]
-            return [("demo", "synthetic sentences, needs no download"), *known]
-        if name == "method":
-            return [(each, model.summary) for each, model in METHODS.items()]
-        return list(VARIANTS.items()) if name == "calibration" else []
-
-    def _infos(self) -> list[FieldInfo]:
-        section = STEPS[self.step]
-        infos = list(by_key(self._method()).values())
-        hidden = {CHOICE_KEYS.get(section)} - {"model.name", "task.name"}
-        found = [i for i in infos if i.key.startswith(f"{section}.") and i.key not in hidden]
-        if section == "training":
-            found += [
-                i for i in infos if i.key.startswith(("output.", "schedule.", "diagnostics."))
+            return [
+                ("demo", "synthetic sentences, needs no download"),
+                (OWN, "a file, a folder, or a data set of the hub"),
+                *known,
             ]
-        return found
+        if self.page == "method":
+            return [(each, model.summary) for each, model in METHODS.items()]
+        return list(VARIANTS.items()) if self.page == "calibration" else []
 
-    async def _show_step(self) -> None:
-        name = STEPS[self.step]
-        self.query_one("#form").border_title = Text(f"{self.step + 1} of {len(STEPS)} · {name}")
-        bar = Text(no_wrap=True, overflow="ellipsis")
-        for index, each in enumerate(STEPS):
-            mark = "▸" if index == self.step else "✓" if index < self.step else " "
-            bar.append(f"{mark} {each}  ", "bold" if index == self.step else "dim")
-        bar.append(f"from {self.base}" if self.base else "from nothing", "dim")
-        self.query_one("#steps", Static).update(bar)
-        choices = self.query_one("#choices", OptionList)
+    async def _show_page(self, look: bool = True) -> None:
+        step = "task" if self.page == "data" else self.page
+        title = f"{STEPS.index(step) + 1} of {len(STEPS)} · {step}"
+        if self.page == "data":
+            title += " · your data"
+        box = self.query_one("#form")
+        box.border_title = Text(title)
+        side = "The data" if self.page == "data" else "This run"
+        self.query_one("#side").border_title = Text(side)
+        last = self.page == STEPS[-1]
+        box.border_subtitle = Text(f"Enter: {'start the run' if last else 'next step'}")
+        self._show_choices()
+        await self._show_fields()
+        await self._show_state()
+        self._focus_first()
+        if look:
+            self._look_later()
+
+    def _show_choices(self) -> None:
+        choices, options = self.query_one("#choices", OptionList), self._choices()
         choices.clear_options()
-        options = self._choices()
         choices.display = bool(options)
-        current = ""
-        if options:
-            current = str(self._value(by_key(self._method())[CHOICE_KEYS[name]]))
-            if name == "task" and glue.is_task(current):
-                current = glue.find(current).name
+        if not options:
+            return
+        current = self.draft.task if self.page == "task" else ""
+        current = current or str(self.draft.value(CHOICE_KEYS[self.page]))
+        refused = self.page == "calibration" and bool(self.draft.calibration_refused)
         for value, note in options:
-            text = Text(value, no_wrap=True, overflow="ellipsis")
-            text.append(f"  {note}", "dim")
-            choices.add_option(Option(text, id=value))
+            text = Text(value, no_wrap=True, overflow="ellipsis").append(f"  {note}", "dim")
+            choices.add_option(Option(text, id=value, disabled=refused and value != "off"))
         names = [value for value, _ in options]
         choices.highlighted = names.index(current) if current in names else None
-        await self._show_fields()
-        if options:
-            choices.focus()
-        else:
-            self.query("#fields Input, #fields CycleField").first().focus()
-        self._show_summary()
 
-    async def _show_fields(self, keep_hint: bool = False) -> None:
-        fields = self.query_one("#fields", VerticalScroll)
-        await fields.remove_children()
-        await fields.mount_all([Field(info, self._value(info)) for info in self._infos()])
-        if not keep_hint:
-            self._hint(WAYS)
+    async def _show_fields(self) -> None:
+        body = self.query_one("#fields")
+        await body.remove_children()
+        rows: list[Field | Fold] = []
+        for group in self._groups():
+            if group.title:
+                keys = [info.key for info in group.infos]
+                rows.append(Fold(group.title, keys, partial(self._fields_of, group)))
+            else:
+                rows += self._fields_of(group)
+        await body.mount_all(rows)
+        self._shown_groups = self._groups()
+
+    def _groups(self) -> list[form.Group]:
+        """The settings of the page; of data that nobody has seen, where it comes from."""
+        groups = form.groups(self.page, self.draft.method)
+        if self.page == "data" and (self.draft.data is None or self.draft.data.look is None):
+            first = form.Group("", groups[0].infos[:1])
+            return [first, *groups[1:]]
+        return groups
+
+    def _fields_of(self, group: form.Group) -> list[Field]:
+        return [self._field(info) for info in group.infos]
+
+    def _field(self, info: FieldInfo) -> Field:
+        return Field(
+            info,
+            self.draft.shown(info),
+            self._values_of(info),
+            _wanted(info),
+            late=info.key == "task.dataset",
+        )
+
+    def _values_of(self, info: FieldInfo) -> tuple[str, ...]:
+        """What a setting is chosen from; none where it is typed."""
+        if self.page == "data" and self.draft.data is not None:
+            kind = str(self.draft.value("task.kind"))
+            named = tuple(name for name, _ in self.draft.data.choices(info.key, kind))
+            if named:
+                return ("none", *named) if info.key == "task.text_pair_column" else named
+        if info.kind not in ("choice", "flag"):
+            return ()
+        known = info.choices or ("false", "true")
+        return ("none", *known) if info.optional and info.key != "task.kind" else known
+
+    async def _show_state(self) -> None:
+        """Show values, mistakes and meaning as they are now."""
+        problems, wrong = self.draft.problems, self._wrong_pages()
+        marks = form.marks(problems, self.draft.method)
+        for fold in self.query(Fold):
+            fold.heading.set_here = sum(key in self.draft.changes for key in fold.keys)
+            if not fold.is_open and any(key in marks for key in fold.keys):
+                await fold.turn(True)
+        for field in self.query(Field):
+            field.show(self.draft.shown(field.info), marks.get(field.info.key, ""))
+        focused = _field_of(self.focused)
+        if focused is not None:
+            self._hint_of(focused)
+        key = CHOICE_KEYS.get(self.page, "")
+        at_list = "" if any(f.info.key == key for f in self.query(Field)) else marks.get(key, "")
+        below = self.query_one("#choice-problem", Static)
+        note = self.draft.calibration_refused if self.page == "calibration" else ""
+        below.display = bool(at_list or note)
+        below.set_class(not at_list, "note")
+        below.update(Text(f"✗ {at_list}" if at_list else note))
+        bar = Text(no_wrap=True, overflow="ellipsis")
+        at = STEPS.index("task" if self.page == "data" else self.page)
+        for index, each in enumerate(STEPS):
+            mark = "▸" if index == at else "✓" if index < at else " "
+            if each in wrong:
+                mark = "✗"
+            bar.append(f"{mark} {each}  ", "bold" if index == at else "dim")
+        bar.append(f"from {self.draft.base.name}" if self.draft.base.name else "", "dim")
+        self.query_one("#steps", Static).update(bar)
+        self._show_side()
+
+    def _show_side(self) -> None:
+        shown = self.query_one("#summary", Static)
+        if self.page == "data":
+            from calisr_tui.charts.data_look import overview
+
+            read = self.draft.data
+            if self.draft.asked is not None:
+                shown.update(Text("reading …", "dim"))
+            elif read is None or read.look is None:
+                shown.update(Text("What the data holds is shown here once it is named.", "dim"))
+            else:
+                shown.update(overview(read.look, max(30, self.query_one("#side").size.width - 3)))
+            return
+        if self.draft.resolved is not None and not self.draft.problems:
+            text = summary(self.draft.resolved, self.detached, self.compact, self._known())
+            shown.update(text)
+            return
+        text = Text("This cannot be run\n" if self.draft.problems else "reading …\n", "bold")
+        for each in self.draft.problems:
+            page, key = form.first_page(each)
+            name = f"{form.label(key)}: " if key else ""
+            text.append(f"\n✗ {page or 'settings'} · {name}{form.sentence(each)}\n")
+        shown.update(text)
+
+    def _known(self) -> Known:
+        return Known(*self.draft.facts())
+
+    def _wrong_pages(self) -> set[str]:
+        """Steps with a mistake."""
+        pages = {form.first_page(each)[0] for each in self.draft.problems}
+        return {"task" if each == "data" else each for each in pages}
 
     def _hint(self, text: str) -> None:
         self.query_one("#hint", Static).update(Text(text))
 
+    def _hint_of(self, field: Field) -> None:
+        shown = self.draft.shown(field.info)
+        why = f"It is {shown.text or shown.default}: {shown.why}. " if shown.why else ""
+        marks = form.marks(self.draft.problems, self.draft.method)
+        mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
+        self._hint(f"{mend}{why}{field.info.help} ({field.info.expects})")
+
+    def _focus_first(self) -> None:
+        choices = self.query_one("#choices", OptionList)
+        if choices.display:
+            choices.focus()
+        else:
+            self.query(Field).first().control.focus()
+
+    # Choosing and typing -------------------------------------------------------------------------
+
     @on(OptionList.OptionHighlighted, "#choices")
     async def choice_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        key, value = CHOICE_KEYS.get(STEPS[self.step]), event.option.id or ""
+        key, value = CHOICE_KEYS.get(self.page), event.option.id or ""
         if key is None or not event.option_list.has_focus:
             return
-        self._hint(f"{dict(self._choices()).get(value, '')}\n{WAYS}")  # whole where the list cuts
-        if str(self._value(by_key(self._method())[key])) == value:
+        # The whole note where the list cuts it.
+        self._hint(f"{dict(self._choices()).get(value, '')}\n{WAYS}")
+        if self.page == "task":
+            if value == self.draft.task:
+                return
+            self.draft.choose_task(value)
+        elif str(self.draft.value(key)) == value:
             return
-        self._change(key, value)
-        await self._show_fields(keep_hint=True)
+        else:
+            self.draft.change(key, value)
+        if self.page == "method":
+            await self._show_fields()
+        await self._changed()
 
     @on(OptionList.OptionSelected, "#choices")
     async def choice_selected(self) -> None:
         await self.action_forward()
 
     @on(Field.Edited)
-    def field_edited(self, event: Field.Edited) -> None:
-        self._change(event.key, event.text)
+    async def field_edited(self, event: Field.Edited) -> None:
+        self.draft.change(event.key, event.text)
+        if event.key == CHOICE_KEYS["model"]:
+            choices = self.query_one("#choices", OptionList)
+            names = [option.id for option in choices.options]
+            choices.highlighted = names.index(event.text) if event.text in names else None
+        await self._changed()
 
     @on(Field.Done)
     async def field_done(self) -> None:
         await self.action_forward()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        field = next((a for a in event.widget.ancestors if isinstance(a, Field)), None)
+        widget = event.widget
+        field = _field_of(widget)
         if field is not None:
-            self._hint(f"{field.info.help} ({field.info.expects})")
+            self._hint_of(field)
+        elif isinstance(widget, Heading):
+            self._hint("Enter, ← and → open and close these settings")
+        elif isinstance(widget, OptionList):
+            self._hint(WAYS)
+
+    def action_list(self) -> None:
+        """Choose the value of the field from a list: a file, a column, a word."""
+        focused = self.focused
+        field = (
+            next((a for a in focused.ancestors if isinstance(a, Field)), None) if focused else None
+        )
+        if field is None:
+            self.app.notify("go to a field first (Tab); a list of its values opens there")
+            return
+
+        def take(value: str | None) -> None:
+            if value is not None:
+                field.take(value)
+
+        title = form.label(field.info.key)
+        wanted = _wanted(field.info)
+        if field.choices:
+            notes = {}
+            if self.draft.data is not None:
+                kind = str(self.draft.value("task.kind"))
+                notes = dict(self.draft.data.choices(field.info.key, kind))
+            listed = [Choice(each, each, notes.get(each, "")) for each in field.choices]
+            self.app.push_screen(Picking(title, listed, field.control.value), take)
+        elif wanted is not None:
+            typed = self.draft.shown(field.info).text
+            begin = Path(typed).expanduser() if typed else Path()
+            begin = begin if begin.is_dir() else begin.parent
+            picker = FilePicker(title, begin, wanted, field.info.key != "task.validation_file")
+            self.app.push_screen(picker, take)
+        else:
+            self.app.notify(f"{title} is typed: {field.info.expects}")
+
+    # Going through the steps ---------------------------------------------------------------------
 
     async def action_forward(self) -> None:
-        """The next step; after the last one the run begins."""
-        if self.step + 1 < len(STEPS):
-            self.step += 1
-            await self._show_step()
+        """The next step, unless something is wrong on this one; after the last the run begins."""
+        if self.page == "data" and self.draft.asked is not None:
+            self._wait_then("forward")
+            return
+        here = [each for each in self.draft.problems if form.first_page(each)[0] == self.page]
+        if here:
+            await self._go_to(here[0])
+            return
+        await self.action_next()
+
+    async def action_next(self) -> None:
+        """The next step, whatever is wrong; after the last one the run begins."""
+        at = self._pages.index(self.page)
+        if at + 1 < len(self._pages):
+            self.page = self._pages[at + 1]
+            await self._show_page()
         else:
-            self.action_start()
+            await self.action_start()
 
     async def action_back(self) -> None:
-        """The step before."""
-        if self.step:
-            self.step -= 1
-            await self._show_step()
-
-    # What it means -------------------------------------------------------------------------------
-
-    def _show_summary(self) -> None:
-        text = Text()
-        if self.resolved is None:
-            error = self.problem
-            text.append("This cannot be run\n", "bold")
-            text.append(error.message if error else "")
-            for each in getattr(error, "problems", ()):
-                text.append(f"\n• {each}")
-            self.query_one("#summary", Static).update(text)
+        """The step before; or from the right side in full to the form."""
+        if self.has_class("full"):
+            self.action_full()
             return
-        self.query_one("#summary", Static).update(
-            summary(self.resolved, self.detached, self.compact)
-        )
+        at = self._pages.index(self.page)
+        if at:
+            self.page = self._pages[at - 1]
+            await self._show_page()
+
+    async def _go_to(self, problem: Problem) -> None:
+        """Show the field where a mistake is to be mended."""
+        page, key = form.first_page(problem)
+        if not page:
+            self.app.notify(form.sentence(problem), severity="error")
+            return
+        if page == "task" and self.draft.own and key != "task.data_dir":
+            page = "data"
+        if page != self.page:
+            self.page = page
+            await self._show_page()
+        await self._show_state()
+        for field in self.query(Field):
+            if field.info.key == key:
+                field.control.focus()
+
+    def action_full(self) -> None:
+        """The right side alone, in full; and back."""
+        full = not self.has_class("full")
+        self.set_class(full, "full")
+        if full:
+            self.query_one("#side").focus()
+        else:
+            self._focus_first()
+        self.call_after_refresh(self._show_side)
+
+    # Reading and checking in the background ------------------------------------------------------
+
+    async def _changed(self) -> None:
+        self._then = ""
+        await self._show_state()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(PAUSE, self._look)
+
+    def _look(self) -> None:
+        """Read the data, or check settings that are complete, if there is anything to do."""
+        self._timer = None
+        asked, unchecked = self.draft.asked, self.draft.unchecked
+        if asked is not None:
+            self._read(asked)
+        elif unchecked is not None and (self.page != "task" or self._then):
+            self._checking = unchecked
+            self._check(unchecked)  # a task of the list is not fetched before it is taken
 
     @property
-    def compact(self) -> bool:
-        """Whether form and summary stand above each other."""
-        return self.app.size.width < COMPACT_WIDTH
+    def idle(self) -> bool:
+        """Whether nothing is read or checked, nor about to be."""
+        return self._timer is None and self.draft.asked is None and self._checking is None
 
-    def action_start(self) -> None:
-        """Make the run directory and begin."""
+    @work(thread=True, exclusive=True, group="data")
+    def _read(self, asked: Request) -> None:
+        read = data_source.read(asked)
+        self.app.call_from_thread(self.call_later, self._data_read, read)
+
+    async def _data_read(self, read: DataRead) -> None:
+        if not self.draft.take(read):
+            return  # other data is asked for by now
+        if self.page == "data":
+            await self._renew_fields()
+        await self._show_state()
+        if self.draft.problems:
+            self._waited()
+        self._look()
+
+    async def _renew_fields(self) -> None:
+        """Make the fields again where there are others now, or other columns to choose from."""
+        field = _field_of(self.focused)
+        if self._groups() != self._shown_groups:
+            await self._show_fields()
+        else:
+            for each in list(self.query(Field)):
+                if each.choices != self._values_of(each.info):
+                    new = self._field(each.info)
+                    await self.query_one("#fields").mount(new, after=each)
+                    await each.remove()
+        for each in self.query(Field):
+            if field is not None and each.info.key == field.info.key:
+                each.control.focus()
+
+    @work(thread=True, exclusive=True, group="check")
+    def _check(self, resolved: ResolvedConfig) -> None:
+        found = data_source.check(resolved.config, self._last_check)
+        self.app.call_from_thread(self.call_later, self._was_checked, resolved, found)
+
+    async def _was_checked(self, resolved: ResolvedConfig, found: Checked) -> None:
+        self._last_check = found
+        if self._checking is resolved:
+            self._checking = None
+        if self.draft.checked(resolved, found.problems):
+            await self._show_state()
+            self._waited()
+
+    def _wait_then(self, what: str) -> None:
+        self._then = what
+        self._hint("reading the data and checking the settings …")
+        if self._timer is not None:
+            self._timer.stop()
+        self._look()
+
+    def _waited(self) -> None:
+        then, self._then = self._then, ""
+        if then == "forward":
+            self.call_later(self.action_forward)
+        elif then == "start":
+            self.call_later(self.action_start)
+
+    # The run -------------------------------------------------------------------------------------
+
+    async def action_start(self) -> None:
+        """Make the run directory and begin; where something is wrong, go there instead."""
         from calisr_engine.runs.create import create_run
 
-        if self.resolved is None:
-            self.app.notify("mend the settings first (see This run)", severity="warning")
+        if self.draft.problems:
+            await self._go_to(self.draft.problems[0])
+            return
+        if self.draft.asked is not None or self.draft.unchecked is not None:
+            self._wait_then("start")
             return
         if self.app.started.running and not self.detached:
             self.app.notify("a run trains in this app already; F7 detaches", severity="warning")
             return
+        assert self.draft.resolved is not None
         try:
-            run_dir = create_run(self.resolved)
+            run_dir = create_run(self.draft.resolved)
         except CalisrError as error:
             self.app.show_error("The run could not be started", error)
             return
@@ -310,18 +564,26 @@ class SetupScreen(Screen[None]):
             self.app.notify("in a browser runs are always detached: they go on when the tab closes")
             return
         self.detached = not self.detached
-        self._show_summary()
+        self._show_side()
+
+    def _ready(self) -> ResolvedConfig | None:
+        """The settings, said to be unusable where they are."""
+        if self.draft.resolved is None:
+            self.app.notify("mend the settings first (see ✗ above)", severity="warning")
+        return self.draft.resolved
 
     def action_copy_command(self) -> None:
         """Copy the command line of this run."""
-        if self.resolved is not None:
-            self.app.copy_to_clipboard(self.resolved.command_line())
+        resolved = self._ready()
+        if resolved is not None:
+            self.app.copy_to_clipboard(resolved.command_line())
             self.app.notify("copied")
 
     def action_settings(self) -> None:
         """Show the settings as TOML."""
-        if self.resolved is not None:
-            text = self.resolved.minimal_toml() or "# every setting has its default\n"
+        resolved = self._ready()
+        if resolved is not None:
+            text = resolved.minimal_toml() or "# every setting has its default\n"
             self.app.push_screen(Reading("Settings of this run", text, copy=text, wide=True))
 
     def action_open_preset(self) -> None:
@@ -334,19 +596,25 @@ class SetupScreen(Screen[None]):
                 continue
 
         async def take(name: str | None) -> None:
-            if name is not None:
-                self.base, self.changes, self.step = name, {}, 0
-                self._resolve()
-                await self._show_step()
+            if name is None:
+                return
+            try:
+                self.draft.begin(name)
+            except CalisrError as error:
+                self.app.show_error("The preset cannot be used", error)
+                return
+            self.page = STEPS[0]
+            await self._show_page()
+            await self._changed()
 
         self.app.push_screen(Picking("Presets", found), take)
 
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
-        if self.resolved is None:
-            self.app.notify("mend the settings first (see This run)", severity="warning")
+        resolved = self._ready()
+        if resolved is None:
             return
-        toml = self.resolved.minimal_toml
+        toml = resolved.minimal_toml
 
         def save(name: str | None) -> None:
             if name is None:
@@ -359,3 +627,18 @@ class SetupScreen(Screen[None]):
                 self.app.notify(f"saved {path}")
 
         self.app.push_screen(Typing("Save as preset", "A name for these settings:"), save)
+
+
+def _field_of(widget: Widget | None) -> Field | None:
+    """The field that a widget is in."""
+    above = () if widget is None else widget.ancestors
+    return next((each for each in above if isinstance(each, Field)), None)
+
+
+def _wanted(info: FieldInfo) -> Wanted | None:
+    """What a path may lead to; None for settings that are no paths."""
+    if info.key in ("task.train_file", "task.validation_file", "task.test_file"):
+        return Wanted(endings=data_source.endings())
+    if info.key == "model.name":
+        return Wanted(words=tuple(catalog.names()), marker="config.json")
+    return Wanted() if info.kind == "path" else None

@@ -1,21 +1,25 @@
-"""Rows of a form: one setting each, typed or chosen."""
+"""Rows of a form: one setting each, typed or chosen, with what is wrong below it; and folds."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
 from calisr_engine.config.describe import FieldInfo
+from calisr_tui import form
+from calisr_tui.draft import Shown
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.verbatim import Label
+from calisr_tui.widgets.paths import PathInput, Wanted
+from calisr_tui.widgets.verbatim import Label, Static
 
 
 class CycleField(Widget, can_focus=True):
@@ -27,6 +31,8 @@ class CycleField(Widget, can_focus=True):
         Binding("enter", "done", "Next step", show=False, id="field.done"),
     ]
     value = reactive("")
+    note = reactive("")
+    """Why it is this one, or that it is the default."""
 
     class Changed(Message):
         """Another value was chosen."""
@@ -38,18 +44,27 @@ class CycleField(Widget, can_focus=True):
     class Done(Message):
         """Enter was pressed."""
 
-    def __init__(self, choices: tuple[str, ...], value: str) -> None:
+    def __init__(self, choices: Sequence[str], value: str, note: str = "") -> None:
         super().__init__()
-        self.choices = choices
+        self.choices = tuple(choices)
         self.set_reactive(CycleField.value, value)
+        self.set_reactive(CycleField.note, note)
 
     def render(self) -> Text:
-        return Text(f"‹ {self.value} ›")
+        text = Text(f"‹ {self.value} ›", no_wrap=True, overflow="ellipsis")
+        return text.append(f"  {self.note}", "dim") if self.note else text
 
     def action_cycle(self, by: int) -> None:
-        at = self.choices.index(self.value) if self.value in self.choices else 0
-        self.value = self.choices[(at + by) % len(self.choices)]
-        self.post_message(self.Changed(self, self.value))
+        if not self.choices:
+            return
+        known = self.value in self.choices
+        at = self.choices.index(self.value) + by if known else 0
+        self.take(self.choices[at % len(self.choices)])
+
+    def take(self, value: str) -> None:
+        """Choose a value."""
+        self.value, self.note = value, ""
+        self.post_message(self.Changed(self, value))
 
     def action_done(self) -> None:
         self.post_message(self.Done())
@@ -59,24 +74,17 @@ class CycleField(Widget, can_focus=True):
         self.action_cycle(1)
 
 
-def shown(value: Any) -> str:
-    """A setting's value as one types it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ",".join(str(each) for each in value)
-    return str(value)
+class Field(Vertical):
+    """Label and widget of one setting, and below them what is wrong with it.
 
-
-class Field(Horizontal):
-    """Label and widget of one setting."""
+    Args:
+        choices: values to choose from; none where it is typed.
+        wanted: what a path may lead to; None where no path is typed.
+        late: tell only of text that was finished with Enter or by leaving the field.
+    """
 
     class Edited(Message):
-        """The setting has a new text."""
+        """The setting has a new text; "" where it was emptied."""
 
         def __init__(self, key: str, text: str) -> None:
             super().__init__()
@@ -85,45 +93,164 @@ class Field(Horizontal):
     class Done(Message):
         """Enter was pressed in the setting."""
 
-    def __init__(self, info: FieldInfo, value: Any) -> None:
+    def __init__(
+        self,
+        info: FieldInfo,
+        shown: Shown,
+        choices: Sequence[str] = (),
+        wanted: Wanted | None = None,
+        late: bool = False,
+    ) -> None:
         super().__init__(classes="field")
         self.info = info
-        self._value = shown(value)
+        self.choices = tuple(choices)
+        self._shown, self._wanted, self._late = shown, wanted, late
+        self._told = shown.text
 
     def compose(self) -> ComposeResult:
-        yield Label(self.info.name.replace("_", " "))
-        if self.info.kind in ("choice", "flag"):
-            choices = self.info.choices or ("false", "true")
-            if self.info.optional:
-                choices = ("none", *choices)
-            yield CycleField(choices, self._value or "none")
-        else:
-            yield Input(
-                self._value,
-                placeholder="none" if self.info.optional else self.info.expects,
-                compact=True,
-                select_on_focus=False,
-            )
+        with Horizontal(classes="field-row"):
+            yield Label(form.label(self.info.key))
+            if self.choices:
+                yield CycleField(self.choices, *self._cycled())
+            elif self._wanted is not None:
+                yield PathInput(self._shown.text, self._wanted, self._shown.default)
+            else:
+                yield Input(
+                    self._shown.text,
+                    placeholder=self._shown.default,
+                    compact=True,
+                    select_on_focus=False,
+                )
+        yield Static(classes="field-problem")
 
-    def mark(self, wrong: bool) -> None:
-        """Show whether the setting's text can be used."""
-        for widget in self.query(Input):
-            widget.set_class(wrong, "-invalid")
+    def _cycled(self) -> tuple[str, str]:
+        """Value and note of the choice."""
+        shown = self._shown
+        if shown.text:
+            return shown.text, shown.why
+        default = shown.default.removeprefix("default: ")
+        return (default, "default") if default in self.choices else ("none", "")
+
+    @property
+    def control(self) -> Input | CycleField:
+        """What has the focus."""
+        return self.query_one(CycleField) if self.choices else self.query_one(Input)
+
+    def show(self, shown: Shown, problem: str) -> None:
+        """Show the setting as it is now; what is being typed stays."""
+        self._shown = shown
+        control = self.control
+        if isinstance(control, CycleField):
+            control.value, control.note = self._cycled()
+        else:
+            control.placeholder = shown.default
+            if not control.has_focus and shown.text != self._told:
+                self._told = control.value = shown.text
+        control.set_class(bool(problem), "-invalid")
+        below = self.query_one(".field-problem", Static)
+        below.display = bool(problem)
+        below.update(Text(f"✗ {problem}" if problem else ""))
+
+    def take(self, text: str) -> None:
+        """Set the text, as if it was typed."""
+        control = self.control
+        if isinstance(control, CycleField):
+            control.take(text)
+        else:
+            control.value = text
+            control.cursor_position = len(text)
+            self._tell()
+
+    def _tell(self) -> None:
+        value = self.query_one(Input).value
+        if value != self._told:
+            self._told = value
+            self.post_message(self.Edited(self.info.key, value.strip()))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if event.value != self._value:
-            self._value = event.value
-            self.post_message(self.Edited(self.info.key, event.value.strip() or "none"))
+        if not self._late:
+            self._tell()
+
+    def on_input_blurred(self, event: Input.Blurred) -> None:
+        event.stop()
+        self._tell()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        self._tell()
         self.post_message(self.Done())
 
     def on_cycle_field_changed(self, event: CycleField.Changed) -> None:
         event.stop()
+        self._told = event.value
         self.post_message(self.Edited(self.info.key, event.value))
 
     def on_cycle_field_done(self, event: CycleField.Done) -> None:
         event.stop()
         self.post_message(self.Done())
+
+
+class Fold(Vertical):
+    """Settings under a heading, which are made when it is first opened."""
+
+    def __init__(self, title: str, keys: Sequence[str], make: Callable[[], list[Field]]) -> None:
+        super().__init__(classes="fold")
+        self.heading = Heading(title, len(keys))
+        self.keys, self._make = tuple(keys), make
+
+    def compose(self) -> ComposeResult:
+        yield self.heading
+
+    async def turn(self, to: bool) -> None:
+        """Open or close it."""
+        self.heading.is_open = to
+        if to and len(self.children) == 1:
+            await self.mount_all(self._make())
+        for field in self.query(Field):
+            field.display = to
+
+    @property
+    def is_open(self) -> bool:
+        return self.heading.is_open
+
+    async def on_heading_turned(self, event: Heading.Turned) -> None:
+        event.stop()
+        await self.turn(event.to)
+
+
+class Heading(Widget, can_focus=True):
+    """The line that opens and closes a fold."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "turn", "Open or close", show=False, id="fold.turn"),
+        Binding("right", "turn(True)", "Open", show=False, id="fold.open"),
+        Binding("left", "turn(False)", "Close", show=False, id="fold.close"),
+    ]
+    is_open = reactive(False)
+    set_here = reactive(0)
+    """How many of the settings the user has set."""
+
+    class Turned(Message):
+        """It is to be opened or closed."""
+
+        def __init__(self, to: bool) -> None:
+            super().__init__()
+            self.to = to
+
+    def __init__(self, title: str, count: int) -> None:
+        super().__init__()
+        self.title, self.count = title, count
+
+    def render(self) -> Text:
+        text = Text(f"{'▾' if self.is_open else '▸'} {self.title}", no_wrap=True)
+        count = f"{self.count} settings" if self.count > 1 else "one setting"
+        changed = f", {self.set_here} set" if self.set_here else ""
+        return text.append(f"  {count}{changed}", "dim")
+
+    def action_turn(self, to: bool | None = None) -> None:
+        self.post_message(self.Turned(not self.is_open if to is None else to))
+
+    def on_click(self, event: events.Click) -> None:
+        self.focus()
+        self.action_turn()

@@ -45,7 +45,10 @@ LIVE = Way({"run_dir": RUN}, trained=True)
 WAYS = {
     "CalisrApp": Way(),
     "SetupScreen": Way(),
-    "CycleField": Way(keys=("enter",) * 4),
+    "CycleField": Way(keys=("enter", "enter")),
+    "Heading": Way(),
+    "PathInput": Way(),
+    "FilePicker": Way(keys=("tab", "ctrl+l")),
     "LiveScreen": LIVE,
     "ReplayScreen": Way({"replay": EXAMPLE}),
     "SrsTable": LIVE,
@@ -67,6 +70,7 @@ WAYS = {
 BEFORE: dict[str, tuple[str, ...]] = {
     "app.setup": ("f4",),
     "setup.back": ("enter",),
+    "fold.close": ("enter",),
     "table.up": ("down",),
     "timeline.up": ("down",),
     "live.cursor_left": ("c",),

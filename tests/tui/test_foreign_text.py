@@ -131,7 +131,7 @@ JOURNEYS = {
 async def test_lists_and_dialogs(keys: str, runs: Path, tmp_path: Path) -> None:
     app = make_app(tmp_path, output_dir=runs)
     async with app.run_test(size=(240, 50), notifications=True) as pilot:
-        seen = await journey(app, pilot, keys)
+        seen = await journey(app, pilot, f"{keys} escape ctrl+r")
     for each in JOURNEYS[keys]:
         assert each in seen
 
@@ -165,12 +165,27 @@ async def test_settings_that_are_typed(runs: Path, tmp_path: Path) -> None:
         await pilot.pause(0.3)
         screen: Any = app.screen
         for key in ("model.name", "model.revision", "task.name", "task.train_file"):
-            screen._change(key, f"[red]\x1b[2J\x9b{key}")
-            await screen._show_step()
+            screen.draft.change(key, f"[red]\x1b[2J\x9b{key}")
+            await screen._show_page()
             await settle(pilot)
             lines_of(app)
         seen = await journey(app, pilot, "ctrl+n ctrl+n ctrl+s [ / ] x enter ctrl+r f9")
         seen += await journey(app, pilot, "escape escape")
+    assert "[red]␛[2J" in seen
+
+
+async def test_own_data_and_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = "[red]\x1b[2J\x9b"
+    rows = [f"{odd} word {n} of a text,{odd}{n % 2}" for n in range(60)]
+    monkeypatch.chdir(tmp_path)
+    Path(f"{odd}.csv").write_text("\n".join([f"{odd}text,{odd}label", *rows]), encoding="utf-8")
+    app = make_app(tmp_path)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        keys = (
+            "enter down enter ctrl+l enter down ctrl+l escape down down right ctrl+t escape ctrl+r"
+        )
+        seen = await journey(app, pilot, f"{keys} escape ctrl+r")
+        assert app.screen.draft.data.look is not None
     assert "[red]␛[2J" in seen
 
 

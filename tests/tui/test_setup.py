@@ -3,47 +3,129 @@
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
+from textual.widgets import OptionList, Static
 
+from calisr_engine.config.load import from_resolved, load
 from calisr_tui.app import CalisrApp
+from calisr_tui.form import STEPS
 from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
-from calisr_tui.screens.setup import STEPS, SetupScreen
+from calisr_tui.screens.file_picker import FilePicker
+from calisr_tui.screens.setup import SetupScreen
+from calisr_tui.widgets.fields import Field
+from tests.tui.example import settle
+from tests.tui.test_draft import reviews
+
+__all__ = ["reviews"]
 
 
 def app(tmp_path: Path) -> CalisrApp:
     return CalisrApp(output_dir=tmp_path / "runs", config=tmp_path / "keys", preload=False)
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Run directories that would train now."""
+    found: list[Path] = []
+    monkeypatch.setattr(
+        CalisrApp, "start_training", lambda self, run_dir, detached=False: found.append(run_dir)
+    )
+    return found
+
+
+async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, SetupScreen)
+    return screen
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_enter_goes_through_the_steps_and_starts_the_demo(
-    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, size: tuple[int, int], started: list[Path]
 ) -> None:
-    started: list[Path] = []
-    monkeypatch.setattr(
-        CalisrApp, "start_training", lambda self, run_dir, detached=False: started.append(run_dir)
+    async with app(tmp_path).run_test(size=size) as pilot:
+        for step in STEPS:
+            assert (await press(pilot)).page == step
+            await press(pilot, "enter")
+    (run_dir,) = started
+    config = from_resolved(run_dir / "config.toml")
+    chosen = ["method.name=lora", "calibration.variant=S", f"output.dir={tmp_path / 'runs'}"]
+    assert config == load(None, chosen).config
+
+
+async def test_one_file_becomes_a_run_by_keys_alone(
+    reviews: Path, tmp_path: Path, started: list[Path]
+) -> None:
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        screen = await press(pilot, "enter", "down", "enter")
+        assert screen.page == "data"
+        # Start goes to the field that is missing, whatever is seen; nothing is made.
+        await press(pilot, "escape", "ctrl+r")
+        assert screen.page == "data"
+        assert screen.focused is not None
+        assert "no data is named yet" in problem(screen)
+        await press(pilot, "r", "e", "tab")
+        assert "450 rows to train, 50 rows to validate" in text_of(screen)
+        assert problem(screen) == ""
+        # The list of columns: the shop is one value all through, which cannot be a label.
+        await press(pilot, "down", "down", "down", "ctrl+l", "up", "enter")
+        assert "all 500 rows have the label" in problem(screen)
+        await press(pilot, "enter")
+        assert screen.page == "data"
+        await press(pilot, "ctrl+n", "ctrl+n", "ctrl+n", "ctrl+r")
+        assert screen.page == "data"
+        assert started == []
+        assert not (tmp_path / "runs").exists()
+        await press(pilot, "right")
+        assert problem(screen) == ""
+        # A mistake in a folded setting opens the fold.
+        screen.draft.change("training.adam_beta1", "2")
+        await press(pilot, "ctrl+r")
+        assert screen.page == "training"
+        assert "expected a number of at least 0 and below 1" in problem(screen)
+        await press(pilot, "backspace", "ctrl+r")
+        (run_dir,) = started
+    task = from_resolved(run_dir / "config.toml").task
+    assert (task.text_column, task.label_column, task.kind) == (
+        "review",
+        "verdict",
+        "classification",
     )
-    setup_app = app(tmp_path)
-    async with setup_app.run_test(size=size) as pilot:
-        await pilot.pause()
-        assert isinstance(setup_app.screen, SetupScreen)
-        for index in range(len(STEPS)):
-            assert setup_app.screen.step == index
-            await pilot.press("enter")
-            await pilot.pause()
-        assert len(started) == 1
-        assert (started[0] / "config.toml").is_file()
+    assert task.train_file == reviews.absolute()
 
 
-async def test_what_cannot_be_combined_is_told_and_not_started(tmp_path: Path) -> None:
-    setup_app = app(tmp_path)
-    async with setup_app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        screen = setup_app.screen
-        assert isinstance(screen, SetupScreen)
-        screen._change("method.name", "adapter")
-        assert screen.problem is not None
-        await pilot.press("ctrl+r")
-        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+def problem(screen: SetupScreen) -> str:
+    """What is said below the field that has the focus."""
+    assert screen.focused is not None
+    field = next(each for each in screen.focused.ancestors if isinstance(each, Field))
+    below = field.query_one(".field-problem", Static)
+    return str(below.render()) if below.display else ""
+
+
+def text_of(screen: SetupScreen) -> str:
+    return "\n".join(strip.text for strip in screen._compositor.render_strips())
+
+
+async def test_files_are_picked_by_typing_and_folders_by_going_through(
+    reviews: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "dev.csv").touch()
+    (tmp_path / "deep" / "other.txt").touch()
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        screen = await press(pilot, "enter", "down", "enter", "ctrl+l")
+        picker = pilot.app.screen
+        assert isinstance(picker, FilePicker)
+        await press(pilot, "d", "e", "e", "enter")
+        names = [option.id for option in picker.query_one(OptionList).options]
+        assert names == ["..", "dev.csv"]
+        await press(pilot, "left", "r", "e", "v", "enter")
+        assert screen.draft.changes["task.train_file"] == "reviews.csv"
+        assert screen.draft.good
 
 
 async def test_the_recorded_run_replays(tmp_path: Path) -> None:

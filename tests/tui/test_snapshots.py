@@ -12,11 +12,13 @@ import pytest
 
 from calisr_tui.feed import EXAMPLE
 from tests.tui.example import make_app, settle, workplace
+from tests.tui.test_draft import write_reviews
 
 __all__ = ["workplace"]
 
 SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-model": ({}, []),
+    "setup-data": ({}, ["enter", "down", "enter", *"reviews.csv"]),
     "setup-method": ({}, ["enter", "enter"]),
     "setup-calibration": ({}, ["enter", "enter", "enter"]),
     "live": ({"run_dir": Path("runs/run-1")}, []),
@@ -39,6 +41,8 @@ def test_screen(
     name: str, size: tuple[int, int], theme: str, workplace: Path, snap_compare: Any
 ) -> None:
     options, keys = SCREENS[name]
+    if name == "setup-data":
+        write_reviews(workplace / "reviews.csv")
     app = make_app(workplace, **options)
 
     async def press(pilot: Any) -> None:

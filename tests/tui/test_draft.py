@@ -1,0 +1,190 @@
+"""The run that the setup form describes: own data, mistakes at their fields, and calibration."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calisr_engine.config.describe import all_fields, by_key
+from calisr_engine.config.load import Base, load
+from calisr_engine.forecast import own_data
+from calisr_engine.methods.catalog import METHODS
+from calisr_tui import data_source, form
+from calisr_tui.draft import OWN, Draft
+
+
+def write_reviews(path: Path) -> None:
+    """500 rows with quoted commas, emoji and two more columns."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "review", "shop", "verdict"])
+        for number in range(500):
+            word, label = ("lovely 😀", "good") if number % 2 else ("awful 😡", "bad")
+            writer.writerow([number, f'Soup {number}, "warm", was {word}', "Pho 9", label])
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with one file in it."""
+    monkeypatch.chdir(tmp_path)
+    write_reviews(Path("reviews.csv"))
+    return Path("reviews.csv")
+
+
+def read(draft: Draft) -> None:
+    """What the screen does in the background."""
+    asked = draft.asked
+    if asked is not None:
+        assert draft.take(data_source.read(asked))
+
+
+def wrong(draft: Draft) -> dict[str, str]:
+    """What stands at the fields."""
+    return form.marks(draft.problems, draft.method)
+
+
+def own(**settings: str) -> Draft:
+    """A draft of own data, with settings of [task]."""
+    draft = Draft(Path("runs"), None)
+    draft.choose_task(OWN)
+    for key, text in settings.items():
+        draft.change(f"task.{key}", text)
+        read(draft)
+    return draft
+
+
+def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Path) -> None:
+    draft = own()
+    assert list(wrong(draft)) == ["task.train_file"]
+    draft.change("task.train_file", "reviews.csv")
+    older = draft.asked
+    assert older is not None
+    assert draft.resolved is None  # nothing is known of it yet
+    read(draft)
+    assert draft.good
+    assert draft.facts() == (450, 2)
+    shown = draft.shown(by_key()["task.text_column"])
+    assert shown.text == "review"
+    assert "words in the mean" in shown.why
+    options: dict[str, Any] = {
+        "task.train_file": Path("reviews.csv"),
+        "method.name": "lora",
+        "calibration.variant": "S",
+    }
+    _, guessed = own_data.guess(Base(), [], options)
+    assert draft.resolved is not None
+    assert draft.resolved.config == load(None, [], options, guessed=guessed).config
+    # What was read of an older choice is dropped.
+    draft.change("task.label_column", "shop")
+    assert not draft.take(data_source.read(older))
+    read(draft)
+    assert list(wrong(draft)) == ["task.label_column", "task.kind"]
+    assert wrong(draft)["task.kind"] == 'see "label"'
+    # The columns of one file are not those of another.
+    draft.change("task.train_file", str(reviews.absolute()))
+    assert "task.label_column" not in draft.changes
+    # Another task keeps none of it, and own data comes back as it was.
+    draft.choose_task("rte")
+    assert draft.good
+    assert draft.resolved is not None
+    assert draft.resolved.config.task.train_file is None
+    draft.choose_task(OWN)
+    read(draft)
+    assert draft.good
+
+
+MISTAKES: list[tuple[dict[str, str], str, str]] = [
+    ({"task.train_file": "review.csv"}, "task.train_file", "did you mean reviews.csv?"),
+    ({"task.train_file": "notes.docx"}, "task.train_file", "are not read"),
+    ({"task.train_file": "folder"}, "task.train_file", "no training file in it"),
+    ({"task.label_column": "shop"}, "task.label_column", "all 500 rows have the label 'Pho 9'"),
+    (
+        {"task.label_column": "verdict", "task.text_column": "verdict"},
+        "task.label_column",
+        '"text" and "label" are the same',
+    ),
+    ({"task.label_column": "stars"}, "task.label_column", "there is no column 'stars'"),
+    ({"task.kind": "regression"}, "task.label_column", "is not a number to learn"),
+    ({"task.metric": "pearson"}, "task.metric", "accuracy"),
+    ({"task.validation_file": "dev.csv"}, "task.validation_file", "there is no such file"),
+    ({"task.validation_share": "0"}, "task.validation_share", "expected a number above 0"),
+    ({"training.epochs": "0"}, "training.epochs", "expected a whole number"),
+    ({"training.learning_rate": "fast"}, "training.learning_rate", "expected a number"),
+    (
+        {"calibration.every_steps": "5", "calibration.samples_per_epoch": "5"},
+        "calibration.samples_per_epoch",
+        '"samples per epoch" or "every steps"',
+    ),
+    ({"schedule.switch_at": "0.5"}, "schedule.switch_at", '"calibration" = "off"'),
+    ({"calibration.control": "matched"}, "calibration.matched_to", 'set "matched to"'),
+    ({"output.name": "a/b"}, "output.name", "letters, digits"),
+]
+
+
+def test_each_mistake_stands_at_its_field_in_the_words_of_the_form(reviews: Path) -> None:
+    Path("folder").mkdir()
+    Path("notes.docx").touch()
+    for changes, key, words in MISTAKES:
+        draft = own(train_file="reviews.csv")
+        assert draft.good
+        for each, text in changes.items():
+            draft.change(each, text)
+            read(draft)
+        assert draft.resolved is None or draft.problems, changes
+        said = wrong(draft)
+        assert words in said.get(key, ""), (changes, said)
+        assert not re.search(r"--[a-z]|\b(task|training|calibration)\.\w", said[key]), said[key]
+        assert form.first_page(draft.problems[0])[0], changes
+
+
+def test_a_method_without_calibration_turns_it_off_and_another_brings_it_back() -> None:
+    draft = Draft(Path("runs"), None)
+    refused = [name for name, each in METHODS.items() if each.calibration_refused]
+    assert "fft" in refused
+    for name in refused:
+        draft.change("method.name", name)
+        assert draft.good
+        assert draft.value("calibration.variant") == "off"
+        assert METHODS[name].calibration_refused in draft.calibration_refused
+    draft.change("method.name", "mpop")
+    assert draft.value("calibration.variant") == "S"
+    assert draft.calibration_refused == ""
+
+
+def test_an_emptied_field_takes_back_the_default_or_the_presets_value() -> None:
+    draft = Draft(Path("runs"), None)
+    rate = by_key()["training.learning_rate"]
+    assert draft.shown(rate).default == "default: 2e-5"
+    draft.change("training.learning_rate", "0.001")
+    assert draft.shown(rate).text == "0.001"
+    draft.change("training.learning_rate", "")
+    assert draft.shown(rate).text == ""
+    draft.begin("demo")
+    assert draft.shown(rate).text == "0.0005"
+    threads = by_key()["training.threads"]
+    assert draft.shown(threads).text == "1"
+    draft.change("training.threads", "")
+    assert draft.resolved is not None
+    assert draft.resolved.config.training.threads is None
+    # Nothing of a preset is left for the next one.
+    draft.begin("")
+    assert draft.resolved is not None
+    assert draft.resolved.config.training.learning_rate == load(None).config.training.learning_rate
+
+
+@pytest.mark.parametrize("method", ["lora", "fft"])
+def test_every_setting_stands_on_one_page_and_own_data_has_a_page_of_its_own(method: str) -> None:
+    stands: dict[str, list[str]] = {}
+    for page in form.PAGES:
+        for group in form.groups(page, method):
+            for info in group.infos:
+                stands.setdefault(info.key, []).append(page)
+    chosen = {"notes", "method.name", "calibration.variant"}
+    assert {info.key for info in all_fields(method)} - chosen == set(stands)
+    both = {"task.max_length", "task.metric", "task.max_train_examples"}
+    both |= {"task.max_validation_examples"}
+    assert {key for key, pages in stands.items() if len(pages) > 1} == both
