@@ -16,6 +16,7 @@ from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli import (
     analyze,
     control_runs,
+    errors,
     figure,
     grid,
     inspect_runs,
@@ -48,6 +49,7 @@ grid.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
 predict.add_to(app)
+errors.add_to(app)
 submit.add_to(app)
 serve.add_to(app)
 
