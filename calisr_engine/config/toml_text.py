@@ -114,6 +114,12 @@ def command_words(config: RunConfig, base: str = "", start: Mapping[str, Any] | 
     return " ".join(shlex.quote(word) for word in words)
 
 
+def changed_texts(config: RunConfig) -> dict[str, str]:
+    """What differs from the defaults, by dotted key, each as `--set` takes it."""
+    changed = _differences(config, _defaults(config))
+    return {key: _set_value(key, value) for key, value in changed.items()}
+
+
 def _defaults(config: RunConfig) -> dict[str, Any]:
     """What a run has without files, but for the settings of its method."""
     defaults = {info.key: info.default for info in all_fields(config.method.name)}

@@ -95,7 +95,8 @@ def _chosen(name: str | None, names: Sequence[str]) -> str:
 def _from_file(
     run_dir: Path, config: RunConfig, name: str, files: Mapping[str, Path], step: int | None
 ) -> Evaluated:
-    answers, notes = _read(files[name], task_of(config).kind == "classification"), ()
+    answers = _read(files[name], task_of(config).kind == "classification")
+    notes: tuple[str, ...] = ()
     if answers.texts is None:
         answers, notes = _with_texts(answers, run_dir, config, name)
     return Evaluated(answers, name, tuple(files), step, files[name], notes)

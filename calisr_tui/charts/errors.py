@@ -90,7 +90,7 @@ def calibration_curve(report: ErrorReport, width: int) -> Text:
     error, mean = report.expected_calibration_error, report.mean_confidence
     assert error is not None
     assert mean is not None
-    text.append(f"expected calibration error {error:.4f} · mean confidence {mean:.4f}\n")
+    text.append(f"expected calibration error {error:.4f} · {share(mean)} sure in the mean\n")
     text.append("confidence    rows  sure   right   bar right, │ sure\n", "dim")
     room = max(8, width - 37)
     for each in report.calibration or ():

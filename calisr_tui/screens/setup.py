@@ -15,7 +15,8 @@ from textual.widgets import Footer
 from calisr_engine import presets
 from calisr_engine.config import preset_files
 from calisr_engine.config.describe import FieldInfo, by_key
-from calisr_engine.config.load import ResolvedConfig, load
+from calisr_engine.config.load import ResolvedConfig, from_resolved, load
+from calisr_engine.config.toml_text import changed_texts
 from calisr_engine.errors import CalisrError
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
@@ -340,6 +341,19 @@ class SetupScreen(Screen[None]):
                 await self._show_step()
 
         self.app.push_screen(Picking("Presets", found), take)
+
+    async def begin_from(self, run_dir: Path) -> None:
+        """Begin from the settings of a run, but for its name and folder."""
+        try:
+            changes = changed_texts(from_resolved(run_dir / "config.toml"))
+        except CalisrError as error:
+            self.app.show_error("The settings of the run cannot be read", error)
+            return
+        own = ("output.name", "output.dir")
+        self.base, self.step = "", 0
+        self.changes = {key: text for key, text in changes.items() if key not in own}
+        self._resolve()
+        await self._show_step()
 
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
