@@ -95,13 +95,6 @@ class TryScreen(Screen[None]):
             )
         self.redraw()
 
-    @property
-    def idle(self) -> bool:
-        """Whether what stands in the fields is answered, or cannot be."""
-        return self._failed is not None or (
-            not self._state.endswith("…") and self._typed() == (self.newest and self.newest.texts)
-        )
-
     def _typed(self) -> tuple[str, ...] | None:
         """What stands in the fields; None while one is empty."""
         texts = tuple(self.query_one(f"#try-{n}", Input).value for n in range(len(self._names)))
