@@ -17,6 +17,7 @@ from calisr_tui.cli import (
     analyze,
     control_runs,
     errors,
+    export,
     figure,
     grid,
     inspect_runs,
@@ -50,6 +51,7 @@ figure.add_to(app)
 analyze.add_to(app)
 predict.add_to(app)
 errors.add_to(app)
+export.add_to(app)
 submit.add_to(app)
 serve.add_to(app)
 
