@@ -63,12 +63,9 @@ class NextSteps(Screen[None]):
             )
             for key, each in found.items()
         }
-        order = list(named)
+        at = {name: place for place, name in enumerate(named)}
         return dict(
-            sorted(
-                listed.items(),
-                key=lambda item: order.index(item[1].binding.id) if item[1].binding.show else 99,
-            )
+            sorted(listed.items(), key=lambda item: at.get(item[1].binding.id or "", len(at)))
         )
 
     def _fitting(self) -> Mapping[str, str] | None:
@@ -90,13 +87,16 @@ class NextSteps(Screen[None]):
 
     def action_try_it(self) -> None:
         """Ask the run's best model."""
-        if path := self._run():
-            self.app.push_screen(places.place("try").load()(path))
+        self._open("try")
 
     def action_errors(self) -> None:
         """See where its best model is wrong."""
+        self._open("errors")
+
+    def _open(self, name: str) -> None:
         if path := self._run():
-            self.app.push_screen(places.place("errors").load()(path))
+            page: Any = places.place(name).load()
+            self.app.push_screen(page(path))
 
     def action_begin_from(self) -> None:
         """To the setup, with the settings of this run."""

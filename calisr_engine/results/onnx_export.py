@@ -6,6 +6,7 @@ Needs the extra `onnx`. The file takes batches and inputs of any size.
 from __future__ import annotations
 
 import inspect
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def write_onnx(folder: Path) -> float:
         StorageError: the disk is full or the folder cannot be written.
     """
     check_extra()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of libraries that lack
     with quiet():
         model, tokenizer = open_exported(folder)
         inputs = _Positional(model, _names(model, tokenizer))

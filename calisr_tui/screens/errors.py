@@ -108,7 +108,7 @@ class ErrorsScreen(Screen[None]):
         self.app.call_from_thread(self._take, found, of)
 
     def _take(self, found: Evaluated | CalisrError, report: ErrorReport | None) -> None:
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         if isinstance(found, CalisrError):
             self.found = self.report = None

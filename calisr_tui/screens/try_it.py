@@ -81,7 +81,7 @@ class TryScreen(Screen[None]):
             self.app.call_from_thread(self._take, news)
 
     def _take(self, news: News) -> None:
-        if not self.is_mounted:
+        if not self.is_attached:
             return
         if isinstance(news, Opened):
             self._state = f"on {news.device}, opened in {news.seconds:.1f} s"
