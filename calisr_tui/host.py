@@ -80,6 +80,15 @@ class Host(App[int]):
         feed = ReplayFeed(run_dir)
         self._open("replay", lambda screen: screen.open_replay(feed))
 
+    def set_up_like(self, run_dir: Path) -> None:
+        """To the setup, with the settings of a run."""
+        self._open("setup", lambda screen: screen.call_later(screen.begin_from, run_dir))
+
+    def compare_with_another(self, run_dir: Path) -> None:
+        """To the comparison of a run with one that is then chosen."""
+        self.chosen_runs = [run_dir]
+        self._open("compare", lambda screen: screen.action_add())
+
     def _open(self, mode: str, then: Callable[[Any], None]) -> None:
         async def go() -> None:
             await self.switch_mode(mode)

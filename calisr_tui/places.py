@@ -82,6 +82,8 @@ PLACES = (
         "Grid",
         "many runs as one table, with report and figures",
     ),
+    Place("try", "calisr_tui.screens.try_it:TryScreen"),
+    Place("errors", "calisr_tui.screens.errors:ErrorsScreen"),
     Place("start", "calisr_tui.screens.grid_start:StartGrid"),
     Place("report", "calisr_tui.screens.report:ReportScreen"),
     Place("figures", "calisr_tui.screens.figures:FiguresScreen"),

@@ -339,6 +339,9 @@ class OutputSettings(Section):
     predictions: bool = Field(
         True, description="Write the predictions of the best model to predictions/."
     )
+    prediction_texts: bool = Field(
+        False, description="Put the texts beside the predictions in those files."
+    )
     trackers: tuple[Tracker, ...] = Field(
         (),
         description="Also send the figures to these trackers, which must be installed: "

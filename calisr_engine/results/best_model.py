@@ -68,6 +68,20 @@ def best_weights(run_dir: Path) -> dict[str, Tensor]:
         NotFoundError: there is none (yet).
         UnavailableError: they are damaged.
     """
+    return _of_best(run_dir, best.weights)[1]
+
+
+def best_logits(run_dir: Path) -> tuple[int, dict[str, Tensor]]:
+    """(step, logits by validation set) of the best model, as it was evaluated; as `best_weights`.
+
+    Logits are float32, shape (rows, classes), in the order of the rows.
+    """
+    return _of_best(run_dir, best.logits)
+
+
+def _of_best(
+    run_dir: Path, read: Callable[[Path, int], dict[str, Tensor]]
+) -> tuple[int, dict[str, Tensor]]:
     paths, before = RunPaths(run_dir), None
     while True:
         view = load_view(run_dir)
@@ -81,7 +95,7 @@ def best_weights(run_dir: Path) -> dict[str, Tensor]:
                 else f"go on with it ({command('resume', run_dir)}), or train it anew",
             )
         try:
-            return best.weights(paths.best, step)
+            return step, read(paths.best, step)
         except DamagedError as error:
             if step == before:
                 raise UnavailableError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from calisr_engine.events.types import Warned
 from calisr_engine.results.best_model import logits_of, rebuild
@@ -103,7 +104,7 @@ def write_predictions(run: PreparedRun) -> None:
     """Predictions of the best model on each validation set, as they were when it was evaluated."""
     stored = best.logits(run.context.paths.best, run.evaluation.score.best_step)
     for name, logits in stored.items():
-        _write_table(run, name, run.data.prediction_table(name, logits.to(torch.float64)))
+        _write_table(run, name, logits, "validation")
 
 
 def predict_own_test(run: PreparedRun) -> None:
@@ -117,10 +118,13 @@ def predict_own_test(run: PreparedRun) -> None:
     model, tokenizer = rebuild(context.config, data.label_names or (), data.kind, weights)
     for name, examples in data.test.items():
         logits = logits_of(model, tokenizer, examples, context.config, context.device)
-        table = data.prediction_table(name, logits.to(torch.float64), split="test")
-        _write_table(run, name, table)
+        _write_table(run, name, logits, "test")
 
 
-def _write_table(run: PreparedRun, name: str, table: str) -> None:
+def _write_table(
+    run: PreparedRun, name: str, logits: Tensor, split: Literal["validation", "test"]
+) -> None:
+    texts = run.context.config.output.prediction_texts
+    table = run.data.prediction_table(name, logits.to(torch.float64), split, texts)
     path = run.context.paths.predictions / f"{name}.tsv"
     write_text(path, table, "the predictions", "then `calisr resume` the run")

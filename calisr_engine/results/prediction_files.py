@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,11 +13,12 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.results.run_task import RunTask
 from calisr_engine.storage.whole import whole_file
 from calisr_engine.tasks import cells
-from calisr_engine.tasks.data import one_cell
+from calisr_engine.tasks.data import TEXTS, one_cell
 from calisr_engine.tasks.formats import read_table
 from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
+    from calisr_engine.analysis.mistakes import Mistake
     from calisr_engine.results.predictor import Prediction, Text
 
 Row = tuple["Text", "Prediction"]
@@ -92,6 +94,36 @@ def write_predictions(
         for count, (text, found) in enumerate(rows, 1):  # noqa: B007
             write(record(text, found) if path.suffix.lower() == ".jsonl" else fields(text, found))
     return count
+
+
+def write_mistakes(path: Path, rows: Sequence[Mistake]) -> int:
+    """Write rows with what was said and what is true, whole or not at all; returns how many.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    lines = [_mistake(each) for each in rows]
+    heads = list(dict.fromkeys(name for each in lines for name in each)) or ["index"]
+    with (
+        whole_file(path, "the rows", "then ask again") as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        write = _writer(path, file)
+        if path.suffix.lower() == ".jsonl":
+            for line in lines:
+                write(line)
+            return len(lines)
+        write(heads)
+        for line in lines:
+            write([_written(line[name]) for name in heads])
+    return len(lines)
+
+
+def _mistake(each: Mistake) -> dict[str, str | float]:
+    said = asdict(each)
+    texts = said.pop("texts") or ()
+    said |= dict(zip(TEXTS, map(cells.whole_characters, texts), strict=False))
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _writer(path: Path, file: TextIO) -> Any:

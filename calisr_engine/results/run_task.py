@@ -58,7 +58,7 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
     if not config.task.is_own:
         name = config.task.name
         return demo.LABEL_NAMES if glue.plain(name) == "demo" else glue.find(name).label_names
-    environment = _read(RunPaths(run_dir).environment)
+    environment = environment_of(run_dir)
     kept = environment.get("classes")
     if isinstance(kept, list) and kept and all(isinstance(name, str) for name in kept):
         return tuple(kept)
@@ -80,8 +80,9 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
     return data.label_names or ()
 
 
-def _read(path: Path) -> dict[str, object]:
+def environment_of(run_dir: Path) -> dict[str, object]:
+    """What the run wrote of versions, device and data; empty where that cannot be read."""
     try:
-        return read_json(path)
+        return read_json(RunPaths(run_dir).environment)
     except (OSError, ValueError):
         return {}

@@ -24,6 +24,12 @@ _BREAK = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """Where readers of tables cut cells or lines."""
 
 
+LOGIT = "logit "
+"""Before the name of a class, in the header of a table of predictions."""
+TEXTS = ("text", "text_pair")
+"""The columns of texts there."""
+
+
 @dataclass(frozen=True)
 class TaskData:
     """Everything a run needs to know about its data.
@@ -79,12 +85,16 @@ class TaskData:
         return metrics.notes(self.metrics, self.predictions(logits), labels)
 
     def prediction_table(
-        self, name: str, logits: Tensor, split: Literal["validation", "test"] = "validation"
+        self,
+        name: str,
+        logits: Tensor,
+        split: Literal["validation", "test"] = "validation",
+        texts: bool = False,
     ) -> str:
         """Predictions as tab-separated text with a header row.
 
         Columns: index (as the source numbers its rows), label (not for test sets), prediction
-        (class name or value), and for classes the logit of each.
+        (class name or value), for classes the logit of each, and with `texts` the text or both.
         """
         examples = (self.validation if split == "validation" else self.test)[name]
         if len(logits) != len(examples):
@@ -93,7 +103,10 @@ class TaskData:
         index = examples.index or range(len(examples))
         header = ["index", *(["label"] if examples.label is not None else []), "prediction"]
         if names is not None:
-            header += [f"logit {one_cell(each)}" for each in names]
+            header += [f"{LOGIT}{one_cell(each)}" for each in names]
+        columns = [examples.text, *([] if examples.text_pair is None else [examples.text_pair])]
+        columns = columns if texts else []
+        header += TEXTS[: len(columns)]
         lines = ["\t".join(header)]
         values = logits.reshape(len(examples), -1).tolist()
         for row, predicted in enumerate(self.predictions(logits).tolist()):
@@ -104,6 +117,7 @@ class TaskData:
             cells.append(repr(predicted) if names is None else one_cell(names[predicted]))
             if names is not None:
                 cells += [repr(value) for value in values[row]]
+            cells += [one_cell(column[row]) for column in columns]
             lines.append("\t".join(cells))
         return "\n".join(lines) + "\n"
 

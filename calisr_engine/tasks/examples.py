@@ -81,6 +81,8 @@ def mean_label(examples: Examples) -> float:
 def subsample(examples: Examples, count: int | None, salt: str) -> Examples:
     """A fixed random choice of `count` rows, in their own order; all where there are no more.
 
+    The chosen rows keep what they were called in the whole, their place from 0 where nothing else.
+
     The choice depends on `salt` and the number of rows only, never on the training seed, so that
     runs with different seeds see the same data. A smaller choice is part of every larger one.
     """
@@ -89,7 +91,8 @@ def subsample(examples: Examples, count: int | None, salt: str) -> Examples:
     draw = random.Random(f"calisr subsample {salt}")
     keys = [draw.random() for _ in range(len(examples))]
     chosen = sorted(range(len(examples)), key=lambda row: (keys[row], row))[:count]
-    return examples.take(sorted(chosen))
+    named = replace(examples, index=examples.index or tuple(range(len(examples))))
+    return named.take(sorted(chosen))
 
 
 def _sha256(value: Any) -> str:

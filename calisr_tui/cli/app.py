@@ -16,6 +16,8 @@ from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli import (
     analyze,
     control_runs,
+    errors,
+    export,
     figure,
     grid,
     inspect_runs,
@@ -50,6 +52,8 @@ tune.add_to(app)
 figure.add_to(app)
 analyze.add_to(app)
 predict.add_to(app)
+errors.add_to(app)
+export.add_to(app)
 submit.add_to(app)
 serve.add_to(app)
 

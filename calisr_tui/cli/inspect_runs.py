@@ -1,4 +1,4 @@
-"""Commands that look at runs: runs, show, compare, audit, export, delete, replay."""
+"""Commands that look at runs: runs, show, compare, audit, replay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("show", epilog="Example: calisr show demo-demo-bert")(show)
     app.command("compare", epilog="Example: calisr compare RUN_A RUN_B")(compare)
     app.command("audit", epilog="Example: calisr audit runs/my-run")(audit)
-    app.command("export", epilog="Example: calisr export runs/my-run ./my-model")(export)
     app.command("replay", epilog="Example: calisr replay --example")(replay)
 
 
@@ -142,22 +141,6 @@ def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json
             put(line)
         put("no disagreement" if report.clean else "DISAGREEMENT: see the lines above")
     return 0 if report.clean else 1
-
-
-def export(
-    name: RunArgument,
-    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist.")],
-    adapter_only: Annotated[
-        bool, typer.Option("--adapter-only", help="Only the light part (plain LoRA runs).")
-    ] = False,
-    output_dir: OutputDir = Path("runs"),
-) -> None:
-    """Write the best model of a run, also a stopped or failed one, as a transformers folder."""
-    from calisr_engine.results.export_run import export_run
-
-    run_dir = find_run(name, output_dir)
-    export_run(run_dir, folder, adapter_only=adapter_only)
-    put(folder)
 
 
 def replay(

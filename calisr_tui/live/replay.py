@@ -16,6 +16,7 @@ from calisr_tui.widgets.seek_bar import SeekBar
 class ReplayScreen(LiveScreen):
     """The live screen on a recorded log, with a seek bar."""
 
+    FOOTER: ClassVar[dict[str, dict[str, str]]] = {}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,p", "play", "Play", key_display="space", id="replay.play"),
         Binding("left", "step_back", "Back", key_display="←", id="replay.back"),

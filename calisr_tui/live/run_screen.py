@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-
-from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.view import RunView
@@ -12,7 +11,7 @@ from calisr_engine.runs import control
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Answer, Picking, Question, Reading
 from calisr_tui.feed import Feed, ReplayFeed
-from calisr_tui.host import Host
+from calisr_tui.next_steps import NextSteps
 
 STEERING = [
     ("run: pause or go on", "", "pause"),
@@ -21,19 +20,22 @@ STEERING = [
     ("run: evaluate now", "", "evaluate"),
     ("run: checkpoint now", "", "checkpoint"),
     ("run: resume", "from its newest checkpoint", "resume_run"),
+    ("run: compare", "beside another run", "compare"),
     ("group: switch by hand", "to the light method", "switch"),
 ]
 
 
-class RunScreen(Screen[None]):
+class RunScreen(NextSteps):
     """A screen that shows the run of a feed. Training is asked through the run's directory."""
-
-    app: Host
 
     def __init__(self, feed: Feed | None = None) -> None:
         super().__init__()
         self.feed = feed
         self._told_failure = False
+
+    @property
+    def at_hand(self) -> tuple[Path, str] | None:
+        return None if self.feed is None else (self.feed.run_dir, self.view.state)
 
     @property
     def view(self) -> RunView:
@@ -51,7 +53,7 @@ class RunScreen(Screen[None]):
             Question(
                 "The run failed",
                 f"{failure.message}{hint}\n\nThe log and the checkpoints are kept; "
-                "r goes on from the newest checkpoint.",
+                "r goes on from the newest checkpoint, N edits the settings for a new run.",
                 [Answer("close", "Close"), Answer("traceback", "Traceback")],
             ),
             lambda answer: self.action_traceback() if answer == "traceback" else None,
@@ -145,6 +147,11 @@ class RunScreen(Screen[None]):
         else:
             self._told_failure = False
             self.app.start_training(self.feed.run_dir)
+
+    def action_compare(self) -> None:
+        """Beside another run of the output folder."""
+        if self.feed is not None:
+            self.app.compare_with_another(self.feed.run_dir)
 
     # Reading and copying -------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from calisr_tui.live import panes
 from calisr_tui.live.board import Board
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
+from calisr_tui.next_steps import COMMANDS
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
 from calisr_tui.widgets.timeline import Timeline
@@ -37,6 +38,33 @@ LOOKING = [
     ("run: settings", "the run's config.toml", "settings"),
     ("run: traceback", "of a failed run", "traceback"),
 ]
+_HALTED = {"live.resume_run": "Resume", "run.try": "Try", "run.errors": "Errors"}
+_NEW = {
+    "run.begin_from": "New like it",
+    "live.full": "Full",
+    "app.help": "Help",
+    "app.quit": "Quit",
+}
+AFTER = {
+    "completed": {
+        "run.try": "Try",
+        "run.errors": "Errors",
+        "live.compare": "Compare",
+        "run.export": "Export",
+        **_NEW,
+    },
+    "stopped": {**_HALTED, **_NEW},
+    "interrupted": {**_HALTED, **_NEW},
+    "failed": {
+        "run.begin_from": "Edit settings",
+        "live.resume_run": "Resume",
+        "live.traceback": "Traceback",
+        "run.try": "Try",
+        "app.help": "Help",
+        "app.quit": "Quit",
+    },
+}
+"""State of a run that does not train -> the keys of its footer."""
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 
 DRAWING_SHARE = 0.01
@@ -53,6 +81,7 @@ class LiveScreen(RunScreen):
     """Shows the run of its feed. Each tick of the app polls the feed; only changes are drawn."""
 
     PARTS: ClassVar[tuple[type[Widget], ...]] = panes.kinds()
+    FOOTER = AFTER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="live.pause"),
         Binding("s", "stop_and_save", "Stop+save", id="live.stop_and_save"),
@@ -69,6 +98,7 @@ class LiveScreen(RunScreen):
         Binding("i", "explain", "Explain", id="live.explain"),
         Binding("t", "traceback", "Traceback", show=False, id="live.traceback"),
         Binding("r", "resume_run", "Resume run", show=False, id="live.resume_run"),
+        Binding("C", "compare", "Compare", show=False, id="live.compare"),
         Binding("y", "copy", "Copy run", show=False, id="live.copy"),
         Binding("o", "settings", "Settings", show=False, id="live.settings"),
         Binding("left", "move_cursor(-1)", "Cursor left", show=False, id="live.cursor_left"),
@@ -181,6 +211,7 @@ class LiveScreen(RunScreen):
             return
         changed = self.feed.poll()
         self._notice_failure()
+        self.name_next_steps()
         self._budget.tick()
         if changed:
             self._stale = dict.fromkeys((*self._stale, *self._charts()))
@@ -358,7 +389,7 @@ class LiveScreen(RunScreen):
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
-        return [*STEERING, *self.looking()]
+        return [*STEERING, *COMMANDS, *self.looking()]
 
     def looking(self) -> list[tuple[str, str, str]]:
         """Those that concern the display only."""

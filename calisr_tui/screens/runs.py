@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Footer, Input
 
-from calisr_engine import plain_words
 from calisr_engine.errors import CalisrError
 from calisr_tui import words
-from calisr_tui.dialogs import Answer, Question, Reading
-from calisr_tui.host import Host
+from calisr_tui.dialogs import Answer, Question
+from calisr_tui.next_steps import COMMANDS, NextSteps
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import DataTable, Static
@@ -72,10 +70,32 @@ def ordered(runs: list[RunSummary], sort: str) -> list[RunSummary]:
     return sorted(runs, key=lambda r: (r.created or 0.0, r.run_id), reverse=True)
 
 
-class RunsScreen(Screen[None]):
+_MANY = {
+    "runs.mark": "Mark",
+    "runs.compare": "Compare",
+    "runs.filter": "Filter",
+    "app.help": "Help",
+}
+_HALTED = {"runs.resume": "Resume", "run.try": "Try", "run.errors": "Errors", **_MANY}
+FOOTER = {
+    "completed": {
+        "run.try": "Try",
+        "run.errors": "Errors",
+        "runs.export": "Export",
+        "run.begin_from": "New like it",
+        **_MANY,
+    },
+    "stopped": _HALTED,
+    "interrupted": _HALTED,
+    "failed": {"run.begin_from": "Edit settings", "runs.resume": "Resume", **_MANY},
+}
+"""State of the run under the cursor -> the keys of the footer."""
+
+
+class RunsScreen(NextSteps):
     """A table of runs; `/` filters, `S` sorts, space marks for comparison."""
 
-    app: Host
+    FOOTER = FOOTER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume_run", "Resume", id="runs.resume"),
         Binding("v", "replay", "Replay", id="runs.replay"),
@@ -191,6 +211,11 @@ class RunsScreen(Screen[None]):
         return [cells[name] for name in names]
 
     @property
+    def at_hand(self) -> tuple[Path, str] | None:
+        run = self.chosen if self.is_mounted else None
+        return None if run is None else (Path(run.path), run.state)
+
+    @property
     def chosen(self) -> RunSummary | None:
         """The run under the cursor."""
         row = self.query_one(DataTable).cursor_row
@@ -199,6 +224,7 @@ class RunsScreen(Screen[None]):
 
     @on(DataTable.RowHighlighted)
     def _detail(self) -> None:
+        self.name_next_steps()
         detail = self.query_one("#run-detail", Static)
         run = self.chosen
         if run is None:
@@ -224,7 +250,7 @@ class RunsScreen(Screen[None]):
                 f"{calibration} · seed {run.seed} · took {took}\n"
                 f"{best} · trains {words.share(run.share)} · {switched}\n"
                 + (f"! {run.problem}\n" if run.problem else "")
-                + "Enter open · x export · o settings · y copy folder · s sort"
+                + "Enter open · x export · d delete · o settings · y copy folder · s sort"
             )
         )
 
@@ -329,21 +355,6 @@ class RunsScreen(Screen[None]):
             answered,
         )
 
-    def action_export(self) -> None:
-        """Where the exported model is, or the command that writes it."""
-        path = self._path()
-        if path is None:
-            return
-        command = plain_words.command("export", path, "exported-model")
-        model = path / "model"
-        text = (
-            f"The best model is a plain transformers folder:\n\n  {model}\n\n"
-            "AutoModelForSequenceClassification.from_pretrained opens it. To write it elsewhere:"
-            if model.is_dir()
-            else "This run has no exported model yet. To write the best one:"
-        )
-        self.app.push_screen(Reading("Export", f"{text}\n\n  {command}", copy=command))
-
     def action_settings(self) -> None:
         path = self._path()
         if path is not None:
@@ -358,13 +369,13 @@ class RunsScreen(Screen[None]):
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
         return [
+            *COMMANDS,
             ("runs: resume", "from the newest checkpoint", "resume_run"),
             ("runs: replay", "watch it again", "replay"),
             ("runs: mark", "for comparison", "mark"),
             ("runs: compare", "the marked ones", "compare"),
             ("runs: filter", "by words", "filter"),
             ("runs: sort", "by the next column", "sort"),
-            ("runs: export", "where the model is", "export"),
             ("runs: settings", "config.toml", "settings"),
             ("runs: delete", "for good", "delete"),
         ]

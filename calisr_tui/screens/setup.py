@@ -609,6 +609,17 @@ class SetupScreen(Screen[None]):
 
         self.app.push_screen(Picking("Presets", found), take)
 
+    async def begin_from(self, run_dir: Path) -> None:
+        """Begin from the settings of a run, but for its name."""
+        try:
+            self.draft.begin(str(run_dir / "config.toml"))
+        except CalisrError as error:
+            self.app.show_error("The settings of the run cannot be read", error)
+            return
+        self.draft.change("output.name", "")
+        self.page = STEPS[0]
+        await self._show_page()
+
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
         resolved = self._ready()

@@ -32,8 +32,8 @@ from calisr_tui.charts.drawing import draw
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text
 from calisr_tui.charts.timeline import picture, timeline_text
+from calisr_tui.cli import export, inspect_runs
 from calisr_tui.cli import grid as grid_command
-from calisr_tui.cli import inspect_runs
 from calisr_tui.cli.epilogue import what_just_happened
 from calisr_tui.cli.grid_live import GridLive
 from calisr_tui.cli.live_text import LiveText, follow
@@ -184,7 +184,7 @@ READERS: dict[str, Reader] = {
     "compare": _compare,
     "compare screen": _compare_charts,
     "audit": lambda root, run: inspect_runs.audit(str(run), root),
-    "export": lambda root, run: inspect_runs.export(str(run), run / "out", output_dir=root),
+    "export": lambda root, run: export.export(str(run), run / "out", output_dir=root),
     "report, status": _report,
     "settings of a grid": _settings,
     "files beside the log": _around,

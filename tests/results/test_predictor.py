@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import queue
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,8 +26,10 @@ from calisr_engine.errors import (
 )
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
+from calisr_engine.results.answers import Evaluated, evaluated
 from calisr_engine.results.predictor import Prediction, Predictor
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_tui.asking import Answered, Asking, News, Opened
 from tests.training.interrupt import stop_at
 from tests.training.tiny_run import make_run, save_model
 
@@ -95,8 +99,42 @@ def test_every_method_predicts_as_it_was_evaluated(
     check_as_evaluated(found, run)
     if not kind.changes_architecture:
         assert_as_transformers(found, run / "model", texts)
+    check_the_app_says_so(run, texts[:2], found)
+    of_file, of_best = evaluated(run), read_from_best(run)
+    for each in (of_file, of_best):
+        assert each.answers.texts == [(text,) for text in texts]
+        assert each.answers.classes == tuple(found[0].probabilities or ())
+        shares = [list((one.probabilities or {}).values()) for one in found]
+        np.testing.assert_allclose(each.answers.probabilities, shares, rtol=0, atol=1e-5)
+    assert list(of_file.answers.index) == list(of_best.answers.index)
     shutil.rmtree(run / "model")
     check_as_evaluated(list(Predictor(run, "cpu").predict(texts)), run)
+
+
+def check_the_app_says_so(run: Path, texts: tuple[str, ...], found: list[Prediction]) -> None:
+    """The thread that answers while one types."""
+    told: queue.SimpleQueue[News] = queue.SimpleQueue()
+    asking = Asking(run, told.put)
+    asking.start()
+    assert isinstance(told.get(timeout=60), Opened)
+    for text, expected in zip(texts, found, strict=False):
+        asking.ask((text,))
+        said = told.get(timeout=60)
+        assert isinstance(said, Answered)
+        assert (said.texts, said.found.prediction) == ((text,), expected.prediction)
+        assert said.found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+    asking.end()
+    asking._thread.join(60)
+    assert not asking._thread.is_alive()
+
+
+def read_from_best(run: Path) -> Evaluated:
+    """As of a run without files of predictions."""
+    kept = (run / "predictions").rename(run / "away")
+    try:
+        return evaluated(run)
+    finally:
+        kept.rename(run / "predictions")
 
 
 def assert_as_transformers(found: list[Prediction], folder: Path, texts: tuple[str, ...]) -> None:
@@ -149,7 +187,12 @@ def test_pairs_of_a_stopped_run(kind: str, model: Path, tmp_path: Path) -> None:
 
     (logits_file,) = (run / "best").glob("step-*/logits.safetensors")
     logits = load_file(logits_file)["validation"]
+    kept.rename(tmp_path / "own.csv")
+    seen = evaluated(run)
+    assert (seen.source, seen.answers.texts) == (logits_file.parent, pairs)
     if kind == "regression":
+        np.testing.assert_array_equal(seen.answers.predicted, logits.reshape(-1).double().numpy())
+        assert seen.answers.label.tolist() == list(rows.label or ())
         assert [each.prediction for each in found] == pytest.approx(
             logits.reshape(-1).tolist(), abs=1e-5
         )
@@ -162,6 +205,7 @@ def test_pairs_of_a_stopped_run(kind: str, model: Path, tmp_path: Path) -> None:
     assert [each.prediction for each in found] == [names[i] for i in logits.argmax(-1).tolist()]
     with pytest.raises(DataError, match="text 2: one text, and mine takes a pair"):
         list(Predictor(run, "cpu").predict([("a", "b"), "c"]))
+    kept = (tmp_path / "own.csv").rename(kept)
     # Earlier versions kept no names: they are read from the data, unless it changed.
     facts = json.loads((run / "environment.json").read_text())
     del facts["classes"]

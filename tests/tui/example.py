@@ -43,8 +43,23 @@ def copy_runs(root: Path, count: int = 2) -> list[Path]:
                     record["summary"][key] -= 0.01 * number
             lines.append(json.dumps(record))
         (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+        write_predictions(folder)
         made.append(folder)
     return made
+
+
+def write_predictions(run: Path) -> None:
+    """Of 48 rows, a third of them wrong, the later the surer."""
+    lines = ["index\tlabel\tprediction\tlogit unacceptable\tlogit acceptable\ttext"]
+    for row in range(48):
+        said, true = row % 2, row % 2 if row % 3 else row // 2 % 2
+        names = ("unacceptable", "acceptable")
+        logits = [0.0, row / 12] if said else [row / 12, 0.0]
+        text = f"The {'very ' * (row % 5)}old doctor saw row {row} [bold]near[/] the river."
+        cells = [str(row), names[true], names[said], *map(str, logits), text]
+        lines.append("\t".join(cells))
+    (run / "predictions").mkdir()
+    (run / "predictions" / "validation.tsv").write_text("\n".join(lines) + "\n")
 
 
 def make_app(tmp_path: Path, **more: object) -> CalisrApp:

@@ -21,6 +21,7 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui import places
 from calisr_tui.app import CalisrApp
+from calisr_tui.asking import Asking
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
@@ -54,6 +55,8 @@ WAYS = {
     "SrsTable": LIVE,
     "Timeline": LIVE,
     "RunsScreen": Way(keys=("f4",)),
+    "TryScreen": Way(keys=("f4", "a")),
+    "ErrorsScreen": Way(keys=("f4", "E")),
     "CompareScreen": Way(keys=("f4", "space", "down", "space", "c")),
     "GridScreen": Way(keys=("ctrl+g",)),
     "StartGrid": Way(keys=("ctrl+g", "s")),
@@ -81,6 +84,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "replay.start": ("end",),
     "runs.clear_filter": ("slash", "x", "enter"),
     "grid.table": ("tab",),
+    "try.clear": ("x",),
 }
 """Id of a binding -> keys after which it can have an effect."""
 
@@ -92,6 +96,7 @@ def remove_run(folder: str) -> None:
 ON_DISK: dict[str, Callable[[], None]] = {
     "runs.reload": lambda: remove_run("runs"),
     "compare.reload": lambda: remove_run("runs"),
+    "errors.reload": lambda: shutil.rmtree("runs/run-2"),
     "grid.reload": lambda: remove_run("runs/study"),
     "report.reload": lambda: remove_run("runs/study"),
 }
@@ -120,6 +125,8 @@ async def gone_to(owner: type, folder: Path) -> AsyncIterator[tuple[CalisrApp, A
     said: list[str] = []
     app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]
     with contextlib.ExitStack() as held:
+        patched = held.enter_context(pytest.MonkeyPatch.context())
+        patched.setattr(Asking, "start", lambda self: None)  # no model is opened for a key
         if way.trained:
             log = RunPaths(RUN).events
             kept = [each for each in log.read_text().splitlines() if json.loads(each)["step"] < 400]

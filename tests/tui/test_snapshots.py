@@ -25,6 +25,7 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "replay-end": ({"replay": EXAMPLE}, ["end"]),
     "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),
     "runs": ({}, ["f4"]),
+    "errors": ({}, ["f4", "E"]),
     "compare": ({}, ["f4", "space", "down", "space", "c"]),
     "grid": ({}, ["ctrl+g"]),
     "grid-failed": ({}, ["ctrl+g", "tab", "down"]),

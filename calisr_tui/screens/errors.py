@@ -1,0 +1,243 @@
+"""Where a run's best model is wrong: scores, confusions, calibration, lengths, single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import one_line
+from calisr_tui.charts import errors as charts
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, Reading
+from calisr_tui.host import Host
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import DataTable, Static
+
+if TYPE_CHECKING:
+    from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+    from calisr_engine.results.answers import Evaluated
+
+MOST_ROWS = 500
+COMPACT_WIDTH = 100
+EVERY = "every"
+
+Drawn = Callable[["ErrorReport", int], Any]
+OF_CLASSES: dict[str, Drawn] = {
+    "Classes, the worst first": lambda report, width: charts.classes_table(report),
+    "Confusion": charts.confusion_table,
+    "Calibration": charts.calibration_curve,
+    "By length": lambda report, width: charts.lengths_table(report),
+}
+OF_VALUES: dict[str, Drawn] = {
+    "Prediction less target": charts.residual_bars,
+    "By length": OF_CLASSES["By length"],
+}
+
+
+class ErrorsScreen(Screen[None]):
+    """Two charts (one where it is narrow) above the rows; Enter shows the whole text of one."""
+
+    app: Host
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "view", "Next view", id="errors.view"),
+        Binding("l", "label", "True class", id="errors.label"),
+        Binding("p", "predicted", "Predicted", id="errors.predicted"),
+        Binding("m", "other_set", "Other set", show=False, id="errors.other_set"),
+        Binding("u", "reload", "Read again", id="errors.reload"),
+        Binding("escape", "back", "Back", id="errors.back"),
+    ]
+
+    def __init__(self, run_dir: Path) -> None:
+        super().__init__()
+        self.run_dir = run_dir
+        self.found: Evaluated | None = None
+        self.report: ErrorReport | None = None
+        self.rows: list[Mistake] = []
+        self.view = 0
+        self.label: str | None = None
+        self.predicted: str | None = None
+        self.set: str | None = None
+        self._problem = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="head", id="errors-head")
+        yield Static("", id="errors-scores")
+        with Horizontal(id="errors-charts"):
+            for side in ("left", "right"):
+                with VerticalScroll(id=f"errors-{side}", classes="box", can_focus=False):
+                    yield Static("", id=f"errors-{side}-chart")
+        yield DataTable(id="errors-rows", cursor_type="row", zebra_stripes=True)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(DataTable).focus()
+        self.action_reload()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(self.app.size.width < COMPACT_WIDTH, "compact")
+        self.redraw()
+
+    def action_reload(self) -> None:
+        """Read the run's newest best answers."""
+        self._problem = "Reading the answers …"
+        self._read()
+
+    @work(thread=True, exclusive=True, group="report-errors")
+    def _read(self) -> None:
+        from calisr_engine.analysis.mistakes import report
+        from calisr_engine.results.answers import evaluated
+
+        found: Evaluated | CalisrError
+        of = None
+        try:
+            found = evaluated(self.run_dir, self.set)
+            of = report(found.answers)
+        except CalisrError as error:
+            found = error
+        except Exception as error:  # of a library, on files of others
+            found = CalisrError(f"the errors cannot be worked out: {type(error).__name__}: {error}")
+        self.app.call_from_thread(self._take, found, of)
+
+    def _take(self, found: Evaluated | CalisrError, report: ErrorReport | None) -> None:
+        if not self.is_attached:
+            return
+        if isinstance(found, CalisrError):
+            self.found = self.report = None
+            self._problem = f"! {found.message}" + (f"\n  {found.hint}" if found.hint else "")
+        else:
+            self.found, self.report, self._problem = found, report, ""
+        self._filter()
+
+    def _filter(self) -> None:
+        from calisr_engine.analysis.mistakes import mistakes
+
+        self.rows = []
+        if self.found is not None:
+            try:
+                self.rows = mistakes(self.found.answers, self.label, self.predicted)
+            except CalisrError as error:  # a class that another set does not have
+                self.app.notify(error.message, severity="warning")
+        table = self.query_one(DataTable)
+        table.clear(columns=True)
+        if self.report is not None:
+            for name in (*charts.row_heads(self.report), "row", "text"):
+                table.add_column(name, key=name)
+            for each in self.rows[:MOST_ROWS]:
+                text = charts.text_of(each)[:300]
+                table.add_row(*charts.row_words(each), one_line(each.index), text)
+        self.redraw()
+
+    # Drawing -------------------------------------------------------------------------------------
+
+    @property
+    def _views(self) -> dict[str, Drawn]:
+        return OF_VALUES if self.report is not None and self.report.wrong is None else OF_CLASSES
+
+    def redraw(self) -> None:
+        if not self.is_mounted:
+            return
+        head, scores = self.query_one("#errors-head", Static), self.query_one("#errors-scores")
+        assert isinstance(scores, Static)
+        report, found = self.report, self.found
+        if report is None or found is None:
+            head.update(f"Errors of {self.run_dir.name}")
+            scores.update(self._problem)
+            self.query_one("#errors-charts").display = False
+            return
+        self.query_one("#errors-charts").display = True
+        which = "" if len(found.names) == 1 else f" · {found.name}"
+        head.update(f"Errors of {self.run_dir.name}{which} · best of step {found.step}")
+        scores.update("\n".join([charts.summary(report), *found.notes, self._shown()]))
+        compact = self.app.size.width < COMPACT_WIDTH
+        width = self.app.size.width // (1 if compact else 2) - 5
+        names = list(self._views)
+        for number, side in enumerate(("left", "right")):
+            name = names[(self.view + number) % len(names)]
+            box = self.query_one(f"#errors-{side}")
+            box.border_title = Text(name)
+            chart = self.query_one(f"#errors-{side}-chart", Static)
+            chart.update(self._views[name](report, width))
+
+    def _shown(self) -> str:
+        """What the table below holds."""
+        if self.report is not None and self.report.wrong is None:
+            return f"{min(MOST_ROWS, len(self.rows)):,} rows, the largest error first"
+        chosen = [
+            f"{word} {one_line(name)}"
+            for word, name in (("of", self.label), ("taken for", self.predicted))
+            if name is not None
+        ]
+        what = " ".join(["mistakes", *chosen])
+        first = "" if len(self.rows) <= MOST_ROWS else f", {MOST_ROWS} shown"
+        return f"{len(self.rows):,} {what}, the most confident first{first}"
+
+    # Keys ----------------------------------------------------------------------------------------
+
+    def action_view(self) -> None:
+        """The next chart."""
+        self.view = (self.view + 1) % len(self._views)
+        self.redraw()
+
+    def action_label(self) -> None:
+        """Only mistakes on one true class."""
+        self._pick("Mistakes on the class", "label")
+
+    def action_predicted(self) -> None:
+        """Only rows that were taken for one class."""
+        self._pick("Taken for the class", "predicted")
+
+    def _pick(self, title: str, which: str) -> None:
+        classes = self.report.classes if self.report is not None else None
+        if classes is None:
+            self.app.notify("there are no classes to choose from", severity="warning")
+            return
+
+        def picked(name: str | None) -> None:
+            if name is not None:
+                setattr(self, which, None if name == EVERY else classes[int(name)].name)
+                self._filter()
+
+        each = [Choice(str(n), one_line(c.name), f"F1 {c.f1:.4f}") for n, c in enumerate(classes)]
+        self.app.push_screen(Picking(title, [Choice(EVERY, "every class"), *each]), picked)
+
+    def action_other_set(self) -> None:
+        """The next validation set, of a task that has several."""
+        names = self.found.names if self.found is not None else ()
+        if self.found is None or len(names) < 2:
+            self.app.notify("the run has one validation set", timeout=2)
+            return
+        self.set = names[(names.index(self.found.name) + 1) % len(names)]
+        self.action_reload()
+
+    @on(DataTable.RowSelected)
+    def row_chosen(self, event: DataTable.RowSelected) -> None:
+        """The whole text."""
+        if not 0 <= event.cursor_row < len(self.rows):
+            return
+        each = self.rows[event.cursor_row]
+        assert self.report is not None
+        words = zip(charts.row_heads(self.report), charts.row_words(each), strict=True)
+        facts = " · ".join(f"{name} {value}" for name, value in words)
+        text = "\n\n".join(text[: charts.LONGEST_TEXT] for text in each.texts or ("no text",))
+        self.app.push_screen(Reading(f"Row {each.index}", f"{facts}\n\n{text}", text, wide=True))
+
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        """Palette commands: title, help, action."""
+        return [
+            ("errors: next view", "classes, confusion, calibration, lengths", "view"),
+            ("errors: true class", "mistakes on one class", "label"),
+            ("errors: predicted class", "taken for one class", "predicted"),
+            ("errors: other set", "of a task with several validation sets", "other_set"),
+        ]

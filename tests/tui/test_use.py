@@ -1,0 +1,123 @@
+"""From a run in the list to what its model says, where it is wrong, and a run like it, by keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from textual.widgets import Footer
+
+from calisr_engine.process.execute import execute
+from calisr_engine.results.predictor import Predictor
+from calisr_tui.screens.errors import ErrorsScreen
+from calisr_tui.screens.setup import SetupScreen
+from calisr_tui.screens.try_it import TryScreen
+from tests.training.tiny_run import make_run, save_model
+from tests.tui.example import make_app, settle, workplace
+
+__all__ = ["workplace"]
+
+
+async def until(pilot: Any, reached: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if reached():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to that")
+
+
+def footer(app: Any) -> list[str]:
+    """What the footer offers, in its order."""
+    return [key.description for key in app.screen.query_one(Footer).query("FooterKey")]
+
+
+def shown(app: Any) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_a_finished_run_is_used_by_keys(tmp_path: Path, workplace: Path) -> None:
+    torch.set_num_threads(1)
+    model = save_model(tmp_path / "tiny")
+    small = ("task.max_train_examples=32", "task.max_validation_examples=20", "training.epochs=1")
+    sets = (*small, "training.learning_rate=5e-2", "method.name=lora", "method.rank=3")
+    run = make_run(model, tmp_path / "mine", "first", *sets)
+    assert execute(run, raise_errors=True) == 0
+    app = make_app(workplace, output_dir=tmp_path / "mine")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: footer(app)[:4] == ["Try", "Errors", "Export", "New like it"])
+
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, TryScreen))
+        screen: Any = app.screen
+        for letter in "a [b]cat":
+            await pilot.press({" ": "space", "[": "left_square_bracket"}.get(letter, letter))
+        typed = screen.query_one("#try-0").value
+        await until(pilot, lambda: bool(screen.newest) and screen.newest.texts == (typed,))
+        (alone,) = Predictor(run, "cpu").predict([typed])
+        assert screen.newest.found.prediction == alone.prediction
+        assert screen.newest.found.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert screen.kept == [screen.newest]
+        best = max((alone.probabilities or {}).values())
+        assert f"{best:.4f} {alone.prediction}  a [b" in shown(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen._asking._thread.is_alive())
+
+        await pilot.press("E")
+        await settle(pilot)
+        assert isinstance(app.screen, ErrorsScreen)
+        wrong = app.screen.report.wrong  # type: ignore[union-attr]
+        assert f"{wrong} of 20 rows are wrong" in shown(app)
+        assert all(each.texts for each in app.screen.rows)
+        assert len(app.screen.rows) == wrong
+        await pilot.press("enter")
+        await pilot.pause()
+        assert (app.screen_stack[-2].rows[0].texts or ("",))[0] in shown(app)  # type: ignore[attr-defined]
+        await pilot.press("escape", "p", "down", "enter")
+        await settle(pilot)
+        assert app.screen.predicted == "unacceptable"
+        assert {each.prediction for each in app.screen.rows} <= {"unacceptable"}
+        await pilot.press("escape", "N")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen) and app.screen.base == "")
+        setup: Any = app.screen
+        await until(pilot, lambda: setup.resolved is not None)
+        config = setup.resolved.config
+        assert (config.method.name, config.method.rank) == ("lora", 3)
+        assert (config.training.learning_rate, config.output.name) == (5e-2, None)
+        assert not setup.resolved.warnings
+
+
+ENDS: dict[str, tuple[dict[str, Any], str]] = {
+    "completed": ({"summary": {}}, "Try Errors Compare Export New like it Full Help Quit"),
+    "stopped": (
+        {"reason": "asked", "saved": True},
+        "Resume Try Errors New like it Full Help Quit",
+    ),
+    "failed": ({"message": "it broke"}, "Edit settings Resume Traceback Try Help Quit"),
+}
+"""State -> fields of the last event, words of the footer."""
+
+
+@pytest.mark.parametrize("state", list(ENDS))
+async def test_the_footer_of_the_live_screen_follows_the_run(state: str, workplace: Path) -> None:
+    log = workplace / "runs" / "run-1" / "events.jsonl"
+    *lines, last = log.read_text().splitlines()
+    end, words = ENDS[state]
+    kept = {key: value for key, value in json.loads(last).items() if key != "summary"}
+    log.write_text("\n".join([*lines, json.dumps({**kept, "type": state, **end})]) + "\n")
+    app = make_app(workplace, run_dir=log.parent)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(
+            pilot, lambda: getattr(app.screen, "view", None) is not None or state == "failed"
+        )
+        await pilot.pause(0.3)
+        if state == "failed":
+            assert "N edits the settings for a new run" in " ".join(shown(app).split())
+            await pilot.press("escape")
+        await until(pilot, lambda: " ".join(footer(app)) == words)
