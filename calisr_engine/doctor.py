@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 PACKAGES = (
     "torch",
@@ -23,6 +28,66 @@ PACKAGES = (
     "pydantic",
     "scikit-learn",
 )
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU now: load in percent, memory in bytes."""
+
+    name: str
+    percent: float
+    memory_free: int
+    memory_total: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """What this machine has and has to spare now; memory and disk in bytes.
+
+    Attributes:
+        cpu_percent: since the last call in this process; 0 the first time.
+        disk_free: where the runs are; None where that cannot be read.
+    """
+
+    cores: int
+    cpu_percent: float
+    memory_free: int
+    memory_total: int
+    disk_free: int | None
+    gpus: tuple[Gpu, ...]
+
+
+def load_now(output_dir: Path = Path()) -> Load:
+    """The load of this machine. Imports nothing heavy."""
+    memory = psutil.virtual_memory()
+    there = next((each for each in (output_dir, *output_dir.parents) if each.exists()), Path())
+    try:
+        disk = shutil.disk_usage(there).free
+    except OSError:
+        disk = None
+    return Load(
+        psutil.cpu_count() or 1,
+        psutil.cpu_percent(interval=None),
+        int(memory.available),
+        int(memory.total),
+        disk,
+        tuple(_gpus()),
+    )
+
+
+def _gpus() -> list[Gpu]:
+    found: list[Gpu] = []
+    with contextlib.suppress(Exception):  # no NVML here: its package raises errors of its own
+        import pynvml
+
+        pynvml.nvmlInit()
+        for number in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
+            name = pynvml.nvmlDeviceGetName(handle)
+            found.append(Gpu(str(name), float(busy), int(memory.free), int(memory.total)))
+    return found
 
 
 def examine(output_dir: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from calisr_tui import places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.started import StartedRuns
+from calisr_tui.terminal import over_ssh
 from calisr_tui.widgets.verbatim import Unsteered
 
 
@@ -84,6 +85,10 @@ class Host(App[int]):
         """To the setup, with the settings of a run."""
         self._open("setup", lambda screen: screen.call_later(screen.begin_from, run_dir))
 
+    def open_presets(self) -> None:
+        """To the setup, and its list of presets."""
+        self._open("setup", lambda screen: screen.action_open_preset())
+
     def compare_with_another(self, run_dir: Path) -> None:
         """To the comparison of a run with one that is then chosen."""
         self.chosen_runs = [run_dir]
@@ -121,12 +126,15 @@ class Host(App[int]):
 
     # Training ------------------------------------------------------------------------------------
 
-    def start_training(self, run_dir: Path, detached: bool = False) -> None:
-        """Begin or go on with a run, and show it.
+    @property
+    def detaches(self) -> bool:
+        """Whether a run trains in a process of its own unless the user wants it otherwise: in a
+        browser always, as its tab may be closed, and over SSH, as the connection may end."""
+        return self.is_web or over_ssh()
 
-        In a browser always detached: its tab may be closed, and the run goes on.
-        """
-        detached = detached or self.is_web
+    def start_training(self, run_dir: Path, detached: bool | None = None) -> None:
+        """Begin or go on with a run, and show it; None leaves it to `detaches`."""
+        detached = self.is_web or (self.detaches if detached is None else detached)
         if not detached and self.started.running:
             self.notify(
                 "a run trains in this app already: stop it, or start this one detached",

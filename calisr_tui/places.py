@@ -53,6 +53,13 @@ class Place:
 
 PLACES = (
     Place(
+        "home",
+        "calisr_tui.screens.home:HomeScreen",
+        "H",
+        "Home",
+        "what trains, what to go on with, the last and the best run",
+    ),
+    Place(
         "setup",
         "calisr_tui.screens.setup:SetupScreen",
         "f2",

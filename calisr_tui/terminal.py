@@ -21,6 +21,11 @@ QUIET = {
 }
 
 
+def over_ssh() -> bool:
+    """Whether this terminal may go away with a connection."""
+    return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
+
+
 @contextlib.contextmanager
 def own_terminal() -> Iterator[Path]:
     """Point file descriptors 1 and 2 at a file; yields it.

@@ -28,9 +28,13 @@ def run_app(
             "the terminal app needs a terminal",
             "use calisr run, watch, runs or show where there is none",
         )
+    from calisr_engine.runs import store
     from calisr_tui.app import CalisrApp
 
-    app = CalisrApp(None, run_dir, replay, output_dir, data_dir)
+    start = "home" if store.run_ids(output_dir) else None
+    app = CalisrApp(
+        start if run_dir is None and replay is None else None, run_dir, replay, output_dir, data_dir
+    )
     status = None
     ended = False
     with own_terminal() as said:

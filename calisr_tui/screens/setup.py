@@ -98,7 +98,7 @@ class SetupScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
-        self.detached = self.app.is_web
+        self.detached = self.app.detaches
         self.draft = Draft(self.app.output_dir, self.app.data_dir)
         await self._show_page(look=False)  # nothing was chosen yet
 

@@ -1,0 +1,239 @@
+"""Home: what trains now, what to go on with, the last and best runs, and what the machine has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer
+
+from calisr_tui import words
+from calisr_tui.feed import EXAMPLE
+from calisr_tui.next_steps import COMMANDS, NextSteps
+from calisr_tui.themes import colours
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.verbatim import Option, OptionList, Static
+
+if TYPE_CHECKING:
+    from calisr_engine.doctor import Load
+    from calisr_engine.runs.store import RunSummary
+
+LOOK_SECONDS = 2.0
+MOST = 4
+"""Runs of one section at most; the list of all runs has the rest."""
+
+_HELP = {"app.help": "Help"}
+_ASK = {"run.try": "Try", "run.errors": "Errors", "run.begin_from": "New like it", **_HELP}
+FOOTER = {
+    "completed": _ASK,
+    "stopped": _ASK,
+    "interrupted": _ASK,
+    "failed": {"run.begin_from": "Edit settings", **_HELP},
+}
+"""State of the run under the cursor -> the keys of the footer; Enter is told by the line itself."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the list.
+
+    Attributes:
+        does: what Enter does, as a word before the rest ("" for a heading).
+        run: the run it is about.
+        goes: "open" or "resume" a run, or the place to go to.
+        text: where there is no run.
+    """
+
+    goes: str
+    does: str = ""
+    run: RunSummary | None = None
+    text: str = ""
+
+
+def sections(runs: list[RunSummary]) -> list[tuple[str, list[Line]]]:
+    """What is worth a line of the runs, by heading, and the ways from here."""
+    newest = sorted(runs, key=lambda run: (run.updated or 0.0, run.run_id), reverse=True)
+    training = [run for run in newest if run.state in ("running", "paused")]
+    halted = [run for run in newest if run.state in ("stopped", "interrupted")]
+    ended = [run for run in newest if run.state in ("completed", "failed")]
+    found = [
+        ("Trains now", [Line("open", "watch", run) for run in training[:MOST]]),
+        ("Go on with", [Line("resume", "resume", run) for run in halted[:2]]),
+        ("Last run", [Line("open", "open", run) for run in ended[:1]]),
+        ("Best of its task", [Line("open", "open", run) for run in best_of_tasks(newest)[:MOST]]),
+    ]
+    begin = [
+        Line("setup", "new run", text="choose model, data, method and threshold"),
+        Line("presets", "presets", text="begin from a recipe that ships or is your own"),
+    ]
+    if runs:
+        count = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
+        begin.append(Line("runs", "all runs", text=f"{count} in this folder"))
+    begin.append(Line("grid", "grids", text="many runs as one table"))
+    begin.append(Line("example", "example", text="watch a recorded run"))
+    return [(title, lines) for title, lines in [*found, ("Begin", begin)] if lines]
+
+
+def best_of_tasks(newest: list[RunSummary]) -> list[RunSummary]:
+    """The run with the best metric of each task, the task that was trained last first."""
+    best: dict[tuple[str, str], RunSummary] = {}
+    for run in newest:
+        key = run.task, run.metric
+        if run.best is None or run.state == "unreadable":
+            continue
+        if key not in best or run.best > (best[key].best or 0.0):
+            best[key] = run
+    return list(best.values())
+
+
+class HomeScreen(NextSteps):
+    """A list to go on from; Enter takes the line under the cursor."""
+
+    FOOTER = FOOTER
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "reload", "Read again", show=False, id="home.reload"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: dict[str, Line] = {}
+        self._shown: list[tuple[str, list[Line]]] | None = None
+        self._since = 0.0
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="head", id="home-head")
+        yield OptionList(id="home-list")
+        yield Static("", id="home-machine", classes="box")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#home-machine").border_title = "This machine"
+        self.query_one("#home-head", Static).update(Text(f"Home · {self.app.output_dir}"))
+        self.query_one(OptionList).focus()
+        self.action_reload()
+
+    def on_screen_resume(self) -> None:
+        self.action_reload()
+
+    def on_tick(self, elapsed: float) -> None:
+        self._since += elapsed
+        if self._since > LOOK_SECONDS:
+            self.action_reload()
+
+    def redraw(self) -> None:
+        """Draw again what depends on the theme."""
+        if self._shown is not None:
+            self._fill(self._shown)
+
+    def action_reload(self) -> None:
+        """Read the runs and the machine's load again."""
+        self._since = 0.0
+        self._read()
+
+    @work(thread=True, exclusive=True, group="home")
+    def _read(self) -> None:
+        from calisr_engine.doctor import load_now
+        from calisr_engine.runs.store import list_runs
+
+        found = sections(list_runs(self.app.output_dir))
+        self.app.call_from_thread(self._take, found, load_now())
+
+    def _take(self, found: list[tuple[str, list[Line]]], load: Load) -> None:
+        self.query_one("#home-machine", Static).update(machine(load))
+        if found != self._shown:
+            self._fill(found)
+
+    def _fill(self, found: list[tuple[str, list[Line]]]) -> None:
+        listed = self.query_one(OptionList)
+        at = listed.highlighted
+        chosen = listed.get_option_at_index(at).id if at is not None else None
+        self._shown, self._lines = found, {}
+        styles = colours(self.app.theme)
+        listed.clear_options()
+        for title, lines in found:
+            listed.add_option(Option(Text(title, "bold"), disabled=True))
+            for line in lines:
+                name = f"{title}:{line.run.path if line.run else line.goes}"
+                self._lines[name] = line
+                listed.add_option(Option(self._text(line, styles), id=name))
+        ids = [each.id for each in listed.options]
+        first = next((n for n, each in enumerate(listed.options) if not each.disabled), None)
+        listed.highlighted = ids.index(chosen) if chosen in self._lines else first
+        self.name_next_steps()
+
+    def _text(self, line: Line, styles: dict[str, str]) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(f"  {line.does:<9}")
+        run = line.run
+        if run is None:
+            text.append(line.text)
+            return text
+        glyph, word, role = words.STATES.get(run.state, ("?", run.state, "dim"))
+        text.append(f"{glyph} ", styles[role])
+        if run.best is not None:
+            text.append(f"{run.metric} {words.figure(run.best)}  ", "bold")
+        steps = f"step {run.step}/{run.total_steps}" if run.total_steps else word.lower()
+        if run.state != "completed":
+            text.append(f"{steps}  ")
+        text.append(f"{run.task} · {run.method} · ")
+        text.append(f"{words.calibration(run.variant, run.delta, run.control)}  ")
+        text.append(run.run_id, styles["dim"])
+        return text
+
+    @property
+    def _chosen(self) -> Line | None:
+        listed = self.query_one(OptionList)
+        if listed.highlighted is None:
+            return None
+        return self._lines.get(listed.get_option_at_index(listed.highlighted).id or "")
+
+    @property
+    def at_hand(self) -> tuple[Path, str] | None:
+        line = self._chosen if self.is_mounted else None
+        return None if line is None or line.run is None else (Path(line.run.path), line.run.state)
+
+    @on(OptionList.OptionHighlighted)
+    def moved(self) -> None:
+        self.name_next_steps()
+
+    @on(OptionList.OptionSelected)
+    def chosen(self) -> None:
+        line = self._chosen
+        if line is None:
+            return
+        if line.run is not None:
+            path = Path(line.run.path)
+            if line.goes == "resume":
+                self.app.start_training(path)
+            else:
+                self.app.open_run(path, back="home")
+        elif line.goes == "example":
+            self.app.open_replay(EXAMPLE)
+        elif line.goes == "presets":
+            self.app.open_presets()
+        else:
+            self.app.action_jump(line.goes)
+
+    def commands(self) -> list[tuple[str, str, str]]:
+        """Palette commands: title, help, action."""
+        return [*COMMANDS, ("home: read again", "runs and load", "reload")]
+
+
+def machine(load: Load) -> Text:
+    """Cores, memory, disk and GPUs in one or two lines."""
+    parts = [
+        f"{load.cores} cores {load.cpu_percent:.0f}% busy",
+        f"memory {words.size(load.memory_free)} of {words.size(load.memory_total)} free",
+    ]
+    if load.disk_free is not None:
+        parts.append(f"disk {words.size(load.disk_free)} free")
+    gpus = [
+        f"{each.name} {each.percent:.0f}% busy, "
+        f"{words.size(each.memory_free)} of {words.size(each.memory_total)} free"
+        for each in load.gpus
+    ]
+    return Text(" · ".join(parts) + "\n" + ("; ".join(gpus) or "no GPU that NVML knows"))

@@ -1,0 +1,107 @@
+"""The home screen: which runs it names, and where Enter goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calisr_engine import doctor
+from calisr_engine.runs.store import RunSummary, list_runs
+from calisr_tui.screens import home
+from tests.tui.example import make_app, settle, workplace
+
+__all__ = ["workplace"]
+
+
+def run(name: str, state: str, updated: float, best: float | None = None, task: str = "RTE") -> Any:
+    return RunSummary(
+        name, f"runs/{name}", state, task=task, metric="accuracy", best=best, updated=updated
+    )
+
+
+def named(runs: list[RunSummary]) -> dict[str, list[str]]:
+    return {
+        title: [line.run.run_id for line in lines if line.run]
+        for title, lines in home.sections(runs)
+    }
+
+
+def test_what_is_worth_a_line() -> None:
+    runs = [
+        run("a", "completed", 1, 0.7),
+        run("b", "completed", 2, 0.6),
+        run("c", "stopped", 3, 0.65),
+        run("d", "running", 4, None),
+        run("e", "failed", 5, None),
+        run("f", "completed", 0, 0.9, task="CoLA"),
+        run("g", "unreadable", 6, 0.99),
+        run("h", "interrupted", 2.5, None),
+        run("i", "stopped", 0.5, None),
+    ]
+    assert named(runs) == {
+        "Trains now": ["d"],
+        "Go on with": ["c", "h"],
+        "Last run": ["e"],
+        "Best of its task": ["a", "f"],
+        "Begin": [],
+    }
+    assert list(named([])) == ["Begin"]
+
+
+def test_the_load_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    load = doctor.load_now(tmp_path / "not" / "yet" / "there")
+    assert load.disk_free
+    assert 0 < load.memory_free <= load.memory_total
+    gpu = doctor.Gpu("H9000", 42.0, 10 * 10**9, 40 * 10**9)
+    shown = str(home.machine(doctor.Load(8, 3.2, 10**9, 2 * 10**9, None, (gpu,))))
+    assert "8 cores 3% busy" in shown
+    assert "H9000 42% busy, 10 GB of 40 GB free" in shown
+
+
+async def test_by_keys(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(workplace, start="home")
+    begun: list[Path] = []
+    monkeypatch.setattr(app, "start_training", begun.append)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen: Any = app.screen
+        while screen._shown is None:
+            await pilot.pause(0.05)
+        listed = screen.query_one("#home-list")
+        expected = home.sections(list_runs(app.output_dir))
+        assert [title for title, _ in expected] == [title for title, _ in screen._shown]
+        titles = [title for title, lines in expected for _ in lines]
+        for title, goes in (("Go on with", None), ("Last run", "live"), ("Begin", "setup")):
+            if title not in titles:
+                continue
+            app.action_jump("home")
+            await settle(pilot)
+            wanted = next(i for i, o in enumerate(listed.options) if (o.id or "").startswith(title))
+            while listed.highlighted != wanted:
+                await pilot.press("down" if (listed.highlighted or 0) < wanted else "up")
+            await pilot.press("enter")
+            await settle(pilot)
+            if goes is None:
+                assert begun
+            else:
+                assert app.current_mode == goes
+        app.action_jump("home")
+        await pilot.press("n")
+        await pilot.press("H")
+        assert app.current_mode == "home"
+
+
+def test_over_ssh_runs_are_detached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    started: list[str] = []
+    monkeypatch.setattr(app.started, "start", lambda path: started.append("here"))
+    monkeypatch.setattr(app.started, "start_detached", lambda path: started.append("detached"))
+    monkeypatch.setattr(app, "open_run", lambda path: None)
+    for variable in ("SSH_CONNECTION", "SSH_TTY"):
+        monkeypatch.delenv(variable, raising=False)
+    app.start_training(tmp_path)
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 22")
+    app.start_training(tmp_path)
+    app.start_training(tmp_path, detached=False)
+    assert started == ["here", "detached", "here"]
