@@ -45,6 +45,7 @@ class Way:
 LIVE = Way({"run_dir": RUN}, trained=True)
 WAYS = {
     "CalisrApp": Way(),
+    "HomeScreen": Way(keys=("H",)),
     "SetupScreen": Way(),
     "CycleField": Way(keys=("enter", "enter")),
     "Heading": Way(),
@@ -72,6 +73,7 @@ WAYS = {
 
 BEFORE: dict[str, tuple[str, ...]] = {
     "app.setup": ("f4",),
+    "app.home": ("f4",),
     "setup.back": ("enter",),
     "fold.close": ("enter",),
     "table.up": ("down",),
@@ -94,6 +96,7 @@ def remove_run(folder: str) -> None:
 
 
 ON_DISK: dict[str, Callable[[], None]] = {
+    "home.reload": lambda: remove_run("runs"),
     "runs.reload": lambda: remove_run("runs"),
     "compare.reload": lambda: remove_run("runs"),
     "errors.reload": lambda: shutil.rmtree("runs/run-2"),
