@@ -51,6 +51,7 @@ class DataRead:
         values: what was guessed, by dotted key, as `load` takes it; why: the reasons.
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
+        rows_read: of the training file, those that will be set aside among them.
     """
 
     request: Request
@@ -58,6 +59,7 @@ class DataRead:
     why: dict[str, str] = field(default_factory=dict)
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
+    rows_read: int | None = None
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -144,7 +146,7 @@ def _looked(
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look, unfinished
 
-    given = {**given, **found.values}
+    given, rows = {**given, **found.values}, len(found.table)
     values = {f"task.{key}": value for key, value in found.values.items()}
     why = {f"task.{key}": reason for key, reason in found.why.items()}
     lacking = guess.lacking(given, found.columns, found.table.path)
@@ -152,19 +154,19 @@ def _looked(
         key = "text_column" if given.get("text_column") is None else "label_column"
         refused = (Problem(lacking.message, lacking.hint, (f"task.{key}",)),)
     if refused:
-        return DataRead(asked, values, why, unfinished(found, given, None), refused)
+        return DataRead(asked, values, why, unfinished(found, given, None), refused, rows)
     # A folder stands for the files in it.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
-        config = load(asked.base, (), options, guessed=values).config
+        config = load(asked.base, (), options, guessed=values, examples=rows).config
         counter = token_counter(config.model.name) if count_tokens else None
         seen = look(config.task, found, counter)
     except Exception as error:
         refused = (_problem(explain(error), given),)
-        return DataRead(asked, values, why, unfinished(found, given, None), refused)
+        return DataRead(asked, values, why, unfinished(found, given, None), refused, rows)
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, seen, refused)
+    return DataRead(asked, values, why, seen, refused, rows)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:

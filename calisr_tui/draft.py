@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.config import fitting
 from calisr_engine.config.describe import FieldInfo, by_key
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.config.options import parse_value
@@ -250,7 +251,8 @@ class Draft:
             options = {k: v for k, v in options.items() if not k.startswith("task.")}
             options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
         try:
-            found = load(self.base, (), options, given_by="setup", guessed=guessed)
+            rows = self.data.rows_read if self.data is not None else None
+            found = load(self.base, (), options, given_by="setup", guessed=guessed, examples=rows)
         except ConfigError as error:
             self.resolved = None
             own = error.problems or (Problem(error.message, error.hint),)
@@ -301,7 +303,12 @@ def _without(draft: Draft, info: FieldInfo) -> str:
         if info.key in layer.values and not info.optional:
             value = layer.values[info.key]
             return form.default_words(info, value, written_as(value))
-    return form.default_words(info, info.default, written_as(info.default))
+    value, last = info.default, draft._last
+    if last is not None and info.key in fitting.FITTED and not fitting.is_recipe(draft.base.layers):
+        rows = draft.data.rows_read if draft.data is not None else None
+        fits = fitting.fit(last.config, draft.changes.keys() - {info.key}, rows)
+        value = fits[info.key].value if info.key in fits else value
+    return form.default_words(info, value, written_as(value))
 
 
 def written_as(value: Any) -> str:

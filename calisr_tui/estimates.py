@@ -9,13 +9,13 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from calisr_engine.config import fitting
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
 from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import ModelEntry, find, from_folder
 from calisr_engine.tasks import glue
 
-DEMO_EXAMPLES = 4000
 CPU_FLOPS, GPU_FLOPS = 5e10, 5e13
 """Assumed speeds: a few CPU cores in fp32; a data-centre GPU in bf16, at usual load."""
 
@@ -92,12 +92,11 @@ def counts(config: RunConfig, known: Known = NOTHING) -> Counts | None:
 def train_examples(config: RunConfig, known: Known = NOTHING) -> int | None:
     """Training examples, where the table of tasks or a look at the data knows them."""
     task = config.task
-    rows = known.rows if task.is_own else None
-    if task.name == "demo" and not task.is_own:
-        rows = DEMO_EXAMPLES
-    elif not task.is_own and glue.is_task(task.name):
-        rows = glue.find(task.name).sizes["train"]
-    return None if rows is None else min(rows, task.max_train_examples or rows)
+    if task.is_own:
+        return (
+            None if known.rows is None else min(known.rows, task.max_train_examples or known.rows)
+        )
+    return fitting.train_examples(task)
 
 
 def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:

@@ -153,8 +153,10 @@ def _epochs(examples: int | None, per_epoch: int | None) -> Fit:
 
 def _warmup(steps: int | None) -> Fit:
     if steps is None or steps >= LONG_RUN:
-        return Fit(LONG_WARMUP, "fits a long run", "6 % of the steps, as RoBERTa's scripts")
-    reason = f"a tenth, as there are only {steps} steps (Mosbach et al., 2021)"
+        return Fit(
+            LONG_WARMUP, "fits a long run", f"{LONG_WARMUP} of the steps, as RoBERTa's scripts"
+        )
+    reason = f"{SHORT_WARMUP} of the steps, as there are only {steps} (Mosbach et al., 2021)"
     return Fit(SHORT_WARMUP, f"fits {steps} steps", reason)
 
 

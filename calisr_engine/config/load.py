@@ -103,6 +103,7 @@ def load(
     guessed: Mapping[str, Any] | None = None,
     examples: int | None = None,
     recorded: bool = False,
+    of_grid: bool = False,
 ) -> ResolvedConfig:
     """The settings of a run: defaults < fitted < presets that the file extends < file < guessed <
     sets < overrides.
@@ -122,6 +123,8 @@ def load(
             key.
         examples: rows of that data, if it has been read.
         recorded: the file is that of an existing run, which nothing is fitted to any more.
+        of_grid: `overrides` are those of a grid: a rate there makes a recipe, and presets keep
+            what they say whatever the model and task.
 
     Raises:
         ConfigError: `problems` has every mistake.
@@ -132,7 +135,7 @@ def load(
     options, malformed = option_layer(sets, overrides, given_by)
     above = [guess_layer(guessed or {}), options]
     layers, notes = list(base.layers), list[str]()
-    if not given_by:  # a grid says itself what its runs share
+    if not of_grid:
         layers, notes = fitting.without_recipe(layers, above)
     merged = merge([*layers, *above], incomplete=bool(base.problems))
     config, broken = _whole(merged)
@@ -141,7 +144,7 @@ def load(
     if config is None or problems:
         raise _error(base.name, problems)
     fits: dict[str, fitting.Fit] = {}
-    if not (recorded or fitting.is_recipe([*layers, options] if given_by else layers)):
+    if not (recorded or fitting.is_recipe([*layers, options] if of_grid else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}

@@ -221,10 +221,7 @@ class TrainingSettings(Section):
     )
     eval_batch_size: int = Field(64, ge=1, description="Examples in one evaluation pass.")
     learning_rate: float = Field(
-        2e-5,
-        gt=0,
-        description="Peak learning rate of AdamW. Where nobody names one it fits method and size "
-        "of the model, as warm-up, batch and epochs fit the data: docs/defaults.md.",
+        2e-5, gt=0, description="Peak learning rate of AdamW. Named by nobody, it is fitted."
     )
     lft_learning_rate: float | None = Field(
         None,
@@ -267,9 +264,7 @@ class TrainingSettings(Section):
         None,
         ge=1,
         le=1024,
-        description="CPU threads of torch; none takes the cores that are free when the run is made "
-        "(`calisr doctor` says how many), or what OMP_NUM_THREADS says. Runs of a grid share the "
-        "cores.",
+        description="CPU threads of torch; none takes the cores that are free (`calisr doctor`).",
     )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none evaluates at epoch ends."

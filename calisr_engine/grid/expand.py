@@ -131,7 +131,7 @@ def expand_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], rest, settings, given_by=str(path))
+            resolved = load(bases[base], rest, settings, given_by=str(path), of_grid=True)
         except (ConfigError, NotFoundError) as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
             problems = getattr(error, "problems", ())

@@ -301,7 +301,8 @@ class SetupScreen(Screen[None]):
 
     def _hint_of(self, field: Field) -> None:
         shown = self.draft.shown(field.info)
-        why = f"It is {shown.text or shown.default}: {shown.why}. " if shown.why else ""
+        why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
+        why = why if shown.why else ""
         marks = form.marks(self.draft.problems, self.draft.method)
         mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
         self._hint(f"{mend}{why}{field.info.help} ({field.info.expects})")

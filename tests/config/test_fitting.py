@@ -109,7 +109,7 @@ def test_a_preset_is_a_recipe_for_its_model_and_task_only(tmp_path: Path) -> Non
         assert rates(load("demo", same)) == (5e-4, None)
     for other in ("model.name=roberta-base", "task.name=SST-2", "task.train_file=a.csv"):
         columns = ["task.text_column=a", "task.label_column=b", "task.kind=classification"]
-        extra = [*columns, "task.name=a"] if "train_file" in other else []
+        extra = columns if "train_file" in other else []
         resolved = load("demo", [other, *extra])
         plain = load(None, [other, *extra, "method.name=lora", "calibration.variant=S"])
         assert resolved.config.training == plain.config.training != demo.config.training
@@ -127,7 +127,8 @@ def test_what_ships_is_trained_as_it_says(tmp_path: Path) -> None:
     for grid in ("small/table2", "paper/table5"):
         assert not any(run.resolved.reasons for run in expand_grid(grid, tmp_path).runs)
     small = expand_grid("small/table2", tmp_path, sets=("model.name=roberta-base",))
-    assert {run.resolved.config.training.learning_rate for run in small.runs} == {3e-4}
+    trained = [run.resolved.config.training for run in small.runs]
+    assert {(each.learning_rate, each.threads) for each in trained} == {(3e-4, 1)}
 
 
 def test_threads_are_the_free_cores_and_stay_with_the_run(

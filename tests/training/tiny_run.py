@@ -67,6 +67,7 @@ def make_run(model: Path, output: Path, name: str, *sets: str) -> Path:
         "training.epochs=3",
         "training.batch_size=16",
         "training.learning_rate=1e-2",
+        "training.warmup_ratio=0.06",
         "training.device=cpu",
         "training.threads=1",
         "output.progress_every_seconds=0",

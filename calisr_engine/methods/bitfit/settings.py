@@ -17,7 +17,7 @@ class BitFit(MethodBase):
     summary: ClassVar[str] = "Trains the biases and the head only."
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(2e-2, MEASURED, 2e-2),
-        "small": Rate(3e-3, MEASURED, 3e-3),
+        "small": Rate(5e-3, MEASURED, 5e-3),
         "base": Rate(1e-3, "Ben Zaken et al., 2021: 1e-3", 1e-3),
         "large": Rate(1e-3, "Ben Zaken et al., 2021: 1e-3", 1e-3),
     }

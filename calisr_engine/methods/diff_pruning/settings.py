@@ -23,7 +23,7 @@ class DiffPruning(MethodBase):
     )
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 3e-4),
-        "small": Rate(1e-3, MEASURED, 3e-4),
+        "small": Rate(3e-3, MEASURED, 3e-4),
         "base": Rate(1e-5, "Guo et al., 2021: 1e-5", 1e-5),
         "large": Rate(1e-5, "Guo et al., 2021: 1e-5", 1e-5),
     }

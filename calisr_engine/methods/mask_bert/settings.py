@@ -20,7 +20,7 @@ class MaskBert(MethodBase):
     summary: ClassVar[str] = "Learns which weights to set to zero and leaves the rest as they are."
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 2e-3),
-        "small": Rate(1e-3, MEASURED, 1e-3),
+        "small": Rate(1e-3, MEASURED, 2e-3),
         "base": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
         "large": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
     }
