@@ -49,6 +49,7 @@ class DataRead:
 
     Attributes:
         values: what was guessed, by dotted key, as `load` takes it; why: the reasons.
+        examples: rows of the training data, those that will validate too.
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
     """
@@ -56,6 +57,7 @@ class DataRead:
     request: Request
     values: dict[str, Any] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    examples: int | None = None
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -147,12 +149,15 @@ def _looked(
     given = {**given, **found.values}
     values = {f"task.{key}": value for key, value in found.values.items()}
     why = {f"task.{key}": reason for key, reason in found.why.items()}
+    rows = len(found.table)
     lacking = guess.lacking(given, found.columns, found.table.path)
     if lacking is not None and not refused:
         key = "text_column" if given.get("text_column") is None else "label_column"
         refused = (Problem(lacking.message, lacking.hint, (f"task.{key}",)),)
     if refused:
-        return DataRead(asked, values, why, unfinished(found, given, None), refused)
+        return DataRead(
+            asked, values, why, len(found.table), unfinished(found, given, None), refused
+        )
     # A folder stands for the files in it.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
@@ -161,10 +166,12 @@ def _looked(
         seen = look(config.task, found, counter)
     except Exception as error:
         refused = (_problem(explain(error), given),)
-        return DataRead(asked, values, why, unfinished(found, given, None), refused)
+        return DataRead(
+            asked, values, why, len(found.table), unfinished(found, given, None), refused
+        )
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, seen, refused)
+    return DataRead(asked, values, why, rows, seen, refused)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:

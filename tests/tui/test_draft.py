@@ -77,7 +77,7 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     }
     _, guessed = own_data.guess(Base(), [], options)
     assert draft.resolved is not None
-    assert draft.resolved.config == load(None, [], options, guessed=guessed).config
+    assert draft.resolved.config == load(None, [], options, guessed=guessed, examples=500).config
     # What was read of an older choice is dropped.
     draft.change("task.label_column", "shop")
     assert not draft.take(data_source.read(older))
@@ -157,8 +157,12 @@ def test_a_method_without_calibration_turns_it_off_and_another_brings_it_back() 
 
 def test_an_emptied_field_takes_back_the_default_or_the_presets_value() -> None:
     draft = Draft(Path("runs"), None)
+    assert draft.shown(by_key()["training.seed"]).default == "default: 42"
     rate = by_key()["training.learning_rate"]
-    assert draft.shown(rate).default == "default: 2e-5"
+    fitted = draft.shown(rate)
+    assert fitted.text == ""
+    assert draft.resolved is not None
+    assert fitted.why == draft.resolved.reasons["training.learning_rate"]
     draft.change("training.learning_rate", "0.001")
     assert draft.shown(rate).text == "0.001"
     draft.change("training.learning_rate", "")
