@@ -49,17 +49,17 @@ class DataRead:
 
     Attributes:
         values: what was guessed, by dotted key, as `load` takes it; why: the reasons.
+        examples: rows of the training data, those that will validate too.
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
-        rows_read: of the training file, those that will be set aside among them.
     """
 
     request: Request
     values: dict[str, Any] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    examples: int | None = None
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
-    rows_read: int | None = None
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -146,27 +146,28 @@ def _looked(
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look, unfinished
 
-    given, rows = {**given, **found.values}, len(found.table)
+    given = {**given, **found.values}
     values = {f"task.{key}": value for key, value in found.values.items()}
     why = {f"task.{key}": reason for key, reason in found.why.items()}
+    rows = len(found.table)
     lacking = guess.lacking(given, found.columns, found.table.path)
     if lacking is not None and not refused:
         key = "text_column" if given.get("text_column") is None else "label_column"
         refused = (Problem(lacking.message, lacking.hint, (f"task.{key}",)),)
     if refused:
-        return DataRead(asked, values, why, unfinished(found, given, None), refused, rows)
+        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
     # A folder stands for the files in it.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
-        config = load(asked.base, (), options, guessed=values, examples=rows).config
+        config = load(asked.base, (), options, guessed=values).config
         counter = token_counter(config.model.name) if count_tokens else None
         seen = look(config.task, found, counter)
     except Exception as error:
         refused = (_problem(explain(error), given),)
-        return DataRead(asked, values, why, unfinished(found, given, None), refused, rows)
+        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, seen, refused, rows)
+    return DataRead(asked, values, why, rows, seen, refused)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:

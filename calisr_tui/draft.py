@@ -169,7 +169,7 @@ class Draft:
         key, value = info.key, self.value(info.key)
         written = written_as(value)
         resolved = self._last
-        why = "" if resolved is None else dict(getattr(resolved, "reasons", {})).get(key, "")
+        why = "" if resolved is None else resolved.reasons.get(key, "")
         if key in self.changes:
             text = self.changes[key]
             default = _without(self, info)
@@ -238,6 +238,7 @@ class Draft:
         options = self.options()
         guessed: dict[str, Any] = {}
         data_problems: tuple[Problem, ...] = ()
+        rows = None
         ready = not self.own
         if self.own:
             request = data_source.request(self.base, options)
@@ -245,14 +246,14 @@ class Draft:
                 data_problems = (NO_DATA,)
             elif self.data is not None and self.data.request == request:
                 guessed, data_problems = self.data.values, self.data.problems
+                rows = self.data.examples
                 ready = not data_problems
                 options = {k: v for k, v in options.items() if k not in guessed}
         if not ready:  # the other settings are checked meanwhile
             options = {k: v for k, v in options.items() if not k.startswith("task.")}
             options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
         try:
-            rows = self.data.rows_read if self.data is not None else None
-            found = load(self.base, (), options, given_by="setup", guessed=guessed, examples=rows)
+            found = load(self.base, (), options, guessed=guessed, examples=rows)
         except ConfigError as error:
             self.resolved = None
             own = error.problems or (Problem(error.message, error.hint),)
@@ -305,7 +306,7 @@ def _without(draft: Draft, info: FieldInfo) -> str:
             return form.default_words(info, value, written_as(value))
     value, last = info.default, draft._last
     if last is not None and info.key in fitting.FITTED and not fitting.is_recipe(draft.base.layers):
-        rows = draft.data.rows_read if draft.data is not None else None
+        rows = draft.data.examples if draft.data is not None else None
         fits = fitting.fit(last.config, draft.changes.keys() - {info.key}, rows)
         value = fits[info.key].value if info.key in fits else value
     return form.default_words(info, value, written_as(value))

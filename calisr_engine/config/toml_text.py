@@ -16,7 +16,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.fft.settings import FullFineTuning
 from calisr_engine.plain_words import one_line
 
-_OPTIONS_IN_COMMANDS = ("task.data_dir", "output.dir")
+_OPTIONS_IN_COMMANDS = tuple(key for key in OPTIONS if key == "task.name" or key not in OWN_DATA)
 
 
 def flat(config: RunConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
@@ -11,6 +12,7 @@ from rich.console import Group, RenderableType
 from calisr_engine.plain_words import one_line
 from calisr_engine.preview.lengths import Lengths
 from calisr_engine.preview.look import Look, SetLook, notes, warnings
+from calisr_tui import form
 from calisr_tui.verbatim import Table, Text
 from calisr_tui.words import share
 
@@ -144,7 +146,9 @@ def overview(seen: Look, width: int, rows: int = 20) -> Group:
     parts += [columns_table(seen, width), Text()]
     if seen.lengths is not None:
         parts.append(length_bars(seen.lengths, width))
-    parts += [Text(f"· {each}") for each in notes(seen)]
+    path = Path(seen.path)
+    named = [note.replace(str(path.absolute()), path.name) for note in notes(seen)]
+    parts += [Text(f"· {form.in_form(each)}") for each in named]
     parts += [Text(), rows_table(seen, rows, width)]
     return Group(*parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ from calisr_engine.config.load import command_line, from_resolved, load, minimal
 from calisr_engine.config.options import OPTIONS
 from calisr_engine.config.schema import RunConfig
 from tests.config.any_config import any_run
+
+READ: dict[str, Callable[[str], object]] = {
+    "task.validation_share": float,
+    "calibration.delta": float,
+    "training.seed": int,
+}
+"""What typer makes of an option that is no text."""
 
 
 def again(line: str) -> RunConfig:
@@ -29,7 +37,7 @@ def again(line: str) -> RunConfig:
             sets.append(value)
         else:
             key = next(key for key, known in OPTIONS.items() if known == option)
-            options[key] = float(value) if key == "task.validation_share" else value
+            options[key] = READ.get(key, str)(value)
     return load(base, sets, options).config
 
 
@@ -84,10 +92,8 @@ def test_command_line_says_what_a_user_would_type(tmp_path: Path) -> None:
     assert command_line(load(None).config) == "calisr run"
     assert load("demo").command_line() == "calisr run demo"
     line = load("demo", ["training.seed=7"], {"output.dir": "my runs"}).command_line()
-    assert line == "calisr run demo --output-dir 'my runs' --set training.seed=7"
-    assert load("demo", ["method.name=mpop"]).command_line() == (
-        "calisr run demo --set method.name=mpop"
-    )
+    assert line == "calisr run demo --output-dir 'my runs' --seed 7"
+    assert load("demo", ["method.name=mpop"]).command_line() == ("calisr run demo --method mpop")
     path = tmp_path / "my.toml"
     path.write_text('[method]\nname = "lora"\n[training]\nmax_steps = 3\n')
     line = load(path, ["training.max_steps=none"]).command_line()

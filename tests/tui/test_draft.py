@@ -77,12 +77,13 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     }
     _, guessed = own_data.guess(Base(), [], options)
     assert draft.resolved is not None
-    assert draft.resolved.config == load(None, [], options, guessed=guessed).config
+    assert draft.resolved.config == load(None, [], options, guessed=guessed, examples=500).config
     epochs = draft.resolved.config.training.epochs
     draft.change("training.learning_rate", "0.001")  # the rest still fits
     options["training.learning_rate"] = 0.001
-    assert draft.resolved.config == load(None, [], options, guessed=guessed).config
+    assert draft.resolved.config == load(None, [], options, guessed=guessed, examples=500).config
     assert draft.resolved.config.training.epochs == epochs > 3
+    draft.change("training.learning_rate", "")
     # What was read of an older choice is dropped.
     draft.change("task.label_column", "shop")
     assert not draft.take(data_source.read(older))
@@ -162,13 +163,15 @@ def test_a_method_without_calibration_turns_it_off_and_another_brings_it_back() 
 
 def test_an_emptied_field_takes_back_the_default_or_the_presets_value() -> None:
     draft = Draft(Path("runs"), None)
+    assert draft.shown(by_key()["training.seed"]).default == "default: 42"
     rate = by_key()["training.learning_rate"]
-    fitted = load(None, ["method.name=lora", "calibration.variant=S"])
-    assert draft.shown(rate).default == "default: 0.0003"
-    assert draft.shown(rate).why == fitted.reasons["training.learning_rate"]
+    fitted = draft.shown(rate)
+    assert fitted.text == ""
+    assert draft.resolved is not None
+    assert fitted.why == draft.resolved.reasons["training.learning_rate"]
     draft.change("training.learning_rate", "0.001")
     assert draft.shown(rate).text == "0.001"
-    assert draft.shown(rate).default == "default: 0.0003"
+    assert draft.shown(rate).default == fitted.default
     draft.change("training.learning_rate", "")
     assert draft.shown(rate).text == ""
     draft.begin("demo")

@@ -18,7 +18,7 @@ __all__ = ["workplace"]
 
 SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-model": ({}, []),
-    "setup-data": ({}, ["enter", "down", "enter", *"reviews.csv"]),
+    "setup-data": ({}, ["enter", "down", "enter", *"reviews.csv", "down"]),
     "setup-method": ({}, ["enter", "enter"]),
     "setup-calibration": ({}, ["enter", "enter", "enter"]),
     "live": ({"run_dir": Path("runs/run-1")}, []),
