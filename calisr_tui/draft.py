@@ -64,16 +64,16 @@ class Draft:
         self._places = output_dir, data_dir
         self.begin("")
 
-    def begin(self, name: str) -> None:
-        """Start from a preset or file; "" starts from the defaults.
+    def begin(self, start: str | Base) -> None:
+        """Start from a preset or file, or one that was read; "" starts from the defaults.
 
         Raises:
             CalisrError: it cannot be read; nothing has changed then.
         """
-        base = read_base(name) if name else Base()
+        base = start if isinstance(start, Base) else read_base(start) if start else Base()
         layers = base.layers
         self.base = base
-        self.changes: dict[str, str] = {} if name else dict(FIRST)
+        self.changes: dict[str, str] = {} if start else dict(FIRST)
         self._base_own = any(
             layer.values.get(key) is not None
             for layer in layers

@@ -179,6 +179,29 @@ def from_resolved(path: str | Path) -> RunConfig:
     return load(path, recorded=True).config
 
 
+def base_of_run(run_dir: Path) -> Base:
+    """A run's settings to begin another from: those alone that are not as by default.
+
+    The file of a run holds every setting. The rate stays in any case, so that nothing is fitted.
+
+    Raises:
+        ConfigError, NotFoundError: its config.toml cannot be read.
+    """
+    base = read_base(run_dir / "config.toml")
+    for layer in base.layers:
+        infos = by_key(str(layer.values.get("method.name", "fft")))
+        for key in [key for key in layer.values if key in infos and key not in _KEPT]:
+            value = layer.values[key]
+            value = tuple(value) if isinstance(value, list) else value
+            if value == infos[key].default:
+                for part in (layer.values, layer.origins, layer.places):
+                    part.pop(key, None)
+    return base
+
+
+_KEPT = ("method.name", "training.learning_rate")
+
+
 def command_line(config: RunConfig, base: str | None = None) -> str:
     """The exact `calisr run` line of a config, for copying.
 

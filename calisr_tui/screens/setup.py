@@ -18,7 +18,7 @@ from textual.widgets import Footer
 from calisr_engine import presets
 from calisr_engine.config import preset_files
 from calisr_engine.config.describe import FieldInfo
-from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
@@ -613,7 +613,7 @@ class SetupScreen(Screen[None]):
     async def begin_from(self, run_dir: Path) -> None:
         """Begin from the settings of a run, but for its name."""
         try:
-            self.draft.begin(str(run_dir / "config.toml"))
+            self.draft.begin(base_of_run(run_dir))
         except CalisrError as error:
             self.app.show_error("The settings of the run cannot be read", error)
             return

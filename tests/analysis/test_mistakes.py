@@ -53,6 +53,8 @@ def test_the_figures_of_classes() -> None:
     slices = [(each.low, each.high, each.rows, each.scores["accuracy"]) for each in found.lengths]  # type: ignore[union-attr]
     assert slices == [(1, 2, 3, pytest.approx(1 / 3)), (3, 3, 1, 1.0), (4, 6, 2, 0.0)]
     json.dumps(found.to_dict())
+    even = Answers.of_logits(("u",), [0], np.zeros((1, 2)), ("a", "b"))
+    assert [(each.low, each.high) for each in report(even).calibration or ()] == [(0.4, 0.5)]
     assert report(answers(None)).lengths is None
 
 

@@ -84,13 +84,14 @@ async def test_a_finished_run_is_used_by_keys(tmp_path: Path, workplace: Path) -
         assert app.screen.predicted == "unacceptable"
         assert {each.prediction for each in app.screen.rows} <= {"unacceptable"}
         await pilot.press("escape", "N")
-        await until(pilot, lambda: isinstance(app.screen, SetupScreen) and app.screen.base == "")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
         setup: Any = app.screen
-        await until(pilot, lambda: setup.resolved is not None)
-        config = setup.resolved.config
+        await until(pilot, lambda: bool(setup.draft.base.name) and bool(setup.draft.resolved))
+        config = setup.draft.resolved.config
         assert (config.method.name, config.method.rank) == ("lora", 3)
         assert (config.training.learning_rate, config.output.name) == (5e-2, None)
-        assert not setup.resolved.warnings
+        assert setup.draft.changes == {"output.name": "none"}
+        assert not setup.draft.resolved.warnings
 
 
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
