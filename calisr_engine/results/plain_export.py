@@ -59,7 +59,7 @@ class CardFacts:
     def of(cls, config: RunConfig, **found: Any) -> CardFacts:
         """Those of a run with these settings; `found` is what only the run itself knows."""
         return cls(
-            base_model=config.model.name,
+            base_model=_told_to_others(config.model.name),
             task=config.task.name,
             method=config.method.title,
             variant=config.calibration.variant,
@@ -68,6 +68,12 @@ class CardFacts:
             seed=config.training.seed,
             **found,
         )
+
+
+def _told_to_others(model: str) -> str:
+    """The name of a model; of a local folder the last part alone, as the card may be published."""
+    local = model.startswith((".", "/", "~")) or Path(model).is_dir()
+    return Path(model).name if local and Path(model).name else model
 
 
 def export_merged(

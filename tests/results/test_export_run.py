@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from calisr_engine.config.load import load
 from calisr_engine.errors import (
     EXIT_STOPPED,
     ConfigError,
@@ -19,6 +20,7 @@ from calisr_engine.errors import (
 from calisr_engine.process.execute import execute
 from calisr_engine.results.best_model import open_exported
 from calisr_engine.results.export_run import export_run
+from calisr_engine.results.plain_export import CardFacts, model_card
 from tests.methods.tiny import CALIBRATABLE
 from tests.training.interrupt import stop_at
 from tests.training.tiny_run import make_run, save_model
@@ -180,3 +182,20 @@ def test_neighbours_of_the_folder_are_left_alone(model: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / "model.safetensors").is_file()
     for name in ("out.tmp", "out.old"):
         assert (tmp_path / name / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"),
+        ("demo-bert", "demo-bert"),
+        ("/home/ann/secret/mine", "mine"),
+        ("../mine/", "mine"),
+        ("~/mine", "mine"),
+    ],
+)
+def test_a_card_tells_nobody_where_a_model_lay(name: str, told: str) -> None:
+    config = load(None, [f"model.name={name}"]).config
+    facts = dict.fromkeys(("best", "best_step", "last"))
+    card = CardFacts.of(config, synthetic=False, switched={}, metric="accuracy", **facts)
+    assert f"Fine-tuned from `{told}`" in model_card(card)
