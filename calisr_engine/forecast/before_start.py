@@ -95,8 +95,18 @@ def require(config: RunConfig, root: Path | None = None) -> Checked:
     return found
 
 
-def look(config: RunConfig, last: Checked | None = None, root: Path | None = None) -> Checked:
-    """As `check`, with all that was found on the way."""
+def look(
+    config: RunConfig,
+    last: Checked | None = None,
+    root: Path | None = None,
+    with_torch: bool = True,
+) -> Checked:
+    """As `check`, with all that was found on the way.
+
+    Args:
+        root: as for `require`.
+        with_torch: also what needs torch: device, tokenizer, headers of weights, method and steps.
+    """
     errors = _Errors()
     root = root or config.output.dir
     config = errors.of(with_steps, config, root) or config
@@ -106,7 +116,7 @@ def look(config: RunConfig, last: Checked | None = None, root: Path | None = Non
     data = last.data if last and last.config.task == config.task else None
     data = data or errors.of(load_task, config.task)
     folder = errors.of(find_folder, config.model, fetch=False)
-    if data is None or errors:
+    if data is None or errors or not with_torch:
         return Checked(config, tuple(errors), data=data)
     loaded = None
     if config.model.random_weights or (folder is not None and has_weights(folder)):
@@ -118,7 +128,9 @@ def look(config: RunConfig, last: Checked | None = None, root: Path | None = Non
 
 
 def require_all(configs: Mapping[str, RunConfig], root: Path) -> None:
-    """Refuse to begin many runs of which some cannot; data and models are read once each.
+    """Refuse to begin many runs of which some cannot, by what is known without torch.
+
+    The rest each run says itself when it begins, in a process of its own, beside the others.
 
     Args:
         configs: settings by the name of the run.
@@ -127,14 +139,13 @@ def require_all(configs: Mapping[str, RunConfig], root: Path) -> None:
         ConfigError: `problems` has each mistake once, with the runs that have it.
     """
     found: dict[Problem, list[str]] = {}
-    alike: dict[str, tuple[Problem, ...]] = {}  # runs that differ in their seed
+    alike: dict[str, tuple[Problem, ...]] = {}  # of the same data, model and source of switch steps
     last = None
     in_order = sorted(configs.items(), key=lambda each: str((each[1].task, each[1].model)))
     for name, config in in_order:
-        training = config.training.model_copy(update={"seed": 0})
-        kind = config.model_copy(update={"training": training, "notes": ""}).model_dump_json()
+        kind = str((config.task, config.model, config if config.calibration.matched_to else None))
         if kind not in alike:
-            last = look(config, last, root)
+            last = look(config, last, root, with_torch=False)
             alike[kind] = last.problems
         for problem in alike[kind]:
             found.setdefault(problem, []).append(name)
@@ -181,16 +192,15 @@ def _as_training(
     from calisr_engine.methods import registry
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
-    from calisr_engine.training.device import choose_device, choose_precision
+    from calisr_engine.training.device import choose_device, choose_precision, precision_notes
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
 
     device = errors.of(choose_device, config.training.device)
-    if device is not None:
-        errors.of(choose_precision, device, config.training.precision)
+    precision = device and errors.of(choose_precision, device, config.training.precision)
     per_epoch = batching.batches_in(len(data.train), config.training.batch_size)
     plan = errors.of(step_plan, config, per_epoch)
-    notes = [*data.notes]
+    notes = [*data.notes, *(precision_notes(device, precision) if device and precision else ())]
     if plan is not None:
         notes += without_effect(config, plan, len(data.train))
     if loaded is None:
