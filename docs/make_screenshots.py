@@ -27,20 +27,38 @@ PICTURES: dict[str, tuple[dict[str, Any], tuple[int, int], list[str]]] = {
     "live": ({"replay": EXAMPLE}, (120, 40), ["end"]),
     "live-80x24": ({"replay": EXAMPLE}, (80, 24), ["end"]),
     "explanation": ({"replay": EXAMPLE}, (120, 40), ["end", "i"]),
-    "setup": ({}, (120, 40), ["enter", "enter", "enter"]),
+    "setup": ({}, (120, 40), ["enter", "down", "enter", *"reviews.csv", "down"]),
     "help": ({"replay": EXAMPLE}, (120, 40), ["f1"]),
 }
 
 
+def _write_reviews(path: Path) -> None:
+    """Data of a user's own, for the setup."""
+    words = (
+        ("awful 😡", "bad"),
+        ("lovely 😀", "good"),
+        ("lukewarm", "bad"),
+        ("fine, again", "good"),
+    )
+    rows = [
+        f'{n},"Soup no. {n} was {words[n % 4][0]}",Pho {n % 7},{words[n % 4][1]}'
+        for n in range(500)
+    ]
+    path.write_text("\n".join(["id,review,shop,verdict", *rows]) + "\n", encoding="utf-8")
+
+
 async def picture(name: str) -> None:
     options, size, keys = PICTURES[name]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        _write_reviews(Path("reviews.csv"))
         app = CalisrApp(output_dir=Path("runs"), config=Path(folder), preload=False, **options)
         async with app.run_test(size=size) as pilot:
             await pilot.pause(0.3)
             for key in keys:
                 await pilot.press(key)
                 await pilot.pause(0.2)
+            while not getattr(app.screen, "idle", True):
+                await pilot.pause(0.1)
             await pilot.pause(0.5)
             (HERE / f"{name}.svg").write_text(app.export_screenshot(), encoding="utf-8")
 

@@ -83,7 +83,6 @@ class SetupScreen(Screen[None]):
         self._then = ""
         self._checking: ResolvedConfig | None = None
         self._last_check: Checked | None = None
-        self._shown_groups: list[form.Group] = []
 
     def compose(self) -> ComposeResult:
         yield Static(id="steps")
@@ -199,7 +198,6 @@ class SetupScreen(Screen[None]):
             else:
                 rows += self._fields_of(group)
         await body.mount_all(rows)
-        self._shown_groups = self._groups()
 
     def _groups(self) -> list[form.Group]:
         """The settings of the page; of data that nobody has seen, where it comes from."""
@@ -495,19 +493,24 @@ class SetupScreen(Screen[None]):
         self._look()
 
     async def _renew_fields(self) -> None:
-        """Make the fields again where there are others now, or other columns to choose from."""
-        field = _field_of(self.focused)
-        if self._groups() != self._shown_groups:
-            await self._show_fields()
-        else:
-            for each in list(self.query(Field)):
-                if each.choices != self._values_of(each.info):
-                    new = self._field(each.info)
-                    await self.query_one("#fields").mount(new, after=each)
-                    await each.remove()
-        for each in self.query(Field):
-            if field is not None and each.info.key == field.info.key:
-                each.control.focus()
+        """Show fields that came with the data, with its columns to choose from; others stay."""
+        body, focused = self.query_one("#fields"), _field_of(self.focused)
+        there = {each.info.key: each for each in body.children if isinstance(each, Field)}
+        before: Field | None = None
+        for info in self._groups()[0].infos:
+            field = there.pop(info.key, None)
+            if field is None or field.choices != self._values_of(info):
+                old, field = field, self._field(info)
+                await body.mount(field, before=0 if before is None else None, after=before)
+                if old is not None and old is focused:
+                    field.control.focus()
+                if old is not None:
+                    await old.remove()
+            before = field
+        for gone in there.values():
+            if gone is focused and before is not None:
+                before.control.focus()
+            await gone.remove()
 
     @work(thread=True, exclusive=True, group="check")
     def _check(self, resolved: ResolvedConfig) -> None:
