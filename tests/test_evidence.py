@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from calisr_engine.grid.folders import grid_of_runs
 from calisr_engine.grid.table import grid_table
 
@@ -33,10 +35,13 @@ def test_rates() -> None:
         assert shown == [f"{table.cells[row, task].mean:.1f}" for task in ("CoLA", "RTE")]
 
 
-def test_cola() -> None:
-    table = grid_table(grid_of_runs(LOGS / "minilm"), against="LoRA")
-    rows = rows_of("| row |")
-    assert len(rows) == len(table.rows) == 6
+@pytest.mark.parametrize(
+    ("head", "logs", "count"), [("bf16", "minilm", 6), ("fp32", "minilm-fp32", 5)]
+)
+def test_cola(head: str, logs: str, count: int) -> None:
+    table = grid_table(grid_of_runs(LOGS / logs), against="LoRA")
+    rows = rows_of(f"| row, {head} |")
+    assert len(rows) == len(table.rows) == count
     for row in table.rows:
         name = row.replace("FFT", "full fine-tuning").replace("+", " + ")
         name = re.sub(r"-S (shuffled|coin)", r"-S, \1", name)
@@ -48,3 +53,20 @@ def test_cola() -> None:
             assert shown.split(" ± ")[1] == f"{cell.deviation:.1f}"
         if row != "LoRA":
             assert against == f"{cell.difference:.1f}"
+
+
+def test_what_the_page_says_of_single_runs() -> None:
+    """All calibrated runs and controls below LoRA, by how much, and what shuffling costs."""
+    cells = {}
+    for logs in ("minilm", "minilm-fp32"):
+        for (row, _), cell in grid_table(grid_of_runs(LOGS / logs)).cells.items():
+            cells.update({(row, s): v for s, v in zip(cell.seeds, cell.values, strict=True)})
+    rows = ("LoRA+CaliSr-D", "LoRA+CaliSr-S", "LoRA+CaliSr-S shuffled", "LoRA+CaliSr-S coin")
+    lost = [cells["LoRA", seed] - cells[row, seed] for row in rows for seed in (1, 2, 3)]
+    assert len(lost) == 12
+    assert (round(min(lost), 1), round(max(lost), 1)) == (1.7, 13.3)
+    assert "by 1.7 to 13.3 points" in PAGE
+    score, shuffled, coin = ([cells[row, seed] for seed in (1, 2, 3)] for row in rows[1:])
+    dealt = [a - b for a, b in zip(score, shuffled, strict=True)]
+    assert (round(min(dealt), 1), round(max(dealt), 1)) == (0.5, 0.7)
+    assert [round(b - a, 1) for a, b in zip(score, coin, strict=True)] == [-3.4, 3.9, 0.8]
