@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from calisr_engine.config.load import load
@@ -199,3 +200,29 @@ rows = ["model.name"]
     assert "a pickle, which is never loaded" in err
     assert err.count("and 1 more: ") == 2  # each mistake once, for the runs of both seeds
     assert not list((tmp_path / "runs").rglob("config.toml"))
+
+
+@pytest.mark.parametrize(("there", "words"), [("model.safetensors", ""), ("model.bin", "a pickle")])
+def test_weights_on_the_hub_are_asked_for_and_not_fetched(
+    there: str, words: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[str] = []
+
+    def snapshot(name: str, **named: Any) -> str:
+        wanted.extend(named["allow_patterns"])
+        return str(small)
+
+    small = tmp_path / "cache"
+    small.mkdir()
+    shutil.copy(place / "model" / "config.json", small)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "list_repo_files", lambda *_, **named: ["config.json", there]
+    )
+    sets = ["model.name=owner/encoder", f"output.dir={tmp_path}/runs"]
+    found = check(load(None, sets).config)
+    assert [(each.keys, words in each.message) for each in found] == (
+        [(("model.name",), True)] if words else []
+    )
+    assert "config.json" in wanted
+    assert not any(each.endswith((".safetensors", ".bin")) for each in wanted)
