@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# JOBS processes share the tests, each with one thread.
-JOBS ?= 2
+# JOBS processes share the tests, each with one thread; many tests wait for a process that they start.
+JOBS ?= 3
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin

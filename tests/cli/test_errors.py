@@ -21,8 +21,12 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_answer_as_text_json_and_csv(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert run_command_line(["errors", str(run), "--rows", "2"]) == 0
     text = capsys.readouterr().out
     for part in ("8 of 48 rows are wrong", "accuracy 0.8333", "expected calibration error"):

@@ -1,4 +1,4 @@
-"""Every screen as it looks, in both sizes and two themes.
+"""Every screen as it looks, small and dark, large and light.
 
 After a wanted change: pytest tests/tui/test_snapshots.py --snapshot-update
 """
@@ -35,8 +35,9 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("theme", ["calisr-dark", "calisr-light"])
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize(
+    ("size", "theme"), [((80, 24), "calisr-dark"), ((120, 40), "calisr-light")]
+)
 @pytest.mark.parametrize("name", list(SCREENS))
 def test_screen(
     name: str, size: tuple[int, int], theme: str, workplace: Path, snap_compare: Any
