@@ -220,7 +220,8 @@ def mistakes(
     """The wrong rows, the most confident first; of a regression all, the largest error first.
 
     Args:
-        label, predicted: only rows of this true class, or that were given this class.
+        label: only rows of this true class.
+        predicted: only rows that were given this class.
 
     Raises:
         ConfigError: there is no such class.
