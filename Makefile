@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint docs
+.PHONY: demo test test-all lint docs
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,10 @@ demo: $(BIN)/python
 
 test: $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test]'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
+
+test-all: $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test,onnx]'
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 lint: $(BIN)/python

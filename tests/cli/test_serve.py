@@ -122,6 +122,7 @@ async def test_a_signal_ends_the_server_and_its_apps(
     assert "Traceback" not in program.said
 
 
+@pytest.mark.slow
 async def test_a_run_outlives_its_tab_and_the_server(
     programs: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

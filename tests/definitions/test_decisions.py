@@ -135,6 +135,7 @@ def test_what_is_above_delta_switches_and_nothing_else(model: Path, tmp_path: Pa
     assert measured["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_anchors_outlive_a_kill(wide: Path, tmp_path: Path) -> None:
     """A resumed run compares from the same anchors and start vectors, so to the same bits."""
     sets = (*CALIBRATED, "calibration.delta=1.0", "output.checkpoint_every_steps=3")

@@ -58,6 +58,7 @@ def test_an_unfinished_endless_line_is_said(tmp_path: Path) -> None:
         load_view(tmp_path)
 
 
+@pytest.mark.slow
 def test_damaged_runs_through_the_app(tmp_path: Path) -> None:
     for name in (WHOLE, "damaged"):
         (tmp_path / "runs" / name).mkdir(parents=True)

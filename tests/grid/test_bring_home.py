@@ -173,6 +173,7 @@ def test_a_damaged_disk_at_home_is_said_in_the_log(model: Path, tmp_path: Path) 
     assert "brought home" in events(home, "failed")[0]["message"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_another_node_from_what_came_home(model: Path, tmp_path: Path) -> None:
     home = make_run(model, tmp_path / "home", "run", "output.checkpoint_every_steps=2")
     holders: list[Any] = []

@@ -48,6 +48,7 @@ def begin(grid: Grid, executor: SlurmExecutor) -> tuple[Path, InBackground]:
 
 
 @needs_submitit
+@pytest.mark.slow
 def test_a_job_whose_time_is_over_goes_on_from_where_it_saved(model: Path, tmp_path: Path) -> None:
     grid = tiny_grid(tmp_path, model, seeds=1, every=10, epochs=25)
     executor = SlurmExecutor(JobNeeds(), cluster="local")
@@ -68,6 +69,7 @@ def test_a_job_whose_time_is_over_goes_on_from_where_it_saved(model: Path, tmp_p
 
 
 @needs_submitit
+@pytest.mark.slow
 def test_cancelling_stops_and_saves(model: Path, tmp_path: Path) -> None:
     grid = tiny_grid(tmp_path, model, seeds=1, every=10, epochs=1000)
     executor = SlurmExecutor(JobNeeds(), cluster="local")

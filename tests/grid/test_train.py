@@ -102,6 +102,7 @@ def test_a_grid_is_trained_reported_and_skipped_the_second_time(
 # Interruptions -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_grid_goes_on(model: Path, tmp_path: Path) -> None:
     """SIGKILL of the process that works on the grid, then of a worker; then it finishes."""
     grid = tiny_grid(tmp_path, model, axes=METHODS, epochs=3)
@@ -121,6 +122,7 @@ def test_a_killed_grid_goes_on(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_signal_saves_the_runs_and_waits_for_them(
     model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -158,6 +160,7 @@ def test_cancel_says_when_nothing_runs(tmp_path: Path) -> None:
         cancel_grid(tiny_grid(tmp_path))
 
 
+@pytest.mark.slow
 def test_cancelling_leaves_no_request_behind(model: Path, tmp_path: Path) -> None:
     """One that is left would stop the run as soon as it goes on."""
     grid = tiny_grid(tmp_path, model, epochs=1000)
@@ -196,6 +199,7 @@ def test_what_came_too_late_for_a_run_does_not_stop_it_later(tmp_path: Path) -> 
 # Failures and losses -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_stop_the_others(model: Path, tmp_path: Path) -> None:
     more = """
 [[when]]

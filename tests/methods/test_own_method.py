@@ -92,6 +92,7 @@ asyncio.run(main())
         (("tests/training/test_runs.py", "tests/analysis/test_weights.py"), 6),
     ],
 )
+@pytest.mark.slow
 def test_the_shared_tests_take_it_without_its_name(files: tuple[str, ...], least: int) -> None:
     """Forward pass, freezing, pairs, counts; calibrated runs, kills and resumes, export, audit."""
     options = ["-q", "-o", "addopts=", "--import-mode=importlib", "-k", "toy"]

@@ -24,6 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not i
 
 
 @pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
+@pytest.mark.slow
 def test_its_answers_are_those_of_the_evaluation(method: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     small = ("task.max_train_examples=32", "task.max_validation_examples=20", "training.epochs=1")

@@ -134,6 +134,7 @@ def test_forgetting_spares_what_is_newer(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(["pause", "resume", "evaluate", "checkpoint"]), max_size=8))
 @settings(max_examples=12, derandomize=True, deadline=None)
+@pytest.mark.slow
 def test_any_order_of_requests_changes_no_weight(kinds: list[str]) -> None:
     """A run ends as if it had not been asked."""
     import tempfile

@@ -329,6 +329,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(
     assert warnings(run) == ["tracker mlflow gets no more figures: it is not installed"]
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_wait_for_what_a_library_left_behind(model: Path, tmp_path: Path) -> None:
     """W&B's own handler at exit would try for a minute to reach a server that is gone."""
     run = make_run(model, tmp_path, "worker", "method.name=fft", "training.epochs=1")

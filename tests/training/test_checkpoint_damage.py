@@ -19,6 +19,7 @@ from tests.training.tiny_run import make_run, save_model
 CLASSIFIER = "classifier.weight"
 
 
+@pytest.mark.slow
 def test_no_damage_gives_other_weights_or_a_traceback() -> None:
     """`python -m tests.training.checkpoint_campaign 2000` does the same for longer."""
     assert campaign(30, seed=1) == []

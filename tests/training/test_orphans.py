@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from tests.training.tiny_run import events, make_run, save_model
@@ -20,6 +22,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_saves_and_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     run = make_run(save_model(tmp_path / "model"), tmp_path, "orphan", "training.epochs=900")
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(run)])

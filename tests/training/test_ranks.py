@@ -174,6 +174,7 @@ def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
         assert (two / "model" / "README.md").is_file()
 
 
+@pytest.mark.slow
 def test_stops_and_resumes_to_the_same_bits_with_dropout(model: Path, tmp_path: Path) -> None:
     """A stop that reaches rank 1 only stops both at one step; each goes on with its own stream."""
     sets = ("method.name=lora", "training.dropout=0.1", *CALIBRATED, *UNEVEN)
@@ -206,6 +207,7 @@ def test_stops_and_resumes_to_the_same_bits_with_dropout(model: Path, tmp_path: 
     assert execute(resumed, raise_errors=True) == 0
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_fails_the_run_clearly(model: Path, tmp_path: Path) -> None:
     run = make_run(model, tmp_path, "dies", "method.name=lora", *CALIBRATED)
     began = time.monotonic()
@@ -221,6 +223,7 @@ def test_a_rank_that_dies_fails_the_run_clearly(model: Path, tmp_path: Path) -> 
     assert "process 0 of this run's 2 lost the others" in view.failure.message
 
 
+@pytest.mark.slow
 def test_calisr_run_starts_and_stops_the_processes(model: Path, tmp_path: Path) -> None:
     """`--processes 2`: SIGINT stops and saves; `resume --processes 2` finishes."""
     output = tmp_path / "runs"

@@ -113,11 +113,26 @@ def keys_of(owner: Any) -> dict[str, Binding]:
 
 
 OWNERS: list[type] = [each for each in places.key_owners(CalisrApp) if keys_of(each)]
-EVERY = [
-    pytest.param(owner, binding, key, id=f"{owner.__name__}-{binding.id}-{key}")
-    for owner in OWNERS
-    for key, binding in keys_of(owner).items()
-]
+
+
+def giver(owner: type, binding: Binding) -> type:
+    """The class that has the binding itself; its heirs do the same with it."""
+    return next(
+        base
+        for base in owner.__mro__
+        if any(getattr(each, "id", None) == binding.id for each in vars(base).get("BINDINGS", ()))
+    )
+
+
+EVERY = list(
+    {
+        (giver(owner, binding), binding.id, key): pytest.param(
+            owner, binding, key, id=f"{owner.__name__}-{binding.id}-{key}"
+        )
+        for owner in reversed(OWNERS)
+        for key, binding in keys_of(owner).items()
+    }.values()
+)
 
 
 @contextlib.asynccontextmanager

@@ -267,6 +267,7 @@ def begin(preset: str) -> tuple[Terminal, Path]:
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+@pytest.mark.slow
 def test_a_signal_saves_the_run(presets: Path, name: str) -> None:
     """The terminal goes away, or the system ends the program: nobody is there to ask."""
     terminal, run_dir = begin("longrun")
