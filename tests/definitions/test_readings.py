@@ -235,6 +235,7 @@ def test_with_a_sample_each_step_the_readings_are_one(
         ("child_tuning_d", "branches"),
     ],
 )
+@pytest.mark.slow
 def test_a_run_resumes_to_the_same_samples(
     model: Path, tmp_path: Path, method: str, reading: str
 ) -> None:

@@ -230,6 +230,7 @@ async def test_an_unbound_key_does_nothing_and_the_palette_offers_what_can_be_do
 
 
 @pytest.mark.parametrize(("owner", "binding", "key"), EVERY)
+@pytest.mark.slow
 async def test_a_key_does_something(
     owner: type, binding: Binding, key: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

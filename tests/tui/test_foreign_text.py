@@ -174,6 +174,7 @@ async def test_settings_that_are_typed(runs: Path, tmp_path: Path) -> None:
     assert "[red]␛[2J" in seen
 
 
+@pytest.mark.slow
 async def test_own_data_and_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = "[red]\x1b[2J\x9b"
     rows = [f"{odd} word {n} of a text,{odd}{n % 2}" for n in range(60)]
@@ -244,6 +245,7 @@ extends = "demo"
 """
 
 
+@pytest.mark.slow
 async def test_a_grid_its_report_and_its_figures(tmp_path: Path) -> None:
     quoted = [json.dumps(hostile(name)) for name in ("one", "two")]
     path = tmp_path / "study.toml"
