@@ -14,7 +14,7 @@ from calisr_engine.config.load import load
 from calisr_engine.errors import CalisrError, ConfigError
 from calisr_engine.grid.slurm import JobNeeds, _check_folder, _check_options
 from calisr_engine.plain_words import command, name_part, one_line, quoted
-from calisr_engine.runs.store import new_run_dir
+from calisr_engine.runs.place import new_run_dir
 
 ODD = st.text(
     st.sampled_from("ab-./%$`'\"\\ \n\t\0\x1b*?~;|&<>(){}[]!#é名") | st.characters(), max_size=90

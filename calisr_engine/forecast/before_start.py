@@ -22,7 +22,7 @@ from calisr_engine.models.folder import find_folder, has_weights
 from calisr_engine.runs.create import check_names
 from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.matching import with_steps
-from calisr_engine.runs.store import check_place
+from calisr_engine.runs.place import check_place
 from calisr_engine.tasks.data import load_task
 
 if TYPE_CHECKING:

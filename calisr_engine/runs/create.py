@@ -17,7 +17,7 @@ from calisr_engine.plain_words import one_line
 from calisr_engine.runs.installed import check_installed
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.matching import with_switch_steps
-from calisr_engine.runs.store import new_run_dir
+from calisr_engine.runs.place import new_run_dir
 from calisr_engine.runs.threads import with_threads
 from calisr_engine.storage.whole import remove, whole_folder, write_text
 

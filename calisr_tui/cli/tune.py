@@ -126,6 +126,7 @@ def tune(
         _show(folder, read_record(folder)[0], as_json)
         return 0
     from calisr_engine.config.load import ResolvedConfig, load, read_base
+    from calisr_engine.forecast.before_start import require
     from calisr_engine.forecast.own_data import guess
     from calisr_engine.tune.search import search
     from calisr_tui.cli.grid_live import GridLive
@@ -155,6 +156,7 @@ def tune(
     study = Study(folder, plan, resolve)
     if found is not None:
         own_data.say_guesses(found, own_data.check(resolve(study.firsts), found))
+    require(resolve(study.firsts).config, folder)
     for each in plan.space:
         say(f"searching {each}")
     executor = Place(jobs, devices, threads, gpus, ray).executor(folder)

@@ -298,6 +298,21 @@ def test_the_command(
         assert said in capsys.readouterr().err
 
 
+def test_a_search_whose_trials_cannot_begin_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = ["--set", "task.train_file=none.csv", "--set", "task.validation_file=none.csv"]
+    for wrong, said in (
+        (["--model", "./nowhere"], "nowhere"),
+        (["--task", "custom", *here], "none.csv"),
+        (["--set", "training.device=cuda:7"], "cuda"),
+    ):
+        assert run_command_line(["tune", "demo", "--search", RATES, *wrong]) != 0, wrong
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_optuna_it_says_what_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
