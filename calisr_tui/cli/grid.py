@@ -15,7 +15,17 @@ import typer
 
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli import complete
-from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.options import (
+    DataDir,
+    Devices,
+    Gpus,
+    Jobs,
+    Json,
+    OutputDir,
+    Ray,
+    Sets,
+    Threads,
+)
 from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
@@ -38,20 +48,6 @@ AnyGrid = Annotated[
         autocompletion=complete.names_of_grids,
     ),
 ]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="KEY=VALUE",
-        help="Change one setting of every run.",
-        autocompletion=complete.settings,
-    ),
-]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder with the official GLUE files.")
-]
-
 grid_app = typer.Typer(
     help="Many runs from one file: every combination of the values on its axes.",
     no_args_is_help=True,
@@ -88,26 +84,14 @@ def run(
     sets: Sets = None,
     data_dir: DataDir = None,
     output_dir: OutputDir = Path("runs"),
-    jobs: Annotated[
-        str | None,
-        typer.Option("--jobs", "-j", help="Runs at a time (1); auto: what cores and memory allow."),
-    ] = None,
-    devices: Annotated[
-        str | None, typer.Option(help="CUDA devices, such as 0,1; each takes jobs / devices runs.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each run; none shares the cores.")
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local or an address."),
-    ] = None,
+    jobs: Jobs = None,
+    devices: Devices = None,
+    threads: Threads = None,
+    ray: Ray = None,
     slurm: Annotated[
         bool, typer.Option("--slurm", help="Train as SLURM jobs; --jobs limits how many at a time.")
     ] = False,
-    gpus: Annotated[
-        float, typer.Option(help="GPUs one run takes on Ray (0.5: two share one) or SLURM.")
-    ] = 0,
+    gpus: Gpus = 0,
     partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
     time: Annotated[
         int | None,

@@ -14,27 +14,24 @@ import typer
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED
 from calisr_engine.plain_words import command
 from calisr_tui.cli import complete, notify, own_data
-from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
+from calisr_tui.cli.options import (
+    Calibration,
+    DataDir,
+    Json,
+    Method,
+    Model,
+    OutputDir,
+    RunArgument,
+    Sets,
+    Task,
+    find_run,
+)
 from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.config.load import ResolvedConfig
     from calisr_engine.forecast.before_start import Checked
 
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="KEY=VALUE",
-        help="Change one setting: calibration.delta=0.55.",
-        autocompletion=complete.settings,
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder with the official GLUE files, one folder a task."),
-]
 Processes = Annotated[
     int,
     typer.Option(
@@ -68,24 +65,10 @@ def run(
         ),
     ] = None,
     sets: Sets = None,
-    model: Annotated[str | None, typer.Option(help="Short for --set model.name=...")] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="Short for --set task.name=...", autocompletion=complete.names_of_tasks),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="Short for --set method.name=...", autocompletion=complete.names_of_methods
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            help="off, D, S or S3; short for --set calibration.variant=...",
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    model: Model = None,
+    task: Task = None,
+    method: Method = None,
+    calibration: Calibration = None,
     delta: Annotated[
         float | None, typer.Option(help="Short for --set calibration.delta=...")
     ] = None,

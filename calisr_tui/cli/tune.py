@@ -13,9 +13,21 @@ from calisr_engine.plain_words import command
 from calisr_tui.cli import complete, own_data
 from calisr_tui.cli.grid import stop_signals
 from calisr_tui.cli.listings import print_table
-from calisr_tui.cli.options import Json
+from calisr_tui.cli.options import (
+    Calibration,
+    DataDir,
+    Devices,
+    Gpus,
+    Jobs,
+    Json,
+    Method,
+    Model,
+    Ray,
+    Sets,
+    Task,
+    Threads,
+)
 from calisr_tui.cli.out import put, put_json, say
-from calisr_tui.cli.training import DataDir, Sets
 
 if TYPE_CHECKING:
     from calisr_engine.tune.study import Plan, Trial
@@ -61,24 +73,10 @@ def tune(
     ] = 0,
     name: Annotated[str, typer.Option(help="Folder of the study in the output folder.")] = "tune",
     sets: Sets = None,
-    model: Annotated[str | None, typer.Option(help="Short for --set model.name=...")] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="Short for --set task.name=...", autocompletion=complete.names_of_tasks),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="Short for --set method.name=...", autocompletion=complete.names_of_methods
-        ),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            help="off, D, S or S3; short for --set calibration.variant=...",
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    model: Model = None,
+    task: Task = None,
+    method: Method = None,
+    calibration: Calibration = None,
     data_dir: DataDir = None,
     train: own_data.Train = None,
     validation: own_data.Validation = None,
@@ -96,22 +94,11 @@ def tune(
     output_dir: Annotated[
         Path, typer.Option("--output-dir", help="Folder in which the study's folder is made.")
     ] = Path("runs"),
-    jobs: Annotated[
-        str | None,
-        typer.Option("--jobs", "-j", help="Trials at a time (1); auto: what the machine allows."),
-    ] = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(help="CUDA devices, such as 0,1; each takes jobs / devices trials."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each trial; none shares the cores.")
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local or an address."),
-    ] = None,
-    gpus: Annotated[float, typer.Option(help="GPUs one trial takes on Ray.")] = 0,
+    jobs: Jobs = None,
+    devices: Devices = None,
+    threads: Threads = None,
+    ray: Ray = None,
+    gpus: Gpus = 0,
     show: Annotated[
         bool, typer.Option("--show", help="Show the study as it is; train nothing.")
     ] = False,
@@ -119,7 +106,7 @@ def tune(
 ) -> int:
     """Search settings: trials are ordinary runs, and the same command goes on after a stop."""
     from calisr_engine.tune.space import read_space
-    from calisr_engine.tune.study import Plan, Study, read_record
+    from calisr_engine.tune.study import Plan, Study, read_record, read_trials
 
     folder = _folder(output_dir, name)
     if show:
@@ -160,15 +147,14 @@ def tune(
     for each in plan.space:
         say(f"searching {each}")
     executor = Place(jobs, devices, threads, gpus, ray).executor(folder)
-    began: dict[Path, int] = {}
+    done = sum(each.ended for each in read_trials(folder, plan.space))
 
     def on_change(run_dir: Path, what: str) -> None:
-        began.setdefault(run_dir, len(began))
         live.say(f"{run_dir.name} {what}{_told(run_dir, plan) if what[0] != 'b' else ''}")
         live.change(run_dir, what)
 
     try:
-        with stop_signals() as stop, GridLive(trials + seeds, 0) as live:
+        with stop_signals() as stop, GridLive(trials + seeds, done) as live:
             status = search(study, executor, on_change, live.update, stop.is_set)
     except BaseException as error:
         executor.stop()
