@@ -4,6 +4,8 @@ JOBS ?= 3
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Without compiling every module of torch and transformers: most are never imported.
+INSTALL = $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 
 .PHONY: demo test test-all lint docs
 
@@ -11,24 +13,24 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 demo: $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt '.[demo]'
+	$(INSTALL) '.[demo]'
 	$(BIN)/calisr demo
 
 test: $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test]'
+	$(INSTALL) '.[demo,test]'
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not slow"
 
 test-all: $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test,onnx]'
+	$(INSTALL) '.[demo,test,onnx]'
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 lint: $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt '.[demo,test]'
+	$(INSTALL) '.[demo,test]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 docs: $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt '.[docs]'
+	$(INSTALL) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
