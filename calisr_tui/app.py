@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
-from calisr_engine.plain_words import command
+from calisr_engine.plain_words import command, shown
+from calisr_engine.runs import load_view
 from calisr_engine.storage.whole import write_text
-from calisr_tui import keymap, palette, places, themes
+from calisr_tui import keymap, notices, palette, places, themes
 from calisr_tui.dialogs import Answer, Question
 from calisr_tui.host import Host
 from calisr_tui.terminal import SERVER
@@ -139,9 +141,39 @@ class CalisrApp(Host):
         if engine is not None and engine.error is not None and engine.error is not self._told_error:
             self._told_error = engine.error
             self.show_error("The run could not go on", engine.error)
+        for run_dir in self.started.ended():
+            self._tell_end(run_dir)
         server_gone = self._server is not None and str(os.getppid()) != self._server
         if server_gone or (self._leaving and not self.started.running):
             self._end()
+
+    @work(thread=True)
+    def _tell_end(self, run_dir: Path) -> None:
+        """Tell that a run of this app ended: on other screens, and where CALISR_NOTIFY says."""
+        try:
+            view = load_view(run_dir)
+        except CalisrError:  # what is wrong with its log, its own screen tells
+            return
+        if not notices.is_news(view):
+            return
+        facts = notices.facts_of(view, run_dir)
+        feed = getattr(self.screen, "feed", None)
+        if feed is None or feed.run_dir != run_dir:
+            bad = facts["state"] != "completed"
+            self.call_from_thread(
+                self.notify, facts["text"], severity="warning" if bad else "information", timeout=8
+            )
+        for each in notices.ways():
+            if each == "bell":
+                self.call_from_thread(self.bell)
+            elif each == "osc9":
+                self.call_from_thread(self._desktop_notice, facts["text"])
+            elif problem := notices.post(each, facts):
+                self.call_from_thread(self.notify, problem, severity="warning")
+
+    def _desktop_notice(self, text: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(f"\x1b]9;{shown(text)}\x1b\\")
 
     # Ending --------------------------------------------------------------------------------------
 

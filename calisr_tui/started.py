@@ -49,6 +49,7 @@ class StartedRuns:
         self.engine: EngineThread | None = None
         self.detached: dict[Path, subprocess.Popen[bytes]] = {}
         self.grids: dict[Path, GridProcess] = {}
+        self._untold: set[Path] = set()
 
     def start(self, run_dir: Path) -> None:
         """Train in the background of this process; the engine holds the run's lock."""
@@ -56,12 +57,14 @@ class StartedRuns:
 
         self.engine = EngineThread(run_dir)
         self.engine.start()
+        self._untold.add(run_dir)
 
     def start_detached(self, run_dir: Path) -> None:
         """Train in a process of its own, which goes on when this one ends."""
         self.detached[run_dir.resolve()] = start_worker(
             run_dir, {"PYTHONUNBUFFERED": "1"}, detached=True
         )
+        self._untold.add(run_dir)
 
     @property
     def running(self) -> bool:
@@ -81,6 +84,19 @@ class StartedRuns:
     def detached_running(self) -> list[Path]:
         """Detached runs of this app that go on."""
         return [path for path, process in self.detached.items() if process.poll() is None]
+
+    def ended(self) -> set[Path]:
+        """Runs of this app that no longer train, each told once."""
+        if not self._untold:
+            return set()
+        detached = self.detached_running()
+        found = {
+            each
+            for each in self._untold
+            if not self.trains(each) and each.resolve() not in detached
+        }
+        self._untold -= found
+        return found
 
     def start_grid(self, name: str, folder: Path, command: list[str]) -> None:
         """Train a grid in a process of its own, which goes on when this one ends.

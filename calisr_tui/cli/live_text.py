@@ -25,7 +25,7 @@ from calisr_engine.plain_words import command
 from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_tui import words
+from calisr_tui import notices, words
 from calisr_tui.cli import notify
 from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
@@ -177,7 +177,7 @@ def format_seconds(seconds: float) -> str:
 
 def follow(run_dir: Path, as_json: bool = False) -> int:
     """Follow a run of any process until it ends or nobody trains it any more."""
-    chosen = notify.ways()
+    chosen = notices.ways()
     live = LiveText(run_dir, quiet=as_json)
     with live:
         while True:

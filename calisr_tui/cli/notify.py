@@ -1,105 +1,30 @@
-"""A bell, a desktop notice or a web address that hears of a run's end; off unless asked for."""
+"""Telling a run's end from the command line."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from calisr_engine.errors import ConfigError
-from calisr_engine.plain_words import a_sentence
 from calisr_tui.cli.out import notice, ring, say
+from calisr_tui.notices import facts_of, is_news, post
 
 if TYPE_CHECKING:
     from calisr_engine.events.view import RunView
 
-VARIABLE = "CALISR_NOTIFY"
-TIMEOUT_SECONDS = 5.0
 
-
-def ways() -> list[str]:
-    """What CALISR_NOTIFY asks for: `bell`, `osc9`, and http(s) addresses, between commas or spaces.
-
-    Raises:
-        ConfigError: it names something else.
-    """
-    found = os.environ.get(VARIABLE, "").replace(",", " ").split()
-    for each in found:
-        if each not in ("bell", "osc9") and not _is_address(each):
-            raise ConfigError(
-                f"{VARIABLE}: {a_sentence(each.partition('://')[0], 40)!r} cannot be used",
-                "bell, osc9 or addresses that begin with https:// (http://), between commas",
-            )
-    return found
-
-
-def tell_end(view: RunView, run_dir: Path, chosen: Sequence[str]) -> None:
-    """Tell all ways how a run ended; a run that was stopped on request is no news.
+def tell_end(view: RunView, run_dir: Path, ways: Sequence[str]) -> None:
+    """Tell all ways how a run ended.
 
     What does not work is said on stderr and changes nothing else.
     """
-    if not chosen or view.state == "stopped":
+    if not ways or not is_news(view):
         return
     facts = facts_of(view, run_dir)
-    for each in chosen:
+    for each in ways:
         if each == "bell":
             ring()
         elif each == "osc9":
             notice(facts["text"])
-        else:
-            _post(each, facts)
-
-
-def facts_of(view: RunView, run_dir: Path) -> dict[str, Any]:
-    """What a web address gets: plain JSON; `text` alone is what chat servers show."""
-    state = view.state if view.state in ("completed", "failed") else "interrupted"
-    text = f"CaliSr: {run_dir.name} {state} at step {view.step}/{view.total_steps}"
-    if state == "completed" and view.best is not None:
-        text += f", best {view.metric} {view.best:.4f}"
-    message = view.failure.message if state == "failed" and view.failure is not None else ""
-    return {
-        "text": a_sentence(f"{text}: {message}" if message else text, 300),
-        "run": run_dir.name,
-        "host": socket.gethostname(),
-        "state": state,
-        "step": view.step,
-        "total_steps": view.total_steps,
-        "metric": view.metric,
-        "best": view.best,
-        "last": view.last,
-        "message": message,
-    }
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
-
-
-def _post(address: str, facts: dict[str, Any]) -> None:
-    """Whole addresses are never shown: they often hold a secret."""
-    import http.client
-    import urllib.request
-
-    class Straight(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any, **__: Any) -> None:
-            """None: the facts go to the address that was named and to no other."""
-
-    try:
-        request = urllib.request.Request(
-            address,
-            json.dumps(facts).encode(),
-            {"Content-Type": "application/json", "User-Agent": "calisr"},
-        )
-        urllib.request.build_opener(Straight).open(request, timeout=TIMEOUT_SECONDS).close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        code = getattr(error, "code", None)
-        why = f"answered {code}" if code else type(getattr(error, "reason", error)).__name__
-        say(f"{VARIABLE}: {urlsplit(address).hostname} could not be told ({why})")
+        elif problem := post(each, facts):
+            say(problem)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import command
+from calisr_tui import notices
 from calisr_tui.cli.out import say
 from calisr_tui.terminal import own_terminal
 
@@ -21,6 +22,7 @@ def run_app(
     """Open the terminal app; returns its exit status (75 where it stopped its own run).
 
     Raises:
+        ConfigError: CALISR_NOTIFY names what cannot be used.
         AppEndedError: by an error of its own; a run that it trained was stopped and saved.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
@@ -28,6 +30,7 @@ def run_app(
             "the terminal app needs a terminal",
             "use calisr run, watch, runs or show where there is none",
         )
+    notices.ways()  # a mistake there is told before the screen is taken
     from calisr_engine.runs import store
     from calisr_tui.app import CalisrApp
 

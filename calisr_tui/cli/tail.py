@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import DamagedError
+from calisr_tui import notices
 from calisr_tui.cli import notify
 from calisr_tui.cli.options import OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import put_json_line, put_now, say
@@ -44,7 +45,7 @@ def tail(
     from calisr_tui.cli.live_text import status_of_end
 
     paths = RunPaths(find_run(name, output_dir))
-    chosen = notify.ways()
+    chosen = notices.ways()
     follower = Follower(paths.events, as_json)
     trained = is_locked(paths)  # asked before the log, whose last line comes before its release
     follower.begin(lines)

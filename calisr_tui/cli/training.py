@@ -13,6 +13,7 @@ import typer
 
 from calisr_engine.errors import EXIT_INTERRUPTED, EXIT_STOPPED
 from calisr_engine.plain_words import command
+from calisr_tui import notices
 from calisr_tui.cli import complete, notify, own_data
 from calisr_tui.cli.options import (
     Calibration,
@@ -180,7 +181,7 @@ def resume(
     from calisr_engine.runs.changes import go_on
 
     run_dir = find_run(name, output_dir)
-    notify.ways()
+    notices.ways()
     for key, (before, after) in go_on(run_dir, sets or []).items():
         say(f"{key}: {before} -> {after}")
     if detach:
@@ -215,7 +216,7 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
     """
     from calisr_engine.forecast.own_data import resolve
 
-    notify.ways()  # a mistake there is told before there is a run
+    notices.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}
     resolved, found = resolve(name_or_file, sets, given)
     if found is not None:
@@ -293,7 +294,7 @@ def _train(
     if engine.error is not None:
         raise engine.error
     view = load_view(run_dir)
-    notify.tell_end(view, run_dir, notify.ways())
+    notify.tell_end(view, run_dir, notices.ways())
     if as_json:
         put_json(view.to_dict())
     else:

@@ -15,6 +15,7 @@ import pytest
 
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Failed
+from calisr_tui.app import CalisrApp
 from calisr_tui.cli.app import run_command_line
 from tests.runs.trainer import FIRST_VERSION
 
@@ -138,3 +139,33 @@ def test_a_mistake_is_told_before_anything_begins(
     assert "CALISR_NOTIFY" in err
     assert "secret" not in err
     assert sorted(failed.parent.rglob("*")) == before
+
+
+async def test_the_app_tells_of_the_runs_that_it_started(
+    failed: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setenv("CALISR_NOTIFY", f"bell,osc9,{hook.address}/no,{hook.address}/app")
+    monkeypatch.setattr("calisr_tui.started.start_worker", lambda *_, **__: Gone())
+    app = CalisrApp("runs", output_dir=failed.parent, preload=False, config=failed.parent / "own")
+    async with app.run_test() as pilot:
+        app.bell = lambda: written.append("bell")  # type: ignore[method-assign]
+        app._desktop_notice = written.append  # type: ignore[method-assign]
+        for run in (failed, FIRST_VERSION / "stopped-child-tuning-d"):
+            app.started.start_detached(run)
+        app._tick()
+        await app.workers.wait_for_complete()
+        app._tick()
+        await pilot.pause()
+        told = [each.message for each in app._notifications]
+    assert [path for path, _ in hook.got] == ["/no", "/app"]
+    assert [each[:6] for each in written] == ["bell", "CaliSr"]
+    assert any("nan failed" in each for each in told)
+    assert any("could not be told" in each for each in told)
+
+
+class Gone:
+    """A process that has ended."""
+
+    def poll(self) -> int:
+        return 1
