@@ -336,6 +336,11 @@ class Run:
 
 def _new(base: str | Path | None, given: Given) -> tuple[Run, TaskData | None]:
     """A run directory for these settings after all checks, and what was read for them."""
+    if not isinstance(base, str | Path | None):
+        raise ConfigError(
+            f"the first argument is a {type(base).__name__}, not a preset's name or a TOML file",
+            "settings stand in settings={...}, rows in train=...",
+        )
     options = _options(given)
     with tempfile.TemporaryDirectory(prefix="calisr-data-") as folder:
         files: dict[str, Path] = {}

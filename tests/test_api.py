@@ -114,6 +114,7 @@ def test_mistakes_are_told_before_there_is_a_run(model: str, tmp_path: Path) -> 
     assert "give a path" in wrong(**at, train=7)
     assert "cannot be written as Parquet" in wrong(**at, train=[{"text": 1}, {"text": [2]}])
     assert "there is no preset" in wrong(base="demoo")
+    assert "settings={...}" in wrong(base={"model": {"name": model}})
     assert not (tmp_path / "runs").exists()
 
 
