@@ -12,12 +12,12 @@ from typing import Any
 
 from calisr_engine.analysis.correlation import FEWEST_ROWS, Correlation, within
 from calisr_engine.errors import NotFoundError
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.view import Generalised, RunView
 from calisr_engine.figures.data import Figure, Panel, Series, over_runs
 from calisr_engine.figures.runs import begun_views
 from calisr_engine.grid.cells import TableRun, place, tabulate
 from calisr_engine.grid.labels import METHOD, TASK
-from calisr_engine.grid.settings import flatten
 
 FIGURES = {
     "train_loss": "training loss",

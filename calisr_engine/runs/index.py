@@ -21,8 +21,8 @@ LARGEST_INDEX = 1 << 26
 """Bytes: many ten thousands of runs."""
 
 T = TypeVar("T")
-Key = tuple[int, int]
-"""When a log was changed last (nanoseconds), and its size."""
+Key = tuple[int, int, int]
+"""When a log was changed last (nanoseconds), its size, and when what is said about the run was."""
 
 
 class _Entry(msgspec.Struct, Generic[T]):
@@ -31,12 +31,12 @@ class _Entry(msgspec.Struct, Generic[T]):
 
 
 class _Content(msgspec.Struct, Generic[T]):
-    version: Literal[3]
+    version: Literal[4]
     runs: dict[str, _Entry[T]]
 
 
 class Index(Generic[T]):
-    """The index of a folder of runs, read once and written once.
+    """The index of a folder of runs: read once, and written when it changes.
 
     Args:
         kind: class of the history lines.
@@ -57,14 +57,18 @@ class Index(Generic[T]):
 
     def put(self, run_id: str, key: Key, summary: T) -> None:
         if run_id.isascii() or _is_utf8(run_id):  # what JSON cannot hold is read anew each time
-            self._new[run_id] = _Entry(key, summary)
+            entry = self._old.get(run_id)
+            same = entry is not None and entry.key == key and entry.summary is summary
+            self._new[run_id] = entry if entry is not None and same else _Entry(key, summary)
 
     def write(self) -> None:
-        """Write what was put, if it is new; a read-only folder goes without an index."""
+        """Write what was put, if it is new, and look things up in it from here on; a read-only
+        folder goes without an index file."""
         if self._new != self._old:
-            text = msgspec.json.encode(_Content(version=3, runs=self._new)).decode()
+            text = msgspec.json.encode(_Content(version=4, runs=self._new)).decode()
             with contextlib.suppress(StorageError):
                 write_text(self._path, text, "the index of the runs")
+        self._old, self._new = self._new, {}
 
 
 def _is_utf8(name: str) -> bool:

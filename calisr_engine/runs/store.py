@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import re
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import orjson
 
 from calisr_engine.errors import (
     CalisrError,
@@ -19,6 +23,7 @@ from calisr_engine.errors import (
     NotFoundError,
 )
 from calisr_engine.events.decode import decode_block
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.fold import fold_blocks, fold_lines
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import (
@@ -39,7 +44,8 @@ from calisr_engine.events.types import (
 )
 from calisr_engine.events.view import RunView, Switch
 from calisr_engine.runs import checked
-from calisr_engine.runs.index import Index
+from calisr_engine.runs.about import About, read_about
+from calisr_engine.runs.index import Index, Key
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.plain import open_plain
@@ -78,6 +84,8 @@ class RunSummary:
     Attributes:
         state: as `RunView.state`, or `unreadable`: then no more is known.
         problem: what is wrong with its log ("" where nothing is known to be).
+        name, notes, tags, pinned: what somebody said about it, as in `About`.
+        settings_text: its settings, by dotted key, as JSON.
     """
 
     run_id: str
@@ -100,6 +108,39 @@ class RunSummary:
     updated: Moment | None = None
     switched: dict[str, Count] | None = None
     problem: str = ""
+    name: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+    settings_text: str = "{}"
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds between the first and the newest line."""
+        if self.created is None or self.updated is None:
+            return None
+        return self.updated - self.created
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its settings by dotted key, as JSON has them."""
+        try:
+            found = orjson.loads(self.settings_text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def searched(self) -> str:
+        """Where a word of a filter is looked for, in small letters."""
+        said = (self.run_id, self.name, self.notes, *self.tags, self.state, self.task, self.model)
+        return "\n".join((*said, self.method, self.metric)).lower()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: all fields, and the derived ones that scripts ask for."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        del plain["settings_text"]
+        return plain | {"duration": self.duration, "settings": self.settings}
 
 
 def find(name: str, root: Path) -> Path:
@@ -171,40 +212,57 @@ def is_starting(run_dir: Path) -> bool:
         return False
 
 
-def list_runs(root: Path) -> list[RunSummary]:
-    """All runs in `root`, newest first; one whose log cannot be read is `unreadable`.
+class History:
+    """The runs of a folder, to be listed again and again: what has not changed is not read again.
 
-    An index file beside them spares reading unchanged logs; it is rebuilt where it is missing,
-    damaged or out of date.
+    An index file beside them keeps that from one process to the next; it is rebuilt where it is
+    missing, damaged or out of date.
     """
-    index = Index(root, RunSummary)
-    summaries = []
-    for run_id in run_ids(root):
-        run_dir = root / run_id
-        key = _key(run_dir / "events.jsonl")
-        summary = index.get(run_id, key)
-        if summary is None or summary.state == "unreadable":  # it may have become readable since
-            try:
-                summary = summarise(run_dir)
-            except NotFoundError:  # removed just now
-                continue
-        index.put(run_id, key, summary)
-        state = summary.state
-        if state in ("running", "paused", "interrupted"):
-            live = is_locked(RunPaths(run_dir))
-            state = "interrupted" if not live else "running" if state == "interrupted" else state
-        summaries.append(replace(summary, run_id=run_id, path=str(run_dir), state=state))
-    index.write()
-    return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._index = Index(root, RunSummary)
+
+    def read(self) -> list[RunSummary]:
+        """All runs, newest first; one whose log cannot be read is `unreadable`."""
+        summaries = []
+        for run_id in run_ids(self.root):
+            run_dir = self.root / run_id
+            key = _key(run_dir)
+            summary = self._index.get(run_id, key)
+            if summary is None or summary.state == "unreadable":  # it may have become readable
+                try:
+                    summary = summarise(run_dir)
+                except NotFoundError:  # removed just now
+                    continue
+            path, state = str(run_dir), summary.state
+            if (summary.run_id, summary.path) != (run_id, path):
+                summary = replace(summary, run_id=run_id, path=path)
+            self._index.put(run_id, key, summary)
+            if state in ("running", "paused", "interrupted"):
+                live = is_locked(RunPaths(run_dir))
+                state = (
+                    "interrupted" if not live else "running" if state == "interrupted" else state
+                )
+            summaries.append(summary if state == summary.state else replace(summary, state=state))
+        self._index.write()
+        return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
 
 
-def _key(log: Path) -> tuple[int, int]:
-    """What changes with a log; (0, 0) for one that cannot be asked."""
-    try:
-        status = os.stat(log)
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+def list_runs(root: Path) -> list[RunSummary]:
+    """All runs in `root`, newest first, as `History` reads them."""
+    return History(root).read()
+
+
+def _key(run_dir: Path) -> Key:
+    """What changes with a log, and with what is said of the run; 0 for what cannot be asked."""
+    found = [0, 0, 0]
+    with contextlib.suppress(OSError):
+        status = os.stat(run_dir / "events.jsonl")
+        found[:2] = status.st_mtime_ns, status.st_size
+    with contextlib.suppress(OSError):
+        found[2] = os.stat(run_dir / "about.json").st_mtime_ns
+    return found[0], found[1], found[2]
 
 
 def summarise(run_dir: Path) -> RunSummary:
@@ -214,10 +272,16 @@ def summarise(run_dir: Path) -> RunSummary:
         NotFoundError: there is no log.
     """
     paths = RunPaths(run_dir)
+    about, problem = About(), ""
+    try:
+        about = read_about(run_dir)
+    except DamagedError as error:
+        problem = error.message
+    said = {each.name: getattr(about, each.name) for each in fields(about)}
     try:
         view = _complete_view(paths.events) or _short_view(paths)
     except DamagedError as error:
-        return RunSummary(run_dir.name, str(run_dir), "unreadable", problem=error.message)
+        return RunSummary(run_dir.name, str(run_dir), "unreadable", problem=error.message, **said)
     return RunSummary(
         run_id=run_dir.name,
         path=str(run_dir),
@@ -238,8 +302,16 @@ def summarise(run_dir: Path) -> RunSummary:
         created=view.created,
         updated=view.updated,
         switched=view.switched,
-        problem=view.problem,
+        problem="; ".join(filter(None, (view.problem, problem))),
+        settings_text=_json(flatten(view.config)),
+        **said,
     )
+
+
+def _json(settings: dict[str, Any]) -> str:
+    """As JSON; half a character pair, which a log can escape and JSON cannot hold, as "?"."""
+    text = json.dumps(settings, ensure_ascii=False)
+    return text.encode(errors="replace").decode()
 
 
 def _complete_view(log: Path) -> RunView | None:
