@@ -13,7 +13,6 @@ from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import Generalised, RunView
 from calisr_tui import words
-from calisr_tui.cli.live_text import format_seconds
 from calisr_tui.cli.out import PlainConsole
 
 if TYPE_CHECKING:
@@ -59,15 +58,17 @@ def _facts(view: RunView, run_dir: Path) -> str:
         rows.append(
             (
                 view.metric,
-                f"best {view.best:.4f} at step {view.best_step}, last {view.last:.4f}",
+                f"best {words.figure(view.best)} at step {view.best_step}, "
+                f"last {words.figure(view.last)}",
             )
         )
     if view.generalisation:
         rows.append(("gap", _gap(view.generalisation[-1])))
     if view.total:
-        rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {view.share:.2%}"))
+        share = words.share(view.share)
+        rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {share}"))
     if view.duration is not None:
-        rows.append(("time", format_seconds(view.duration)))
+        rows.append(("time", words.seconds(view.duration)))
     if view.failure is not None:
         rows.append(("failed", view.failure.message))
         if view.failure.hint:
