@@ -13,6 +13,7 @@ from calisr_engine.runs.arrange import text_of
 from calisr_engine.runs.columns import Column
 from calisr_engine.runs.store import RunSummary
 from calisr_tui import words
+from calisr_tui.verbatim import Text
 
 GAP = 2
 LONGEST = 48
@@ -61,7 +62,7 @@ class Layout:
 
 
 def laid_out(
-    runs: Sequence[RunSummary], columns: Sequence[Column], room: int | None, lead: int = 0
+    runs: Sequence[RunSummary], columns: Sequence[Column], room: int | None, signs: bool = False
 ) -> Layout:
     """As many of the first columns as fit into `room` cells, each as wide as its texts.
 
@@ -69,13 +70,14 @@ def laid_out(
 
     Args:
         room: cells of a line; None for a line of any length.
-        lead: cells that the first column has before its text.
+        signs: whether a sign stands before each state.
     """
     kept: list[Column] = []
     widths: list[int] = []
     left = room
     for column in columns:
-        width = _width(runs, column, room is None) + (0 if kept else lead)
+        width = _width(runs, column, room is None)
+        width += 2 if signs and column.name == "state" else 0
         if left is not None:
             if kept and width > left:
                 break
@@ -89,8 +91,6 @@ def laid_out(
 def _width(runs: Sequence[RunSummary], column: Column, any_length: bool) -> int:
     """Cells of the longest text of a column; equal values are put into words once."""
     longest = cell_len(column.title)
-    if column.name == "state":  # with the sign that the app puts before it
-        return max(longest, 11)
     if column.name in _WIDTHS:
         return max(longest, _WIDTHS[column.name])
     seen = set()
@@ -102,7 +102,7 @@ def _width(runs: Sequence[RunSummary], column: Column, any_length: bool) -> int:
     return longest if any_length or column.name == "run" else min(longest, LONGEST)
 
 
-_WIDTHS = {"best": 6, "last": 6, "share": 6, "time": 6, "created": 11, "updated": 11}
+_WIDTHS = {"state": 11, "best": 6, "last": 6, "share": 6, "time": 6, "created": 11, "updated": 11}
 """Of columns whose texts are of one length."""
 
 
@@ -123,3 +123,20 @@ def fitted(text: str, width: int) -> str:
     while cell_len(text) > max(0, width - 1):
         text = text[:-1]
     return text + "…" + " " * (width - cell_len(text) - 1)
+
+
+def in_words(run: RunSummary) -> Text:
+    """A run in a few lines: what came of it, what it is, what was said of it, and keys."""
+    calibration = words.calibration(run.variant, run.delta, run.control)
+    switched = run.switched or {}
+    lines = [
+        f"{run.metric or 'metric'} best {words.figure(run.best)}, last {words.figure(run.last)}"
+        f" · took {words.seconds(run.duration)} · trains {words.share(run.share)}",
+        f"{run.task} · {run.model} · {run.method} · {calibration} · seed {run.seed}",
+        " · ".join(filter(None, (" ".join(f"#{tag}" for tag in run.tags), one_line(run.notes)))),
+        f"! {run.problem}" if run.problem else "",
+        run.run_id if run.name else "",
+        "Enter open · k columns · g groups · s sort · n name t tags i note p pin",
+        ", ".join(f"{group} at {step}" for group, step in switched.items()) or "no group switched",
+    ]
+    return Text("\n".join(line for line in lines if line))

@@ -32,6 +32,7 @@ COLUMNS = (
 
 
 def runs(
+    output_dir: OutputDir = Path("runs"),
     wanted: Annotated[
         str,
         typer.Option(
@@ -48,7 +49,6 @@ def runs(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="A CSV table of the columns, all of them.")
     ] = False,
-    output_dir: OutputDir = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the runs, newest first: one line each.
@@ -117,8 +117,12 @@ def note(
     for run_dir in [find_run(each, output_dir) for each in names]:
         before = read_about(run_dir)
         about = retagged(before, [*(add or ()), *(f"-{tag}" for tag in remove or ())])
-        given = {"name": name, "notes": text, "pinned": pinned}
-        about = replace(about, **{k: v for k, v in given.items() if v is not None})
+        about = replace(
+            about,
+            name=about.name if name is None else name,
+            notes=about.notes if text is None else text,
+            pinned=about.pinned if pinned is None else pinned,
+        )
         if about != before:
             write_about(run_dir, about)
         told[run_dir.name] = read_about(run_dir)
@@ -153,10 +157,11 @@ def compare(
     output_dir: OutputDir = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Compare runs: results, differing settings, mean and spread over seeds."""
-    from calisr_engine.grid.compare import differences, fields, over_seeds, warnings
+    """Compare runs: settings that differ, results, mean and spread over seeds."""
+    from calisr_engine.grid.compare import differences, fields
     from calisr_engine.grid.paper import figure_beside_run
     from calisr_engine.runs import load_views
+    from calisr_tui.charts.compare_text import comparison
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
@@ -166,9 +171,8 @@ def compare(
     if len(found) < 2:
         raise DamagedError("fewer than two of these runs can be read", "compare others")
     views = {run.name: view for run, view in found.items()}
-    differing = differences(views)
-    seeds = over_seeds(views)
-    for each in warnings(views):
+    said = comparison(views)
+    for each in said.warnings:
         say(each)
     if as_json:
         put_json(
@@ -177,15 +181,15 @@ def compare(
                     name: {"best": v.best, "last": v.last, "paper": figure_beside_run(v.config)}
                     for name, v in views.items()
                 },
-                "differences": differing,
-                "over_seeds": [fields(cell) for cell in seeds],
-                "warnings": warnings(views),
+                "differences": differences(views),
+                "over_seeds": [fields(cell) for cell in said.seeds],
+                "warnings": list(said.warnings),
             }
         )
         return
-    from calisr_tui.cli.show_text import comparison
+    from calisr_tui.cli.show_text import print_comparison
 
-    comparison(views, differing, seeds)
+    print_comparison(said)
 
 
 def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:

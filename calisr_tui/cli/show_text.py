@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from calisr_tui import words
 from calisr_tui.cli.out import PlainConsole
 
 if TYPE_CHECKING:
-    from calisr_engine.grid.cells import TableCell
+    from calisr_tui.charts.compare_text import Comparison
 
 FULL, LIGHT, SWITCH = "█", "░", "◆"
 
@@ -143,45 +143,27 @@ def chart(
     return Text(f"{title}\n").append_text(text)
 
 
-def comparison(
-    views: Mapping[str, RunView],
-    differing: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[TableCell],
-) -> None:
-    """Print results, differing settings and spreads as tables."""
+def print_comparison(said: Comparison) -> None:
+    """Print differing settings, results and spreads as tables."""
     from rich.table import Table
 
-    from calisr_engine.grid.compare import name_of
-    from calisr_engine.grid.paper import beside
-
     console = PlainConsole()
-    table = Table(box=None, pad_edge=False)
-    printed = {name: beside(view.config) for name, view in views.items()}
-    columns = ["run", "state", "metric", "best", "last", "trainable"]
-    for column in columns + ["paper"] * any(printed.values()):
-        table.add_column(column, overflow="fold")
-    for name, view in views.items():
-        table.add_row(
-            name,
-            view.state,
-            view.metric,
-            "" if view.best is None else f"{view.best:.4f}",
-            "" if view.last is None else f"{view.last:.4f}",
-            "" if view.share is None else f"{view.share:.2%}",
-            *([printed[name]] if any(printed.values()) else []),
-        )
-    console.print(table)
-    if differing:
+    if said.differing:
         settings = Table(title="settings that differ", title_justify="left", box=None)
         settings.add_column("setting")
-        for name in views:
+        for name in said.names:
             settings.add_column(name, overflow="fold")
-        for key, values in differing.items():
-            settings.add_row(key, *(str(values.get(name)) for name in views))
+        for key, values in said.differing.items():
+            settings.add_row(key, *values)
         console.print(settings)
-    for cell in seeds:
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", *said.headings):
+        table.add_column(column, overflow="fold")
+    for name, row in zip(said.names, said.results, strict=True):
+        table.add_row(name, *row)
+    console.print(table)
+    for cell, row in zip(said.seeds, said.seed_rows, strict=True):
         if cell.deviation is not None:
-            console.print(
-                f"{name_of(cell)}: best {cell.metric} {cell.mean:.4f} ± {cell.deviation:.4f} "
-                f"over {len(cell.seeds)} seeds"
-            )
+            label, metric, mean, deviation, *_ = row
+            count = len(cell.seeds)
+            console.print(f"{label}: best {metric} {mean} ± {deviation} over {count} seeds")
