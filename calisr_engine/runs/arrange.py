@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calisr_engine.runs.columns import Column
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 
 Path = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from calisr_engine.config.describe import FieldInfo
 from calisr_engine.config.names import OTHER_NAMES, known_fields, nearest
 from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import quoted
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 
 Kind = Literal["text", "number", "share", "seconds", "moment", "flag", "words"]
 

@@ -27,7 +27,7 @@ from typing import Any
 from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import quoted
 from calisr_engine.runs.columns import Column, column
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 
 Test = Callable[[RunSummary], bool]
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.arrange import text_of
 from calisr_engine.runs.columns import Column
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
 from calisr_tui.verbatim import Text
 

@@ -15,7 +15,7 @@ from calisr_tui.host import Host
 if TYPE_CHECKING:
     from calisr_engine.runs.about import About
     from calisr_engine.runs.columns import Column
-    from calisr_engine.runs.store import RunSummary
+    from calisr_engine.runs.summary import RunSummary
 
 Then = Callable[[], None]
 

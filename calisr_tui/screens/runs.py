@@ -13,17 +13,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Footer, Input
 
-from calisr_engine.errors import CalisrError
 from calisr_engine.runs.arrange import Group, grouped, ordered
 from calisr_engine.runs.columns import column
 from calisr_engine.runs.filter import FilterError, parse
 from calisr_tui.charts import runs_text
-from calisr_tui.dialogs import Answer, Question, ask_file
-from calisr_tui.next_steps import COMMANDS, NextSteps
+from calisr_tui.dialogs import ask_file
 from calisr_tui.preferences import RunsTable, read_runs_table, write_runs_table
 from calisr_tui.screens import run_notes
 from calisr_tui.screens.compare import MOST_COMPARED
+from calisr_tui.screens.run_actions import ONE_RUN, RunActions
 from calisr_tui.screens.run_choices import choose_columns, choose_groups
+from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.run_list import LEAD, RunList, heading
@@ -65,31 +65,22 @@ FOOTER = {
 """State of the run under the cursor -> the keys of the footer."""
 
 
-class RunsScreen(NextSteps):
+class RunsScreen(RunActions):
     """A list of runs with the curves of the one under the cursor, or of those that are marked."""
 
     PARTS = (RunList,)
     FOOTER = FOOTER
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "resume_run", "Resume", id="runs.resume"),
-        Binding("v", "replay", "Replay", id="runs.replay"),
         Binding("space", "mark", "Mark", key_display="space", id="runs.mark"),
         Binding("c", "compare", "Compare", id="runs.compare"),
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
-        Binding("d", "delete", "Delete", id="runs.delete"),
         Binding("s", "sort", "Sort", show=False, id="runs.sort"),
         Binding("S", "turn", "Other way round", show=False, id="runs.turn"),
         Binding("k", "columns", "Columns", show=False, id="runs.columns"),
         Binding("g", "group", "Group", show=False, id="runs.group"),
         Binding("l", "curves", "Curves", show=False, id="runs.curves"),
-        Binding("n", "name", "Name", show=False, id="runs.name"),
-        Binding("t", "tags", "Tags", show=False, id="runs.tags"),
-        Binding("i", "notes", "Notes", show=False, id="runs.notes"),
-        Binding("p", "pin", "Pin", show=False, id="runs.pin"),
         Binding("x", "export", "Export", show=False, id="runs.export"),
         Binding("w", "write", "Save list", show=False, id="runs.save"),
-        Binding("o", "settings", "Settings", show=False, id="runs.settings"),
-        Binding("y", "copy", "Copy folder", show=False, id="runs.copy"),
         Binding("u", "reload", "Read again", show=False, id="runs.reload"),
         Binding("escape", "clear_filter", "No filter", show=False, id="runs.clear_filter"),
     ]
@@ -99,11 +90,11 @@ class RunsScreen(NextSteps):
         self.runs: list[RunSummary] = []
         self.listed: list[RunSummary] = []
         self.marked: list[str] = []
-        self.table = RunsTable()
+        self.table = self._remembered = RunsTable()
         self._folded: set[tuple[str, ...]] = set()
         self._history: History | None = None
         self._layout: runs_text.Layout | None = None
-        self._read_once = self._reading = False
+        self._read_once = self._reading = self._again = False
         self._since = self._took = 0.0
 
     def compose(self) -> ComposeResult:
@@ -111,7 +102,6 @@ class RunsScreen(NextSteps):
         yield Input(
             placeholder="/ to filter: best>0.8 lr=3e-4 tag:x text", id="filter", compact=True
         )
-        yield Static("", id="filter-problem")
         yield Static("", id="runs-columns")
         yield RunList(id="runs-table")
         with Horizontal(id="runs-below"):
@@ -120,7 +110,7 @@ class RunsScreen(NextSteps):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.table = read_runs_table(self.app.config_dir)
+        self.table = self._remembered = read_runs_table(self.app.config_dir)
         self.query_one(RunList).focus()
         self._size_up()
         self.action_reload()
@@ -142,7 +132,7 @@ class RunsScreen(NextSteps):
         live = any(run.state in ("running", "paused") for run in self.runs)
         wait = max(LIVE_SECONDS if live else IDLE_SECONDS, READING_SHARE * self._took)
         if self._since > wait and not self._reading:
-            self.action_reload()
+            self._look(whole=False)
         self.query_one(RunCurves).on_tick(elapsed)
 
     def redraw(self) -> None:
@@ -157,19 +147,27 @@ class RunsScreen(NextSteps):
     # Reading and showing -------------------------------------------------------------------------
 
     def action_reload(self) -> None:
-        self._since = 0.0
-        self._reading = True
-        self._read()
+        """Read all runs again."""
+        self._look(whole=True)
 
-    @work(thread=True, exclusive=True, group="runs")
-    def _read(self) -> None:
+    def _look(self, whole: bool) -> None:
+        self._since = 0.0
+        self._again = self._reading and whole
+        if not self._reading:
+            self._reading = True
+            self._read(whole)
+
+    @work(thread=True, group="runs")
+    def _read(self, whole: bool) -> None:
         from calisr_engine.runs.store import History
 
         began = time.perf_counter()
         if self._history is None or self._history.root != self.app.output_dir:
             self._history = History(self.app.output_dir)
-        found = self._history.read()
+        found = self._history.read() if whole else self._history.read_again()
         new = found != self.runs or not self._read_once
+        for run in found if new else ():  # what a filter asks first takes time, and none here
+            _ = run.searched, run.settings
         self._took = time.perf_counter() - began
         self.app.call_from_thread(self._take, found, new)
 
@@ -179,6 +177,8 @@ class RunsScreen(NextSteps):
             self._read_once = True
             self.runs, self._layout = found, None
             self._fill()
+        if self._again:
+            self.action_reload()
 
     @property
     def columns(self) -> list[Column]:
@@ -188,25 +188,24 @@ class RunsScreen(NextSteps):
 
     def _fill(self) -> None:
         """List the runs as filter, order and groups have them."""
-        listed, problem = self.query_one(RunList), self.query_one("#filter-problem", Static)
+        listed, above = self.query_one(RunList), self.query_one("#runs-columns", Static)
         text = self.query_one("#filter", Input).value
         try:
             keep = parse(text)
         except FilterError as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            problem.update(Text(f"✗ {text[error.start : error.end]}: {error.message}{hint}"))
-            problem.display = True
+            said = f"✗ {text[error.start : error.end]}: {error.message}"
+            said += f"; {error.hint}" if error.hint else ""
+            style = colours(self.app.theme)["bad"]
+            above.update(Text(said, style, no_wrap=True, overflow="ellipsis"))
             return
-        problem.display = False
         self.listed = ordered(filter(keep, self.runs), column(self.table.sort), self.table.down)
         if self._layout is None:
             room = max(10, self.app.size.width - LEAD - 1)
             self._layout = runs_text.laid_out(self.runs, self.columns, room, signs=True)
         rows = grouped(self.listed, [column(name) for name in self.table.groups], self._folded)
         listed.show(rows, self._layout, self.marked)
-        self.query_one("#runs-columns", Static).update(
-            Text(heading(self._layout, self.table.sort, self.table.down), no_wrap=True)
-        )
+        titles = heading(self._layout, self.table.sort, self.table.down)
+        above.update(Text(titles, no_wrap=True))
         self._head()
         self._detail()
 
@@ -238,11 +237,9 @@ class RunsScreen(NextSteps):
         if self.marked:
             return [run for run in self.runs if run.run_id in self.marked]
         row = self.query_one(RunList).chosen
-        return (
-            list(row.runs)
-            if row is not None and hasattr(row, "runs")
-            else [run for run in [self.chosen] if run is not None]
-        )
+        if row is None:
+            return []
+        return list(row.runs) if isinstance(row, Group) else [row]
 
     @on(RunList.Moved)
     def _detail(self) -> None:
@@ -292,12 +289,19 @@ class RunsScreen(NextSteps):
         self.query_one(RunList).focus()
 
     def _list_as(self, table: RunsTable) -> None:
-        """Show another table, and remember it."""
+        """Show another table; it is remembered when another screen comes, or the end."""
         if table.columns != self.table.columns:
             self._layout = None
         self.table = table
-        write_runs_table(self.app.config_dir, table)
         self._fill()
+
+    @on(events.ScreenSuspend)
+    @on(events.Unmount)
+    def remember(self) -> None:
+        """Keep how runs are listed, for the next time."""
+        if self.table != self._remembered:
+            self._remembered = self.table
+            write_runs_table(self.app.config_dir, self.table)
 
     def action_sort(self) -> None:
         """By the next column that is seen; figures from the highest on."""
@@ -326,13 +330,6 @@ class RunsScreen(NextSteps):
 
     # What can be done with a run -----------------------------------------------------------------
 
-    def _path(self) -> Path | None:
-        run = self.chosen
-        if run is None:
-            self.app.notify("no run is chosen", severity="warning")
-            return None
-        return Path(run.path)
-
     @on(RunList.Taken)
     def open_run(self) -> None:
         row = self.query_one(RunList).chosen
@@ -341,22 +338,6 @@ class RunsScreen(NextSteps):
             self._fill()
         elif (path := self._path()) is not None:
             self.app.open_run(path)
-
-    def action_resume_run(self) -> None:
-        path, run = self._path(), self.chosen
-        if path is None or run is None:
-            return
-        if run.state == "completed":
-            self.app.notify("this run is complete; there is nothing to go on with")
-        elif run.state in ("running", "paused"):
-            self.app.open_run(path)
-        else:
-            self.app.start_training(path)
-
-    def action_replay(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.open_replay(path)
 
     def action_mark(self) -> None:
         run = self.chosen
@@ -381,17 +362,8 @@ class RunsScreen(NextSteps):
         self.app.chosen_runs = [self.app.output_dir / run_id for run_id in self.marked]
         self.app.action_jump("compare")
 
-    def action_name(self) -> None:
-        run_notes.ask_name(self.app, self.chosen, self.action_reload)
-
-    def action_notes(self) -> None:
-        run_notes.ask_notes(self.app, self.chosen, self.action_reload)
-
-    def action_tags(self) -> None:
-        run_notes.ask_tags(self.app, self.meant, self.action_reload)
-
-    def action_pin(self) -> None:
-        run_notes.pin(self.app, self.meant, self.action_reload)
+    def forget(self, run_id: str) -> None:
+        self.marked = [each for each in self.marked if each != run_id]
 
     def action_write(self) -> None:
         """Save the runs that are listed, with the columns chosen, as CSV or JSON."""
@@ -403,51 +375,10 @@ class RunsScreen(NextSteps):
             lambda path: run_notes.save(self.app, path, runs, columns),
         )
 
-    def action_delete(self) -> None:
-        path = self._path()
-        if path is None:
-            return
-
-        def answered(answer: str | None) -> None:
-            if answer != "delete":
-                return
-            from calisr_engine.runs import store
-
-            try:
-                store.delete(path)
-            except CalisrError as error:
-                self.app.show_error("Not deleted", error)
-            else:
-                self.app.notify(f"deleted {path.name}")
-                self.marked = [each for each in self.marked if each != path.name]
-            self.action_reload()
-
-        self.app.push_screen(
-            Question(
-                "Delete this run?",
-                f"{path}\n\nIts log, checkpoints and exported model are removed for good.",
-                [Answer("no", "Keep it"), Answer("delete", "Delete", variant="error")],
-            ),
-            answered,
-        )
-
-    def action_settings(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.show_settings(path)
-
-    def action_copy(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.copy_to_clipboard(str(path))
-            self.app.notify(f"copied: {path}", timeout=2)
-
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
         return [
-            *COMMANDS,
-            ("runs: resume", "from the newest checkpoint", "resume_run"),
-            ("runs: replay", "watch it again", "replay"),
+            *ONE_RUN,
             ("runs: mark", "for comparison", "mark"),
             ("runs: compare", "the marked ones", "compare"),
             ("runs: filter", "best>0.8 lr=3e-4 tag:x text", "filter"),
@@ -456,11 +387,5 @@ class RunsScreen(NextSteps):
             ("runs: columns", "any figure or setting", "columns"),
             ("runs: group", "by any setting, as a tree", "group"),
             ("runs: curves", "where little fits, in place of the words", "curves"),
-            ("runs: name", "beside the id", "name"),
-            ("runs: tags", "of the marked runs, a group or a run", "tags"),
-            ("runs: notes", "a line about the run", "notes"),
-            ("runs: pin", "on top of every list", "pin"),
             ("runs: save the list", "as CSV or JSON", "write"),
-            ("runs: settings", "config.toml", "settings"),
-            ("runs: delete", "for good", "delete"),
         ]

@@ -17,7 +17,7 @@ from textual.strip import Strip
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.arrange import Group, Row
 from calisr_engine.runs.columns import Column
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
 from calisr_tui.charts.runs_text import GAP, Layout, fitted, said
 from calisr_tui.themes import colours
@@ -59,7 +59,10 @@ class RunList(ScrollView, can_focus=True):
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
 
     def show(self, rows: Sequence[Row], layout: Layout, marked: Collection[str]) -> None:
-        """Show these rows; the cursor stays where its row is now, or as near as there are rows."""
+        """Show these rows; the cursor stays on its row, or where that was if it is gone.
+
+        No `Moved` is sent.
+        """
         before = self.chosen
         self.rows, self._layout_of_rows, self._marked = rows, layout, marked
         if before is not None:
@@ -69,9 +72,6 @@ class RunList(ScrollView, can_focus=True):
         self.virtual_size = Size(0, len(rows))
         self._see_cursor()
         self.refresh()
-        after = self.chosen
-        if before is not after:
-            self.post_message(self.Moved())
 
     def mark(self, marked: Collection[str]) -> None:
         """Show these runs as marked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary
 
 
 def summary(run_id: str = "run", settings: dict[str, Any] | None = None, **more: Any) -> RunSummary:
