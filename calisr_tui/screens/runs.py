@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,9 @@ COLUMNS = (
 )
 """The usual columns, but for those in which no run has a value: as many of the first as fit."""
 HINT = "/ to filter: best>0.8 lr=3e-4 tag:x text"
+MANY = 500
+"""Runs of which Python's collector, which stops everything, need not go through the history lines
+again and again: they hold no circles, and stay."""
 LIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 1.0, 5.0, 20
 """Between two looks at runs in training, and at the others; listing them takes at most one part in
 so many of the time."""
@@ -168,6 +172,8 @@ class RunsScreen(RunActions):
         new = found != self.runs or not self._read_once
         for run in found if new else ():  # what a filter asks first takes time, and none here
             _ = run.searched, run.settings
+        if not self._read_once and len(found) > MANY:
+            gc.freeze()
         self._took = time.perf_counter() - began
         self.app.call_from_thread(self._take, found, new)
 
