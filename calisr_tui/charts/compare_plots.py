@@ -172,10 +172,10 @@ def overlay(
         members = [each for each in names if first_of.get(each, each) == name]
         found = folded([curve(views[each], measure, axis, group) for each in members])
         staircase = measure == "trainable share" and len(members) == 1
-        lines.append(Line(found.x, found.y, role, "steps" if staircase else "line"))
         for edge in (found.low, found.high):
             if edge:
                 lines.append(Line(found.x, edge, role, "points", EDGE))
+        lines.append(Line(found.x, found.y, role, "steps" if staircase else "line"))
         lines += _signs(found, role, glyph, index / max(1, len(names)), measure == "metric")
         if len(members) == 1 and found.x:
             steps = along(views[name], sorted({s.step for s in views[name].switches}), axis)

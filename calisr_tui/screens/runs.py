@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from calisr_engine.runs.store import History, RunSummary
 
 COLUMNS = (
-    *("state", "name", "task", "method", "calibration", "delta", "best", "metric", "time"),
+    *("state", "name", "best", "metric", "task", "method", "calibration", "delta", "time"),
     *("created", "tags", "lr", "seed", "last", "share", "steps", "model", "run"),
 )
 """The usual columns, but for those in which no run has a value: as many of the first as fit."""
@@ -130,6 +130,7 @@ class RunsScreen(RunActions):
     def _size_up(self) -> None:
         size = self.app.size
         self.set_class(size.width < 100 or size.height < 30, "compact")
+        self.set_class(size.height < 22, "low")
 
     def on_tick(self, elapsed: float) -> None:
         self._since += elapsed
@@ -216,14 +217,15 @@ class RunsScreen(RunActions):
         self._detail()
 
     def _head(self) -> None:
-        marked = f" · {len(self.marked)} marked" if self.marked else ""
+        marked = f"{len(self.marked)} marked · " if self.marked else ""
         table = self.table
         by = "newest" if (table.sort, table.down) == ("created", True) else table.sort
         groups = f" in groups of {' and '.join(table.groups)}" if table.groups else ""
-        self.query_one("#runs-head", Static).update(
+        text = (
             f"Runs in {self.app.output_dir} · {len(self.listed):,} of {len(self.runs):,} · "
-            f"by {by}{groups}{marked}"
+            f"{marked}by {by}{groups}"
         )
+        self.query_one("#runs-head", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))
 
     @property
     def at_hand(self) -> tuple[Path, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from calisr_tui.widgets.chart import Chart
 
 SETTLE_SECONDS = 0.08
 """How long a choice must stand before its logs are read, so that one can go past runs."""
+LEAST_FOR_TWO = 8
+"""Lines that metric and loss need; in fewer stands the metric alone."""
 LIVE_SECONDS = 1.0
 """Between two looks at runs in training."""
 
@@ -66,8 +69,9 @@ class RunCurves(Chart):
 
     def _draw(self, feeds: dict[Path, RunFeed], plots: tuple[Plot, Plot]) -> None:
         self._feeds, self._reading = feeds, False
-        title = f"Metric above loss of {len(feeds)} marked runs"
-        if len(feeds) == 1:
-            ((path, feed),) = feeds.items()
-            title = f"{feed.view.metric or 'metric'} above loss · {path.name}"
-        self.show(*plots, title=title)
+        both = self.content_size.height >= LEAST_FOR_TWO
+        names = {feed.view.metric for feed in feeds.values() if feed.view.metric}
+        what = " / ".join(sorted(names)) or "metric"
+        whose = next(iter(feeds)).name if len(feeds) == 1 else f"{len(feeds)} marked runs"
+        shown = plots if both else (replace(plots[0], x_labels=True),)
+        self.show(*shown, title=f"{what}{' above loss' if both else ''} · {whose}")

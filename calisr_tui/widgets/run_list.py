@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -19,6 +19,7 @@ from calisr_engine.runs.arrange import Group, Row
 from calisr_engine.runs.columns import Column
 from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
+from calisr_tui.charts.compare_plots import GLYPHS
 from calisr_tui.charts.runs_text import GAP, Layout, fitted, said
 from calisr_tui.themes import colours
 
@@ -51,14 +52,14 @@ class RunList(ScrollView, can_focus=True):
         self.rows: Sequence[Row] = ()
         self.cursor = 0
         self._layout_of_rows = Layout((), ())
-        self._marked: Collection[str] = ()
+        self._marked: Sequence[str] = ()
 
     @property
     def chosen(self) -> Row | None:
         """The row under the cursor."""
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
 
-    def show(self, rows: Sequence[Row], layout: Layout, marked: Collection[str]) -> None:
+    def show(self, rows: Sequence[Row], layout: Layout, marked: Sequence[str]) -> None:
         """Show these rows; the cursor stays on its row, or where that was if it is gone.
 
         No `Moved` is sent.
@@ -73,8 +74,8 @@ class RunList(ScrollView, can_focus=True):
         self._see_cursor()
         self.refresh()
 
-    def mark(self, marked: Collection[str]) -> None:
-        """Show these runs as marked."""
+    def mark(self, marked: Sequence[str]) -> None:
+        """Show these runs as marked, each with the sign of its curve."""
         self._marked = marked
         self.refresh()
 
@@ -142,8 +143,10 @@ class RunList(ScrollView, can_focus=True):
         return pieces
 
     def _run(self, run: RunSummary, styles: Mapping[str, str]) -> list[tuple[str, str]]:
-        lead = ("✚" if run.run_id in self._marked else " ") + ("★" if run.pinned else " ")
-        pieces = [(lead, styles["mark"])]
+        pieces = [(" ", ""), ("★" if run.pinned else " ", styles["mark"])]
+        if run.run_id in self._marked:
+            place = self._marked.index(run.run_id) % len(GLYPHS)
+            pieces[0] = (GLYPHS[place], styles[f"run{place + 1}"])
         layout = self._layout_of_rows
         for column, width in zip(layout.columns, layout.widths, strict=True):
             text, style = cell(run, column, styles)
