@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -128,3 +130,13 @@ def test_every_column_can_be_asked_of_and_found_by_its_name() -> None:
         each.value(RUN)
     assert column("LR") is COLUMNS["lr"]
     assert len({each.name for each in all_columns()}) == len(all_columns())
+
+
+def test_the_filters_of_the_manual_can_be_used() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    examples = page.split("```")[1].strip().splitlines()
+    assert len(examples) > 5
+    for each in examples:
+        parse(each)(RUN)
+    named = {name for line in page.splitlines() for name in re.findall(r"`(\w+)`", line)}
+    assert set(COLUMNS) <= named
