@@ -62,7 +62,8 @@ def ordered(runs: Iterable[RunSummary], by: Column, down: bool = False) -> list[
             known.append((value if by.numeric else str(value).lower(), run))
     known.sort(key=lambda pair: pair[0], reverse=down)
     found = [run for _, run in known] + rest
-    return sorted(found, key=lambda run: not run.pinned)
+    pinned = [run for run in found if run.pinned]
+    return pinned + [run for run in found if not run.pinned] if pinned else found
 
 
 def grouped(

@@ -98,6 +98,8 @@ class RunsScreen(RunActions):
         self._folded: set[tuple[str, ...]] = set()
         self._history: History | None = None
         self._layout: runs_text.Layout | None = None
+        self._made_of: tuple[object, ...] = ()
+        self._said: tuple[str, Text] = "", Text()
         self._read_once = self._reading = self._again = False
         self._since = self._took = 0.0
 
@@ -203,16 +205,20 @@ class RunsScreen(RunActions):
             said = f"✗ {text[error.start : error.end]}: {error.message}"
             said += f"; {error.hint}" if error.hint else ""
             style = colours(self.app.theme)["bad"]
-            above.update(Text(said, style, no_wrap=True, overflow="ellipsis"))
+            above.update(Text(said, style, no_wrap=True, overflow="ellipsis"), layout=False)
             return
-        self.listed = ordered(filter(keep, self.runs), column(self.table.sort), self.table.down)
+        made_of = (self.runs, text, self.table.sort, self.table.down)
+        if made_of != self._made_of:  # folding a group asks for none of it
+            self._made_of = made_of
+            found = filter(keep, self.runs) if keep.tests else self.runs
+            self.listed = ordered(found, column(self.table.sort), self.table.down)
         if self._layout is None:
             room = max(10, self.app.size.width - LEAD - 1)
             self._layout = runs_text.laid_out(self.runs, self.columns, room, signs=True)
         rows = grouped(self.listed, [column(name) for name in self.table.groups], self._folded)
         listed.show(rows, self._layout, self.marked)
         titles = heading(self._layout, self.table.sort, self.table.down)
-        above.update(Text(titles, no_wrap=True))
+        above.update(Text(titles, no_wrap=True), layout=False)
         self._head()
         self._detail()
 
@@ -225,7 +231,8 @@ class RunsScreen(RunActions):
             f"Runs in {self.app.output_dir} · {len(self.listed):,} of {len(self.runs):,} · "
             f"{marked}by {by}{groups}"
         )
-        self.query_one("#runs-head", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))
+        head = Text(text, no_wrap=True, overflow="ellipsis")
+        self.query_one("#runs-head", Static).update(head, layout=False)
 
     @property
     def at_hand(self) -> tuple[Path, str] | None:
@@ -252,20 +259,23 @@ class RunsScreen(RunActions):
     @on(RunList.Moved)
     def _detail(self) -> None:
         self.name_next_steps()
-        detail = self.query_one("#run-detail", Static)
         run = self.chosen
-        if run is None:
-            detail.border_title = Text("No run" if not self.listed else "A group")
-            detail.update(
-                "No run here yet. F2 sets one up; F6 replays the recorded example."
-                if not self.runs
-                else "No run matches the filter; Esc takes it away."
-                if not self.listed
-                else "Enter folds and unfolds it · t tags its runs · g other groups"
-            )
-        else:
-            detail.border_title = Text(run.name or run.run_id)
-            detail.update(runs_text.in_words(run))
+        title = "No run" if not self.listed else "A group"
+        said = Text(
+            "No run here yet. F2 sets one up; F6 replays the recorded example."
+            if not self.runs
+            else "No run matches the filter; Esc takes it away."
+            if not self.listed
+            else "Enter folds and unfolds it · t tags its runs · g other groups"
+        )
+        if run is not None:
+            title, said = run.name or run.run_id, runs_text.in_words(run)
+        if (title, said) != self._said:
+            self._said = title, said
+            detail = self.query_one("#run-detail", Static)
+            detail.border_title = Text(title)
+            # Where it is as high as its text, the whole screen is laid out anew, which takes time.
+            detail.update(said, layout=self.has_class("compact"))
         self._follow()
 
     def _follow(self) -> None:
