@@ -125,6 +125,19 @@ def fitted(text: str, width: int) -> str:
     return text + "…" + " " * (width - cell_len(text) - 1)
 
 
+def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
+    """Rows of texts in columns, a line each; the last columns are left out where they do not fit.
+
+    Args:
+        room: cells of a line; None for a line of any length.
+    """
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    ends = [sum(widths[: n + 1]) + GAP * n for n in range(len(widths))]
+    kept = max(1, sum(room is None or end <= room for end in ends))
+    widths = [widths[0] if room is None else min(widths[0], room), *widths[1:]]
+    return [(" " * GAP).join(map(fitted, row[:kept], widths[:kept])).rstrip() for row in rows]
+
+
 def in_words(run: RunSummary) -> Text:
     """A run in a few lines: what came of it, what it is, what was said of it, and keys."""
     calibration = words.calibration(run.variant, run.delta, run.control)

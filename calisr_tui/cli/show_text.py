@@ -12,8 +12,10 @@ from rich.text import Text
 from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import Generalised, RunView
+from calisr_engine.plain_words import one_line
 from calisr_tui import words
-from calisr_tui.cli.out import PlainConsole
+from calisr_tui.charts.runs_text import lines_of
+from calisr_tui.cli.out import PlainConsole, put, terminal_width
 
 if TYPE_CHECKING:
     from calisr_tui.charts.compare_text import Comparison
@@ -156,12 +158,9 @@ def print_comparison(said: Comparison) -> None:
         for key, values in said.differing.items():
             settings.add_row(key, *values)
         console.print(settings)
-    table = Table(box=None, pad_edge=False)
-    for column in ("run", *said.headings):
-        table.add_column(column, overflow="fold")
-    for name, row in zip(said.names, said.results, strict=True):
-        table.add_row(name, *row)
-    console.print(table)
+    rows = [(one_line(name), *row) for name, row in zip(said.names, said.results, strict=True)]
+    for line in lines_of([("run", *said.headings), *rows], terminal_width()):
+        put(line)
     for cell, row in zip(said.seeds, said.seed_rows, strict=True):
         if cell.deviation is not None:
             label, metric, mean, deviation, *_ = row

@@ -140,7 +140,8 @@ class RunsScreen(RunActions):
         wait = max(LIVE_SECONDS if live else IDLE_SECONDS, READING_SHARE * self._took)
         if self._since > wait and not self._reading:
             self._look(whole=False)
-        self.query_one(RunCurves).on_tick(elapsed)
+        if self._read_once:  # before, the screen may not have its parts yet
+            self.query_one(RunCurves).on_tick(elapsed)
 
     def redraw(self) -> None:
         """Draw again what depends on the theme."""
@@ -149,7 +150,7 @@ class RunsScreen(RunActions):
     @property
     def idle(self) -> bool:
         """Whether nothing is read, or about to be."""
-        return not self._reading and self.query_one(RunCurves).idle
+        return not self._reading and all(each.idle for each in self.query(RunCurves))
 
     # Reading and showing -------------------------------------------------------------------------
 

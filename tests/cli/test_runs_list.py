@@ -111,3 +111,13 @@ def test_a_wide_name_keeps_the_columns_in_line() -> None:
     first, second = ([runs_text.said(r, c) for c in layout.columns] for r in runs)
     assert layout.line(first) == f"日本語{' ' * 42}  42"
     assert layout.line(second) == f"{'x' * 47}…  42"
+
+
+def test_columns_that_do_not_fit_are_left_out_from_the_last_on() -> None:
+    rows = [("run", "best", "state"), ("a-long-name", "0.5", "completed")]
+    assert runs_text.lines_of(rows, None) == [
+        "run          best  state",
+        "a-long-name  0.5   completed",
+    ]
+    assert runs_text.lines_of(rows, 20) == ["run          best", "a-long-name  0.5"]
+    assert runs_text.lines_of(rows, 6) == ["run", "a-lon…"]
