@@ -29,6 +29,7 @@ from machine import describe, heading
 from calisr_engine.events.types import FORMAT_VERSION
 from calisr_engine.grid import expand_grid
 from calisr_engine.runs import store
+from calisr_engine.runs.index import INDEX
 from calisr_tui.feed import EXAMPLE
 
 
@@ -96,7 +97,7 @@ def grid_rows(root: Path, log: bytes) -> str:
             said = json.loads(first) | {"config": run.resolved.config.model_dump(mode="json")}
             log_of_run = json.dumps(said).encode() + b"\n" + rest
             copy(grid.folder / run.run_id, log_of_run, run.resolved.to_toml().encode())
-        index = grid.folder / store.INDEX
+        index = grid.folder / INDEX
         for words in (("grid", "plan"), ("grid", "status"), ("report",)):
             whole = (*words, str(file), "--output-dir", str(root))
             without = command(*whole, before=lambda index=index: index.unlink(missing_ok=True))

@@ -71,12 +71,11 @@ class CalisrApp(Host):
         config: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(output_dir, data_dir)
+        super().__init__(output_dir, data_dir, config)
         self.messages_after: list[str] = []
         self._run_dir, self._replay = run_dir, replay
         self._first = start or ("replay" if replay else "live" if run_dir else "setup")
         self._preload, self._clock, self._last_tick = preload, clock, clock()
-        self._config = config if config is not None else keymap.config_dir()
         self._server: str | None = None
         self._leaving = False
         self._told_error: object = None
@@ -87,7 +86,7 @@ class CalisrApp(Host):
     # Beginning -----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        own_keys = self._config / "keymap.toml"
+        own_keys = self.config_dir / "keymap.toml"
         if own_keys.exists():  # naming every binding takes importing every screen
             used, problems = keymap.read_keymap(own_keys, self.binding_ids())
             self.set_keymap(used)
@@ -272,7 +271,7 @@ class CalisrApp(Host):
         self.theme = name
         self.notify(f"theme {name}", timeout=1.5)
         with contextlib.suppress(CalisrError):
-            write_text(self._config / "theme", name + "\n", "the theme")
+            write_text(self.config_dir / "theme", name + "\n", "the theme")
 
     def watch_theme(self, name: str) -> None:
         for screen in self.screen_stack if self._screen_stacks.get(self._current_mode) else []:
@@ -284,7 +283,7 @@ class CalisrApp(Host):
         name = os.environ.get("CALISR_THEME", "")
         if not name:
             with contextlib.suppress(OSError):
-                name = (self._config / "theme").read_text().strip()
+                name = (self.config_dir / "theme").read_text().strip()
         return name if name in themes.NAMES else themes.NAMES[0]
 
     def action_picture(self) -> None:

@@ -101,15 +101,22 @@ class Reading(ModalScreen[None]):
 
 
 class Typing(ModalScreen[str | None]):
-    """One line to type; Escape gives None."""
+    """One line to type; Escape gives None.
+
+    Args:
+        empty: whether an empty line is an answer, too.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="typing.cancel")
     ]
 
-    def __init__(self, title: str, text: str, value: str = "", placeholder: str = "") -> None:
+    def __init__(
+        self, title: str, text: str, value: str = "", placeholder: str = "", empty: bool = False
+    ) -> None:
         super().__init__()
         self._title, self._text, self._value, self._placeholder = title, text, value, placeholder
+        self._empty = empty
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -120,7 +127,8 @@ class Typing(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def typed(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
+        text = event.value.strip()
+        self.dismiss(text if text or self._empty else None)
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -17,6 +17,7 @@ from calisr_engine.storage.plain import read_plain
 from calisr_tui import places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
+from calisr_tui.keymap import config_dir
 from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
 from calisr_tui.widgets.verbatim import Unsteered
@@ -28,6 +29,7 @@ class Host(App[int]):
     Args:
         output_dir: the folder of the run directories.
         data_dir: folder of GLUE files for new runs.
+        config: folder of the user's keys, theme and lists; None for the usual one.
 
     Attributes:
         training: the runs and grids that this app started.
@@ -35,9 +37,10 @@ class Host(App[int]):
         live_back: the place that Escape goes to from the live screen.
     """
 
-    def __init__(self, output_dir: Path, data_dir: Path | None) -> None:
+    def __init__(self, output_dir: Path, data_dir: Path | None, config: Path | None = None) -> None:
         super().__init__()
         self.output_dir, self.data_dir = output_dir, data_dir
+        self.config_dir = config if config is not None else config_dir()
         self.started = StartedRuns()
         self._sieve = Unsteered()
         self.chosen_runs: list[Path] = []

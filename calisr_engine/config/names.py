@@ -61,7 +61,7 @@ def unknown_key(key: str, method: str | None) -> Problem | None:
         method: name of the method in force; None where it is itself wrong, so that a setting of
             any method passes.
     """
-    known = _known(method)
+    known = known_fields(method)
     if key in known:
         return None
     section, _, name = key.partition(".")
@@ -88,7 +88,8 @@ def unknown_key(key: str, method: str | None) -> Problem | None:
     return Problem("unknown key", mend, (key,))
 
 
-def _known(method: str | None) -> dict[str, FieldInfo]:
+def known_fields(method: str | None = None) -> dict[str, FieldInfo]:
+    """Every setting by its dotted key, of this method; None: of any."""
     if method is not None:
         return by_key(method)
     return {key: info for name in METHODS for key, info in by_key(name).items()}

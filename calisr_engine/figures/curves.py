@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from calisr_engine.figures.data import Panel, Series, Style, over_runs
+from calisr_engine.figures.data import Look, Panel, Series, Style, looks, over_runs
 from calisr_engine.figures.runs import KINDS, FigureRun, RunSet
 from calisr_engine.models.component_names import COMPONENTS
 
@@ -33,24 +33,23 @@ def curves(runs: RunSet) -> list[Panel]:
     kinds = ("fft", "lft", "calibrated", "control")
     chosen = _once([run for kind in kinds for run in runs.runs if run.kind == kind])
     tasks = {run.task for run in chosen}
-    grouped: dict[str, list[FigureRun]] = {}
+    grouped: dict[tuple[str, str], list[FigureRun]] = {}
     for run in chosen:
-        words = [run.light_method]
-        words.append(run.calibration if run.kind in SWITCHED else KINDS[run.kind])
-        words.append(run.task if len(tasks) > 1 else "")
-        grouped.setdefault(" ".join(word for word in words if word), []).append(run)
+        how = run.calibration if run.kind in SWITCHED else KINDS[run.kind]
+        grouped.setdefault((f"{run.light_method} {how}".strip(), run.task), []).append(run)
     ranks, losses, scores = [], [], []
     notes: list[str] = []
     most = max(map(len, grouped.values()))
-    for number, (name, own) in enumerate(grouped.items()):
+    for ((how, task), own), look in zip(grouped.items(), looks(list(grouped)), strict=True):
+        name = f"{how} {task}" if len(tasks) > 1 else how
         label = name if len(own) == most else f"{name} ({len(own)} of {most} seeds)"
-        rank = _mean(label, [total_stable_ranks(run) for run in own], "line", number)
+        rank = _mean(label, [total_stable_ranks(run) for run in own], "line", look)
         if rank.x:
             ranks.append(rank)
         else:
             notes.append(f"{label}: no stable rank was measured and no checkpoint was kept")
-        losses.append(_mean(label, [binned_loss(run) for run in own], "line", number))
-        scores.append(_mean(label, [accuracies(run) for run in own], "line+points", number))
+        losses.append(_mean(label, [binned_loss(run) for run in own], "line", look))
+        scores.append(_mean(label, [accuracies(run) for run in own], "line+points", look))
     marks: list[float] = []
     for run in chosen:
         which = f"{run.method}, seed {run.seed}"
@@ -154,11 +153,11 @@ def suggested_step(run: FigureRun) -> int | None:
     return None
 
 
-def _mean(label: str, curves: list[dict[float, float]], style: Style, colour: int) -> Series:
+def _mean(label: str, curves: list[dict[float, float]], style: Style, look: Look) -> Series:
     """Mean over runs at the x that all of them have."""
     common = set.intersection(*(set(curve) for curve in curves))
     points = {x: [curve[x] for curve in curves] for x in common}
-    return over_runs(label, points, style, colour)
+    return over_runs(label, points, style, look)
 
 
 def _score_name(chosen: list[FigureRun]) -> str:

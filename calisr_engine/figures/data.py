@@ -19,6 +19,7 @@ class Series:
         spread: sample standard deviation of each y over runs; empty where there is none.
         hollow: points to be drawn hollow (the panel's note says why); empty for none.
         colour: number of its colour; panels of one figure give the same thing the same one.
+        marker: number of its marker; None: that of its colour.
     """
 
     label: str
@@ -28,6 +29,12 @@ class Series:
     hollow: tuple[bool, ...] = ()
     style: Style = "line"
     colour: int = 0
+    marker: int | None = None
+
+    @property
+    def sign(self) -> int:
+        """Number of its marker, and of the dashes of its line."""
+        return self.colour if self.marker is None else self.marker
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,22 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return mean, deviation or 0.0
 
 
+Look = tuple[int, int | None]
+"""Numbers of a colour and of a marker, as a `Series` has them."""
+
+
+def looks(kinds: Sequence[tuple[str, str]]) -> list[Look]:
+    """A colour for each method and a marker for each task of (method, task); where there is one
+    task, the markers tell the methods apart, too."""
+    methods, tasks = (list(dict.fromkeys(each)) for each in zip(*kinds, strict=True))
+    return [
+        (methods.index(method), tasks.index(task) if len(tasks) > 1 else None)
+        for method, task in kinds
+    ]
+
+
 def over_runs(
-    label: str, points: Mapping[float, Sequence[float]], style: Style, colour: int
+    label: str, points: Mapping[float, Sequence[float]], style: Style, look: Look
 ) -> Series:
     """Mean and spread of the values that several runs have at each x, in order of x."""
     xs = sorted(x for x, values in points.items() if values)
@@ -103,5 +124,6 @@ def over_runs(
         y=tuple(mean for mean, _ in pairs),
         spread=tuple(deviation for _, deviation in pairs) if several else (),
         style=style,
-        colour=colour,
+        colour=look[0],
+        marker=look[1],
     )

@@ -12,12 +12,12 @@ from typing import Any
 
 from calisr_engine.analysis.correlation import FEWEST_ROWS, Correlation, within
 from calisr_engine.errors import NotFoundError
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.view import Generalised, RunView
-from calisr_engine.figures.data import Figure, Panel, Series, over_runs
+from calisr_engine.figures.data import Figure, Look, Panel, Series, looks, over_runs
 from calisr_engine.figures.runs import begun_views
 from calisr_engine.grid.cells import TableRun, place, tabulate
 from calisr_engine.grid.labels import METHOD, TASK
-from calisr_engine.grid.settings import flatten
 
 FIGURES = {
     "train_loss": "training loss",
@@ -181,9 +181,10 @@ def curves(found: Study) -> Figure:
     shown = ("train_loss", "validation_loss", "gap", "stable_rank", "log_bound")
     for count, name in enumerate(shown, start=1):
         series = []
-        for number, row in enumerate(found.rows):
+        kinds = [(row.row, row.task) for row in found.rows]
+        for row, look in zip(found.rows, looks(kinds) if kinds else [], strict=True):
             label = f"{row.task} {row.row}" if len(tasks) > 1 else row.row
-            series.append(_curve(label, [found.views[run] for run in row.runs], name, number))
+            series.append(_curve(label, [found.views[run] for run in row.runs], name, look))
         panels.append(
             Panel(
                 name=str(count),
@@ -196,7 +197,7 @@ def curves(found: Study) -> Figure:
     return Figure("Generalisation", tuple(panels), (found.sentence,))
 
 
-def _curve(label: str, views: Sequence[RunView], name: str, colour: int) -> Series:
+def _curve(label: str, views: Sequence[RunView], name: str, look: Look) -> Series:
     points: dict[float, list[float]] = {}
     for view in views:
         for each in view.generalisation:
@@ -205,7 +206,7 @@ def _curve(label: str, views: Sequence[RunView], name: str, colour: int) -> Seri
                 points.setdefault(float(each.step), []).append(value)
     most = max(map(len, points.values()), default=0)
     whole = {step: values for step, values in points.items() if len(values) == most}
-    return over_runs(label, whole, "line+points", colour)
+    return over_runs(label, whole, "line+points", look)
 
 
 def _pairs(

@@ -104,8 +104,8 @@ def _draw_series(series: Series, place: Any, x: list[float]) -> None:
     """A curve or points, with their spread as bars (points) or as a band (curves)."""
     look: Any = {
         "color": COLOURS[series.colour % len(COLOURS)],
-        "linestyle": "" if series.style == "points" else DASHES[series.colour % len(DASHES)],
-        "marker": "" if series.style == "line" else MARKERS[series.colour % len(MARKERS)],
+        "linestyle": "" if series.style == "points" else DASHES[series.sign % len(DASHES)],
+        "marker": "" if series.style == "line" else MARKERS[series.sign % len(MARKERS)],
         "markersize": 4,
         "linewidth": 1.2,
         "label": shown(series.label),
@@ -131,7 +131,7 @@ def _draw_points(series: Series, place: Any, x: list[float]) -> None:
                 [x[i] for i in members],
                 [series.y[i] for i in members],
                 linestyle="",
-                marker=MARKERS[series.colour % len(MARKERS)],
+                marker=MARKERS[series.sign % len(MARKERS)],
                 markersize=4,
                 color=colour,
                 markerfacecolor="none" if hollow else colour,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from calisr_engine.figures.data import Panel, Series, mean_and_spread, over_runs
+from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, over_runs
 from calisr_engine.figures.runs import RunSet, distinct
 
 
@@ -21,7 +21,8 @@ def switch_steps(runs: RunSet) -> Panel:
     groups = distinct(name for run in chosen for name in run.view.groups)
     series, notes = [], []
     several_tasks = len({run.task for run in chosen}) > 1
-    for number, (row, task) in enumerate(dict.fromkeys((run.row, run.task) for run in chosen)):
+    kinds = list(dict.fromkeys((run.row, run.task) for run in chosen))
+    for (row, task), (colour, marker) in zip(kinds, looks(kinds), strict=True):
         label = f"{row} {task}" if several_tasks else row
         own = [run for run in chosen if (run.row, run.task) == (row, task)]
         x, y, spread = [], [], []
@@ -48,7 +49,8 @@ def switch_steps(runs: RunSet) -> Panel:
                 y=tuple(y),
                 spread=tuple(spread) if len(own) > 1 else (),
                 style="points",
-                colour=number,
+                colour=colour,
+                marker=marker,
             )
         )
     return Panel(
@@ -81,7 +83,9 @@ def trainable_shares(runs: RunSet) -> Panel:
                 share = round(100 * run.fft_share, 6)
                 fixed.setdefault(share, []).append(100 * (run.trainable_share or 0.0))
         if fixed:
-            series.append(over_runs(f"{method}, fixed switch", fixed, "line+points", number))
+            series.append(
+                over_runs(f"{method}, fixed switch", fixed, "line+points", (number, None))
+            )
         for control in distinct(run.view.control for run in own if run.view.variant != "off"):
             measured = [
                 run for run in own if run.view.variant != "off" and run.view.control == control

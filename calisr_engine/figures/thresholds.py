@@ -76,7 +76,7 @@ def metric_by_threshold(runs: RunSet) -> list[Panel]:
                 title=f"Metric against delta, {task}",
                 x_label="delta",
                 y_label=f"best {metric}, %",
-                series=(over_runs(task, _means(chosen, task), "line+points", number),),
+                series=(over_runs(task, _means(chosen, task), "line+points", (number, None)),),
                 notes=(note,) if note else (),
             )
         )

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.cells import TableCell, TableRun, place, tabulate
 from calisr_engine.grid.labels import METHOD, TASK, task_title
-from calisr_engine.grid.settings import flatten
 
 IGNORED = ("output.", "notes")
 

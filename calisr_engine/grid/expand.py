@@ -16,8 +16,8 @@ from typing import Any
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.config.toml_file import value_of
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.grid.check import check_grid, matches
-from calisr_engine.grid.settings import flatten
 from calisr_engine.grid.sources import is_control, matched_to_run, source_of
 from calisr_engine.grid.spec import GridFile, GridHead, read_grid
 from calisr_engine.plain_words import one_line

@@ -9,8 +9,8 @@ from typing import Any
 
 from calisr_engine.config.toml_file import read
 from calisr_engine.errors import NotFoundError
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.grid.labels import METHOD, MODELS, label
-from calisr_engine.grid.settings import flatten
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 

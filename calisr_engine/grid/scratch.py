@@ -161,11 +161,11 @@ def own_shelf() -> Path:
 
 
 def is_brought(name: str) -> bool:
-    """Whether a file of a run directory is copied: not the log, the lock, requests, parts."""
+    """Whether a file of a run directory is copied: not the log, the lock, requests, parts, and
+    what is said about the run at home."""
     first = name.split("/", 1)[0]
-    return not (
-        first in ("events.jsonl", "lock", "control") or first.startswith(".") or ".tmp" in name
-    )
+    left = ("events.jsonl", "lock", "control", "about.json")
+    return not (first in left or first.startswith(".") or ".tmp" in name)
 
 
 def _sweep(shelf: Path) -> None:

@@ -21,17 +21,6 @@ NOT_DECIDING = (
 runs of a cell that differ in the seed alone are matched to runs of these seeds."""
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def decides(key: str) -> bool:
     """Whether a setting changes what a run computes."""
     return not key.startswith(NOT_DECIDING)

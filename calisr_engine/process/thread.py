@@ -6,6 +6,7 @@ Requests go through the run directory, as for a run of any other process.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
 
 
 def preload() -> threading.Thread:
-    """Import torch and transformers in the background, while the user is still choosing."""
+    """Import torch and transformers in the background, while the user is still choosing.
+
+    Their hundred thousands of objects stay for good. Python's collector, which stops everything,
+    need not go through them again and again.
+    """
 
     def load() -> None:
         import calisr_engine.process.execute  # noqa: F401
+
+        gc.freeze()
 
     thread = threading.Thread(target=load, name="calisr-preload", daemon=True)
     thread.start()

@@ -27,6 +27,11 @@ class RunPaths:
         return self.root / "events.jsonl"
 
     @property
+    def about(self) -> Path:
+        """Name, notes, tags and pin that somebody gave the run."""
+        return self.root / "about.json"
+
+    @property
     def data(self) -> Path:
         """Rows that a Python program gave, as Parquet files."""
         return self.root / "data"

@@ -4,102 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
-import re
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
-from calisr_engine.errors import (
-    CalisrError,
-    DamagedError,
-    LockedError,
-    NotFoundError,
-)
-from calisr_engine.events.decode import decode_block
-from calisr_engine.events.fold import fold_blocks, fold_lines
-from calisr_engine.events.log import EventReader
-from calisr_engine.events.types import (
-    CoinFlipped,
-    Completed,
-    Count,
-    Figure,
-    GeneralisationMeasured,
-    Moment,
-    Progress,
-    Resources,
-    RunCreated,
-    RunStarted,
-    SrsEvaluated,
-    StableRankSampled,
-    StepPartsMeasured,
-    Warned,
-)
-from calisr_engine.events.view import RunView, Switch
-from calisr_engine.runs import checked
-from calisr_engine.runs.index import Index
+from calisr_engine.errors import CalisrError, LockedError, NotFoundError
+from calisr_engine.runs.index import Index, Key
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
+from calisr_engine.runs.summary import HEAD_BYTES, RunSummary, summarise
 from calisr_engine.storage.plain import open_plain
 
+__all__ = [
+    "History",
+    "RunSummary",
+    "delete",
+    "find",
+    "is_run",
+    "is_starting",
+    "list_runs",
+    "newest_in_training",
+    "run_ids",
+    "summarise",
+]
+
 STARTING_SECONDS = 30.0
-HEAD_BYTES = 1 << 14
-TAIL_BYTES = 1 << 12, 1 << 16
-"""What is read of a log's end: the last line of a complete run is in it."""
-PASSED_OVER = {
-    each.type
-    for each in (
-        Progress,
-        Resources,
-        StableRankSampled,
-        StepPartsMeasured,
-        CoinFlipped,
-        GeneralisationMeasured,
-        SrsEvaluated,
-        Warned,
-    )
-}
-"""Events of which a history line needs time and step alone: most of a log."""
-
-_PASSED_OVER = re.compile(
-    rb'(^\{"v":\d+,"seq":\d+,"attempt":\d+,"time":[\d.]+,"step":\d+,"type":"(?:%b)",.*\n)++'
-    % "|".join(PASSED_OVER).encode(),
-    re.MULTILINE,
-)
-"""A stretch of their lines as the writer writes them; the group is the last one."""
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One line of the history.
-
-    Attributes:
-        state: as `RunView.state`, or `unreadable`: then no more is known.
-        problem: what is wrong with its log ("" where nothing is known to be).
-    """
-
-    run_id: str
-    path: str
-    state: str
-    model: str = "?"
-    task: str = "?"
-    method: str = "?"
-    variant: str = "off"
-    control: str = "off"
-    delta: Figure | None = None
-    seed: Count | None = None
-    metric: str = ""
-    best: Figure | None = None
-    last: Figure | None = None
-    step: Count = 0
-    total_steps: Count = 0
-    share: Figure | None = None
-    created: Moment | None = None
-    updated: Moment | None = None
-    switched: dict[str, Count] | None = None
-    problem: str = ""
+COMPLETE_SECONDS = 60.0
+"""Between two looks at runs that are complete: only a note, or more epochs, changes those."""
 
 
 def find(name: str, root: Path) -> Path:
@@ -139,9 +74,7 @@ def run_ids(root: Path) -> list[str]:
     """Names of all run directories in `root`, sorted."""
     try:
         with os.scandir(root) as entries:
-            return sorted(
-                e.name for e in entries if os.path.lexists(os.path.join(e.path, "events.jsonl"))
-            )
+            return sorted(e.name for e in entries if os.path.lexists(f"{e.path}/events.jsonl"))
     except OSError:
         return []
 
@@ -171,143 +104,97 @@ def is_starting(run_dir: Path) -> bool:
         return False
 
 
-def list_runs(root: Path) -> list[RunSummary]:
-    """All runs in `root`, newest first; one whose log cannot be read is `unreadable`.
+class History:
+    """The runs of a folder, to be listed again and again: what has not changed is not read again.
 
-    An index file beside them spares reading unchanged logs; it is rebuilt where it is missing,
-    damaged or out of date.
+    An index file beside them keeps that from one process to the next; it is rebuilt where it is
+    missing, damaged or out of date.
     """
-    index = Index(root, RunSummary)
-    summaries = []
-    for run_id in run_ids(root):
-        run_dir = root / run_id
-        key = _key(run_dir / "events.jsonl")
-        summary = index.get(run_id, key)
-        if summary is None or summary.state == "unreadable":  # it may have become readable since
-            try:
-                summary = summarise(run_dir)
-            except NotFoundError:  # removed just now
-                continue
-        index.put(run_id, key, summary)
-        state = summary.state
-        if state in ("running", "paused", "interrupted"):
-            live = is_locked(RunPaths(run_dir))
-            state = "interrupted" if not live else "running" if state == "interrupted" else state
-        summaries.append(replace(summary, run_id=run_id, path=str(run_dir), state=state))
-    index.write()
-    return sorted(summaries, key=lambda s: (s.created or 0.0, s.run_id), reverse=True)
 
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._index = Index(root, RunSummary)
+        self._listed: list[RunSummary] = []
+        self._looked_at: tuple[float, int | None] = -math.inf, None
 
-def _key(log: Path) -> tuple[int, int]:
-    """What changes with a log; (0, 0) for one that cannot be asked."""
-    try:
-        status = os.stat(log)
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+    def read(self) -> list[RunSummary]:
+        """All runs, newest first; one whose log cannot be read is `unreadable`."""
+        self._looked_at = time.monotonic(), _changed(self.root)
+        found = {run_id: self._look(run_id) for run_id in run_ids(self.root)}
+        self._index.keep(found.keys())
+        self._index.write()
+        self._listed = sorted(
+            filter(None, found.values()),
+            key=lambda s: (s.created or 0.0, s.run_id),
+            reverse=True,
+        )
+        return self._listed
 
-
-def summarise(run_dir: Path) -> RunSummary:
-    """The history line of one run, from as little of its log as it takes.
-
-    Raises:
-        NotFoundError: there is no log.
-    """
-    paths = RunPaths(run_dir)
-    try:
-        view = _complete_view(paths.events) or _short_view(paths)
-    except DamagedError as error:
-        return RunSummary(run_dir.name, str(run_dir), "unreadable", problem=error.message)
-    return RunSummary(
-        run_id=run_dir.name,
-        path=str(run_dir),
-        state=view.state,
-        model=view.model,
-        task=view.task,
-        method=view.method,
-        variant=view.variant,
-        control=view.control,
-        delta=view.delta,
-        seed=view.seed,
-        metric=view.metric,
-        best=view.best,
-        last=view.last,
-        step=view.step,
-        total_steps=view.total_steps,
-        share=view.share,
-        created=view.created,
-        updated=view.updated,
-        switched=view.switched,
-        problem=view.problem,
-    )
-
-
-def _complete_view(log: Path) -> RunView | None:
-    """What the first lines and the last one say of a complete run; None for any other run.
-
-    The summary in the last line holds what folding the whole log would give.
-    """
-    view = RunView()
-    try:
-        with open_plain(log) as file:
-            head = file.read(HEAD_BYTES)
-            first = decode_block(head[: head.rfind(b"\n") + 1])[0]
-            fold_lines(view, [line for line in first if line.kind in (RunCreated, RunStarted)])
-            if not view.total_steps or not view.config:
-                return None
-            last = _last_line(file)
-        lines = decode_block(last)[0]
-        if not lines or lines[0].kind is not Completed:
-            return None
-        said = fold_lines(view, lines).summary or {}
-        view.metric, view.best, view.last = said["metric"], said["best"], said["last"]
-        view.trainable, view.total = said["trainable"], said["total"]
-        switched = {g: step for g, step in (said["switched"] or {}).items() if step is not None}
-        view.switches = [
-            Switch(
-                step=step,
-                epoch=0.0,
-                group=group,
-                cause="calibration",
-                why="",
-                trainable_before=0,
-                trainable=0,
-                total=0,
-            )
-            for group, step in sorted(switched.items(), key=lambda each: each[1])
+    def read_again(self) -> list[RunSummary]:
+        """As `read`, but complete runs are looked at once a minute, unless some came or went."""
+        at, changed = self._looked_at
+        if time.monotonic() - at > COMPLETE_SECONDS or changed != _changed(self.root):
+            return self.read()
+        self._listed = [
+            each if each.state == "completed" else self._look(each.run_id) or each
+            for each in self._listed
         ]
-    except (OSError, KeyError):
+        return self._listed
+
+    def _look(self, run_id: str) -> RunSummary | None:
+        """A run as it is now; None where it was removed just now."""
+        path = f"{self._before}{run_id}"
+        key = _key(path)
+        summary = self._index.get(run_id, key)
+        if summary is None or summary.state == "unreadable":  # it may have become readable
+            try:
+                summary = summarise(Path(path))
+            except NotFoundError:
+                return None
+        if (summary.run_id, summary.path) != (run_id, path):
+            summary = replace(summary, run_id=run_id, path=path)
+        self._index.put(run_id, key, summary)
+        return _as_it_is(summary)
+
+    @cached_property
+    def _before(self) -> str:
+        """What stands before an id in a path: of thousands of paths, objects cost most."""
+        return str(self.root / "x")[:-1]
+
+
+def list_runs(root: Path) -> list[RunSummary]:
+    """All runs in `root`, newest first, as `History` reads them."""
+    return History(root).read()
+
+
+def _changed(folder: Path) -> int | None:
+    """When something was made, renamed or removed in a folder; None where there is none."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
         return None
-    return view
 
 
-def _last_line(file: BinaryIO) -> bytes:
-    """The last line of a file, without its end; b"" where it is not whole or a long one."""
-    size = os.fstat(file.fileno()).st_size
-    for most in TAIL_BYTES:
-        file.seek(max(0, size - most))
-        tail = file.read(most)
-        begin = tail.rfind(b"\n", 0, -1) + 1
-        if begin and tail.endswith(b"\n"):
-            return tail[begin:-1]
-    return b""
+def _as_it_is(summary: RunSummary) -> RunSummary:
+    """With the state that the log's lock tells."""
+    state = summary.state
+    if state in ("running", "paused", "interrupted"):
+        if not is_locked(RunPaths(Path(summary.path))):
+            state = "interrupted"
+        elif state == "interrupted":
+            state = "running"
+    return summary if state == summary.state else replace(summary, state=state)
 
 
-def _short_view(paths: RunPaths) -> RunView:
-    """What `load_view` gives, as far as a history line shows it: most lines are passed over.
-
-    Raises:
-        NotFoundError: there is no log.
-        DamagedError: it cannot be read, or holds no line that can.
-    """
-    reader = EventReader(paths.events)
-    return checked(fold_blocks(RunView(), map(_notable, reader.blocks())), reader, paths)
-
-
-def _notable(block: bytes) -> bytes:
-    """A block without the lines that a history line does not need; each stretch of them leaves its
-    last one, for time and step."""
-    return _PASSED_OVER.sub(rb"\1", block)
+def _key(run_dir: str) -> Key:
+    """What changes with a log, and with what is said of the run; 0 for what cannot be asked."""
+    changed = size = said = 0
+    with contextlib.suppress(OSError):
+        status = os.stat(f"{run_dir}/events.jsonl")
+        changed, size = status.st_mtime_ns, status.st_size
+    with contextlib.suppress(OSError):
+        said = os.stat(f"{run_dir}/about.json").st_mtime_ns
+    return changed, size, said
 
 
 def delete(run_dir: Path) -> None:

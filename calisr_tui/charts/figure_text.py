@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rich.cells import cell_len
+
 from calisr_engine.figures.data import Figure, Panel, Series
+from calisr_engine.plain_words import one_line
 from calisr_tui.charts.drawing import Line, Plot, draw
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.runs_text import fitted
 from calisr_tui.verbatim import Text
 
 RUN_ROLES = tuple(role for role in ROLES if role.startswith("run"))
@@ -45,14 +49,16 @@ def panel_text(panel: Panel, width: int, rows: int, styles: Mapping[str, str] = 
     text = Text()
     number = f"({panel.name}) " if panel.name[-1].isalpha() else ""
     text.append(f"{number}{panel.title}: {panel.y_label}\n", "bold")
-    for series in panel.series:
-        role = _role(series)
-        text.append(f"  {_sign(series, len(panel.series) == 1)} ", styles[role])
-        text.append(f"{series.label}\n")
+    alone = len(panel.series) == 1
+    across, room = _columns(panel, width)
+    for place, series in enumerate(panel.series):
+        label = fitted(one_line(series.label), room - 4)
+        text.append(f"  {_sign(series, alone)} ", styles[_role(series)])
+        ends = place % across == across - 1 or series is panel.series[-1]
+        text.append(f"{label.rstrip()}\n" if ends else label)
     if panel.marks:
         marks = ", ".join(f"{mark:g}" for mark in panel.marks)
-        text.append(f"  │ {panel.mark_label}: {marks}\n")
-    alone = len(panel.series) == 1
+        text.append(fitted(f"  │ {one_line(panel.mark_label)}: {marks}", width).rstrip() + "\n")
     drawn = _side_by_side(panel) if panel.x_names else panel.series
     lines = tuple(line for series in drawn for line in _lines(series, alone))
     plot = Plot(
@@ -67,6 +73,19 @@ def panel_text(panel: Panel, width: int, rows: int, styles: Mapping[str, str] = 
     for note in panel.notes:
         text.append(f"\n  {note}", "dim")
     return text
+
+
+def legend_lines(panel: Panel, width: int) -> int:
+    """Lines of the legend of a panel."""
+    across, _ = _columns(panel, width)
+    return -(-len(panel.series) // across) + bool(panel.marks)
+
+
+def _columns(panel: Panel, width: int) -> tuple[int, int]:
+    """How many entries of the legend stand beside each other, and the cells of one."""
+    longest = max((cell_len(one_line(series.label)) for series in panel.series), default=0)
+    room = min(width, longest + 6)
+    return max(1, width // room), room
 
 
 def _side_by_side(panel: Panel) -> tuple[Series, ...]:
@@ -88,7 +107,7 @@ def _sign(series: Series, alone: bool) -> str:
     if series.style == "line" and alone:
         return "━"
     hollow = bool(series.hollow) and all(series.hollow)
-    return (HOLLOW if hollow else GLYPHS)[series.colour % len(GLYPHS)]
+    return (HOLLOW if hollow else GLYPHS)[series.sign % len(GLYPHS)]
 
 
 def _lines(series: Series, alone: bool) -> list[Line]:
@@ -100,7 +119,7 @@ def _lines(series: Series, alone: bool) -> list[Line]:
     if series.style == "line":
         # Colour is not the only sign: a few glyphs say which curve this is.
         step = max(1, len(series.x) // SIGNS)
-        glyph = GLYPHS[series.colour % len(GLYPHS)]
+        glyph = GLYPHS[series.sign % len(GLYPHS)]
         if not alone:
             found.append(Line(series.x[::step], series.y[::step], role, "points", glyph))
         return found
@@ -112,7 +131,7 @@ def _lines(series: Series, alone: bool) -> list[Line]:
     for glyphs, wanted in ((HOLLOW, True), (GLYPHS, False)):
         points = [p for p in zip(series.x, series.y, hollow, strict=True) if p[2] is wanted]
         if points:
-            glyph = glyphs[series.colour % len(glyphs)]
+            glyph = glyphs[series.sign % len(glyphs)]
             x, y = tuple(p[0] for p in points), tuple(p[1] for p in points)
             found.append(Line(x, y, role, "points", glyph))
     return found

@@ -1,59 +1,138 @@
-"""Commands that look at runs: runs, show, compare, audit, replay."""
+"""Commands that look at runs: runs, note, show, compare, audit, replay."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
-from calisr_engine.plain_words import a_sentence
+from calisr_engine.plain_words import a_sentence, one_line
 from calisr_tui.cli.complete import names_of_runs
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
-from calisr_tui.cli.out import PlainConsole, put, put_json, say
+from calisr_tui.cli.out import PlainConsole, put, put_json, say, terminal_width
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("runs", epilog="Example: calisr runs --json")(runs)
+    examples = "Examples: calisr runs · calisr runs --filter 'best>0.8 lr=3e-4' --sort -best"
+    app.command("runs", epilog=examples)(runs)
+    app.command("note", epilog="Example: calisr note RUN --tag baseline --text 'to repeat'")(note)
     app.command("show", epilog="Example: calisr show demo-demo-bert")(show)
     app.command("compare", epilog="Example: calisr compare RUN_A RUN_B")(compare)
     app.command("audit", epilog="Example: calisr audit runs/my-run")(audit)
     app.command("replay", epilog="Example: calisr replay --example")(replay)
 
 
-def runs(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
-    """List the runs, newest first."""
-    from rich.table import Table
+COLUMNS = (
+    *("run", "state", "best", "metric", "task", "method", "calibration", "delta", "time", "tags"),
+    *("name", "last", "share", "steps", "seed", "lr", "created", "switched"),
+)
+"""What `calisr runs` shows, the first ones where little fits."""
 
-    from calisr_engine.runs import store
 
-    found = store.list_runs(output_dir)
+def runs(
+    output_dir: OutputDir = Path("runs"),
+    wanted: Annotated[
+        str,
+        typer.Option(
+            "--filter", metavar="TEXT", help="Only runs such as: 'best>0.8 lr=3e-4 tag:x'."
+        ),
+    ] = "",
+    sort: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Order by a column or setting; -COLUMN for down."),
+    ] = "-created",
+    columns: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Columns and settings to show, in this order.")
+    ] = "",
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A CSV table of the columns, all of them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the runs, newest first: one line each.
+
+    Where a terminal is too narrow for all columns, the last ones are left out. A filter is words
+    and comparisons, as in the app: calisr runs --filter 'best>0.8 method=lora,mpop -tag:old loss'.
+    """
+    from calisr_engine.runs import arrange, store
+    from calisr_engine.runs.columns import column
+    from calisr_engine.runs.filter import parse
+    from calisr_tui.charts import runs_text
+
+    keep, order = parse(wanted), column(sort.removeprefix("-"))
+    named = [column(name) for name in (columns.split(",") if columns else COLUMNS)]
+    listed = store.list_runs(output_dir)
+    found = arrange.ordered(filter(keep, listed), order, down=sort.startswith("-"))
     if as_json:
-        put_json([asdict(each) for each in found])
+        put_json([each.to_dict() for each in found])
+        return
+    if as_csv:
+        put(arrange.as_csv(found, named).removesuffix("\n"))
         return
     if not found:
-        say(a_sentence(f"no runs in {output_dir}; start one with: calisr demo"))
+        none = f"none of the {len(listed)} runs in {output_dir} is such"
+        say(a_sentence(none if listed else f"no runs in {output_dir}; start one with: calisr demo"))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("run", "state", "step", "metric", "best", "last", "trainable", "switched"):
-        table.add_column(column, overflow="fold")
+    room = terminal_width()
+    shown = named if columns else runs_text.without_empty(found, named)
+    layout = runs_text.laid_out(found, shown, room)
+    put(layout.heading())
     for each in found:
-        table.add_row(
-            each.run_id,
-            each.state,
-            f"{each.step}/{each.total_steps}",
-            each.metric,
-            "" if each.best is None else f"{each.best:.4f}",
-            "" if each.last is None else f"{each.last:.4f}",
-            "" if each.share is None else f"{each.share:.1%}",
-            ", ".join(f"{g} {s}" for g, s in (each.switched or {}).items()),
-        )
-    PlainConsole().print(table)
+        put(layout.line(runs_text.said(each, one) for one in layout.columns))
     for each in found:
         if each.problem:
             say(f"{each.run_id}: {each.problem}")
+
+
+def note(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs.", autocompletion=names_of_runs),
+    ],
+    name: Annotated[str | None, typer.Option(help="A name beside the id; '' for none.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Notes; '' for none.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a tag (repeatable).")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="Take a tag away.")
+    ] = None,
+    pinned: Annotated[
+        bool | None, typer.Option("--pin/--no-pin", help="Keep on top of lists.")
+    ] = None,
+    output_dir: OutputDir = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Name, tag, pin runs and note something about them; without options, show what was said.
+
+    It stands in about.json beside the log and changes nothing that the run is or does.
+    """
+    from dataclasses import asdict, replace
+
+    from calisr_engine.runs.about import read_about, retagged, write_about
+
+    told = {}
+    for run_dir in [find_run(each, output_dir) for each in names]:
+        before = read_about(run_dir)
+        about = retagged(before, [*(add or ()), *(f"-{tag}" for tag in remove or ())])
+        about = replace(
+            about,
+            name=about.name if name is None else name,
+            notes=about.notes if text is None else text,
+            pinned=about.pinned if pinned is None else pinned,
+        )
+        if about != before:
+            write_about(run_dir, about)
+        told[run_dir.name] = read_about(run_dir)
+    if as_json:
+        put_json({run_id: asdict(about) for run_id, about in told.items()})
+        return
+    for run_id, about in told.items():
+        pin = "pinned" if about.pinned else ""
+        parts = (about.name, " ".join(about.tags), pin, one_line(about.notes))
+        put(f"{run_id}: {' · '.join(filter(None, parts)) or 'nothing noted'}")
 
 
 def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
@@ -78,10 +157,11 @@ def compare(
     output_dir: OutputDir = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Compare runs: results, differing settings, mean and spread over seeds."""
-    from calisr_engine.grid.compare import differences, fields, over_seeds, warnings
+    """Compare runs: settings that differ, results, mean and spread over seeds."""
+    from calisr_engine.grid.compare import differences, fields
     from calisr_engine.grid.paper import figure_beside_run
     from calisr_engine.runs import load_views
+    from calisr_tui.charts.compare_text import comparison
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
@@ -91,9 +171,8 @@ def compare(
     if len(found) < 2:
         raise DamagedError("fewer than two of these runs can be read", "compare others")
     views = {run.name: view for run, view in found.items()}
-    differing = differences(views)
-    seeds = over_seeds(views)
-    for each in warnings(views):
+    said = comparison(views)
+    for each in said.warnings:
         say(each)
     if as_json:
         put_json(
@@ -102,15 +181,15 @@ def compare(
                     name: {"best": v.best, "last": v.last, "paper": figure_beside_run(v.config)}
                     for name, v in views.items()
                 },
-                "differences": differing,
-                "over_seeds": [fields(cell) for cell in seeds],
-                "warnings": warnings(views),
+                "differences": differences(views),
+                "over_seeds": [fields(cell) for cell in said.seeds],
+                "warnings": list(said.warnings),
             }
         )
         return
-    from calisr_tui.cli.show_text import comparison
+    from calisr_tui.cli.show_text import print_comparison
 
-    comparison(views, differing, seeds)
+    print_comparison(said)
 
 
 def audit(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:

@@ -56,6 +56,11 @@ def say_again(message: str, width: int) -> None:
         print(f"\r{shown(message):<{width}}", end="", file=sys.stderr, flush=True)
 
 
+def terminal_width() -> int | None:
+    """Cells of a line on stdout; None where that is no terminal and lines are of any length."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else None
+
+
 def ring() -> None:
     """The terminal's bell; nothing where there is no terminal."""
     _to_terminal("\a")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import Generalised, RunView
+from calisr_engine.plain_words import one_line
 from calisr_tui import words
-from calisr_tui.cli.live_text import format_seconds
-from calisr_tui.cli.out import PlainConsole
+from calisr_tui.charts.runs_text import lines_of
+from calisr_tui.cli.out import PlainConsole, put, terminal_width
 
 if TYPE_CHECKING:
-    from calisr_engine.grid.cells import TableCell
+    from calisr_tui.charts.compare_text import Comparison
 
 FULL, LIGHT, SWITCH = "█", "░", "◆"
 
@@ -59,15 +60,17 @@ def _facts(view: RunView, run_dir: Path) -> str:
         rows.append(
             (
                 view.metric,
-                f"best {view.best:.4f} at step {view.best_step}, last {view.last:.4f}",
+                f"best {words.figure(view.best)} at step {view.best_step}, "
+                f"last {words.figure(view.last)}",
             )
         )
     if view.generalisation:
         rows.append(("gap", _gap(view.generalisation[-1])))
     if view.total:
-        rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {view.share:.2%}"))
+        share = words.share(view.share)
+        rows.append(("trainable", f"{view.trainable:,} of {view.total:,} = {share}"))
     if view.duration is not None:
-        rows.append(("time", format_seconds(view.duration)))
+        rows.append(("time", words.seconds(view.duration)))
     if view.failure is not None:
         rows.append(("failed", view.failure.message))
         if view.failure.hint:
@@ -142,45 +145,24 @@ def chart(
     return Text(f"{title}\n").append_text(text)
 
 
-def comparison(
-    views: Mapping[str, RunView],
-    differing: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[TableCell],
-) -> None:
-    """Print results, differing settings and spreads as tables."""
+def print_comparison(said: Comparison) -> None:
+    """Print differing settings, results and spreads as tables."""
     from rich.table import Table
 
-    from calisr_engine.grid.compare import name_of
-    from calisr_engine.grid.paper import beside
-
     console = PlainConsole()
-    table = Table(box=None, pad_edge=False)
-    printed = {name: beside(view.config) for name, view in views.items()}
-    columns = ["run", "state", "metric", "best", "last", "trainable"]
-    for column in columns + ["paper"] * any(printed.values()):
-        table.add_column(column, overflow="fold")
-    for name, view in views.items():
-        table.add_row(
-            name,
-            view.state,
-            view.metric,
-            "" if view.best is None else f"{view.best:.4f}",
-            "" if view.last is None else f"{view.last:.4f}",
-            "" if view.share is None else f"{view.share:.2%}",
-            *([printed[name]] if any(printed.values()) else []),
-        )
-    console.print(table)
-    if differing:
+    if said.differing:
         settings = Table(title="settings that differ", title_justify="left", box=None)
         settings.add_column("setting")
-        for name in views:
+        for name in said.names:
             settings.add_column(name, overflow="fold")
-        for key, values in differing.items():
-            settings.add_row(key, *(str(values.get(name)) for name in views))
+        for key, values in said.differing.items():
+            settings.add_row(key, *values)
         console.print(settings)
-    for cell in seeds:
+    rows = [(one_line(name), *row) for name, row in zip(said.names, said.results, strict=True)]
+    for line in lines_of([("run", *said.headings), *rows], terminal_width()):
+        put(line)
+    for cell, row in zip(said.seeds, said.seed_rows, strict=True):
         if cell.deviation is not None:
-            console.print(
-                f"{name_of(cell)}: best {cell.metric} {cell.mean:.4f} ± {cell.deviation:.4f} "
-                f"over {len(cell.seeds)} seeds"
-            )
+            label, metric, mean, deviation, *_ = row
+            count = len(cell.seeds)
+            console.print(f"{label}: best {metric} {mean} ± {deviation} over {count} seeds")

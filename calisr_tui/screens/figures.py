@@ -21,7 +21,7 @@ from textual.widgets import Footer
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
-from calisr_tui.charts.figure_text import panel_text
+from calisr_tui.charts.figure_text import legend_lines, panel_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.grid_source import figure_words, process_words
@@ -197,7 +197,7 @@ def first_figure(grid_name: str) -> str:
 
 def rows_of(panel: Panel, width: int, height: int) -> int:
     """Lines of the plot such that the panel with its words fills `height`, if it can."""
-    words = 2 + len(panel.series) + bool(panel.marks)
+    words = 2 + legend_lines(panel, width)
     words += sum(-(-(len(note) + 2) // max(1, width)) for note in panel.notes)
     return max(LEAST_ROWS, height - words)
 

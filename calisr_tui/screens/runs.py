@@ -1,74 +1,51 @@
-"""The history: every run of the output folder, to open, resume, replay, compare or delete."""
+"""The history: every run of the output folder, to find, open, resume, note, compare or delete."""
 
 from __future__ import annotations
 
+import gc
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widgets import Footer, Input
 
-from calisr_engine.errors import CalisrError
-from calisr_tui import words
-from calisr_tui.dialogs import Answer, Question
-from calisr_tui.next_steps import COMMANDS, NextSteps
+from calisr_engine.runs.arrange import Group, grouped, ordered
+from calisr_engine.runs.columns import column
+from calisr_engine.runs.filter import FilterError, parse
+from calisr_tui.charts import runs_text
+from calisr_tui.dialogs import ask_file
+from calisr_tui.preferences import RunsTable, read_runs_table, write_runs_table
+from calisr_tui.screens import run_notes
+from calisr_tui.screens.compare import MOST_COMPARED
+from calisr_tui.screens.run_actions import ONE_RUN, RunActions
+from calisr_tui.screens.run_choices import choose_columns, choose_groups
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.verbatim import DataTable, Static
+from calisr_tui.widgets.run_curves import RunCurves
+from calisr_tui.widgets.run_list import LEAD, RunList, heading
+from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
-    from calisr_engine.runs.store import RunSummary
+    from calisr_engine.runs.columns import Column
+    from calisr_engine.runs.store import History, RunSummary
 
-COLUMNS = {
-    "state": ("state", 13),
-    "task": ("task", 8),
-    "method": ("method", 14),
-    "calibration": ("cal", 3),
-    "delta": ("δ", 4),
-    "seed": ("seed", 4),
-    "best": ("best", 6),
-    "last": ("last", 6),
-    "share": ("trains", 6),
-    "steps": ("steps", 9),
-    "created": ("created", 11),
-    "run": ("run", None),
-}
-NARROW = ("state", "task", "method", "calibration", "best", "steps", "created")
-SORTS = ("newest", "best", "task", "method", "state", "name")
-MOST_COMPARED = 8
-
-
-def matches(run: RunSummary, wanted: str) -> bool:
-    """Whether every word of the filter is in what the table shows of the run."""
-    text = " ".join(
-        str(each)
-        for each in (
-            run.run_id,
-            run.state,
-            run.task,
-            run.model,
-            run.method,
-            run.variant,
-            f"δ{run.delta}",
-            f"seed{run.seed}",
-            run.metric,
-        )
-    ).lower()
-    return all(word in text for word in wanted.lower().split())
-
-
-def ordered(runs: list[RunSummary], sort: str) -> list[RunSummary]:
-    """The runs in the order of one of SORTS."""
-    if sort == "best":
-        return sorted(runs, key=lambda r: (r.best is None, -(r.best or 0.0)))
-    if sort in ("task", "method", "state"):
-        return sorted(runs, key=lambda r: (str(getattr(r, sort)), -(r.created or 0.0)))
-    if sort == "name":
-        return sorted(runs, key=lambda r: r.run_id)
-    return sorted(runs, key=lambda r: (r.created or 0.0, r.run_id), reverse=True)
-
+COLUMNS = (
+    *("state", "name", "best", "metric", "task", "method", "calibration", "delta", "time"),
+    *("created", "tags", "lr", "seed", "last", "share", "steps", "model", "run"),
+)
+"""The usual columns, but for those in which no run has a value: as many of the first as fit."""
+HINT = "/ to filter: best>0.8 lr=3e-4 tag:x text"
+MANY = 500
+"""Runs of which Python's collector, which stops everything, need not go through the history lines
+again and again: they hold no circles, and stay."""
+LIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 1.0, 5.0, 20
+"""Between two looks at runs in training, and at the others; listing them takes at most one part in
+so many of the time."""
 
 _MANY = {
     "runs.mark": "Mark",
@@ -92,21 +69,22 @@ FOOTER = {
 """State of the run under the cursor -> the keys of the footer."""
 
 
-class RunsScreen(NextSteps):
-    """A table of runs; `/` filters, `S` sorts, space marks for comparison."""
+class RunsScreen(RunActions):
+    """A list of runs with the curves of the one under the cursor, or of those that are marked."""
 
+    PARTS = (RunList,)
     FOOTER = FOOTER
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "resume_run", "Resume", id="runs.resume"),
-        Binding("v", "replay", "Replay", id="runs.replay"),
         Binding("space", "mark", "Mark", key_display="space", id="runs.mark"),
         Binding("c", "compare", "Compare", id="runs.compare"),
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
-        Binding("d", "delete", "Delete", id="runs.delete"),
         Binding("s", "sort", "Sort", show=False, id="runs.sort"),
+        Binding("S", "turn", "Other way round", show=False, id="runs.turn"),
+        Binding("k", "columns", "Columns", show=False, id="runs.columns"),
+        Binding("g", "group", "Group", show=False, id="runs.group"),
+        Binding("l", "curves", "Curves", show=False, id="runs.curves"),
         Binding("x", "export", "Export", show=False, id="runs.export"),
-        Binding("o", "settings", "Settings", show=False, id="runs.settings"),
-        Binding("y", "copy", "Copy folder", show=False, id="runs.copy"),
+        Binding("w", "write", "Save list", show=False, id="runs.save"),
         Binding("u", "reload", "Read again", show=False, id="runs.reload"),
         Binding("escape", "clear_filter", "No filter", show=False, id="runs.clear_filter"),
     ]
@@ -114,101 +92,148 @@ class RunsScreen(NextSteps):
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[RunSummary] = []
+        self.listed: list[RunSummary] = []
         self.marked: list[str] = []
-        self.sort = "newest"
-        self._shown: dict[str, RunSummary] = {}
-        self._narrow: bool | None = None
-        self._since = 0.0
+        self.table = self._remembered = RunsTable()
+        self._folded: set[tuple[str, ...]] = set()
+        self._history: History | None = None
+        self._layout: runs_text.Layout | None = None
+        self._made_of: tuple[object, ...] = ()
+        self._said: tuple[str, Text] = "", Text()
+        self._read_once = self._reading = self._again = False
+        self._since = self._took = 0.0
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="runs-head")
-        yield Input(placeholder="/ to filter: mrpc lora completed", id="filter", compact=True)
-        yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=True)
-        yield Static("", id="run-detail", classes="box")
+        yield Input(
+            placeholder="/ to filter: best>0.8 lr=3e-4 tag:x text", id="filter", compact=True
+        )
+        yield Static("", id="runs-columns")
+        yield RunList(id="runs-table")
+        with Horizontal(id="runs-below"):
+            yield Static("", id="run-detail", classes="box")
+            yield RunCurves(id="run-curves", classes="pane")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(DataTable).focus()
+        self.table = self._remembered = read_runs_table(self.app.config_dir)
+        self.query_one(RunList).focus()
+        self._size_up()
         self.action_reload()
 
     def on_screen_resume(self) -> None:
         self.action_reload()
 
     def on_resize(self, event: events.Resize) -> None:
-        if self._narrow != (self.app.size.width < 100):
-            self._fill()
+        self._size_up()
+        self._layout = None
+        self.call_after_refresh(self._fill)
+
+    def _size_up(self) -> None:
+        size = self.app.size
+        self.set_class(size.width < 100 or size.height < 30, "compact")
+        self.set_class(size.height < 22, "low")
 
     def on_tick(self, elapsed: float) -> None:
         self._since += elapsed
-        if self._since > 5:
-            self.action_reload()
+        live = any(run.state in ("running", "paused") for run in self.runs)
+        wait = max(LIVE_SECONDS if live else IDLE_SECONDS, READING_SHARE * self._took)
+        if self._since > wait and not self._reading:
+            self._look(whole=False)
+        if self._read_once:  # before, the screen may not have its parts yet
+            self.query_one(RunCurves).on_tick(elapsed)
 
     def redraw(self) -> None:
+        """Draw again what depends on the theme."""
         self._fill()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read, or about to be."""
+        return not self._reading and all(each.idle for each in self.query(RunCurves))
 
     # Reading and showing -------------------------------------------------------------------------
 
     def action_reload(self) -> None:
+        """Read all runs again."""
+        self._look(whole=True)
+
+    def _look(self, whole: bool) -> None:
         self._since = 0.0
-        self._read()
+        self._again = self._reading and whole
+        if not self._reading:
+            self._reading = True
+            self._read(whole)
 
-    @work(thread=True, exclusive=True, group="runs")
-    def _read(self) -> None:
-        from calisr_engine.runs.store import list_runs
+    @work(thread=True, group="runs")
+    def _read(self, whole: bool) -> None:
+        from calisr_engine.runs.store import History
 
-        found = list_runs(self.app.output_dir)
-        self.app.call_from_thread(self._take, found)
+        began = time.perf_counter()
+        if self._history is None or self._history.root != self.app.output_dir:
+            self._history = History(self.app.output_dir)
+        found = self._history.read() if whole else self._history.read_again()
+        new = found != self.runs or not self._read_once
+        for run in found if new else ():  # what a filter asks first takes time, and none here
+            _ = run.searched, run.settings
+        if not self._read_once and len(found) > MANY:
+            gc.freeze()
+        self._took = time.perf_counter() - began
+        self.app.call_from_thread(self._take, found, new)
 
-    def _take(self, found: list[RunSummary]) -> None:
-        if found != self.runs or not self._shown:
-            self.runs = found
+    def _take(self, found: list[RunSummary], new: bool) -> None:
+        self._reading = False
+        if new:
+            self._read_once = True
+            self.runs, self._layout = found, None
             self._fill()
+        if self._again:
+            self.action_reload()
+
+    @property
+    def columns(self) -> list[Column]:
+        """What is to be shown, if it fits."""
+        chosen = [column(name) for name in self.table.columns]
+        return chosen or runs_text.without_empty(self.runs, map(column, COLUMNS))
 
     def _fill(self) -> None:
-        table = self.query_one(DataTable)
-        styles = colours(self.app.theme)
-        chosen = self.chosen
-        self._narrow = self.app.size.width < 100
-        wide = self.app.size.width >= 150
-        names = NARROW if self._narrow else tuple(n for n in COLUMNS if wide or n != "run")
-        wanted = self.query_one("#filter", Input).value
-        runs = ordered([r for r in self.runs if matches(r, wanted)], self.sort)
-        self._shown = {run.run_id: run for run in runs}
-        table.clear(columns=True)
-        for name in names:
-            label, width = COLUMNS[name]
-            table.add_column(label, key=name, width=width)
-        table.add_rows([self._cells(run, names, styles) for run in runs])
-        self._keys = list(self._shown)
-        if chosen is not None and chosen.run_id in self._shown:
-            table.move_cursor(row=self._keys.index(chosen.run_id), animate=False)
-        marked = f" · {len(self.marked)} marked" if self.marked else ""
-        self.query_one("#runs-head", Static).update(
-            f"Runs in {self.app.output_dir} · {len(runs)} of {len(self.runs)} · "
-            f"by {self.sort}{marked}"
-        )
+        """List the runs as filter, order and groups have them."""
+        listed, above = self.query_one(RunList), self.query_one("#runs-columns", Static)
+        text = self.query_one("#filter", Input).value
+        try:
+            keep = parse(text)
+        except FilterError as error:
+            said = f"✗ {text[error.start : error.end]}: {error.message}"
+            said += f"; {error.hint}" if error.hint else ""
+            style = colours(self.app.theme)["bad"]
+            above.update(Text(said, style, no_wrap=True, overflow="ellipsis"), layout=False)
+            return
+        made_of = (self.runs, text, self.table.sort, self.table.down)
+        if made_of != self._made_of:  # folding a group asks for none of it
+            self._made_of = made_of
+            found = filter(keep, self.runs) if keep.tests else self.runs
+            self.listed = ordered(found, column(self.table.sort), self.table.down)
+        if self._layout is None:
+            room = max(10, self.app.size.width - LEAD - 1)
+            self._layout = runs_text.laid_out(self.runs, self.columns, room, signs=True)
+        rows = grouped(self.listed, [column(name) for name in self.table.groups], self._folded)
+        listed.show(rows, self._layout, self.marked)
+        titles = heading(self._layout, self.table.sort, self.table.down)
+        above.update(Text(titles, no_wrap=True), layout=False)
+        self._head()
         self._detail()
 
-    def _cells(self, run: RunSummary, names: tuple[str, ...], styles: dict[str, str]) -> list[Text]:
-        glyph, word, role = words.STATES.get(run.state, ("?", run.state, "dim"))
-        mark = "✚" if run.run_id in self.marked else " "
-        cells = {
-            "state": Text(f"{mark}{glyph} {word.lower()}", styles[role]),
-            "task": Text(run.task),
-            "method": Text(run.method),
-            "calibration": Text(run.variant, styles["dim"] if run.variant == "off" else ""),
-            "delta": Text("" if run.delta is None or run.variant == "off" else f"{run.delta:g}"),
-            "seed": Text("" if run.seed is None else str(run.seed)),
-            "best": Text(words.figure(run.best), "bold"),
-            "last": Text(words.figure(run.last)),
-            "share": Text(words.share(run.share)),
-            "steps": Text(f"{run.step}/{run.total_steps}" if run.total_steps else "–"),
-            "created": Text(words.moment(run.created)[5:], styles["dim"]),
-            "run": Text(run.run_id, styles["dim"]),
-        }
-        for name in ("task", "method"):
-            cells[name].no_wrap = True
-        return [cells[name] for name in names]
+    def _head(self) -> None:
+        marked = f"{len(self.marked)} marked · " if self.marked else ""
+        table = self.table
+        by = "newest" if (table.sort, table.down) == ("created", True) else table.sort
+        groups = f" in groups of {' and '.join(table.groups)}" if table.groups else ""
+        text = (
+            f"Runs in {self.app.output_dir} · {len(self.listed):,} of {len(self.runs):,} · "
+            f"{marked}by {by}{groups}"
+        )
+        head = Text(text, no_wrap=True, overflow="ellipsis")
+        self.query_one("#runs-head", Static).update(head, layout=False)
 
     @property
     def at_hand(self) -> tuple[Path, str] | None:
@@ -217,51 +242,62 @@ class RunsScreen(NextSteps):
 
     @property
     def chosen(self) -> RunSummary | None:
-        """The run under the cursor."""
-        row = self.query_one(DataTable).cursor_row
-        keys = getattr(self, "_keys", [])
-        return self._shown.get(keys[row]) if 0 <= row < len(keys) else None
+        """The run under the cursor; None on a heading."""
+        row = self.query_one(RunList).chosen
+        return None if row is None or isinstance(row, Group) else row
 
-    @on(DataTable.RowHighlighted)
+    @property
+    def meant(self) -> list[RunSummary]:
+        """The runs that names, tags and pins are for: the marked ones, else those of the heading
+        under the cursor, else the run there."""
+        if self.marked:
+            return [run for run in self.runs if run.run_id in self.marked]
+        row = self.query_one(RunList).chosen
+        if row is None:
+            return []
+        return list(row.runs) if isinstance(row, Group) else [row]
+
+    @on(RunList.Moved)
     def _detail(self) -> None:
         self.name_next_steps()
-        detail = self.query_one("#run-detail", Static)
         run = self.chosen
-        if run is None:
-            detail.border_title = "No run"
-            detail.update(
-                "No run here yet. F2 sets one up; F6 replays the recorded example."
-                if not self.runs
-                else "No run matches the filter; Esc takes it away."
-            )
-            return
-        detail.border_title = Text(run.run_id)
-        switched = (
-            ", ".join(f"{group} at {step}" for group, step in run.switched.items())
-            if run.switched
-            else "no group switched"
+        title = "No run" if not self.listed else "A group"
+        said = Text(
+            "No run here yet. F2 sets one up; F6 replays the recorded example."
+            if not self.runs
+            else "No run matches the filter; Esc takes it away."
+            if not self.listed
+            else "Enter folds and unfolds it · t tags its runs · g other groups"
         )
-        best = f"{run.metric} best {words.figure(run.best)}, last {words.figure(run.last)}"
-        calibration = words.calibration(run.variant, run.delta, run.control)
-        took = words.seconds(run.updated - run.created if run.updated and run.created else None)
-        detail.update(
-            Text(
-                f"{run.task} · {run.model} · {run.method} · "
-                f"{calibration} · seed {run.seed} · took {took}\n"
-                f"{best} · trains {words.share(run.share)} · {switched}\n"
-                + (f"! {run.problem}\n" if run.problem else "")
-                + "Enter open · x export · d delete · o settings · y copy folder · s sort"
-            )
-        )
+        if run is not None:
+            title, said = run.name or run.run_id, runs_text.in_words(run)
+        if (title, said) != self._said:
+            self._said = title, said
+            detail = self.query_one("#run-detail", Static)
+            detail.border_title = Text(title)
+            # Where it is as high as its text, the whole screen is laid out anew, which takes time.
+            detail.update(said, layout=self.has_class("compact"))
+        self._follow()
 
-    # Filter and sort -----------------------------------------------------------------------------
+    def _follow(self) -> None:
+        """Show the curves of the marked runs, or of the one under the cursor."""
+        run = self.chosen
+        names = self.marked or ([run.run_id] if run is not None else [])
+        self.query_one(RunCurves).follow([self.app.output_dir / name for name in names])
+
+    def action_curves(self) -> None:
+        """The curves in the place of the words, and back."""
+        self.toggle_class("curves")
+        self.call_after_refresh(self.query_one(RunCurves).look)
+
+    # Filter, order, columns, groups --------------------------------------------------------------
 
     def action_filter(self) -> None:
-        self.query_one("#filter").focus()
+        self.set_focus(self.query_one("#filter"))  # at once: the next key is typed there
 
     def action_clear_filter(self) -> None:
         self.query_one("#filter", Input).value = ""
-        self.query_one(DataTable).focus()
+        self.query_one(RunList).focus()
 
     @on(Input.Changed, "#filter")
     def filtered(self) -> None:
@@ -269,42 +305,58 @@ class RunsScreen(NextSteps):
 
     @on(Input.Submitted, "#filter")
     def filter_done(self) -> None:
-        self.query_one(DataTable).focus()
+        self.query_one(RunList).focus()
+
+    def _list_as(self, table: RunsTable) -> None:
+        """Show another table; it is remembered when another screen comes, or the end."""
+        if table.columns != self.table.columns:
+            self._layout = None
+        self.table = table
+        self._fill()
+
+    @on(events.ScreenSuspend)
+    @on(events.Unmount)
+    def remember(self) -> None:
+        """Keep how runs are listed, for the next time."""
+        if self.table != self._remembered:
+            self._remembered = self.table
+            write_runs_table(self.app.config_dir, self.table)
 
     def action_sort(self) -> None:
-        self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
-        self._fill()
+        """By the next column that is seen; figures from the highest on."""
+        seen = self._layout.columns if self._layout is not None else ()
+        names = [each.name for each in seen]
+        if names:
+            at = names.index(self.table.sort) + 1 if self.table.sort in names else 0
+            following = seen[at % len(names)]
+            self._list_as(replace(self.table, sort=following.name, down=following.numeric))
+
+    def action_turn(self) -> None:
+        self._list_as(replace(self.table, down=not self.table.down))
+
+    def action_columns(self) -> None:
+        def take(columns: tuple[str, ...]) -> None:
+            self._list_as(replace(self.table, columns=columns))
+
+        choose_columns(self.app, [each.name for each in self.columns], take)
+
+    def action_group(self) -> None:
+        def take(groups: tuple[str, ...]) -> None:
+            self._folded.clear()
+            self._list_as(replace(self.table, groups=groups))
+
+        choose_groups(self.app, self.table.groups, take)
 
     # What can be done with a run -----------------------------------------------------------------
 
-    def _path(self) -> Path | None:
-        run = self.chosen
-        if run is None:
-            self.app.notify("no run is chosen", severity="warning")
-            return None
-        return Path(run.path)
-
-    @on(DataTable.RowSelected)
+    @on(RunList.Taken)
     def open_run(self) -> None:
-        path = self._path()
-        if path is not None:
+        row = self.query_one(RunList).chosen
+        if isinstance(row, Group):
+            self._folded ^= {row.path}
+            self._fill()
+        elif (path := self._path()) is not None:
             self.app.open_run(path)
-
-    def action_resume_run(self) -> None:
-        path, run = self._path(), self.chosen
-        if path is None or run is None:
-            return
-        if run.state == "completed":
-            self.app.notify("this run is complete; there is nothing to go on with")
-        elif run.state in ("running", "paused"):
-            self.app.open_run(path)
-        else:
-            self.app.start_training(path)
-
-    def action_replay(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.open_replay(path)
 
     def action_mark(self) -> None:
         run = self.chosen
@@ -316,9 +368,11 @@ class RunsScreen(NextSteps):
             self.app.notify(f"at most {MOST_COMPARED} runs can be compared", severity="warning")
         else:
             self.marked.append(run.run_id)
-        row = self.query_one(DataTable).cursor_row
-        self._fill()
-        self.query_one(DataTable).move_cursor(row=min(row + 1, len(self._keys) - 1), animate=False)
+        listed = self.query_one(RunList)
+        listed.mark(self.marked)
+        listed.action_move(1)
+        self._head()
+        self._follow()
 
     def action_compare(self) -> None:
         if len(self.marked) < 2:
@@ -327,55 +381,30 @@ class RunsScreen(NextSteps):
         self.app.chosen_runs = [self.app.output_dir / run_id for run_id in self.marked]
         self.app.action_jump("compare")
 
-    def action_delete(self) -> None:
-        path = self._path()
-        if path is None:
-            return
+    def forget(self, run_id: str) -> None:
+        self.marked = [each for each in self.marked if each != run_id]
 
-        def answered(answer: str | None) -> None:
-            if answer != "delete":
-                return
-            from calisr_engine.runs import store
-
-            try:
-                store.delete(path)
-            except CalisrError as error:
-                self.app.show_error("Not deleted", error)
-            else:
-                self.app.notify(f"deleted {path.name}")
-                self.marked = [each for each in self.marked if each != path.name]
-            self.action_reload()
-
-        self.app.push_screen(
-            Question(
-                "Delete this run?",
-                f"{path}\n\nIts log, checkpoints and exported model are removed for good.",
-                [Answer("no", "Keep it"), Answer("delete", "Delete", variant="error")],
-            ),
-            answered,
+    def action_write(self) -> None:
+        """Save the runs that are listed, with the columns chosen, as CSV or JSON."""
+        columns, runs = self.columns, list(self.listed)
+        ask_file(
+            self.app,
+            "Save the list (.csv or .json)",
+            "runs.csv",
+            lambda path: run_notes.save(self.app, path, runs, columns),
         )
-
-    def action_settings(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.show_settings(path)
-
-    def action_copy(self) -> None:
-        path = self._path()
-        if path is not None:
-            self.app.copy_to_clipboard(str(path))
-            self.app.notify(f"copied: {path}", timeout=2)
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
         return [
-            *COMMANDS,
-            ("runs: resume", "from the newest checkpoint", "resume_run"),
-            ("runs: replay", "watch it again", "replay"),
+            *ONE_RUN,
             ("runs: mark", "for comparison", "mark"),
             ("runs: compare", "the marked ones", "compare"),
-            ("runs: filter", "by words", "filter"),
+            ("runs: filter", "best>0.8 lr=3e-4 tag:x text", "filter"),
             ("runs: sort", "by the next column", "sort"),
-            ("runs: settings", "config.toml", "settings"),
-            ("runs: delete", "for good", "delete"),
+            ("runs: turn the order round", "up or down", "turn"),
+            ("runs: columns", "any figure or setting", "columns"),
+            ("runs: group", "by any setting, as a tree", "group"),
+            ("runs: curves", "where little fits, in place of the words", "curves"),
+            ("runs: save the list", "as CSV or JSON", "write"),
         ]

@@ -28,6 +28,7 @@ from calisr_engine.runs.lock import holder_of, is_locked
 from calisr_engine.submission import build as building
 from calisr_engine.trackers.scalars import scalars
 from calisr_tui.charts import grid_text, plots
+from calisr_tui.charts.compare_plots import AXES, MEASURES, overlay
 from calisr_tui.charts.drawing import draw
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text
@@ -42,7 +43,6 @@ from calisr_tui.cli.options import find_run
 from calisr_tui.cli.out import print_figure
 from calisr_tui.feed import Feed, ReplayFeed, RunFeed
 from calisr_tui.grid_source import GridSource
-from calisr_tui.screens.compare import MEASURES, overlay
 from calisr_tui.widgets.status_line import status_text
 from calisr_tui.words import explain_counter
 
@@ -129,7 +129,9 @@ def _compare(root: Path, run: Path) -> None:
 def _compare_charts(root: Path, run: Path) -> None:
     views = {"a": load_view(root / WHOLE), "b": load_view(run)}
     for measure in MEASURES:
-        draw(overlay(views, measure), 80, 12, STYLES)
+        for axis in AXES:
+            draw(overlay(views, measure, axis, together=[["a", "b"]]), 80, 12, STYLES)
+            draw(overlay(views, measure, axis), 80, 12, STYLES)
 
 
 def _report(root: Path, run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,12 +18,12 @@ from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter
 from calisr_engine.figures import curves, picture, switches, thresholds
 from calisr_engine.figures.catalog import NAMES, default_grid, make_figure, panel_names
-from calisr_engine.figures.data import Figure, Panel, Series
+from calisr_engine.figures.data import Figure, Panel, Series, looks
 from calisr_engine.figures.runs import gather
 from calisr_engine.grid.spec import grid_names
 from calisr_engine.process.execute import execute
 from calisr_engine.training.checkpoint import steps
-from calisr_tui.charts.figure_text import panel_text
+from calisr_tui.charts.figure_text import legend_lines, panel_text
 from calisr_tui.cli.app import run_command_line
 from tests.training.golden import keep_head
 from tests.training.tiny_run import make_run, save_model
@@ -380,6 +381,29 @@ def test_a_figure_is_drawn_in_the_terminal() -> None:
     assert {"●", "▲"} <= set(curve)
     assert "nothing to draw" in empty
     assert max(map(len, named.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("width", "lines"), [(30, 9), (80, 3), (120, 2)])
+def test_a_legend_stands_in_columns(width: int, lines: int) -> None:
+    series = tuple(Series(f"method {n} task", (0.0,), (float(n),), colour=n) for n in range(9))
+    panel = Panel("2a", "Many", "group", "share", series)
+    text = panel_text(panel, width, 14).plain.splitlines()
+    assert legend_lines(panel, width) == lines
+    legend = text[1 : 1 + lines]
+    assert len(text) == 1 + lines + 14 + 1
+    assert [each for line in legend for each in line.split() if each.isdigit()] == list("012345678")
+    assert max(map(len, text)) <= width
+    places = [[at for at, sign in enumerate(line) if sign == "m"] for line in legend]
+    assert all(each == places[0][: len(each)] for each in places)
+
+
+def test_colours_are_for_methods_and_markers_for_tasks() -> None:
+    assert looks([("LoRA", "RTE"), ("MPOP", "RTE")]) == [(0, None), (1, None)]
+    both = [("LoRA", "RTE"), ("LoRA", "CoLA"), ("MPOP", "RTE"), ("MPOP", "CoLA")]
+    assert looks(both) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    same = Series("a", (0.0,), (1.0,), style="points", colour=1, marker=0)
+    panel = Panel("2a", "Two", "group", "share", (same, replace(same, label="b", marker=1)))
+    assert {"●", "▲"} <= set(panel_text(panel, 40, 8).plain)
 
 
 def test_without_matplotlib_the_extra_is_named(

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from calisr_engine.runs import load_view, store
+from calisr_engine.runs import load_view, store, summary
 from calisr_tui.feed import EXAMPLE
 
 
 def by_fold(run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_complete_view", lambda log: None)
-        patch.setattr(store, "_short_view", lambda paths: load_view(paths.root))
+        patch.setattr(summary, "_complete_view", lambda log: None)
+        patch.setattr(summary, "_short_view", lambda paths: load_view(paths.root))
         return asdict(store.summarise(run))
 
 

@@ -1,0 +1,103 @@
+"""Runs side by side in words, for the app and the command line: what differs, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from calisr_engine.events.view import RunView
+from calisr_engine.grid.cells import TableCell
+from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
+from calisr_engine.grid.paper import beside
+from calisr_engine.plain_words import one_line
+from calisr_tui import words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        names: of the runs, in order.
+        warnings: why their numbers do not compare, a sentence each.
+        differing: setting -> its value in each run.
+        headings, results: of the table of results, a row a run, without its name.
+        seeds: cells of runs that differ in the seed alone.
+        seed_headings, seed_rows: of their table, a row a cell, without its runs.
+    """
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...]
+    differing: dict[str, tuple[str, ...]]
+    headings: tuple[str, ...]
+    results: tuple[tuple[str, ...], ...]
+    seeds: tuple[TableCell, ...]
+    seed_headings: tuple[str, ...]
+    seed_rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def together(self) -> list[list[str]]:
+        """The runs of each cell of two seeds or more."""
+        return [names for cell in self.seeds if len(names := counted(cell)) > 1]
+
+
+def comparison(views: Mapping[str, RunView]) -> Comparison:
+    """What can be said of these runs side by side."""
+    cells = tuple(over_seeds(views))
+    printed = [beside(view.config) for view in views.values()]
+    papers = any(printed)
+    seeds_papers = [beside(views[counted(cell)[0]].config) for cell in cells]
+    return Comparison(
+        names=tuple(views),
+        warnings=tuple(warnings(views)),
+        differing={
+            key: tuple(value_text(values[name]) for name in views)
+            for key, values in differences(views).items()
+        },
+        headings=(
+            *("best", "at", "last", "metric", "trains", "time", "switched", "state"),
+            *(["paper"] * papers),
+        ),
+        results=tuple(
+            (*_result(view), *([paper or "–"] * papers))
+            for view, paper in zip(views.values(), printed, strict=True)
+        ),
+        seeds=cells,
+        seed_headings=("settings", "metric", "mean", "± sd", "seeds", *(["paper"] * papers)),
+        seed_rows=tuple(
+            (*_spread(cell), *([paper or "–"] * papers))
+            for cell, paper in zip(cells, seeds_papers, strict=True)
+        ),
+    )
+
+
+def _result(view: RunView) -> tuple[str, ...]:
+    switched = len(view.switched or {})
+    return (
+        words.figure(view.best),
+        str(view.best_step or "–"),
+        words.figure(view.last),
+        one_line(view.metric or "–"),
+        words.share(view.share),
+        words.seconds(view.duration),
+        f"{switched} of {len(view.groups)}" if view.groups else "–",
+        view.state,
+    )
+
+
+def _spread(cell: TableCell) -> tuple[str, ...]:
+    return (
+        one_line(name_of(cell)),
+        one_line(cell.metric),
+        words.figure(cell.mean),
+        "one seed" if cell.deviation is None else words.figure(cell.deviation),
+        ", ".join(map(str, cell.seeds)),
+    )
+
+
+def value_text(value: Any) -> str:
+    """A setting as one writes it; a dash where a run has none."""
+    if value is None:
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else one_line(str(value))

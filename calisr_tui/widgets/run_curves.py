@@ -1,0 +1,77 @@
+"""The curves of a run, or of several, as far as their logs are: they grow while those train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from textual import work
+from textual.timer import Timer
+
+from calisr_tui.charts.compare_plots import preview
+from calisr_tui.charts.drawing import Plot
+from calisr_tui.feed import RunFeed
+from calisr_tui.widgets.chart import Chart
+
+SETTLE_SECONDS = 0.08
+"""How long a choice must stand before its logs are read, so that one can go past runs."""
+LEAST_FOR_TWO = 8
+"""Lines that metric and loss need; in fewer stands the metric alone."""
+LIVE_SECONDS = 1.0
+"""Between two looks at runs in training."""
+
+
+class RunCurves(Chart):
+    """Metric above loss of the runs that it is told of; nothing is read while it is hidden."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("Curves", **kwargs)
+        self._followed: Sequence[Path] = ()
+        self._feeds: dict[Path, RunFeed] = {}
+        self._settling: Timer | None = None
+        self._reading = False
+        self._since = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read, or about to be."""
+        return self._settling is None and not self._reading
+
+    def follow(self, run_dirs: Sequence[Path]) -> None:
+        """Show these runs, once the choice has stood for a moment."""
+        self._followed = run_dirs
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLE_SECONDS, self.look)
+
+    def on_tick(self, elapsed: float) -> None:
+        """Look again at runs in training."""
+        self._since += elapsed
+        if self._since > LIVE_SECONDS and any(feed.trained for feed in self._feeds.values()):
+            self.look()
+
+    def look(self) -> None:
+        """Read what is new of the runs, and draw it."""
+        self._settling, self._since = None, 0.0
+        if self.size.height and self._followed:
+            self._reading = True
+            self._read(list(self._followed))
+
+    @work(thread=True, exclusive=True, group="curves")
+    def _read(self, run_dirs: list[Path]) -> None:
+        feeds = {each: self._feeds.get(each) or RunFeed(each) for each in run_dirs}
+        for feed in feeds.values():
+            feed.poll()
+        plots = preview({each.name: feed.view for each, feed in feeds.items()})
+        self.app.call_from_thread(self._draw, feeds, plots)
+
+    def _draw(self, feeds: dict[Path, RunFeed], plots: tuple[Plot, Plot]) -> None:
+        self._feeds, self._reading = feeds, False
+        both = self.content_size.height >= LEAST_FOR_TWO
+        names = {feed.view.metric for feed in feeds.values() if feed.view.metric}
+        what = " / ".join(sorted(names)) or "metric"
+        whose = next(iter(feeds)).name if len(feeds) == 1 else f"{len(feeds)} marked runs"
+        shown = plots if both else (replace(plots[0], x_labels=True),)
+        self.show(*shown, title=f"{what}{' above loss' if both else ''} · {whose}")
