@@ -56,7 +56,8 @@ class RunFeed:
     """The log of a run of any process, read as it grows.
 
     Args:
-        own: says whether this process trains the run itself; the lock is then not asked.
+        own: says whether this app trains the run, here or in a process that it started; the lock
+            is then not asked, and a process that still loads counts.
     """
 
     def __init__(self, run_dir: Path, own: Callable[[], bool] = lambda: False) -> None:

@@ -33,11 +33,17 @@ def shown(*said: ev.Event) -> str:
     return str(next(iter(table.columns[-1].cells)))
 
 
-def test_a_switch_by_the_score_leaves_the_reason_to_its_decision() -> None:
+def test_each_decision_is_told_once() -> None:
     switched = CASES["group_switched"]
     assert isinstance(switched, ev.GroupSwitched)
-    why = "3 of 5 hits (0.60) above 0.5"
-    by_hand = replace(switched, why=why)
+    why = "query switched: 3 of 5 samples, 0.60 > 0.50"
+    assert f"(hand: {why})" in shown(replace(switched, why=why))
+    stays = ev.GroupDecision(srs=0.2, delta=0.5, hits=1, samples=5, switch=False, why="key stays")
+    goes = replace(stays, hits=3, switch=True, why=why)
+    decided = ev.SrsEvaluated(epoch=1.0, groups={"query": goes, "key": stays})
     by_score = replace(switched, why=why, cause="calibration")
-    assert f"(hand: {why})" in shown(by_hand)
-    assert shown(by_score) == "query switched at step 6; trainable now 500 = 50.00%"
+    view = fold_all(RunView(), [record(each) for each in (decided, by_score)])
+    assert [message.text for message in view.messages] == [
+        "key stays",
+        f"{why}; trainable now 500 = 50.00%",
+    ]
