@@ -52,22 +52,20 @@ def next_decision(view: RunView) -> int | None:
 
 def outlook(view: RunView, group: GroupView, step: int | None) -> Outlook | None:
     """What the group waits for until `step`, the next decision; None where nothing is decided."""
-    if step is None or group.phase != "fft" or view.delta is None:
+    if step is None or group.phase != "fft" or view.delta is None or not 0 <= view.delta <= 1:
         return None
     at = bisect.bisect_left(view.decision_steps, step)
     begin = view.decision_steps[at - 1] if at else 0
     done = max(begin, group.counted[-1].step if group.counted else 0)
-    left = sum(each > done for each in _samples(view, begin, step))
+    left = _samples_after(view, done, begin, step)
     needed = needed_hits(group.samples + left, view.delta)
     more = None if needed is None else max(0, math.ceil(needed - group.hits - 1e-9))
     return Outlook(step, left, more)
 
 
-def _samples(view: RunView, begin: int, end: int) -> list[int]:
-    """Steps of the samples in the window that ends with step `end`."""
+def _samples_after(view: RunView, done: int, begin: int, end: int) -> int:
+    """Samples to come after step `done` in the window from `begin` to `end`."""
     every, planned = view.setting("calibration", "every_steps"), planned_samples(view)
     if planned is not None and end > begin and planned > 0:
-        return [begin + each for each in sample_steps(end - begin, planned)]
-    if type(every) is int and every > 0:
-        return list(range(begin + every - begin % every, end + 1, every))
-    return []
+        return sum(begin + each > done for each in sample_steps(end - begin, planned))
+    return end // every - done // every if type(every) is int and every > 0 else 0
