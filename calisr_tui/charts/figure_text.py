@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from calisr_engine.figures.data import Figure, Panel, Series
-from calisr_tui.charts.drawing import Line, Plot, draw
+from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.verbatim import Text
 

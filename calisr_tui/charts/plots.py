@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calisr_engine.events.view import RunView
-from calisr_tui.charts.drawing import Line, Plot, smooth
+from calisr_tui.charts.plot import Line, Plot, smooth
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 """Factors that the smoothing key goes through."""

@@ -13,7 +13,8 @@ from calisr_engine.analysis.outlook import next_decision, outlook, planned_sampl
 from calisr_engine.analysis.score import coin_chance
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui import happening
-from calisr_tui.charts.drawing import Piece, append_cells
+from calisr_tui.charts.drawing import append_cells
+from calisr_tui.charts.plot import Piece
 from calisr_tui.verbatim import Text
 
 _SIGNS = {"●": "good", "○": "bad"}

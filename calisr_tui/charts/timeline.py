@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
-from calisr_tui.charts.drawing import Piece, append_cells, tick_label, ticks
+from calisr_tui.charts.axes import tick_label, ticks
+from calisr_tui.charts.drawing import append_cells
+from calisr_tui.charts.plot import Piece
 from calisr_tui.verbatim import Text
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"

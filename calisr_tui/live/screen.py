@@ -18,6 +18,7 @@ from calisr_tui.feed import Feed
 from calisr_tui.host import Host
 from calisr_tui.live import panes
 from calisr_tui.live.board import Board
+from calisr_tui.live.footer import AFTER
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.next_steps import COMMANDS
@@ -38,33 +39,6 @@ LOOKING = [
     ("run: settings", "the run's config.toml", "settings"),
     ("run: traceback", "of a failed run", "traceback"),
 ]
-_HALTED = {"live.resume_run": "Resume", "run.try": "Try", "run.errors": "Errors"}
-_NEW = {
-    "run.begin_from": "New like it",
-    "live.full": "Full",
-    "app.help": "Help",
-    "app.quit": "Quit",
-}
-AFTER = {
-    "completed": {
-        "run.try": "Try",
-        "run.errors": "Errors",
-        "live.compare": "Compare",
-        "run.export": "Export",
-        **_NEW,
-    },
-    "stopped": {**_HALTED, **_NEW},
-    "interrupted": {**_HALTED, **_NEW},
-    "failed": {
-        "run.begin_from": "Edit settings",
-        "live.resume_run": "Resume",
-        "live.traceback": "Traceback",
-        "run.try": "Try",
-        "app.help": "Help",
-        "app.quit": "Quit",
-    },
-}
-"""State of a run that does not train -> the keys of its footer."""
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
 TINY_HEIGHT = 22
 """Rows below which panes have no borders."""

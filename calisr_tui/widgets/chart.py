@@ -10,7 +10,8 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from calisr_tui.charts.drawing import Plot, draw_lines, thinned
+from calisr_tui.charts.drawing import draw_lines
+from calisr_tui.charts.plot import Plot, thinned
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 

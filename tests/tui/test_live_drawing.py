@@ -18,7 +18,9 @@ from calisr_engine.events.view import RunView
 from calisr_tui import happening, keymap, places
 from calisr_tui.app import CalisrApp
 from calisr_tui.charts import plots
-from calisr_tui.charts.drawing import Line, Plot, draw, draw_lines, ticks
+from calisr_tui.charts.axes import ticks
+from calisr_tui.charts.drawing import draw, draw_lines
+from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import LEFT_OUT, caption, layout, rows, table_text, title
 from calisr_tui.charts.timeline import Lane, Picture, arrange, timeline_text

@@ -16,7 +16,7 @@ from textual.widgets import Static
 import calisr_tui
 from calisr_engine.events.view import RunView
 from calisr_tui import live, places
-from calisr_tui.charts.drawing import Plot
+from calisr_tui.charts.plot import Plot
 from calisr_tui.live import panes
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.places import Place
