@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.color import Color, ColorSystem
 from rich.console import Console
 from textual.widgets import Footer
 
-from calisr_engine.analysis.outlook import Outlook, next_decision, outlook
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
-from calisr_engine.events.view import RunView
-from calisr_tui import happening, keymap, places
 from calisr_tui.app import CalisrApp
 from calisr_tui.charts import plots
 from calisr_tui.charts.axes import ticks
@@ -34,155 +30,11 @@ from calisr_tui.widgets.status_line import status_text
 from calisr_tui.widgets.timeline import Timeline
 from tests.events.cases import record
 from tests.tui.example import workplace
+from tests.tui.live_run import a_run
 
 __all__ = ["workplace"]
 
 STYLES = dict.fromkeys((*ROLES, "row"), "")
-GROUPS = ("query", "attention_output", "output")
-
-
-def sample(step: int, hits: dict[str, float], taken: int, lower: dict[str, bool]) -> Any:
-    groups = {
-        name: ev.GroupSample(
-            sr_lft=40.0 - 3e-6 * (1 if lower[name] else -1),
-            sr_fft=40.0,
-            difference=-3e-6 if lower[name] else 3e-6,
-            hit=float(lower[name]),
-            hits=hits[name],
-            samples=taken,
-        )
-        for name in hits
-    }
-    return record(ev.StableRankSampled(epoch=step / 50, groups=groups), step)
-
-
-def a_run(
-    *, steps: int = 200, taken: int = 3, switched: bool = False, **calibration: Any
-) -> RunView:
-    """A run of windows of 50 steps with 5 samples each, in its first window; query and output had a
-    hit in every sample but the newest, attention_output in none."""
-    settings = {"variant": "S", "delta": 0.5, "samples_per_epoch": 5} | calibration
-    said = [
-        record(ev.RunCreated(run_id="r", config={"calibration": settings}), 0),
-        record(
-            ev.RunStarted(
-                groups=GROUPS,
-                phases=dict.fromkeys(GROUPS, "fft"),
-                total_steps=steps,
-                steps_per_epoch=50,
-                epochs=4,
-                trainable=1000,
-                total=1000,
-                trainable_lft=10,
-                train_examples=100,
-                validation_examples=10,
-                metric="f1",
-                device="cpu",
-                precision="fp32",
-                decision_steps=tuple(range(50, steps + 1, 50)),
-            ),
-            0,
-        ),
-    ]
-    hits = dict.fromkeys(GROUPS, 0.0)
-    for number in range(1, taken + 1):
-        lower = {name: name != "attention_output" and number < taken for name in GROUPS}
-        hits = {name: hits[name] + lower[name] for name in GROUPS}
-        said.append(sample(10 * number, hits, number, lower))
-    if switched:
-        goes = {
-            name: ev.GroupDecision(
-                srs=hits[name] / taken,
-                delta=0.5,
-                hits=hits[name],
-                samples=taken,
-                switch=name == "query",
-                why=f"{name}: decided",
-            )
-            for name in GROUPS
-        }
-        said.append(record(ev.SrsEvaluated(epoch=1.0, groups=goes), 50))
-        change = ev.GroupSwitched(
-            epoch=1.0,
-            group="query",
-            cause="calibration",
-            why="query: decided",
-            trainable_before=1000,
-            trainable=900,
-            total=1000,
-        )
-        said.append(record(change, 50))
-    return fold_all(RunView(), said)
-
-
-# What it waits for --------------------------------------------------------------------------------
-
-
-def test_an_outlook_counts_the_samples_to_come() -> None:
-    view = a_run()
-    step = next_decision(view)
-    assert step == 50
-    assert outlook(view, view.groups["query"], step) == Outlook(50, left=2, more=1)
-    assert outlook(view, view.groups["attention_output"], step) == Outlook(50, left=2, more=3)
-    every = a_run(samples_per_epoch=None, every_steps=10)
-    assert outlook(every, every.groups["query"], 50) == Outlook(50, left=2, more=1)
-    enough = a_run(delta=0.3)
-    assert outlook(enough, enough.groups["query"], 50) == Outlook(50, left=2, more=0)
-    strict = a_run(delta=1.0)
-    assert outlook(strict, strict.groups["query"], 50) == Outlook(50, left=2, more=None)
-
-
-def test_what_is_decided_at_the_end_switches_nothing() -> None:
-    view = a_run(steps=50)
-    assert next_decision(view) is None
-    assert happening.now(view, view.groups["query"], None)[0].startswith("query trains fully to")
-
-
-@pytest.mark.parametrize(
-    ("group", "settings", "said"),
-    [
-        ("query", {}, "query: 2 of 3 light steps kept the rank lower; one more hit switches it"),
-        ("query", {"delta": 0.7}, "2 more hits switch it at step 50"),
-        ("query", {"delta": 0.3}, "that is enough, it switches at step 50"),
-        ("attention_output", {}, "0 of 3 light steps kept the rank lower; too few to switch"),
-        ("query", {"taken": 0}, "a new window; it needs 3 of its 5 samples"),
-        ("query", {"control": "matched"}, "no score decides"),
-        ("query", {"switched": True}, "is light (?) since step 50: 2 of 3 light steps kept"),
-    ],
-)
-def test_one_sentence_says_what_happens(group: str, settings: Any, said: str) -> None:
-    view = a_run(**settings)
-    sentence, short = happening.now(view, view.groups[group], next_decision(view))
-    assert said in sentence
-    assert len(short) <= 56  # what a terminal of 60 columns has room for
-
-
-def test_why_the_share_stays_high_and_light_stands_above_full() -> None:
-    view = a_run(switched=True)
-    assert "the other 2 switch" in str(happening.why_share(view))
-    notes = happening.notes(view, view.groups["query"])
-    assert notes == [happening.LAST_SAMPLE, happening.why_share(view), happening.LOWER]
-    assert happening.notes(a_run(), a_run().groups["query"]) == [happening.LOWER]
-
-
-@pytest.mark.parametrize(
-    ("losses", "said"),
-    [
-        ([], ""),
-        ([0.6], ""),
-        ([0.6, 0.5], "validation still falls"),
-        ([0.6, 0.5, 0.505], "validation flat since 20"),
-        ([0.6, 0.5, 0.6], "overfits since 20: validation +20%"),
-    ],
-)
-def test_overfitting_is_said(losses: list[float], said: str) -> None:
-    evaluated = ev.Evaluated(
-        epoch=1.0, metrics={"f1": 0.5}, metric="f1", value=0.5, best=0.5, best_step=1, is_best=True
-    )
-    said_of = [record(replace(evaluated, loss=loss), 10 * n) for n, loss in enumerate(losses, 1)]
-    assert happening.overfitting(fold_all(a_run(), said_of)) == said
-
-
 # The table ----------------------------------------------------------------------------------------
 
 WIDTHS = range(44, 201)
@@ -447,27 +299,6 @@ def test_a_failure_names_its_settings() -> None:
     failed = ev.Failed(message="the loss is not a number", hint="lower training.learning_rate.")
     assert named_settings(failed) == ("training.learning_rate",)
     assert named_settings(replace(failed, keys=("task.name",)))[0] == "task.name"
-
-
-def test_the_starter_keymap_binds_no_key_twice(tmp_path: Path) -> None:
-    path = tmp_path / "keymap.toml"
-    path.write_text(keymap.EXAMPLE.replace('# "', '"'))
-    known = [binding.id for binding in places.every_binding(CalisrApp) if binding.id]
-    used, problems = keymap.read_keymap(path, known)
-    assert len(used) == 2
-    assert problems == []
-    assert list(keymap.clashes(used, places.together(CalisrApp))) == []
-    (twice,) = keymap.clashes({"live.pause": "P"}, places.together(CalisrApp))
-    assert "live.pause" in twice
-    assert "app.screenshot" in twice
-
-
-def test_an_unknown_section_of_the_keymap_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "keymap.toml"
-    path.write_text('[key]\n"live.pause" = "B"\n')
-    used, (problem,) = keymap.read_keymap(path, ["live.pause"])
-    assert used == {}
-    assert "'key'" in problem
 
 
 def test_notes_are_no_warnings() -> None:
