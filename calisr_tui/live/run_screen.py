@@ -27,9 +27,6 @@ STEERING = [
 ]
 
 
-_HALTED = ("created", "stopped", "interrupted", "failed")
-
-
 def named_settings(failure: Failed) -> tuple[str, ...]:
     """Dotted keys of the settings that a failure is about, or that its words name."""
     named = re.findall(r"\b[a-z]+\.[a-z_]+\b", f"{failure.message} {failure.hint}")
@@ -51,8 +48,7 @@ class RunScreen(NextSteps):
     @property
     def state(self) -> str:
         """The run's state; `loading` while a process begins or goes on and has not said so yet."""
-        begins = self.feed is not None and self.feed.trained
-        return "loading" if begins and self.view.state in _HALTED else self.view.state
+        return "loading" if self.feed is not None and self.feed.loading else self.view.state
 
     @property
     def view(self) -> RunView:

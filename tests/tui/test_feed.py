@@ -9,7 +9,7 @@ from pathlib import Path
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
 from calisr_engine.events.view import RunView
-from calisr_tui.feed import EXAMPLE, ReplayFeed
+from calisr_tui.feed import EXAMPLE, ReplayFeed, RunFeed
 from calisr_tui.themes import colours
 from calisr_tui.widgets.log_pane import line
 from tests.events.cases import CASES, record
@@ -47,3 +47,25 @@ def test_each_decision_is_told_once() -> None:
         "key stays",
         f"{why}; trainable now 500 = 50.00%",
     ]
+
+
+def test_a_process_loads_until_it_says_that_it_trains(tmp_path: Path) -> None:
+    log, own = tmp_path / "events.jsonl", [True]
+    stopped = ev.Stopped(reason="asked to", saved=True)
+
+    def write(*said: tuple[ev.Event, int]) -> None:
+        with log.open("a") as file:
+            for event, attempt in said:
+                file.write(json.dumps({**record(event), "attempt": attempt}) + "\n")
+
+    write((CASES["run_created"], 1), (CASES["run_started"], 1), (stopped, 1))
+    feed = RunFeed(tmp_path, own=lambda: own[0])
+    feed.poll()
+    assert feed.loading
+    write((CASES["run_started"], 2))
+    feed.poll()
+    assert not feed.loading
+    write((stopped, 2))  # the process is not gone yet
+    feed.poll()
+    assert feed.trained
+    assert not feed.loading
