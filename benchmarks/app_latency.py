@@ -154,7 +154,7 @@ def main() -> None:
         root = Path(folder)
         starts = {
             "setup": (["--output-dir", str(root / "none")], b"of 5"),
-            "recorded run": (["replay", "--example"], b"Trainable share"),
+            "recorded run": (["replay", "--example"], b"Switch timeline"),
         }
         paints = {name: [first_paint(*how) for _ in range(7)] for name, how in starts.items()}
         latencies, _ = in_app(root / "latency", arguments.keys)

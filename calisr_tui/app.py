@@ -90,6 +90,7 @@ class CalisrApp(Host):
         if own_keys.exists():  # naming every binding takes importing every screen
             used, problems = keymap.read_keymap(own_keys, self.binding_ids())
             self.set_keymap(used)
+            problems += keymap.clashes(used, places.together(type(self)))
             for problem in problems:
                 self.notify(problem, severity="warning", timeout=8)
         if self._replay is not None:

@@ -29,6 +29,10 @@ class Answer:
     variant: Any = "default"
 
 
+LEAST_BUTTON = 10
+"""Cells of a button with a short word."""
+
+
 class Question(ModalScreen[str | None]):
     """A question with two to four answers; Escape gives None."""
 
@@ -63,6 +67,12 @@ class Question(ModalScreen[str | None]):
         first = next((a for a in self._answers if not a.refused), None)
         if first is not None:
             self.query_one(f"#answer-{first.name}").focus()
+
+    def on_resize(self) -> None:
+        """Buttons that have no room beside each other stand below each other."""
+        buttons = self.query_one(".dialog-buttons")
+        needed = sum(max(LEAST_BUTTON, len(each.label) + 4) + 2 for each in self._answers)
+        self.set_class(needed > buttons.size.width, "stacked")
 
     @on(Button.Pressed)
     def answered(self, event: Button.Pressed) -> None:

@@ -28,6 +28,10 @@ LONGEST_GAP = 2.0
 SNAPSHOTS = 24
 
 
+HALTED = ("created", "stopped", "interrupted", "failed")
+"""States of a run that may be begun or gone on with."""
+
+
 class Feed(Protocol):
     """What the live screen reads.
 
@@ -35,12 +39,16 @@ class Feed(Protocol):
         view: the run as folded so far.
         version: grows when the view was replaced by an older one, so that drawings begin anew.
         trained: whether some process trains the run now.
+        loading: whether that process has not said yet that it trains.
     """
 
     run_dir: Path
     view: RunView
     version: int
     trained: bool
+
+    @property
+    def loading(self) -> bool: ...
 
     def poll(self) -> bool:
         """Take in what is new; says whether anything changed."""
@@ -56,7 +64,8 @@ class RunFeed:
     """The log of a run of any process, read as it grows.
 
     Args:
-        own: says whether this process trains the run itself; the lock is then not asked.
+        own: says whether this app trains the run, here or in a process that it started; the lock
+            is then not asked, and a process that still loads counts.
     """
 
     def __init__(self, run_dir: Path, own: Callable[[], bool] = lambda: False) -> None:
@@ -67,6 +76,8 @@ class RunFeed:
         self._paths = RunPaths(run_dir)
         self._reader = EventReader(self._paths.events)
         self._own = own
+        self._halted_in: int | None = None
+        """The attempt that had ended, or was to come, when the feed was opened."""
         self._polls = 0
         self._problem = ""
 
@@ -79,10 +90,16 @@ class RunFeed:
         fold_blocks(self.view, itertools.chain(first, blocks))
         changed = bool(first) or self._reader.replaced or self._problem != self.problem
         self._problem = self.problem
+        if self._polls == 0 and self.view.state in HALTED:
+            self._halted_in = self.view.attempt
         if self._polls % 8 == 0 or first:
             changed |= self._look_for_process()
         self._polls += 1
         return changed
+
+    @property
+    def loading(self) -> bool:
+        return self.trained and self._halted_in == self.view.attempt
 
     def _look_for_process(self) -> bool:
         before = (self.trained, self.view.state)
@@ -168,6 +185,8 @@ class ReplayFeed:
         """The speed at which the whole recording takes about 40 seconds."""
         wanted = self.duration / 40
         return next((s for s in SPEEDS if s >= wanted), SPEEDS[-1])
+
+    loading = False
 
     def poll(self) -> bool:
         return False

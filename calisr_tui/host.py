@@ -76,7 +76,7 @@ class Host(App[int]):
     def open_run(self, run_dir: Path, back: str = "runs") -> None:
         """Show a run on the live screen; Escape goes `back` from there."""
         self.live_back = back
-        feed = RunFeed(run_dir, own=lambda: self.started.trains(run_dir))
+        feed = RunFeed(run_dir, own=lambda: self.started.has(run_dir))
         self._open("live", lambda screen: screen.open(feed))
 
     def open_replay(self, run_dir: Path) -> None:
@@ -84,9 +84,9 @@ class Host(App[int]):
         feed = ReplayFeed(run_dir)
         self._open("replay", lambda screen: screen.open_replay(feed))
 
-    def set_up_like(self, run_dir: Path) -> None:
-        """To the setup, with the settings of a run."""
-        self._open("setup", lambda screen: screen.call_later(screen.begin_from, run_dir))
+    def set_up_like(self, run_dir: Path, keys: Sequence[str] = ()) -> None:
+        """To the setup, with the settings of a run; at the first field there is of `keys`."""
+        self._open("setup", lambda screen: screen.call_later(screen.begin_from, run_dir, keys))
 
     def open_presets(self) -> None:
         """To the setup, and its list of presets."""

@@ -1,13 +1,13 @@
 """Keys of the user's own: a TOML file that names bindings by their id.
 
 [keys]
-"live.pause" = "P"
-"app.runs" = "f4,ctrl+r"
+"live.pause" = "B"
+"app.runs" = "f4,R"
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from calisr_engine.config.toml_file import read
@@ -17,7 +17,7 @@ EXAMPLE = """\
 # Keys of the calisr terminal app. Ids are listed on the help page (F1).
 # Several keys are separated by commas. Remove the # of a line to use it.
 [keys]
-# "live.pause" = "P"
+# "live.pause" = "B"
 # "app.runs" = "f4,R"
 """
 
@@ -42,7 +42,11 @@ def read_keymap(path: Path, known: Iterable[str]) -> tuple[dict[str, str], list[
         return {}, [f"{path}: [keys] must be a table"]
     names = set(known)
     used: dict[str, str] = {}
-    problems = []
+    problems = [
+        f"{path.name}: {each!r} is not used; keys stand below [keys]"
+        for each in content
+        if each != "keys"
+    ]
     for name, value in keys.items():
         if name not in names:
             problems.append(f"{path.name}: there is no key called {name!r}; F1 lists them")
@@ -51,3 +55,20 @@ def read_keymap(path: Path, known: Iterable[str]) -> tuple[dict[str, str], list[
         else:
             used[name] = value
     return used, problems
+
+
+def clashes(used: Mapping[str, str], owners: Iterable[Iterable[tuple[str, str]]]) -> Iterator[str]:
+    """What keys of the user's own would do twice, once for each pair of bindings.
+
+    Args:
+        owners: (id, keys) of the bindings that are there together, such as those of one screen.
+    """
+    told: set[str] = set()
+    for bindings in owners:
+        first: dict[str, str] = {}
+        for name, keys in bindings:
+            for key in used.get(name, keys).split(","):
+                other = first.setdefault(key.strip(), name)
+                if other != name and (name in used or other in used):
+                    told.add(f"{key.strip()!r} is the key of {other} and of {name}")
+    yield from sorted(told)

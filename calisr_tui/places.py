@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from textual.binding import Binding
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,17 @@ def key_owners(app: type) -> Iterator[Any]:
         screen = each.load()
         yield screen
         yield from getattr(screen, "PARTS", ())
+
+
+def together(app: type) -> Iterator[list[tuple[str, str]]]:
+    """(id, keys) of the bindings that are there at one time: of each place, its parts, the app."""
+    for each in PLACES:
+        screen = each.load()
+        owners = [screen, *getattr(screen, "PARTS", ())]
+        own = [b for owner in owners for b in owner.BINDINGS if isinstance(b, Binding) and b.id]
+        if not issubclass(screen, ModalScreen):
+            own += [b for b in cast(Any, app).BINDINGS if b.id]
+        yield [(str(b.id), b.key) for b in own]
 
 
 def every_binding(app: type) -> Iterator[Binding]:

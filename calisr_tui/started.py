@@ -81,6 +81,11 @@ class StartedRuns:
         """Whether this very run trains in this process."""
         return self.running and self.engine is not None and self.engine.run_dir == run_dir
 
+    def has(self, run_dir: Path) -> bool:
+        """Whether the run trains here, or in a process that this app started."""
+        process = self.detached.get(run_dir.resolve())
+        return self.trains(run_dir) or (process is not None and process.poll() is None)
+
     def detached_running(self) -> list[Path]:
         """Detached runs of this app that go on."""
         return [path for path, process in self.detached.items() if process.poll() is None]

@@ -10,6 +10,7 @@ from calisr_engine.methods.catalog import label
 
 STATES = {
     "created": ("○", "CREATED", "dim"),
+    "loading": ("◌", "LOADING", "good"),
     "running": ("▶", "RUNNING", "good"),
     "paused": ("‖", "PAUSED", "warn"),
     "stopped": ("■", "STOPPED", "warn"),
@@ -118,8 +119,22 @@ def _light_side(view: RunView, method: str) -> str:
 
 
 def explain_group(view: RunView, group: GroupView) -> str:
-    """A group's counter or switch, and how much its hits can tell."""
-    return "\n\n".join(filter(None, (explain_counter(view, group), in_words(view, group))))
+    """A group's counter or switch, how much its hits can tell, and what a hit says."""
+    said = (explain_counter(view, group), in_words(view, group), _why_lower(view))
+    return "\n\n".join(filter(None, said))
+
+
+def _why_lower(view: RunView) -> str:
+    """Why lower is better, and what the reading of this run compares."""
+    if view.variant == "off" or view.control != "off":
+        return ""
+    why = "Lower is better by the paper: its bound on the error on unseen data grows with the rank."
+    if view.reading != "step":
+        return why
+    return (
+        f"{why} In this reading (step) a hit says, to first order, that what only full fine-tuning "
+        "does in the step raises the rank."
+    )
 
 
 def explain_counter(view: RunView, group: GroupView) -> str:

@@ -24,7 +24,7 @@ from calisr_tui.screens.grid import GridScreen
 HERE = Path(__file__).parent
 
 PICTURES: dict[str, tuple[dict[str, Any], tuple[int, int], list[str]]] = {
-    "live": ({"replay": EXAMPLE}, (120, 40), ["end"]),
+    "live": ({"replay": EXAMPLE}, (120, 40), ["home", *"nnnn", "right", "right", "right"]),
     "live-80x24": ({"replay": EXAMPLE}, (80, 24), ["end"]),
     "explanation": ({"replay": EXAMPLE}, (120, 40), ["end", "i"]),
     "setup": ({}, (120, 40), ["enter", "down", "enter", *"reviews.csv", "down"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -103,7 +104,13 @@ def coin_chance(view: RunView, group: GroupView) -> float | None:
     if not windows:
         return None
     cumulative = bool(view.setting("calibration", "cumulative", False))
-    return float(statistics.fair_coin_switches(windows, view.delta, cumulative))
+    return _coin_chance(tuple(windows), view.delta, cumulative)
+
+
+@lru_cache(maxsize=64)
+def _coin_chance(windows: tuple[int, ...], delta: float, cumulative: bool) -> float:
+    """As long as no window ends, the live screen asks for the same again and again."""
+    return float(statistics.fair_coin_switches(windows, delta, cumulative))
 
 
 def _windows(group: GroupView, view: RunView) -> list[int]:

@@ -7,6 +7,7 @@ than 3/5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -34,7 +35,8 @@ def needed_hits(samples: int, delta: float) -> int | None:
 
     Shows how coarse delta is: with 3 samples every delta from 0.4 to 0.6 needs 2 hits.
     """
-    return next((h for h in range(samples + 1) if should_switch(h, samples, delta)), None)
+    fewest = math.floor(exact_decimal(delta) * samples) + 1
+    return fewest if fewest <= samples else None
 
 
 def sample_steps(window_steps: int, samples: int) -> tuple[int, ...]:

@@ -56,10 +56,11 @@ class ResolvedConfig:
         """Only what differs from the defaults, as one saves a preset."""
         return toml_text.minimal_toml(self.config, title)
 
-    def command_line(self) -> str:
+    def command_line(self, detached: bool = False) -> str:
         """The `calisr run` line of this config, from the same preset or file."""
         start = _start(list(self._layers), self.config, self._examples)
-        return toml_text.command_words(self.config, self.base, start)
+        words = toml_text.command_words(self.config, self.base, start)
+        return f"{words} --detach" if detached else words
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ def _rewind(view: RunView, cut: Cut) -> None:
     """Forget what no longer holds, so that the view is that of an undisturbed run."""
     step = view.step = cut.step
     view.epoch = step / view.steps_per_epoch if view.steps_per_epoch else 0.0
-    for series in (view.loss, view.learning_rate, view.speed, view.trainable_share):
-        series.cut_after(step)
+    for series in _BY_STEP:
+        getattr(view, series).cut_after(step)
     if any(each.step == step and not cut.keeps(each) for each in view.switches):
         view.trainable_share.cut_after(step - 1)
     view.evaluations = [each for each in view.evaluations if cut.keeps(each)]
@@ -120,15 +120,14 @@ def _rewind(view: RunView, cut: Cut) -> None:
 
 
 _TRAINED = {each.type for each in TRAINED}
+_BY_STEP = ("loss", "learning_rate", "gradient_norm", "speed", "trainable_share")
 
 
 # One handler for each type of event --------------------------------------------------------------
 
 
-def _say(view: RunView, line: Line, text: str, brief: str = "") -> None:
-    view.messages.append(
-        Message(line.step, line.time or 0.0, line.kind.type, text, line.seq, brief)
-    )
+def _say(view: RunView, line: Line, text: str) -> None:
+    view.messages.append(Message(line.step, line.time or 0.0, line.kind.type, text, line.seq))
     if len(view.messages) > SERIES_LIMIT:
         del view.messages[: SERIES_LIMIT // 2]
 
@@ -195,6 +194,7 @@ def _progress(view: RunView, lines: Sequence[Any]) -> None:
     speeds = [line.examples_per_second for line in lines]
     view.loss.extend(steps, [line.loss for line in lines])
     view.learning_rate.extend(steps, [line.learning_rate for line in lines])
+    view.gradient_norm.extend(steps, [line.gradient_norm for line in lines])
     view.speed.extend(steps, speeds)
     last = lines[-1]
     view.epoch = last.epoch
@@ -237,7 +237,8 @@ def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
         group.decisions.append(at(Decision, line, each))
         if not cumulative:
             group.hits, group.samples = 0.0, 0
-        _say(view, line, each.why)
+        if not each.switch:  # else the switch says it, with what it led to
+            _say(view, line, each.why)
 
 
 def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
@@ -254,11 +255,9 @@ def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:
         view.trainable_share.add(line.step, view.trainable_share.last)
     view.trainable_share.add(line.step, share)
     shown = "" if share is None else f" = {share:.2%}"
-    what = f"{said.group} switched at step {line.step}"
-    now = f"trainable now {said.trainable:,}{shown}"
-    # A switch by the score or the coin follows the message of its decision.
-    brief = f"{what}; {now}" if said.cause in ("calibration", "coin") else ""
-    _say(view, line, f"{what} ({said.cause}: {said.why}); {now}", brief)
+    decided = said.cause in ("calibration", "coin")  # then `why` is the decision's
+    what = said.why if decided else f"{said.group} switched ({said.cause}: {said.why})"
+    _say(view, line, f"{what}; trainable now {said.trainable:,}{shown}")
 
 
 def _evaluated(view: RunView, line: Line, said: ev.Evaluated) -> None:
@@ -316,6 +315,10 @@ def _warned(view: RunView, line: Line, said: ev.Warned) -> None:
     _say(view, line, f"warning: {text}")
 
 
+def _noted(view: RunView, line: Line, said: ev.Noted) -> None:
+    _say(view, line, said.message)
+
+
 def _stopped(view: RunView, line: Line, said: ev.Stopped) -> None:
     view.state = "stopped"
     view.stop_reason = said.reason
@@ -349,6 +352,7 @@ _HANDLERS: dict[type[ev.Event], Callable[[RunView, Line, Any], None]] = {
     ev.Resumed: _resumed,
     ev.SettingsChanged: _settings_changed,
     ev.Warned: _warned,
+    ev.Noted: _noted,
     ev.Stopped: _stopped,
     ev.Failed: _failed,
     ev.Completed: _completed,

@@ -326,6 +326,14 @@ class Warned(Event):
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Event):
+    """Something worth knowing that asks for nothing, such as the shapes a method found."""
+
+    type: ClassVar[str] = "noted"
+    message: str
+
+
 ENDED_EARLY = "ended early by the search: other trials were better by then"
 """The reason of a stop that a search asked for; such a run is not gone on with by itself."""
 
@@ -346,6 +354,8 @@ class Failed(Event):
     message: str
     hint: str = ""
     traceback: str = ""
+    keys: tuple[str, ...] = ()
+    """Settings concerned, by dotted key; message and hint may name more."""
 
     def error(self, exit_code: int = 1) -> RunFailedError:
         """The same as an error, with the exit status of the process that failed."""

@@ -133,7 +133,6 @@ class Message(Kept):
 
     Attributes:
         kind: the event's type.
-        brief: the text without what the message before it has said; "" where that is nothing.
     """
 
     step: int
@@ -141,7 +140,6 @@ class Message(Kept):
     kind: str
     text: str
     seq: int = 0
-    brief: str = ""
 
 
 @dataclass
@@ -184,6 +182,7 @@ class RunView:
     generalisation: list[Generalised] = field(default_factory=list)
     loss: Series = field(default_factory=Series)
     learning_rate: Series = field(default_factory=Series)
+    gradient_norm: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
     trainable_share: Series = field(default_factory=Series)
     cpu: Series = field(default_factory=Series)
@@ -307,7 +306,7 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-_OUR_OWN = ("seq", "brief")
+_OUR_OWN = ("seq",)
 """Fields that are no business of scripts."""
 
 

@@ -67,6 +67,7 @@ def plan_run(config: RunConfig, data: TaskData | None = None) -> dict[str, Any]:
                 "trainable_in_fft": phases.counted,
                 "notes": [
                     *run.loaded.notes,
+                    *run.attachment.facts,
                     *run.attachment.notes,
                     *run.data.notes,
                     *run.batches.notes,

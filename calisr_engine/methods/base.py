@@ -279,7 +279,9 @@ class Attachment:
     extra_state: Callable[[], dict[str, Tensor]] | None = None
     load_extra_state: Callable[[Mapping[str, Tensor]], None] | None = None
     notes: list[str] = field(default_factory=list)
-    """Facts worth telling the user before training (reconstruction error of an MPO cap ...)."""
+    """What the user should look at before training (reconstruction error of an MPO cap ...)."""
+    facts: list[str] = field(default_factory=list)
+    """What asks for nothing (shapes of an MPO, the share that a mask keeps)."""
 
     def merged_state_dict(self) -> dict[str, Tensor] | None:
         """Weights under the plain transformers names, fp32, contiguous, without method parameters.

@@ -18,7 +18,7 @@ from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, StorageError, explain
 from calisr_engine.events.log import EventWriter, last_attempt
-from calisr_engine.events.types import Completed, Failed, RunStarted, Warned
+from calisr_engine.events.types import Completed, Failed, Noted, RunStarted, Warned
 from calisr_engine.process.environment import environment
 from calisr_engine.results import finish
 from calisr_engine.runs.changes import check_as_recorded
@@ -83,7 +83,10 @@ def execute(
         except Exception as error:
             failure = explain(error)
             said = Failed(
-                message=failure.message, hint=failure.hint, traceback=traceback.format_exc()
+                message=failure.message,
+                hint=failure.hint,
+                traceback=traceback.format_exc(),
+                keys=tuple(failure.keys),
             )
             try:
                 writer.write(writer.last_step, said)
@@ -205,6 +208,8 @@ def _announce(run: PreparedRun, resumed_from: int | None) -> None:
     if run.start_step == 0:
         notes += [*run.loaded.notes, *run.attachment.notes, *run.data.notes, *run.batches.notes]
         notes += without_effect(context.config, plan, run.batches.train_count)
+        for fact in run.attachment.facts:
+            context.emit(0, Noted(message=fact))
     for note in notes:
         context.emit(run.start_step, Warned(message=note))
 

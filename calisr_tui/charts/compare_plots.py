@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from calisr_engine.events.view import RunView
-from calisr_tui.charts.drawing import Line, Plot, smooth
+from calisr_tui.charts.plot import Line, Plot, smooth
 
 GLYPHS = "●◆▲■★▼◉▶"
 """One glyph a run, beside its colour."""

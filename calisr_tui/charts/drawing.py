@@ -1,139 +1,20 @@
-"""What a chart shows (`Plot`) and drawing it with plotext (`draw`): text, no widget."""
+"""Drawing plots with plotext: text, no widget."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
-from calisr_engine.plain_words import shown
+from calisr_tui.charts.axes import AXIS_LINES, Axes, Axis, axes_of, value_label
+from calisr_tui.charts.cursor import cursor_box, put_box
+from calisr_tui.charts.plot import Line, Piece, Plot, smooth
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.verbatim import Text
 
-Marker = Literal["line", "dots", "points", "steps"]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One series of a plot.
-
-    Attributes:
-        role: whose colour it has.
-        marker: line (braille), dots (faint single dots), points (one glyph each), steps.
-        glyph: of `points`, and of the legend.
-        label: its name in the legend and beside the cursor ("" for neither).
-        right: drawn against the right axis.
-        digits: significant digits beside the cursor.
-    """
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    role: str
-    marker: Marker = "line"
-    glyph: str = "━"
-    label: str = ""
-    right: bool = False
-    digits: int = 4
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One chart.
-
-    Attributes:
-        marks: vertical lines at x, such as switches.
-        levels: horizontal lines at y on the left axis.
-        x_range, y_range: fixed limits, else those of the data.
-        x_names: what stands at x = 0, 1, ... instead of numbers.
-        weight: share of the height among stacked plots.
-        unit: added to the tick labels of the left axis.
-    """
-
-    lines: tuple[Line, ...] = ()
-    marks: tuple[float, ...] = ()
-    levels: tuple[float, ...] = ()
-    cursor: float | None = None
-    x_range: tuple[float, float] | None = None
-    y_range: tuple[float | None, float | None] = (None, None)
-    right_range: tuple[float | None, float | None] = (None, None)
-    log_y: bool = False
-    weight: int = 1
-    unit: str = ""
-    x_labels: bool = True
-    x_names: tuple[str, ...] = ()
-    empty: str = "nothing yet"
-
-    @property
-    def has_data(self) -> bool:
-        return any(line.x for line in self.lines)
-
-
-def thin(x: Sequence[float], y: Sequence[float], limit: int) -> tuple[tuple[float, ...], ...]:
-    """At most about `limit` points that keep each stretch's lowest and highest value."""
-    if len(x) <= limit:
-        return tuple(x), tuple(y)
-    stride = math.ceil(2 * len(x) / limit)
-    keep: set[int] = {0, len(x) - 1}
-    for start in range(0, len(x), stride):
-        stretch = range(start, min(start + stride, len(x)))
-        keep.add(min(stretch, key=y.__getitem__))
-        keep.add(max(stretch, key=y.__getitem__))
-    order = sorted(keep)
-    return tuple(x[i] for i in order), tuple(y[i] for i in order)
-
-
-def smooth(y: Sequence[float], factor: float) -> list[float]:
-    """Exponential moving average, corrected for its start; `factor` 0 changes nothing."""
-    average, weight, result = 0.0, 0.0, []
-    for value in y:
-        average = factor * average + (1 - factor) * value
-        weight = factor * weight + (1 - factor)
-        result.append(average / weight)
-    return result
-
-
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values between two limits, about `most` of them."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low or most < 1:
-        return [low]
-    for wanted in range(most, most + 5):
-        raw = (high - low) / wanted
-        scale = 10.0 ** math.floor(math.log10(raw))
-        step = next(s * scale for s in (1, 2, 2.5, 5, 10, 20) if s * scale >= raw)
-        first = math.ceil(low / step - 1e-9)
-        found = [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-        if len(found) > 1:
-            return found
-    return [low, high]
-
-
-def tick_label(value: float, step: float, unit: str = "") -> str:
-    """A tick's value with no more digits than its spacing needs."""
-    if value == 0:
-        return f"0{unit}"
-    if abs(value) >= 1e5 or abs(step) < 1e-4:
-        mantissa, _, exponent = f"{value:.1e}".partition("e")
-        return f"{mantissa.removesuffix('.0')}e{int(exponent)}{unit}"
-    digits = max(0, -math.floor(math.log10(abs(step)) + 1e-9)) if step else 2
-    if step and round(step * 10**digits, 9) % 1:
-        digits += 1
-    return f"{value:.{digits}f}{unit}"
-
-
-def nearest(line: Line, x: float) -> tuple[float, float] | None:
-    """The point of a line that is nearest to x."""
-    if not line.x:
-        return None
-    index = min(range(len(line.x)), key=lambda i: abs(line.x[i] - x))
-    return line.x[index], line.y[index]
-
-
-Piece = tuple[str, str]
-"""Characters of one line, and their style ("" for the plain one)."""
+__all__ = ["Line", "Plot", "append_cells", "draw", "draw_lines", "smooth"]
 
 
 def append_cells(text: Text, cells: Iterable[Piece]) -> None:
@@ -144,138 +25,192 @@ def append_cells(text: Text, cells: Iterable[Piece]) -> None:
 
 def draw(plot: Plot, width: int, height: int, styles: Mapping[str, str]) -> Text:
     """The chart as text of `width` x `height` cells."""
-    lines = draw_lines(plot, width, height, styles)
+    lines = draw_lines([plot], width, height, styles)
     text = Text("\n", no_wrap=True).join(Text.assemble(*line) for line in lines)
     text.no_wrap = True
     return text
 
 
-def draw_lines(plot: Plot, width: int, height: int, styles: Mapping[str, str]) -> list[list[Piece]]:
-    """The chart as `height` lines of at most `width` cells."""
+def draw_lines(
+    plots: Sequence[Plot],
+    width: int,
+    height: int,
+    styles: Mapping[str, str],
+    gutter: tuple[int, int] = (0, 0),
+) -> list[list[Piece]]:
+    """Stacked charts as `height` lines of at most `width` cells.
+
+    Args:
+        gutter: cells for labels at the left and the right axis at least; all plots of the stack
+            have those of the widest labels, so that a value of x stands in one column.
+    """
     if width < 12 or height < 3:
         return [[("…", styles["dim"])]]
-    if not plot.has_data:
-        above = max(0, height - 1) // 2
-        return [[] for _ in range(above)] + [[(plot.empty.center(width).rstrip(), styles["dim"])]]
-    return _decode(_paint(plot, width, height), styles)
+    rows = _share_out(plots, height)
+    axes = [axes_of(plot, width, max(1, each)) for plot, each in zip(plots, rows, strict=True)]
+    room = (
+        max(gutter[0], *(each.widest(0) for each in axes)),
+        max(gutter[1], *(each.widest(1) for each in axes)),
+    )
+    lines: list[list[Piece]] = []
+    for plot, each, high in zip(plots, axes, rows, strict=True):
+        if plot.has_data and high > 0:
+            part = _decode(_paint(plot, each, width, high, room), styles)
+            if each.sides[0] is None:
+                part = [[(" " * room[0], ""), *line] for line in part]
+        else:
+            part = [[] for _ in range(max(0, high - 1) // 2)]
+            part.append([(plot.empty.center(width).rstrip(), styles["dim"])])
+        lines += part + [[] for _ in range(high - len(part))]
+    if len(plots) == 1:
+        while lines and not lines[-1]:
+            lines.pop()
+    cursor = next((p.cursor for p in plots if p.cursor is not None), None)
+    if cursor is not None and axes[0].x is not None:
+        begin, end = axes[0].x.limits
+        inner = width - room[0] - 1 - (room[1] + 1 if room[1] else 0)
+        at = room[0] + 1 + round((cursor - begin) / (end - begin) * (inner - 1))
+        put_box(lines, cursor_box(plots, cursor, styles), at, width)
+    return lines
 
 
-def _limits(
-    lines: Sequence[Line], fixed: tuple[float | None, float | None], log: bool
-) -> tuple[float, float] | None:
-    values = [y for line in lines for y in line.y if not log or y > 0]
-    if not values:
-        return None
-    low = min(values) if fixed[0] is None else fixed[0]
-    high = max(values) if fixed[1] is None else fixed[1]
-    if high <= low:
-        pad = abs(low) * 0.05 or 0.5
-        low, high = low - pad, high + pad
-    elif not log:
-        pad = 0.04 * (high - low)
-        low = low - pad if fixed[0] is None else low
-        high = high + pad if fixed[1] is None else high
-    return low, high
+def _share_out(plots: Sequence[Plot], height: int) -> list[int]:
+    """Lines of each plot of a stack: by weight, after what the axis below the last one takes."""
+    below = AXIS_LINES if len(plots) > 1 and plots[-1].x_labels else 0
+    weights = sum(plot.weight for plot in plots)
+    rows = [max(1, (height - below) * plot.weight // weights) for plot in plots]
+    for more in range(height - below - sum(rows)):
+        rows[more % len(rows)] += 1
+    rows[-1] += below
+    return rows
 
 
-def _paint(plot: Plot, width: int, height: int) -> str:
+def _paint(plot: Plot, axes: Axes, width: int, height: int, gutter: tuple[int, int]) -> str:
     """ANSI output of plotext; colour number n stands for ROLES[n - 1]."""
     import plotext
 
+    assert axes.x is not None
+    left, right = axes.sides
+    room = width - (0 if right or not gutter[1] else gutter[1] + 1) - (0 if left else gutter[0])
     plotext.terminal.limit(False, False)
     figure: Any = plotext.figure
     figure.clear()
-    figure.plot_size(width, height)
+    figure.plot_size(room, height)
     figure.canvas("default")
     figure.legend(False)
 
     def pixel(role: str) -> Any:
         return plotext.pixel(ROLES.index(role) + 1)
 
-    left = [line for line in plot.lines if not line.right]
-    right = [line for line in plot.lines if line.right and line.x]
-    axis = pixel("axis")
-    for name, side in (("x", "upper"), ("y", "right"), ("x", "lower"), ("y", "left")):
-        figure.axes(name == "y" and side == "left", axis=name, side=side, pixel=axis)
-        figure.ruler(name, side).pixel(axis)
-    figure.axes(plot.x_labels, axis="x", side="lower", pixel=axis)
-
-    xs = [x for line in plot.lines for x in line.x]
-    x_low, x_high = plot.x_range or (min(xs), max(xs))
-    if plot.x_names:
-        x_low, x_high = -0.5, len(plot.x_names) - 0.5
-    if x_high <= x_low:
-        x_high = x_low + 1
-    figure.ruler("x", "lower").lim(x_low, x_high)
-    if plot.x_names:
-        room = max(3, (width - 8) // len(plot.x_names) - 1)
-        figure.ruler("x", "lower").ticks(
-            list(range(len(plot.x_names))), [shown(name)[:room] for name in plot.x_names]
-        )
-    elif plot.x_labels:
-        places = ticks(x_low, x_high, max(2, width // 11))
-        step = places[1] - places[0] if len(places) > 1 else 1
-        figure.ruler("x", "lower").ticks(places, [tick_label(p, step) for p in places])
+    shown_axes = {
+        "lower": axes.rows < height,
+        "upper": False,
+        "left": True,
+        "right": right is not None,
+    }
+    for side, seen in shown_axes.items():
+        name = "y" if side in ("left", "right") else "x"
+        ink = "axis"
+        if side == "right" and right is not None:  # in the colour of what it measures
+            ink = next(line.role for line in plot.lines if line.right and line.x)
+        figure.axes(seen, axis=name, side=side, pixel=pixel("axis"))
+        figure.ruler(name, side).pixel(pixel(ink))
+    figure.ruler("x", "lower").lim(*axes.x.limits)
+    figure.ruler("x", "lower").ticks(axes.x.places, axes.x.labels)
+    if left is None:  # nothing but its line, in the column of the others
+        figure.ruler("y", "left").lim(0, 1)
+        figure.ruler("y", "left").ticks([], [])
     else:
-        figure.ruler("x", "lower").ticks([], [])
-    rows = height - (2 if plot.x_labels else 0)
-    seen: dict[bool, tuple[float, float]] = {}
-    for side, lines, fixed in (
-        ("left", left, plot.y_range),
-        ("right", right, plot.right_range),
-    ):
-        log = plot.log_y and side == "left"
-        limits = _limits(lines, fixed, log)
-        if limits is None:
-            if side == "left":
-                figure.ruler("y", side).ticks([], [])
-            continue
-        low, high = seen[side == "right"] = limits
-        if log:
-            values = _log_ticks(low, high, max(2, rows // 2))
-            places, labels = [math.log10(v) for v in values], [f"{v:.2g}" for v in values]
-            low, high = math.log10(low), math.log10(high)
-        else:
-            places = ticks(low, high, max(2, rows // 3))
-            step = places[1] - places[0] if len(places) > 1 else 1
-            unit = plot.unit if side == "left" else ""
-            labels = [tick_label(p, step, unit) for p in places]
-        figure.ruler("y", side).lim(low, high)
-        figure.ruler("y", side).ticks(places, labels)
+        figure.ruler("y", "left").lim(*left.limits)
+        labels = [label.rjust(gutter[0]) for label in left.labels]
+        figure.ruler("y", "left").ticks(left.places, labels)
+    if right is not None:
+        figure.ruler("y", "right").lim(*right.limits)
+        labels = [label.ljust(gutter[1]) for label in right.labels]
+        figure.ruler("y", "right").ticks(right.places, labels)
 
     for x in plot.marks:
-        if x_low <= x <= x_high:
+        if axes.x.holds(x):
             figure.line(x, orientation="vertical", pixel=pixel("mark"))
     for y in plot.levels:
         figure.line(y, orientation="horizontal", pixel=pixel("axis"))
+    ends: list[tuple[Line, Axis, float, float]] = []
     for line in plot.lines:
+        axis = right if line.right else left
         points = [
-            (x, y)
+            (x, axis.at(y))
             for x, y in zip(line.x, line.y, strict=True)
-            if (not plot.log_y or y > 0 or line.right)
             # plotext would go all the way to points far outside
-            and x_low <= x <= x_high
-            and seen[line.right][0] <= y <= seen[line.right][1]
+            if axis is not None and axes.x.holds(x) and axis.holds(y)
         ]
-        if not points:
+        if not points or axis is None:
             continue
-        log = plot.log_y and not line.right
-        across = [x for x, _ in points]
-        up = [math.log10(y) if log else y for _, y in points]
+        across, up = [x for x, _ in points], [y for _, y in points]
+        if line.end:
+            ends.append((line, axis, across[-1], up[-1]))
         if line.marker == "steps":
             across, up = _staircase(across, up)
-        glyph = line.glyph if line.marker == "points" else "braille"
-        signal = figure.signal(
-            across,
-            up,
-            marker=plotext.marker(glyph, pixel(line.role)),
-            yside="right" if line.right else "left",
-        )
-        signal.lines(line.marker in ("line", "steps"))
-        figure.draw(signal)
-    if plot.cursor is not None and x_low <= plot.cursor <= x_high:
+        yside = "right" if line.right else "left"
+        for glyph, joins in _STROKES[line.marker]:
+            signal = figure.signal(
+                across,
+                up,
+                marker=plotext.marker(glyph or line.glyph, pixel(line.role)),
+                yside=yside,
+            )
+            signal.lines(joins)
+            figure.draw(signal)
+    canvas = room - (gutter[0] if left else 0) - 1 - (gutter[1] + 1 if right else 0)
+    for text, role, x, y, yside in _end_labels(ends, axes.x, canvas, axes.rows):
+        figure.draw(figure.text(x, y, plotext.colorize(text, pixel(role)), yside=yside))
+    if plot.cursor is not None and axes.x.holds(plot.cursor):
         figure.line(plot.cursor, orientation="vertical", pixel=pixel("cursor"))
     return str(figure.build().string())
+
+
+_STROKES: dict[str, tuple[tuple[str, bool], ...]] = {
+    "line": (("braille", True),),
+    "steps": (("braille", True),),
+    "dots": (("braille", False),),
+    "points": (("", False),),
+    "joined": (("braille", True), ("", False)),
+}
+"""Marker -> what is drawn one over the other: glyph ("" for the line's own), whether it joins."""
+
+
+def _end_labels(
+    ends: Sequence[tuple[Line, Axis, float, float]], x: Axis, width: int, rows: int
+) -> list[tuple[str, str, float, float, str]]:
+    """(text, role, x, y, side) of the last value of each curve.
+
+    It stands right of the curve's end; where there is no room, a row above or below the end. No two
+    share a row.
+    """
+    found: list[tuple[str, str, float, float, str]] = []
+    taken: set[int] = set()
+    low, high = x.limits
+    for line, axis, across, up in ends:
+        text = f" {value_label(line.y[-1], line.digits)}"
+        column = round((across - low) / (high - low) * (width - 1))
+        bottom, top = axis.limits
+        row = round((top - up) / (top - bottom) * (rows - 1))
+        fits = column + 1 + len(text) <= width
+        order = [row, row - 1, row + 1] if fits else [row - 1, row + 1]
+        free = [each for each in order if 0 <= each < rows and each not in taken]
+        if not free or len(text) > width:
+            continue
+        taken.add(free[0])
+        start = column + 1 if fits else width - len(text)
+        found.append(
+            (
+                text,
+                line.role,
+                low + start / max(1, width - 1) * (high - low),
+                top - free[0] / max(1, rows - 1) * (top - bottom),
+                "right" if line.right else "left",
+            )
+        )
+    return found
 
 
 def _staircase(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
@@ -284,14 +219,6 @@ def _staircase(x: list[float], y: list[float]) -> tuple[list[float], list[float]
         xs += [now, now]
         ys += [before, value]
     return xs, ys
-
-
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    fine = [m * 10.0**e for e in exponents for m in (1, 2, 5) if low <= m * 10.0**e <= high]
-    if len(fine) > most:
-        fine = [10.0**e for e in exponents if low <= 10.0**e <= high]
-    return fine or [low, high]
 
 
 _SEQUENCE = re.compile(r"\x1b\[([0-9;]*)m")
@@ -320,9 +247,3 @@ def _decode(ansi: str, styles: Mapping[str, str]) -> list[list[Piece]]:
             style = ""
     put(ansi[position:].rstrip("\n"))
     return lines
-
-
-def thinned(line: Line, limit: int) -> Line:
-    """The line with at most about `limit` points."""
-    x, y = thin(line.x, line.y, limit)
-    return replace(line, x=x, y=y)

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 
 from calisr_engine.figures.data import Figure, Panel, Series
 from calisr_engine.plain_words import one_line
-from calisr_tui.charts.drawing import Line, Plot, draw
+from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.runs_text import fitted
 from calisr_tui.verbatim import Text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from calisr_engine.events.view import RunView
-from calisr_tui.charts.drawing import Line, Plot, smooth
+from calisr_tui.charts.plot import Line, Plot, smooth
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 """Factors that the smoothing key goes through."""
@@ -18,26 +20,43 @@ def _switch_marks(view: RunView) -> tuple[float, ...]:
 
 
 def loss_and_metric(view: RunView, factor: float, log: bool, cursor: float | None) -> Plot:
-    """Training loss, raw and smoothed, and the evaluation metric on the right axis."""
+    """Training loss, raw and smoothed, validation loss, and the metric on the right axis."""
     x = tuple(view.loss.x)
     raw = tuple(view.loss.y)
     lines = []
     if factor:
-        lines.append(Line(x, raw, "raw", "dots", "·", "raw loss"))
-        lines.append(Line(x, tuple(smooth(raw, factor)), "loss", "line", "━", "loss"))
+        lines.append(Line(x, raw, "raw", "dots", "·", "raw"))
+        lines.append(
+            Line(x, tuple(smooth(raw, factor)), "loss", "line", "━", "training", digits=3, end=True)
+        )
     else:
-        lines.append(Line(x, raw, "loss", "line", "━", "loss"))
-    evaluations = view.evaluations
-    if evaluations:
+        lines.append(Line(x, raw, "loss", "line", "━", "training", digits=3, end=True))
+    measured = [e for e in view.evaluations if e.loss is not None]
+    if measured:
         lines.append(
             Line(
-                tuple(float(e.step) for e in evaluations),
-                tuple(e.value for e in evaluations),
+                tuple(float(e.step) for e in measured),
+                tuple(e.loss for e in measured if e.loss is not None),
+                "valid",
+                "joined",
+                "○",
+                "validation",
+                digits=3,
+                end=True,
+            )
+        )
+    values = tuple(e.value for e in view.evaluations)
+    if values:
+        lines.append(
+            Line(
+                tuple(float(e.step) for e in view.evaluations),
+                values,
                 "metric",
-                "points",
+                "joined",
                 "◆",
                 f"{view.metric} →",
                 right=True,
+                end=True,
             )
         )
     return Plot(
@@ -45,27 +64,72 @@ def loss_and_metric(view: RunView, factor: float, log: bool, cursor: float | Non
         marks=_switch_marks(view),
         cursor=cursor,
         x_range=_whole(view),
+        right_range=metric_range(values),
         log_y=log,
         empty="no loss yet: the first steps are on their way",
     )
 
 
-def trainable_share(view: RunView, log: bool, cursor: float | None) -> Plot:
-    """Trainable share of the model against the step, in percent, as steps."""
-    x, y = list(view.trainable_share.x), [100 * v for v in view.trainable_share.y]
-    if x and view.step > x[-1]:
-        x.append(float(view.step))
-        y.append(y[-1])
-    now = f"{y[-1]:.2f}% trained" if y else "trained"
+def metric_range(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Limits of an axis of metrics: with a margin, but never where no metric can be."""
+    if not values or not -1 <= min(values) <= max(values) <= 1:
+        return None, None
+    low, high = min(values), max(values)
+    margin = 0.1 * (high - low) or 0.05
+    return max(0.0 if low >= 0 else -1.0, low - margin), min(1.0, high + margin)
+
+
+def rates(view: RunView, log: bool, cursor: float | None) -> Plot:
+    """Learning rate, and the norm of the gradient before clipping on the right axis."""
+    lines = [
+        Line(tuple(series.x), tuple(series.y), role, "line", "━", label, right, 3, end=True)
+        for series, role, label, right in (
+            (view.learning_rate, "rate", "learning rate", False),
+            (view.gradient_norm, "norm", "gradient norm →", True),
+        )
+        if len(series)
+    ]
     return Plot(
-        lines=(Line(tuple(x), tuple(y), "share", "steps", "━", now),) if x else (),
+        lines=tuple(lines),
         marks=_switch_marks(view),
         cursor=cursor,
         x_range=_whole(view),
         y_range=(None if log else 0.0, None),
+        right_range=(0.0, None),
         log_y=log,
-        unit="%",
+        empty="no step yet",
     )
+
+
+def all_stable_ranks(view: RunView, cursor: float | None) -> tuple[Plot, ...]:
+    """Each group small: its stable rank with the full step, from its lowest to its highest."""
+    groups = [group for group in view.groups.values() if group.history]
+    return tuple(
+        Plot(
+            lines=(
+                Line(
+                    tuple(float(s.step) for s in group.history),
+                    tuple(s.sr_fft for s in group.history),
+                    "fft" if group.phase == "fft" else "lft",
+                    "line",
+                    "━",
+                    digits=5,
+                    end=True,
+                ),
+            ),
+            marks=(float(group.switch.step),) if group.switch is not None else (),
+            cursor=cursor,
+            x_range=_whole(view),
+            x_labels=group is groups[-1],
+            weight=2,
+            name=group.name if len(group.name) <= SHORT else f"{group.name[: SHORT - 1]}…",
+        )
+        for group in groups
+    )
+
+
+SHORT = 7
+"""Cells of a group's name where it stands at an axis."""
 
 
 def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple[Plot, ...]:
@@ -94,8 +158,8 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     pad = 0.1 * (high - low) or 1.0
     ranks = Plot(
         lines=(
-            Line(x, tuple(s.sr_fft for s in history), "fft", "line", "━", "SR full", digits=7),
-            Line(x, tuple(s.sr_lft for s in history), "lft", "points", "∘", "SR light", digits=7),
+            Line(x, tuple(s.sr_fft for s in history), "fft", "line", "━", "full", digits=7),
+            Line(x, tuple(s.sr_lft for s in history), "lft", "points", "∘", "light", digits=7),
         ),
         marks=marks,
         cursor=cursor,
@@ -105,8 +169,8 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     )
     differences = Plot(
         lines=(
-            Line(*_split(hits), "good", "points", "▼", "hit", digits=3),
-            Line(*_split(rest), "bad", "points", "△", "no hit (×10⁻⁶)", digits=3),
+            Line(*_split(hits), "good", "points", "▼", "hit: light lower", digits=3),
+            Line(*_split(rest), "bad", "points", "△", "no hit, ×10⁻⁶", digits=3),
         ),
         marks=marks,
         levels=(0.0,),
@@ -116,31 +180,6 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
         weight=6,
     )
     return ranks, differences
-
-
-def device_load(view: RunView, cursor_seconds: float | None = None) -> Plot:
-    """CPU and GPU load in percent (left) and memory in GB (right) against minutes of the run."""
-    start = view.created or 0.0
-    lines = []
-    for series, role, glyph, label in (
-        (view.cpu, "load", "━", "CPU %"),
-        (view.gpu, "fft", "═", "GPU %"),
-    ):
-        if len(series):
-            x = tuple((t - start) / 60 for t in series.x)
-            lines.append(Line(x, tuple(series.y), role, "line", glyph, label))
-    if len(view.memory):
-        x = tuple((t - start) / 60 for t in view.memory.x)
-        y = tuple(v / 1e9 for v in view.memory.y)
-        lines.append(Line(x, y, "raw", "dots", "·", "memory GB →", right=True))
-    highest = max((v for line in lines if not line.right for v in line.y), default=100.0)
-    return Plot(
-        lines=tuple(lines),
-        cursor=cursor_seconds,
-        y_range=(0.0, max(100.0, highest)),
-        right_range=(0.0, None),
-        empty="no figures of the device yet",
-    )
 
 
 def _split(points: list[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -18,7 +18,7 @@ def summary(
     config = resolved.config
     meaning = Text(estimates.meaning(config))
     warnings = Text("\n".join(f"! {each}" for each in resolved.warnings))
-    command = Text(resolved.command_line())
+    command = Text(resolved.command_line(detached))
     if compact:
         parts = [_figures_in_short(config, detached, known), command, warnings, meaning]
     else:

@@ -1,15 +1,25 @@
-"""The switch timeline as text: a lane a group, full fine-tuning first, then the light method."""
+"""The switch timeline as text: a lane a group, full fine-tuning first, then the light method.
+
+Below the lanes stands the trainable share over the same steps. Where there is little height, parts
+are left out in this order: space between lanes, the line of the present moment, the axis, the
+share; then the lanes scroll, and a line says how many there are above and below.
+"""
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
-from calisr_tui.charts.drawing import Piece, append_cells, tick_label, ticks
+from calisr_tui.charts.axes import tick_label, ticks
+from calisr_tui.charts.drawing import append_cells
+from calisr_tui.charts.plot import Piece
 from calisr_tui.verbatim import Text
 
 FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
+BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -23,13 +33,13 @@ class Lane:
 
 @dataclass(frozen=True)
 class Picture:
-    """All that the timeline draws."""
+    """All that the timeline draws; `share` has (step, trainable share in [0, 1]) at each change."""
 
     lanes: tuple[Lane, ...] = ()
     step: int = 0
     total: int = 0
     decisions: tuple[int, ...] = ()
-    evaluations: tuple[int, ...] = ()
+    share: tuple[tuple[float, float], ...] = ()
 
 
 def picture(view: RunView) -> Picture:
@@ -46,7 +56,7 @@ def picture(view: RunView) -> Picture:
         step=view.step,
         total=max(view.total_steps, view.step),
         decisions=tuple(view.decision_steps),
-        evaluations=tuple(e.step for e in view.evaluations),
+        share=tuple(zip(view.trainable_share.x, view.trainable_share.y, strict=True)),
     )
 
 
@@ -57,46 +67,100 @@ def cell_of(step: float, total: int, width: int) -> int:
     return max(0, min(width - 1, round(step / total * (width - 1))))
 
 
-def lane_height(shown: Picture, height: int) -> int:
-    """Lines of one lane where the timeline has `height` of them."""
-    lanes = max(1, len(shown.lanes))
-    return 2 if height - 2 >= 2 * lanes else 1
+@dataclass(frozen=True)
+class Arrangement:
+    """Which lines a timeline of some height has.
+
+    Attributes:
+        lanes: which of the lanes are seen.
+        each: lines of a lane.
+        head, share, axis: whether these are seen.
+        sign: whether a line says that there are more lanes.
+    """
+
+    lanes: range
+    each: int = 1
+    head: bool = True
+    share: bool = True
+    axis: bool = True
+    sign: bool = False
+
+    def lane_at(self, line: int) -> int | None:
+        """The lane that a line shows."""
+        at = self.lanes.start + (line - self.head) // self.each
+        return at if line >= self.head and at in self.lanes else None
+
+
+def arrange(shown: Picture, height: int, chosen: int) -> Arrangement:
+    """The lines for `height`; lane `chosen` is always among them."""
+    count = len(shown.lanes)
+    lanes, room, share = range(count), height - count, bool(shown.share)
+    if room >= 2 + share + count - 1:
+        return Arrangement(lanes, each=2, share=share)
+    if room >= share:
+        return Arrangement(lanes, head=room >= share + 2, share=share, axis=room >= share + 1)
+    if room >= 0:
+        return Arrangement(lanes, head=False, share=False, axis=False)
+    seen = max(1, height - 1)
+    first = max(0, min(chosen - seen // 2, count - seen))
+    return Arrangement(
+        range(first, first + seen), head=False, share=False, axis=False, sign=height > 1
+    )
 
 
 def timeline_text(
-    shown: Picture, width: int, height: int, chosen: int | None, styles: dict[str, str]
+    shown: Picture,
+    width: int,
+    height: int,
+    chosen: int | None,
+    styles: Mapping[str, str],
+    at: int = 0,
 ) -> Text:
-    """The timeline as text: the present moment, the lanes, the axis."""
+    """The timeline as text: the present moment, the lanes, the trainable share, the axis.
+
+    Args:
+        chosen: the lane that is marked; None for none. `at`: the lane that must be seen.
+    """
     if not shown.lanes or not shown.total:
         return Text("Waiting for the first step …", style=styles["dim"])
-    name = min(16, max(len(lane.name) for lane in shown.lanes)) + 2
-    cells = max(10, width - name - 1)
+    seen = arrange(shown, height, at if chosen is None else chosen)
+    name = min(16, max(len(lane.name) for lane in (*shown.lanes, Lane("trainable", "", None)))) + 2
+    words = [f"{SWITCH} {lane.switched_at}" for lane in shown.lanes if lane.switched_at is not None]
+    words += [_percent(shown)] if shown.share else []
+    note = max(map(len, words), default=0) + 1
+    cells = max(8, width - name - note)
     now = cell_of(shown.step, shown.total, cells)
     windows = {cell_of(step, shown.total, cells) for step in shown.decisions}
-    each = lane_height(shown, height)
 
-    text = Text(no_wrap=True, overflow="crop")
-    ended = shown.step >= shown.total
-    label = f"end {shown.step}" if ended else f"step {shown.step}"
+    lines: list[Text] = []
+    if seen.head:
+        lines.append(_head(shown, name, cells, now, styles))
+    for index in seen.lanes:
+        lane = shown.lanes[index]
+        lines.append(_lane(lane, index == chosen, name, cells, now, windows, shown, styles))
+        if seen.each == 2 and index < len(shown.lanes) - 1:
+            between = (DECISION if cell in windows else " " for cell in range(cells))
+            lines.append(Text(" " * name).append("".join(between), styles["axis"]))
+    if seen.sign:
+        above, below = seen.lanes.start, len(shown.lanes) - seen.lanes.stop
+        words = [f"↑ {above}"] * bool(above) + [f"↓ {below}"] * bool(below)
+        lines.append(Text(f" {' '.join(words)} more: up and down", style=styles["dim"]))
+    if seen.share:
+        lines.append(_share(shown, name, cells, now, styles))
+    if seen.axis:
+        lines.append(_axis(shown, name, cells, styles))
+    return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def _head(shown: Picture, name: int, cells: int, now: int, styles: Mapping[str, str]) -> Text:
+    label = f"end {shown.step}" if shown.step >= shown.total else f"step {shown.step}"
     head = [" "] * cells
     head[now] = NOW
     start = now - len(label) - 1 if now + len(label) + 2 > cells else now + 2
     for offset, sign in enumerate(label):
         if 0 <= start + offset < cells:
             head[start + offset] = sign
-    text.append(" " * name)
-    text.append("".join(head), f"bold {styles['strong']}")
-    for index, lane in enumerate(shown.lanes):
-        text.append("\n")
-        line = _lane(lane, index == chosen, name, cells, now, windows, shown, styles)
-        text.append_text(line)
-        if each == 2 and index < len(shown.lanes) - 1:
-            between = (DECISION if cell in windows else " " for cell in range(cells))
-            text.append("\n" + " " * name)
-            text.append("".join(between), styles["axis"])
-    text.append("\n")
-    text.append_text(_axis(shown, name, cells, windows, styles))
-    return text
+    return Text(" " * name).append("".join(head), f"bold {styles['strong']}")
 
 
 def _lane(
@@ -107,35 +171,55 @@ def _lane(
     now: int,
     windows: set[int],
     shown: Picture,
-    styles: dict[str, str],
+    styles: Mapping[str, str],
 ) -> Text:
     line = Text(no_wrap=True)
-    line.append(f"{'▸' if chosen else ' '}{lane.name:<{name - 1}}", "bold" if chosen else "")
+    line.append(_name(lane.name, name, chosen), "bold" if chosen else "")
     switch = None if lane.switched_at is None else cell_of(lane.switched_at, shown.total, cells)
-    ended = shown.step >= shown.total
-    label = "" if lane.switched_at is None else f" {lane.switched_at} "
-    label_at = -1
-    if switch is not None:
-        fits = switch + 1 + len(label) <= cells
-        label_at = switch + 1 if fits else switch - len(label)
 
     def sign(cell: int) -> Piece:
         if switch is not None and cell == switch:
             return SWITCH, f"bold {styles['strong']}"
-        if label_at >= 0 and label_at <= cell < label_at + len(label):
-            return label[cell - label_at], f"bold {styles['strong']}"
-        if cell > now or (cell == now and not ended and shown.step == 0):
+        if cell > now or (cell == now and shown.step == 0):
             return DECISION if cell in windows else AHEAD, styles["axis"]
         light = lane.phase == "lft" and (switch is None or cell > switch)
         return LIGHT if light else FULL, styles["lft" if light else "fft"]
 
     append_cells(line, map(sign, range(cells)))
+    if lane.switched_at is not None:
+        line.append(f" {SWITCH} {lane.switched_at}", styles["strong"])
     return line
 
 
-def _axis(shown: Picture, name: int, cells: int, windows: set[int], styles: dict[str, str]) -> Text:
+def _name(text: str, wide: int, chosen: bool = False) -> str:
+    text = text if len(text) < wide - 1 else f"{text[: wide - 3]}…"
+    return f"{'▸' if chosen else ' '}{text:<{wide - 1}}"
+
+
+def _share(shown: Picture, name: int, cells: int, now: int, styles: Mapping[str, str]) -> Text:
+    """The trainable share as a bar a cell, from nothing to all."""
+    line = Text(_name("trainable", name), style="", no_wrap=True)
+    steps = [step for step, _ in shown.share]
+
+    def sign(cell: int) -> Piece:
+        if cell > now or (cell == now and shown.step == 0):
+            return AHEAD, styles["axis"]
+        step = cell / max(1, cells - 1) * shown.total
+        value = shown.share[max(0, bisect.bisect_right(steps, step) - 1)][1]
+        return BARS[max(0, min(7, round(8 * value) - 1))], styles["share"]
+
+    append_cells(line, map(sign, range(cells)))
+    return line.append(f" {_percent(shown)}", styles["share"])
+
+
+def _percent(shown: Picture) -> str:
+    percent = 100 * shown.share[-1][1]
+    return f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
+
+
+def _axis(shown: Picture, name: int, cells: int, styles: Mapping[str, str]) -> Text:
     row = [" "] * (cells + 8)
-    places = ticks(0, shown.total, max(2, cells // 10))
+    places = ticks(0, shown.total, max(3, cells // 10))
     step = places[1] - places[0] if len(places) > 1 else 1
     free = 0
     for place in places:
@@ -147,7 +231,4 @@ def _axis(shown: Picture, name: int, cells: int, windows: set[int], styles: dict
         for offset, sign in enumerate(label):
             row[start + offset] = sign
         free = start + len(label) + 1
-    line = Text(no_wrap=True)
-    line.append(f"{'step':>{name - 1}} ", styles["dim"])
-    line.append("".join(row)[:cells], styles["dim"])
-    return line
+    return Text(f"{'step':>{name - 1}} " + "".join(row)[:cells], style=styles["dim"], no_wrap=True)

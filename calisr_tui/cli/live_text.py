@@ -6,6 +6,7 @@ as things happen. All of it is narration, on stderr.
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +15,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from calisr_engine.analysis.outlook import next_decision
 from calisr_engine.errors import EXIT_STOPPED, DamagedError
 from calisr_engine.events.fold import fold
 from calisr_engine.events.log import EventReader
@@ -25,7 +26,9 @@ from calisr_engine.plain_words import command
 from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_tui import notices, words
+from calisr_tui import notices
+from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.srs_table import rows, table_text, title
 from calisr_tui.cli import notify
 from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
@@ -36,6 +39,7 @@ TOLD = {
     "group_switched",
     "evaluated",
     "warning",
+    "noted",
     "paused",
     "resumed",
     "stopped",
@@ -79,7 +83,7 @@ class LiveText:
             self._tell(take_in(self.view, record))
         if self._live is not None:
             if records or final:
-                self._live.update(render(self.view), refresh=True)
+                self._live.update(render(self.view, self._console.width), refresh=True)
         elif final or time.monotonic() - self._last_plain > PLAIN_PROGRESS_SECONDS:
             self._last_plain = time.monotonic()
             if records and self.view.loss.last is not None:
@@ -103,12 +107,9 @@ def take_in(view: RunView, record: dict[str, Any]) -> list[Message]:
     """Fold a record; returns the lines that it has to tell."""
     before = view.messages[-1] if view.messages else None
     fold(view, record)
-    after = view.messages[-1] if view.messages else None
-    if record["type"] not in TOLD or after is before:
-        return []
-    lines = [m for m in view.messages[-40:] if m.kind == record["type"]]
-    count = len(record["groups"]) if record["type"] == "srs_evaluated" else 1
-    return lines[-count:]
+    newest = reversed(view.messages)
+    new = list(itertools.takewhile(lambda line: line is not before, newest))[::-1]
+    return [line for line in new if line.kind in TOLD]
 
 
 def line_text(line: Message) -> str:
@@ -116,39 +117,31 @@ def line_text(line: Message) -> str:
     return f"step {line.step:>6}  {line.text}"
 
 
-def render(view: RunView) -> RenderableType:
-    """Status line, bar and SRS table."""
+STYLES = dict.fromkeys((*ROLES, "row"), "") | {
+    "fft": "yellow",
+    "lft": "cyan",
+    "good": "green",
+    "bad": "red",
+    "dim": "dim",
+    "strong": "bold",
+}
+"""Role -> style in a terminal without the app."""
+
+
+def render(view: RunView, width: int = 80) -> RenderableType:
+    """Status line, bar and, set apart, the table of stable rank scores in `width` cells."""
     parts: list[RenderableType] = [
         Text(status_line(view), no_wrap=True, overflow="ellipsis"),
-        ProgressBar(total=max(1, view.total_steps), completed=view.step, width=60),
+        ProgressBar(total=max(1, view.total_steps), completed=view.step, width=min(60, width)),
     ]
     if view.groups and view.variant != "off":
-        parts.append(srs_table(view))
+        delta = view.delta if view.delta is not None else 0.5
+        table = table_text(rows(view), delta, width - 1, None, -1, {}, STYLES)
+        # the bar does not end its line
+        parts += [Text("\n"), Text(title(delta, width - 1)), table]
+        if (step := next_decision(view)) is not None:
+            parts.append(Text(f"  next decision at step {step}", style=STYLES["dim"]))
     return Group(*parts)
-
-
-def srs_table(view: RunView) -> Table:
-    """One row a group: phase, stable ranks of the newest sample, counter, score."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("group", "phase", "SR light", "SR full", "hits", "score"):
-        table.add_column(column, justify="left" if column in ("group", "phase") else "right")
-    for group in view.groups.values():
-        latest = group.latest
-        phase = (
-            f"light since step {group.switch.step}"
-            if group.switch is not None
-            else "full fine-tuning"
-        )
-        score = "" if group.srs is None else f"{group.srs:.2f} of {words.number(view.delta)}"
-        table.add_row(
-            group.name,
-            phase,
-            f"{latest.sr_lft:.4f}" if latest else "",
-            f"{latest.sr_fft:.4f}" if latest else "",
-            f"{group.hits:g}/{group.samples}" if group.phase == "fft" else "",
-            score if group.phase == "fft" else "",
-        )
-    return table
 
 
 def status_line(view: RunView) -> str:

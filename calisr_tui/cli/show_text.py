@@ -135,7 +135,8 @@ def chart(
     title: str, role: str, series: Series, marks: Sequence[int], width: int, rows: int
 ) -> Text:
     """A line chart by plotext under its title."""
-    from calisr_tui.charts.drawing import Line, Plot, draw, thinned
+    from calisr_tui.charts.drawing import draw
+    from calisr_tui.charts.plot import Line, Plot, thinned
     from calisr_tui.charts.roles import ROLES
 
     line = thinned(Line(tuple(series.x), tuple(series.y), role), 2 * width)

@@ -150,7 +150,7 @@ def demo(
     checked = require(resolved.config)
     run_dir = create_run(resolved)
     status = _train(run_dir, as_json, quiet, checked=checked)
-    if status == 0 and not as_json:
+    if status == 0 and not as_json and not quiet:
         from calisr_tui.cli.epilogue import what_just_happened
 
         put(what_just_happened(run_dir))

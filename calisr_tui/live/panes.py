@@ -11,12 +11,16 @@ from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
 from calisr_tui.charts import plots
+from calisr_tui.happening import overfitting
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.log_pane import LogPane
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.timeline import Timeline
 
 Column = Literal["left", "right"]
+
+GUTTER = (7, 6)
+"""Cells for labels at the axes of every chart: a step stands in one column in all of them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Look:
     Attributes:
         smoothing: factor of the moving average, in [0, 1); 0 for none.
         cursor: the step that the cursor is at.
-        group: the group that is chosen.
+        group: the group that is chosen; None for all of them.
         seen: samples of each group that were drawn before; None where nothing is news.
         anew: whether the view was replaced by an older one.
     """
@@ -75,8 +79,8 @@ class Pane:
 
     def make(self) -> Widget:
         """Its widget."""
-        title = (self.title,) if self.costly else ()
-        return self.kind(*title, id=self.name, classes="pane")
+        chart = (self.title, GUTTER) if self.costly else ()
+        return self.kind(*chart, id=self.name, classes="pane")
 
     def show(self, widget: Widget, look: Look) -> None:
         """Draw on its widget, without what does not concern it."""
@@ -94,24 +98,29 @@ def _log(widget: LogPane, look: Look) -> None:
 
 
 def _loss(chart: Chart, look: Look) -> None:
+    said = overfitting(look.view)
     scale = " · log" if look.log_scale else ""
     chart.show(
         plots.loss_and_metric(look.view, look.smoothing, look.log_scale, look.cursor),
-        title=f"Loss and {look.view.metric or 'metric'}{scale}",
+        title=f"Loss{scale} · {said}"
+        if said
+        else f"Loss and {look.view.metric or 'metric'}{scale}",
     )
+
+
+def _rates(chart: Chart, look: Look) -> None:
+    chart.show(plots.rates(look.view, look.log_scale, look.cursor))
 
 
 def _rank(chart: Chart, look: Look) -> None:
+    small = () if look.group else plots.all_stable_ranks(look.view, look.cursor)
+    if small:
+        chart.show(*small, title="Stable rank of all groups · g: one large")
+        return
+    group = look.group or next(iter(look.view.groups), None)
     chart.show(
-        *plots.stable_rank(look.view, look.group, look.cursor),
-        title=f"Stable rank · {look.group}" if look.group else "Stable rank",
-    )
-
-
-def _device(chart: Chart, look: Look) -> None:
-    device = look.view.device
-    chart.show(
-        plots.device_load(look.view), title=f"Device · {device} · minutes" if device else "Device"
+        *plots.stable_rank(look.view, group, look.cursor),
+        title=f"Stable rank · {group}" if group else "Stable rank",
     )
 
 
@@ -127,7 +136,7 @@ PANES: tuple[Pane, ...] = (
     Pane(
         "timeline",
         "timeline",
-        "when each group switched",
+        "when each group switched, and the share of the model that is trained",
         Timeline,
         lambda timeline, look: timeline.show(look.view),
         "left",
@@ -135,7 +144,7 @@ PANES: tuple[Pane, ...] = (
     Pane(
         "loss",
         "loss",
-        "training loss and the metric",
+        "training and validation loss, and the metric",
         Chart,
         _loss,
         "right",
@@ -144,37 +153,24 @@ PANES: tuple[Pane, ...] = (
         log_scale=True,
     ),
     Pane(
-        "share",
-        "trainable",
-        "share of the model that is trained",
+        "rates",
+        "rates",
+        "learning rate and gradient norm",
         Chart,
-        lambda chart, look: chart.show(
-            plots.trainable_share(look.view, look.log_scale, look.cursor)
-        ),
+        _rates,
         "right",
-        row="pair",
-        title="Trainable share",
+        title="Learning rate and gradient norm",
         log_scale=True,
     ),
     Pane(
         "rank",
         "ranks",
-        "stable ranks of the chosen group",
+        "stable ranks of all groups, or of the chosen one",
         Chart,
         _rank,
         "right",
         title="Stable rank",
         grouped=True,
-    ),
-    Pane(
-        "device",
-        "device",
-        "load and memory of the machine",
-        Chart,
-        _device,
-        "right",
-        row="pair",
-        title="Device",
     ),
     Pane("log", "log", "what happened", LogPane, _log, "left"),
 )

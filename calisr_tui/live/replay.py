@@ -21,7 +21,7 @@ class ReplayScreen(LiveScreen):
         Binding("space,p", "play", "Play", key_display="space", id="replay.play"),
         Binding("left", "step_back", "Back", key_display="←", id="replay.back"),
         Binding("right", "step_on", "On", key_display="→", id="replay.forward"),
-        Binding("plus,equals_sign", "faster", "Faster", key_display="+", id="replay.faster"),
+        Binding("plus,equals_sign", "faster", "Fast", key_display="+", id="replay.faster"),
         Binding("minus", "slower", "Slower", show=False, id="replay.slower"),
         Binding("home", "start", "To start", show=False, id="replay.start"),
         Binding("end", "finish", "To end", show=False, id="replay.end"),

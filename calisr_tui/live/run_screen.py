@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import CalisrError
+from calisr_engine.events.types import Failed
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import control
 from calisr_tui.choice import Choice
@@ -25,6 +27,12 @@ STEERING = [
 ]
 
 
+def named_settings(failure: Failed) -> tuple[str, ...]:
+    """Dotted keys of the settings that a failure is about, or that its words name."""
+    named = re.findall(r"\b[a-z]+\.[a-z_]+\b", f"{failure.message} {failure.hint}")
+    return (*failure.keys, *named)
+
+
 class RunScreen(NextSteps):
     """A screen that shows the run of a feed. Training is asked through the run's directory."""
 
@@ -35,7 +43,12 @@ class RunScreen(NextSteps):
 
     @property
     def at_hand(self) -> tuple[Path, str] | None:
-        return None if self.feed is None else (self.feed.run_dir, self.view.state)
+        return None if self.feed is None else (self.feed.run_dir, self.state)
+
+    @property
+    def state(self) -> str:
+        """The run's state; `loading` while a process begins or goes on and has not said so yet."""
+        return "loading" if self.feed is not None and self.feed.loading else self.view.state
 
     @property
     def view(self) -> RunView:
@@ -43,7 +56,7 @@ class RunScreen(NextSteps):
 
     def _notice_failure(self) -> None:
         failure = self.view.failure
-        if failure is None or self._told_failure or self.view.state != "failed":
+        if failure is None or self._told_failure or self.state != "failed":
             return
         self._told_failure = True
         if isinstance(self.feed, ReplayFeed):
@@ -58,6 +71,12 @@ class RunScreen(NextSteps):
             ),
             lambda answer: self.action_traceback() if answer == "traceback" else None,
         )
+
+    def action_begin_from(self) -> None:
+        """To the setup, with the settings of this run: at the one that made it fail."""
+        failure = self.view.failure if self.view.state == "failed" else None
+        if (path := self._run()) is not None:
+            self.app.set_up_like(path, () if failure is None else named_settings(failure))
 
     # Requests to the run -------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from calisr_tui.feed import Feed
 from calisr_tui.host import Host
 from calisr_tui.live import panes
 from calisr_tui.live.board import Board
+from calisr_tui.live.footer import AFTER
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.next_steps import COMMANDS
@@ -32,40 +33,18 @@ LOOKING = [
     ("view: smooth", "next smoothing of the loss", "smooth"),
     ("view: log scale", "logarithmic loss and share", "log_scale"),
     ("view: cursor", "values at a step", "cursor"),
-    ("view: next group", "another group's stable ranks", "next_group"),
+    ("view: next group", "stable ranks of all groups small, or of one large", "next_group"),
     ("group: explain", "what the counter means and why it came out so", "explain"),
     ("run: copy folder", "copy the run directory", "copy"),
     ("run: settings", "the run's config.toml", "settings"),
     ("run: traceback", "of a failed run", "traceback"),
 ]
-_HALTED = {"live.resume_run": "Resume", "run.try": "Try", "run.errors": "Errors"}
-_NEW = {
-    "run.begin_from": "New like it",
-    "live.full": "Full",
-    "app.help": "Help",
-    "app.quit": "Quit",
-}
-AFTER = {
-    "completed": {
-        "run.try": "Try",
-        "run.errors": "Errors",
-        "live.compare": "Compare",
-        "run.export": "Export",
-        **_NEW,
-    },
-    "stopped": {**_HALTED, **_NEW},
-    "interrupted": {**_HALTED, **_NEW},
-    "failed": {
-        "run.begin_from": "Edit settings",
-        "live.resume_run": "Resume",
-        "live.traceback": "Traceback",
-        "run.try": "Try",
-        "app.help": "Help",
-        "app.quit": "Quit",
-    },
-}
-"""State of a run that does not train -> the keys of its footer."""
 COMPACT_WIDTH, COMPACT_HEIGHT = 100, 30
+TINY_HEIGHT = 22
+"""Rows below which panes have no borders."""
+
+TALL_HEIGHT = 36
+"""Rows from which on the table has room for four lines of words."""
 
 DRAWING_SHARE = 0.01
 """Share of a core that the screen may take while its own process trains: both share one lock."""
@@ -170,6 +149,7 @@ class LiveScreen(RunScreen):
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
         self._dirty = True
+        self.refresh_bindings()
         self.call_after_refresh(self.redraw)
 
     def on_screen_resume(self) -> None:
@@ -190,6 +170,10 @@ class LiveScreen(RunScreen):
             seen = {pane.name for pane in panes.PANES}
         self.set_class(self.compact, "compact")
         self.set_class(self.full, "full")
+        height = self.app.size.height
+        self.set_class(height < TINY_HEIGHT, "tiny")
+        roomy = not self.compact and height >= TALL_HEIGHT
+        self.query_one(SrsTable).give_lines(4 if roomy else 1 if height < COMPACT_HEIGHT else 2)
         self.set_class(any(p.name == self.pane and p.column == "left" for p in rest), "tall-left")
         board = self.query_one(Board)
         board.show_only(seen)
@@ -246,7 +230,7 @@ class LiveScreen(RunScreen):
         self._version = self.feed.version
         self._show_status()
         if self.group not in view.groups:
-            self.group = next(iter(view.groups), None)
+            self.group = None
         look = self._look(None if anew else self._seen, anew)
         self._seen = {g.name: len(g.history) for g in view.groups.values()}
         for pane in panes.PANES:
@@ -268,7 +252,7 @@ class LiveScreen(RunScreen):
 
     def _show_status(self) -> None:
         assert self.feed is not None
-        self.query_one(StatusLine).show(self.view, self.notes())
+        self.query_one(StatusLine).show(self.view, self.notes(), self.state)
         if self.feed.problem != self._problem:  # an update lays the whole screen out anew
             self._problem = self.feed.problem
             problem = self.query_one("#problem", Static)
@@ -280,7 +264,7 @@ class LiveScreen(RunScreen):
         found = []
         if self.frozen:
             found.append("DISPLAY FROZEN, z goes on")
-        if self.view.state == "created" and self.feed is not None and self.feed.trained:
+        if self.state == "loading":
             found.append("loading model and data …")
         if self.view.synthetic_data:
             found.append("synthetic data")
@@ -337,17 +321,16 @@ class LiveScreen(RunScreen):
         self.redraw()
 
     def action_next_group(self) -> None:
-        names = list(self.view.groups)
-        if names:
-            at = names.index(self.group) if self.group in names else -1
-            self._choose(names[(at + 1) % len(names)])
+        """All groups small, then each one large."""
+        names = [None, *self.view.groups]
+        at = names.index(self.group) if self.group in names else 0
+        self._choose(names[(at + 1) % len(names)])
 
-    def _choose(self, group: str) -> None:
-        if group not in self.view.groups:
-            return
+    def _choose(self, group: str | None) -> None:
         self.group = group
-        self.query_one(SrsTable).choose(group)
-        self.query_one(Timeline).choose(group)
+        if group is not None:
+            self.query_one(SrsTable).choose(group)
+            self.query_one(Timeline).choose(group)
         for pane in panes.PANES:
             if pane.grouped:
                 self._draw_chart(pane)
@@ -377,7 +360,7 @@ class LiveScreen(RunScreen):
 
     def action_explain(self) -> None:
         """Say in two sentences what the chosen counter is and why it came out so."""
-        group = self.view.groups.get(self.group or "")
+        group = self.view.groups.get(self.group or self.query_one(SrsTable).group or "")
         if group is None:
             text = (
                 f"This run uses {self.view.method} without calibration, so no group is counted "
@@ -385,7 +368,7 @@ class LiveScreen(RunScreen):
             )
             self.app.push_screen(Reading("No groups", text))
             return
-        self.app.push_screen(Reading(group.name, words.explain_group(self.view, group)))
+        self.app.push_screen(Reading(group.name, words.explain_group(self.view, group), wide=True))
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""

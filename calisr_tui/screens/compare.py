@@ -18,7 +18,7 @@ from calisr_engine.grid.compare import counted
 from calisr_tui import words
 from calisr_tui.charts.compare_plots import AXES, GLYPHS, MEASURES, SWITCH, overlay
 from calisr_tui.charts.compare_text import Comparison, comparison
-from calisr_tui.charts.drawing import Plot
+from calisr_tui.charts.plot import Plot
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.feed import RunFeed

@@ -29,12 +29,17 @@ WORDS = (
     (
         "hit",
         "At a sample the step is taken in two parts. A hit is counted when the light part alone "
-        "gives a lower stable rank (SR light) than the full step (SR full).",
+        "gives a lower stable rank than the full step: Δ rank is below zero, ▼.",
     ),
     (
         "SRS",
         "Stable rank score: hits / samples of a decision window, usually an epoch. Above δ the "
         "group switches to the light method and never comes back.",
+    ),
+    (
+        "needs, coin",
+        "How many hits of the samples to come would switch the group, or where it did (◆); and how "
+        "likely a fair coin in the place of the comparisons had switched it by now.",
     ),
     (
         "D, S, S3",
@@ -64,10 +69,14 @@ class HelpScreen(Screen[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
+        self.redraw()
+        self.query_one("#help-body").focus()
+
+    def redraw(self) -> None:
+        """Also asked for when the theme changes."""
         styles = colours(self.app.theme)
         self.query_one("#help-words", Static).update(self._words(styles))
         self.query_one("#help-keys", Static).update(self._keys(styles))
-        self.query_one("#help-body").focus()
 
     def _words(self, styles: dict[str, str]) -> Table:
         table = Table(box=None, show_header=False, padding=(0, 2, 1, 0), pad_edge=False)

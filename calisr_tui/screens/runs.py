@@ -140,8 +140,8 @@ class RunsScreen(RunActions):
         wait = max(LIVE_SECONDS if live else IDLE_SECONDS, READING_SHARE * self._took)
         if self._since > wait and not self._reading:
             self._look(whole=False)
-        if self._read_once:  # before, the screen may not have its parts yet
-            self.query_one(RunCurves).on_tick(elapsed)
+        for each in self.query(RunCurves):  # none before the screen is composed and after its end
+            each.on_tick(elapsed)
 
     def redraw(self) -> None:
         """Draw again what depends on the theme."""

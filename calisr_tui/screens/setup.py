@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -580,7 +581,7 @@ class SetupScreen(Screen[None]):
         """Copy the command line of this run."""
         resolved = self._ready()
         if resolved is not None:
-            self.app.copy_to_clipboard(resolved.command_line())
+            self.app.copy_to_clipboard(resolved.command_line(self.detached))
             self.app.notify("copied")
 
     def action_settings(self) -> None:
@@ -613,8 +614,8 @@ class SetupScreen(Screen[None]):
 
         self.app.push_screen(Picking("Presets", found), take)
 
-    async def begin_from(self, run_dir: Path) -> None:
-        """Begin from the settings of a run, but for its name."""
+    async def begin_from(self, run_dir: Path, keys: Sequence[str] = ()) -> None:
+        """Begin from the settings of a run, but for its name; at the field of one of `keys`."""
         try:
             self.draft.begin(base_of_run(run_dir))
         except CalisrError as error:
@@ -623,6 +624,8 @@ class SetupScreen(Screen[None]):
         self.draft.change("output.name", "")
         self.page = STEPS[0]
         await self._show_page()
+        if any(form.page_of(key) for key in keys):
+            await self._go_to(Problem("", keys=tuple(keys)))
 
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""

@@ -10,19 +10,26 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from calisr_tui.charts.drawing import Piece, Plot, draw_lines, nearest, thinned
+from calisr_tui.charts.drawing import draw_lines
+from calisr_tui.charts.plot import Plot, thinned
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 
 
 class Chart(Widget, can_focus=True):
-    """One or more stacked plots with a title, a legend and a cursor; redrawn only on a change."""
+    """One or more stacked plots with a title, a legend and a cursor; redrawn only on a change.
+
+    Args:
+        gutter: cells for labels at both sides at least, so that charts above each other have a
+            value of x in one column.
+    """
 
     DEFAULT_CSS = "Chart { height: 1fr; }"
     ALLOW_SELECT = False
 
-    def __init__(self, title: str, **kwargs: Any) -> None:
+    def __init__(self, title: str, gutter: tuple[int, int] = (0, 0), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._room = gutter
         self._title = title
         self.border_title = Text(title)
         self.name_in_words = title
@@ -46,18 +53,29 @@ class Chart(Widget, can_focus=True):
     def plots(self) -> tuple[Plot, ...]:
         return self._plots
 
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
+
+    def _recolour(self, theme: object) -> None:
+        self.border_subtitle = self._legend()
+        self.refresh()
+
     def _legend(self) -> Text:
+        """The lines' names; where there is no room for all, the first ones are left out."""
         styles = colours(self.app.theme)
-        cursor = next((p.cursor for p in self._plots if p.cursor is not None), None)
-        entries = []
-        for line in (line for plot in self._plots for line in plot.lines if line.label):
-            value = nearest(line, cursor) if cursor is not None else None
-            shown = f" {value[1]:.{line.digits}g}" if value else ""
-            style = styles[line.role]
-            entries.append(Text.assemble((line.glyph, style), f" {line.label}{shown}"))
-        if cursor is not None:
-            entries.insert(0, Text(f"at {cursor:g}"))
+        entries = [
+            Text.assemble((line.glyph, styles[line.role]), f" {line.label}")
+            for plot in self._plots
+            for line in plot.lines
+            if line.label
+        ]
+        room = self.outer_size.width - 6
+        while len(entries) > 1 and len(Text("  ").join(entries)) > room > 0:
+            del entries[0]
         return Text("  ").join(entries)
+
+    def on_resize(self) -> None:
+        self.border_subtitle = self._legend()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -75,19 +93,12 @@ class Chart(Widget, can_focus=True):
     def _draw_all(self, width: int, height: int) -> list[Strip]:
         """Strips straight from the drawing's pieces: they need no wrapping and no markup."""
         styles = colours(self.app.theme)
-        weights = sum(plot.weight for plot in self._plots)
-        left = height
-        lines: list[list[Piece]] = []
-        for index, plot in enumerate(self._plots):
-            rest = len(self._plots) - index - 1
-            rows = left if not rest else max(3, height * plot.weight // weights)
-            limit = max(40, 2 * width)
-            fewer = replace(plot, lines=tuple(thinned(line, limit) for line in plot.lines))
-            part = draw_lines(fewer, width, rows, styles)
-            lines += part + [[] for _ in range(0 if not rest else rows - len(part))]
-            left -= rows
-        if not self._plots:
-            lines = draw_lines(Plot(), width, height, styles)
+        limit = max(40, 2 * width)
+        fewer = [
+            replace(plot, lines=tuple(thinned(line, limit) for line in plot.lines))
+            for plot in self._plots
+        ]
+        lines = draw_lines(fewer or [Plot()], width, height, styles, self._room)
         plain = self.rich_style
         return [
             Strip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual import events
 from textual.widgets import RichLog
 
 from calisr_engine.events.view import Message, RunView
@@ -16,6 +17,7 @@ _ROLES = {
     "srs_evaluated": ("┊", "strong"),
     "evaluated": ("●", "metric"),
     "warning": ("!", "warn"),
+    "noted": ("i", "dim"),
     "failed": ("✗", "bad"),
     "completed": ("✓", "good"),
     "stopped": ("■", "warn"),
@@ -35,7 +37,7 @@ def line(message: Message, styles: dict[str, str]) -> Table:
     table.add_row(
         Text(str(message.step), styles["dim"]),
         Text(glyph, styles[role]),
-        Text(message.brief or message.text, styles[role] if strong else ""),
+        Text(message.text, styles[role] if strong else ""),
     )
     return table
 
@@ -49,9 +51,29 @@ class LogPane(RichLog):
         self._first: Message | None = None
         self._last: Message | None = None
         self._width = 0
+        self._follows = True
+        self._view: RunView | None = None
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
+
+    def _recolour(self, theme: object) -> None:
+        """Its lines keep the colours that they were written in, so they are written anew."""
+        if self._view is not None:
+            self.show(self._view, anew=True)
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        super().watch_scroll_y(old, new)
+        self._follows = self.is_vertical_scroll_end
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        if self._follows:
+            self.call_after_refresh(self.scroll_end, animate=False)
 
     def show(self, view: RunView, anew: bool = False) -> None:
         """Write what is new; begin anew after a jump, a resume or a new width."""
+        self._view = view
         if self.size.width == 0:
             return
         messages = view.messages[-SHOWN:]
@@ -68,3 +90,5 @@ class LogPane(RichLog):
         for message in messages[at + 1 :]:
             self.write(line(message, styles), width=width)
         self._last = messages[-1] if messages else None
+        if at < 0:  # it opens at its end
+            self.call_after_refresh(self.scroll_end, animate=False)

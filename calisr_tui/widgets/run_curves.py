@@ -11,7 +11,7 @@ from textual import work
 from textual.timer import Timer
 
 from calisr_tui.charts.compare_plots import preview
-from calisr_tui.charts.drawing import Plot
+from calisr_tui.charts.plot import Plot
 from calisr_tui.feed import RunFeed
 from calisr_tui.widgets.chart import Chart
 

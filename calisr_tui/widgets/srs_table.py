@@ -10,8 +10,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from calisr_engine.analysis.outlook import next_decision
 from calisr_engine.events.view import RunView
-from calisr_tui.charts.srs_table import Row, rows, table_text
+from calisr_tui import happening
+from calisr_tui.charts.srs_table import Row, caption, rows, table_text, title
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 
@@ -37,11 +39,14 @@ class SrsTable(Widget, can_focus=True):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.border_title = "Stable rank score"
+        self.border_title = Text(title(None, 40))
         self._rows: list[Row] = []
-        self._delta = 0.5
-        self._variant = "off"
+        self._said: dict[str, tuple[str, ...]] = {}
+        self._delta: float | None = None
+        self._next: int | None = None
         self._flash: dict[str, int] = {}
+        self._empty = ""
+        self._lines = 2
 
     def show(self, view: RunView, seen: dict[str, int] | None = None) -> None:
         """Take over the newest view; redraws only on a change. Without `seen` nothing is news."""
@@ -57,16 +62,35 @@ class SrsTable(Widget, can_focus=True):
         for each in new:
             if each.fresh:
                 self._flash[each.name] = 4
-        if new == self._rows and (view.delta, view.variant) == (self._delta, self._variant):
+        self._empty = happening.without_groups(view)
+        step = next_decision(view)
+        delta = view.delta if view.variant != "off" else None
+        said = {
+            name: (*happening.now(view, group, step), *happening.notes(view, group))
+            for name, group in view.groups.items()
+        }
+        if new == self._rows and (said, step, delta) == (self._said, self._next, self._delta):
             return
         grown = len(new) != len(self._rows)
-        self._rows, self._variant = new, view.variant
-        self._delta = view.delta if view.delta is not None else 0.5
-        self.border_title = Text(
-            f"Stable rank score · δ {self._delta:g}" if view.variant != "off" else "Groups"
-        )
+        self._rows, self._said, self._next, self._delta = new, said, step, delta
+        self._entitle()
         self.row = min(self.row, max(0, len(new) - 1))
         self.refresh(layout=grown)
+
+    def _entitle(self) -> None:
+        """Title and subtitle, as far as there is room."""
+        self.border_title = Text(title(self._delta, max(20, self.outer_size.width - 6)))
+        decides = self._delta is not None and self._next is not None
+        self.border_subtitle = Text(f"next decision at step {self._next}" if decides else "")
+
+    def on_resize(self) -> None:
+        self._entitle()
+
+    def give_lines(self, lines: int) -> None:
+        """How many lines there are for words under the table."""
+        if lines != self._lines:
+            self._lines = lines
+            self.refresh(layout=True)
 
     @property
     def flashing(self) -> bool:
@@ -84,19 +108,14 @@ class SrsTable(Widget, can_focus=True):
                 self.row = index
 
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
-        return max(2, len(self._rows) + 1)
+        return len(self._rows) + 1 + self._lines if self._rows else 2
 
     def render(self) -> Text:
         styles = colours(self.app.theme)
         width = self.content_size.width
         if not self._rows:
-            return Text(
-                "No group can switch in this run: it stays in one phase."
-                if self._variant == "off"
-                else "Waiting for the first line of the run …",
-                style=styles["dim"],
-            )
-        return table_text(
+            return Text(self._empty, style=styles["dim"])
+        text = table_text(
             self._rows,
             self._delta,
             width,
@@ -105,6 +124,10 @@ class SrsTable(Widget, can_focus=True):
             self._flash,
             styles,
         )
+        name = self._rows[self.row].name
+        for number, line in enumerate(caption(name, self._said[name], width, self._lines)):
+            text.append(f"\n{line}", styles["strong"] if number == 0 else styles["dim"])
+        return text
 
     def watch_row(self) -> None:
         if self._rows:

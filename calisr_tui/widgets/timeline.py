@@ -17,7 +17,7 @@ from calisr_tui.charts.timeline import (
     NOW,
     SWITCH,
     Picture,
-    lane_height,
+    arrange,
     picture,
     timeline_text,
 )
@@ -50,6 +50,16 @@ class Timeline(Lines, can_focus=True):
         self.border_title = "Switch timeline"
         self._picture = Picture()
 
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
+
+    def _recolour(self, theme: object) -> None:
+        self.border_subtitle = self._legend()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.border_subtitle = self._legend()
+
     def show(self, view: RunView) -> None:
         new = picture(view)
         if new == self._picture:
@@ -57,7 +67,8 @@ class Timeline(Lines, can_focus=True):
         grown = len(new.lanes) != len(self._picture.lanes)
         self._picture = new
         self.lane = min(self.lane, max(0, len(new.lanes) - 1))
-        self.border_subtitle = self._legend()
+        if grown:
+            self.border_subtitle = self._legend()
         self.update_lines()
         if grown:
             self.refresh(layout=True)
@@ -71,22 +82,28 @@ class Timeline(Lines, can_focus=True):
                 self.lane = index
 
     def _legend(self) -> Text:
+        """The signs, as many as there is room for; the field's abbreviations stand here once."""
         styles = colours(self.app.theme)
-        return Text.assemble(
-            (FULL, styles["fft"]),
-            " full  ",
-            (LIGHT, styles["lft"]),
-            f" light  {SWITCH} switch  {DECISION} decision  {NOW} now",
-        )
+        signs = [
+            ((FULL, styles["fft"]), " full (FFT)"),
+            ((LIGHT, styles["lft"]), " light (LFT)"),
+            ((SWITCH, styles["strong"]), " switch"),
+            ((DECISION, styles["axis"]), " decision"),
+            ((NOW, styles["strong"]), " now"),
+        ]
+        entries = [Text.assemble(sign, word) for sign, word in signs]
+        while len(entries) > 2 and len(Text("  ").join(entries)) > self.outer_size.width - 6:
+            entries.pop()
+        return Text("  ").join(entries)
 
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
-        return max(3, len(self._picture.lanes) + 2)
+        return max(3, len(self._picture.lanes) + 3)
 
     def text(self) -> Text:
         styles = colours(self.app.theme)
         size = self.content_size
         chosen = self.lane if self.has_focus else None
-        return timeline_text(self._picture, size.width, size.height, chosen, styles)
+        return timeline_text(self._picture, size.width, size.height, chosen, styles, self.lane)
 
     def action_move(self, by: int) -> None:
         if self._picture.lanes:
@@ -101,8 +118,7 @@ class Timeline(Lines, can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        each = max(1, lane_height(self._picture, self.content_size.height))
-        index = (offset.y - 1) // each
-        if 0 <= index < len(self._picture.lanes):
-            self.lane = index
+        lane = arrange(self._picture, self.content_size.height, self.lane).lane_at(offset.y)
+        if lane is not None:
+            self.lane = lane
             self.action_explain()

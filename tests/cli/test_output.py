@@ -88,3 +88,14 @@ def test_nobody_can_be_told(tmp_path: Path) -> None:
             [sys.executable, "-m", "calisr_tui", "show", "nothing"], stdout=full, stderr=full
         )
     assert done.returncode == 4
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_quiet_demo_tells_no_story(
+    quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("calisr_tui.cli.training._train", lambda *_, **__: 0)
+    monkeypatch.setattr("calisr_tui.cli.epilogue.what_just_happened", lambda _: "once upon a time")
+    asked = ["demo", "--output-dir", str(tmp_path), *["-q"] * quiet]
+    assert run_command_line(asked) == 0
+    assert ("once upon a time" in capsys.readouterr().out) is not quiet

@@ -92,6 +92,7 @@ CASES: dict[str, ev.Event] = {
         ev.Paused(),
         ev.Resumed(),
         ev.SettingsChanged(changes={"training.epochs": {"from": 2, "to": 3}}),
+        ev.Noted(message="MPO of 8 x 8: [2, 4] x [2, 4]"),
         ev.Warned(message="look", hint="there"),
         ev.Stopped(reason="asked", saved=True),
         ev.Failed(message="no", hint="yes", traceback="lines"),

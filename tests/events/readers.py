@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from calisr_engine.analysis.outlook import next_decision
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import CalisrError
 from calisr_engine.events.log import EventReader, EventWriter, last_attempt
@@ -27,11 +28,12 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
 from calisr_engine.submission import build as building
 from calisr_engine.trackers.scalars import scalars
+from calisr_tui import happening
 from calisr_tui.charts import grid_text, plots
 from calisr_tui.charts.compare_plots import AXES, MEASURES, overlay
-from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.roles import ROLES
-from calisr_tui.charts.srs_table import rows, table_text
+from calisr_tui.charts.srs_table import caption, rows, table_text
 from calisr_tui.charts.timeline import picture, timeline_text
 from calisr_tui.cli import export, inspect_runs
 from calisr_tui.cli import grid as grid_command
@@ -66,15 +68,20 @@ def draw_feed(feed: Feed) -> None:
         charts = [
             plots.loss_and_metric(view, 0.9, False, float(view.step)),
             plots.loss_and_metric(view, 0.0, True, None),
-            plots.trainable_share(view, False, None),
-            plots.trainable_share(view, True, 1.0),
-            plots.device_load(view),
+            plots.rates(view, False, None),
+            plots.rates(view, True, 1.0),
             *(each for name in view.groups for each in plots.stable_rank(view, name, 1.0)),
         ]
+        if small := plots.all_stable_ranks(view, 1.0):
+            draw_lines(small, width, height, STYLES)
         for chart in charts[:8]:
             draw(chart, width, height, STYLES)
     for group in list(view.groups.values())[:5]:
         explain_counter(view, group)
+        step = next_decision(view)
+        said = [*happening.now(view, group, step), *happening.notes(view, group)]
+        assert all(len(line) <= 40 for line in caption(group.name, said, 40, 3))
+    assert isinstance(happening.overfitting(view), str)
     json.dumps(view.to_dict(), allow_nan=False)
 
 

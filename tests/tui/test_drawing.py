@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from calisr_tui.charts.drawing import Line, Plot, draw
+from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
 
 STYLES = dict.fromkeys(ROLES, "")

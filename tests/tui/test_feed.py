@@ -9,7 +9,7 @@ from pathlib import Path
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
 from calisr_engine.events.view import RunView
-from calisr_tui.feed import EXAMPLE, ReplayFeed
+from calisr_tui.feed import EXAMPLE, ReplayFeed, RunFeed
 from calisr_tui.themes import colours
 from calisr_tui.widgets.log_pane import line
 from tests.events.cases import CASES, record
@@ -33,11 +33,39 @@ def shown(*said: ev.Event) -> str:
     return str(next(iter(table.columns[-1].cells)))
 
 
-def test_a_switch_by_the_score_leaves_the_reason_to_its_decision() -> None:
+def test_each_decision_is_told_once() -> None:
     switched = CASES["group_switched"]
     assert isinstance(switched, ev.GroupSwitched)
-    why = "3 of 5 hits (0.60) above 0.5"
-    by_hand = replace(switched, why=why)
+    why = "query switched: 3 of 5 samples, 0.60 > 0.50"
+    assert f"(hand: {why})" in shown(replace(switched, why=why))
+    stays = ev.GroupDecision(srs=0.2, delta=0.5, hits=1, samples=5, switch=False, why="key stays")
+    goes = replace(stays, hits=3, switch=True, why=why)
+    decided = ev.SrsEvaluated(epoch=1.0, groups={"query": goes, "key": stays})
     by_score = replace(switched, why=why, cause="calibration")
-    assert f"(hand: {why})" in shown(by_hand)
-    assert shown(by_score) == "query switched at step 6; trainable now 500 = 50.00%"
+    view = fold_all(RunView(), [record(each) for each in (decided, by_score)])
+    assert [message.text for message in view.messages] == [
+        "key stays",
+        f"{why}; trainable now 500 = 50.00%",
+    ]
+
+
+def test_a_process_loads_until_it_says_that_it_trains(tmp_path: Path) -> None:
+    log, own = tmp_path / "events.jsonl", [True]
+    stopped = ev.Stopped(reason="asked to", saved=True)
+
+    def write(*said: tuple[ev.Event, int]) -> None:
+        with log.open("a") as file:
+            for event, attempt in said:
+                file.write(json.dumps({**record(event), "attempt": attempt}) + "\n")
+
+    write((CASES["run_created"], 1), (CASES["run_started"], 1), (stopped, 1))
+    feed = RunFeed(tmp_path, own=lambda: own[0])
+    feed.poll()
+    assert feed.loading
+    write((CASES["run_started"], 2))
+    feed.poll()
+    assert not feed.loading
+    write((stopped, 2))  # the process is not gone yet
+    feed.poll()
+    assert feed.trained
+    assert not feed.loading

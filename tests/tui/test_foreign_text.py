@@ -143,7 +143,7 @@ async def test_a_run_as_it_was(end: str, runs: Path, tmp_path: Path) -> None:
         await pilot.pause(0.5)
         seen = lines_of(app)
         keys = "escape " if end == "b" else ""
-        seen = "\n".join(seen) + await journey(app, pilot, keys + "c g g i escape y 7 f f 5 o")
+        seen = "\n".join(seen) + await journey(app, pilot, keys + "c g g i escape y 6 f f 5 o")
         if end == "b":
             await pilot.press("escape")
             seen += await journey(app, pilot, "t")
@@ -155,7 +155,7 @@ async def test_a_run_as_it_was(end: str, runs: Path, tmp_path: Path) -> None:
 async def test_a_replay(runs: Path, tmp_path: Path) -> None:
     app = make_app(tmp_path, output_dir=runs, replay=runs / f"a{NAME}")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        seen = await journey(app, pilot, "end n tab i escape 7 3 5 6 c")
+        seen = await journey(app, pilot, "end n tab i escape 6 3 5 4 c")
     assert "[red]x[/red][/]" in seen
 
 

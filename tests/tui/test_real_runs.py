@@ -23,6 +23,7 @@ from calisr_engine.runs import load_view
 from calisr_tui.app import CalisrApp
 from calisr_tui.dialogs import Question
 from calisr_tui.live.screen import LiveScreen
+from calisr_tui.widgets.fields import Field
 from tests.training.tiny_run import save_model
 
 PRESET = """\
@@ -96,6 +97,21 @@ async def wait(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
             return
         await pilot.pause(0.05)
     raise AssertionError("waited in vain")
+
+
+def footer(app: CalisrApp) -> set[str]:
+    """The words of the footer."""
+    return {
+        each.binding.description
+        for each in app.screen.active_bindings.values()
+        if each.binding.show
+    }
+
+
+def focused_key(app: CalisrApp) -> str:
+    """The setting whose field has the focus; "" for none."""
+    fields = [each for each in app.screen.query(Field) if each.control is app.focused]
+    return fields[0].info.key if fields else ""
 
 
 def shown(app: CalisrApp) -> RunView:
@@ -175,9 +191,32 @@ async def test_a_run_that_fails_is_told_and_the_app_goes_on(presets: Path, tmp_p
         assert failure is not None
         assert "not a number" in failure.message
         assert failure.hint
-        await pilot.press("f2")
-        await pilot.pause(0.2)
+        assert {"Edit settings", "Resume"} <= footer(app)
+        await pilot.press("N")  # to the setup, at the field that the hint names
+        await wait(pilot, lambda: focused_key(app) == "training.learning_rate")
         assert app.is_running
+
+
+async def test_a_resume_shows_life_at_once(presets: Path, tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await start(pilot, "longrun")
+        await wait(pilot, lambda: shown(app).step > 2)
+        await pilot.press("s")
+        await wait(pilot, lambda: not app.started.running and shown(app).state == "stopped")
+        await pilot.pause()
+        assert {"Resume", "Try", "Errors"} <= footer(app)
+        await pilot.press("r")
+        screen = app.screen
+        assert isinstance(screen, LiveScreen)
+        await wait(pilot, lambda: screen.state != "stopped")
+        assert screen.state in ("loading", "running")
+        assert "Resume" not in footer(app)
+        await wait(pilot, lambda: screen.state == "running")
+        await pilot.press("x")
+        await wait(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("tab", "enter")
+        await wait(pilot, lambda: not app.started.running)
 
 
 async def test_memory_that_runs_out_is_told_with_a_hint(

@@ -16,7 +16,7 @@ from textual.widgets import Static
 import calisr_tui
 from calisr_engine.events.view import RunView
 from calisr_tui import live, places
-from calisr_tui.charts.drawing import Plot
+from calisr_tui.charts.plot import Plot
 from calisr_tui.live import panes
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.places import Place
@@ -103,7 +103,7 @@ async def test_a_pane_is_one_entry(
         assert toy.region.area > 0
         assert toy.plots == (Plot(empty="log False"),)
 
-        await pilot.press("8")
+        await pilot.press("7")
         assert app.focused is toy
         await pilot.press("1")
         await palette(app)["pane: toy"].callback()
@@ -121,7 +121,7 @@ async def test_a_pane_is_one_entry(
         await pilot.press("f")
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.2)
-        assert "8 toy" in str(screen.query_one("#strip", Static).visual)
+        assert "7 toy" in str(screen.query_one("#strip", Static).visual)
         assert "live.pane_toy" in await help_page(pilot)
 
 

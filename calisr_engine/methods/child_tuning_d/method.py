@@ -178,7 +178,7 @@ class ChildTuningDMethod(Method):
             kept = sum(int(m.sum()) for m in masks.values()) / sum(
                 m.numel() for m in masks.values()
             )
-            attachment.notes.append(f"ChildTuning-D keeps {kept:.2%} of the covered weights")
+            attachment.facts.append(f"ChildTuning-D keeps {kept:.2%} of the covered weights")
             if abs(kept - settings.p) > 0.01:
                 attachment.notes.append(
                     f"many weights have no gradient at all on this task, so {kept:.2%} are kept "

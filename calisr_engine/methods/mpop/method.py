@@ -291,7 +291,7 @@ class MpopMethod(Method):
             for form in forms.values()
         }
         for (height, width), (rows, columns) in shapes.items():
-            attachment.notes.append(f"MPO of {height} x {width}: {rows} x {columns}")
+            attachment.facts.append(f"MPO of {height} x {width}: {rows} x {columns}")
         return attachment
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Mpop) -> dict[str, Tensor]:

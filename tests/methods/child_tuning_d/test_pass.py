@@ -63,7 +63,7 @@ def test_it_reads_as_many_examples_as_the_settings_say(examples: int | None) -> 
     def attach(model: nn.Module, resuming: bool) -> list[str]:
         given = dataclasses.replace(context(resuming=resuming), gradient_batches=batches)
         settings = ChildTuningD(fisher_examples=examples)
-        return ChildTuningDMethod().attach(model, find_targets(model), settings, given).notes
+        return ChildTuningDMethod().attach(model, find_targets(model), settings, given).facts
 
     (said,) = attach(make_model("Bert"), resuming=False)
     assert asked == [examples]
@@ -81,6 +81,6 @@ def test_entries_without_gradient_are_told() -> None:
         return sum((t.weight.sum() * 0 for t in find_targets(model)), query.weight[0].sum())
 
     given = dataclasses.replace(context(), forward_loss=flat)
-    notes = ChildTuningDMethod().attach(model, find_targets(model), ChildTuningD(), given).notes
-    assert notes[0] == "ChildTuning-D keeps 100.00% of the covered weights"
-    assert "100.00% are kept instead of method.p = 30.00%" in notes[1]
+    attached = ChildTuningDMethod().attach(model, find_targets(model), ChildTuningD(), given)
+    assert attached.facts == ["ChildTuning-D keeps 100.00% of the covered weights"]
+    assert "100.00% are kept instead of method.p = 30.00%" in attached.notes[0]

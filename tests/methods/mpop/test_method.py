@@ -21,6 +21,15 @@ def test_distances_are_relative_to_the_weight() -> None:
     assert relative_distance(weight * 0, weight * 0) == 0.0
 
 
+def test_shapes_are_facts_and_ask_for_nothing() -> None:
+    attachment = Run("mpop").attachment
+    assert attachment.facts
+    assert all(
+        re.fullmatch(r"MPO of \d+ x \d+: \[.*\] x \[.*\]", each) for each in attachment.facts
+    )
+    assert not [note for note in attachment.notes if note.startswith("MPO of")]
+
+
 @pytest.mark.parametrize("parametrisation", ["throughout", "at_switch"])
 def test_the_note_gives_mean_and_largest_error(parametrisation: str) -> None:
     run = Run("mpop", bond=6, parametrisation=parametrisation)
