@@ -10,11 +10,9 @@ from typing import Any
 
 from calisr_tui.charts.axes import AXIS_LINES, Axes, Axis, axes_of, value_label
 from calisr_tui.charts.cursor import cursor_box, put_box
-from calisr_tui.charts.plot import Line, Piece, Plot, smooth
+from calisr_tui.charts.plot import Line, Piece, Plot
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.verbatim import Text
-
-__all__ = ["Line", "Plot", "append_cells", "draw", "draw_lines", "smooth"]
 
 
 def append_cells(text: Text, cells: Iterable[Piece]) -> None:
