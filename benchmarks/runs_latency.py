@@ -100,7 +100,10 @@ def main() -> None:
         terminal = Terminal(["--output-dir", str(root)])
         terminal.settle(1.0)
         terminal.press("\x1bOS")
-        terminal.settle(2.0)
+        seen = b""
+        while f"of {arguments.runs:,}".encode() not in seen:
+            seen += terminal.read(1.0)
+        terminal.settle(1.0)
         rows = ""
         typed = []
         for number in range(arguments.keys):

@@ -122,10 +122,13 @@ class RunList(ScrollView, can_focus=True):
         if place >= len(self.rows):
             return Strip.blank(width, plain)
         styles = colours(self.app.theme)
-        if place == self.cursor:
-            plain += Style.parse(styles["row"] if self.has_focus else "underline")
         row = self.rows[place]
         pieces = self._heading(row, styles) if isinstance(row, Group) else self._run(row, styles)
+        if place == self.cursor:
+            here = styles["row"] if self.has_focus else "underline"
+            plain += Style.parse(here)
+            if here == "reverse":  # colours would become patches of background
+                pieces = [(text, "") for text, _ in pieces]
         strip = Strip([Segment(text, plain + Style.parse(style)) for text, style in pieces])
         return strip.adjust_cell_length(width, plain)
 

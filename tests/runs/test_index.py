@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,31 @@ def test_paths_of_an_index_are_not_followed(root: Path) -> None:
     assert {(run.run_id, run.path) for run in store.list_runs(root)} == {
         (name, str(root / name)) for name in ("done", "killed")
     }
+
+
+def test_reading_again_looks_at_what_may_have_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = store.History(root)
+    history.read()
+    os.utime(root, ns=(1, 1))
+    history.read()  # knows the folder as it is, with the index in it
+    asked: list[str] = []
+    key = store._key
+    monkeypatch.setattr(store, "_key", lambda run: asked.append(Path(run).name) or key(run))
+    assert {run.run_id: run.state for run in history.read_again()} == {
+        "done": "completed",
+        "killed": "interrupted",
+    }
+    assert asked == ["killed"]
+    log = root / "killed" / "events.jsonl"
+    log.write_bytes((EXAMPLE / "events.jsonl").read_bytes())
+    assert {run.state for run in history.read_again()} == {"completed"}
+    shutil.copytree(root / "done", root / "new")
+    assert {run.run_id for run in history.read_again()} == {"done", "killed", "new"}
+    shutil.rmtree(root / "done")
+    assert {run.run_id for run in history.read_again()} == {"killed", "new"}
+    monkeypatch.setattr(store, "COMPLETE_SECONDS", -1.0)
+    asked.clear()
+    history.read_again()
+    assert asked == ["killed", "new"]
