@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import pytest
 
+from calisr_engine.grid.comparison import comparison
 from calisr_engine.grid.folders import grid_of_runs
 from calisr_engine.grid.table import grid_table
+from calisr_engine.runs import load_view
 
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "benchmarks" / "evidence" / "logs"
@@ -43,30 +46,57 @@ def test_cola(head: str, logs: str, count: int) -> None:
     rows = rows_of(f"| row, {head} |")
     assert len(rows) == len(table.rows) == count
     for row in table.rows:
-        name = row.replace("FFT", "full fine-tuning").replace("+", " + ")
-        name = re.sub(r"-S (shuffled|coin)", r"-S, \1", name)
         cell = table.cells[row, "CoLA"]
-        seeds, shown, against = rows[name]
+        seeds, shown, against, *rest = rows[named(row)]
         assert seeds == ", ".join(map(str, sorted(cell.seeds)))
-        assert shown.split(" ± ")[0] == f"{cell.mean:.1f}"
-        if len(cell.seeds) > 1:
-            assert shown.split(" ± ")[1] == f"{cell.deviation:.1f}"
+        assert shown == f"{cell.mean:.1f} ± {cell.deviation:.1f}"
         if row != "LoRA":
             assert against == f"{cell.difference:.1f}"
+            test = comparison(cell, table.cells["LoRA", "CoLA"], "LoRA").test
+            low, high = (test and test.interval) or (0.0, 0.0)
+            tested = [f"{low:.1f} to {high:.1f}", f"{cell.p_holm:.2g}"] if cell.p_holm else []
+            assert rest == tested
+
+
+def named(row: str) -> str:
+    name = row.replace("FFT", "full fine-tuning").replace("+", " + ")
+    return re.sub(r"-S (shuffled|coin)", r"-S, \1", name)
 
 
 def test_what_the_page_says_of_single_runs() -> None:
-    """All calibrated runs and controls below LoRA, by how much, and what shuffling costs."""
-    cells = {}
-    for logs in ("minilm", "minilm-fp32"):
-        for (row, _), cell in grid_table(grid_of_runs(LOGS / logs)).cells.items():
-            cells.update({(row, s): v for s, v in zip(cell.seeds, cell.values, strict=True)})
-    rows = ("LoRA+CaliSr-D", "LoRA+CaliSr-S", "LoRA+CaliSr-S shuffled", "LoRA+CaliSr-S coin")
-    lost = [cells["LoRA", seed] - cells[row, seed] for row in rows for seed in (1, 2, 3)]
-    assert len(lost) == 12
-    assert (round(min(lost), 1), round(max(lost), 1)) == (1.7, 13.3)
-    assert "by 1.7 to 13.3 points" in PAGE
-    score, shuffled, coin = ([cells[row, seed] for seed in (1, 2, 3)] for row in rows[1:])
-    dealt = [a - b for a, b in zip(score, shuffled, strict=True)]
-    assert (round(min(dealt), 1), round(max(dealt), 1)) == (0.5, 0.7)
-    assert [round(b - a, 1) for a, b in zip(score, coin, strict=True)] == [-3.4, 3.9, 0.8]
+    """How many calibrated runs and controls are below LoRA, by how much, and the score's part."""
+    cells = grid_table(grid_of_runs(LOGS / "minilm")).cells
+    values = {
+        row: dict(zip(cell.seeds, cell.values, strict=True)) for (row, _), cell in cells.items()
+    }
+    score, coin, shuffled = (f"LoRA+CaliSr-S{end}" for end in ("", " coin", " shuffled"))
+    lost = {
+        (row, seed): values["LoRA"][seed] - values[row][seed]
+        for row in (score, coin, shuffled, "LoRA+CaliSr-D")
+        for seed in range(1, 6)
+    }
+    below = [each for each in lost.values() if each > 0]
+    assert (len(below), len(lost)) == (19, 20)
+    assert f"by {min(below):.1f} to {max(below):.1f} points" in PAGE
+    assert [each for each in lost if lost[each] < 0] == [(coin, 5)]
+    assert f"seed 5 was {-lost[coin, 5]:.1f} better" in PAGE
+    for other in (shuffled, coin):
+        *gains, last = (f"{values[score][s] - values[other][s]:.1f}" for s in range(1, 6))
+        assert f"{', '.join(gains)} and {last}" in PAGE.replace("\n", " ")
+
+
+def test_the_course_of_training() -> None:
+    rows = rows_of("| row | epoch 1 |")
+    found: dict[str, list[list[float]]] = {}
+    for log in (LOGS / "minilm").glob("*/events.jsonl"):
+        view = load_view(log.parent)
+        name = {"off": view.method, "D": "LoRA + CaliSr-D", "S": "LoRA + CaliSr-S"}[view.variant]
+        name = {"fft": "full fine-tuning", "lora": "LoRA"}.get(name, name)
+        if view.control == "off":
+            found.setdefault(name, []).append(
+                [100 * each.metrics["matthews"] for each in view.evaluations]
+            )
+    assert rows.keys() == found.keys()
+    for name, shown in rows.items():
+        assert len(found[name]) == 5
+        assert shown == [f"{statistics.mean(each):.1f}" for each in zip(*found[name], strict=True)]
