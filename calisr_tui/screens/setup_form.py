@@ -1,0 +1,259 @@
+"""One page of the setup form: a list to choose from, fields, what is wrong, and a hint."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from calisr_engine.config.describe import FieldInfo
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.models import catalog
+from calisr_engine.tasks import glue
+from calisr_tui import data_source, estimates, form
+from calisr_tui.draft import OWN, Draft
+from calisr_tui.form import CHOICE_KEYS, STEPS
+from calisr_tui.verbatim import Text
+from calisr_tui.widgets.fields import Field, Fold, Heading
+from calisr_tui.widgets.paths import Wanted
+from calisr_tui.widgets.verbatim import Option, OptionList, Static
+
+WAYS = "↑↓ or Tab go through · Ctrl-L lists what there is · Esc back"
+VARIANTS = {
+    "off": "no calibration: the method as it is",
+    "S": "each of the six components switches by itself",
+    "S3": "three groups: attention, and the two feed-forward matrices",
+    "D": "one score and one switch for the whole model",
+}
+
+
+class SetupForm(Vertical):
+    """The form beside the summary. Fields and list tell the screen what is chosen and typed.
+
+    Attributes:
+        page: what is shown, one of `form.PAGES`.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(id="form", classes="box")
+        self.draft = draft
+        self.page = STEPS[0]
+
+    def compose(self) -> ComposeResult:
+        yield OptionList(id="choices")
+        yield Static(id="choice-problem", classes="field-problem")
+        yield Vertical(id="fields")
+        yield Static(id="hint")
+
+    async def turn_to(self, page: str) -> None:
+        """Show a page and go to its first line."""
+        self.page = page
+        step = "task" if page == "data" else page
+        title = f"{STEPS.index(step) + 1} of {len(STEPS)} · {step}"
+        if page == "data":
+            title += " · your data"
+        self.border_title = Text(title)
+        self.border_subtitle = Text(
+            f"Enter: {'start the run' if page == STEPS[-1] else 'next step'}"
+        )
+        self._show_choices()
+        await self.show_fields()
+        await self.show_state()
+        self.focus_first()
+
+    # The list ------------------------------------------------------------------------------------
+
+    def _show_choices(self) -> None:
+        choices, options = self.choices, offers(self.page)
+        choices.clear_options()
+        choices.display = bool(options)
+        if not options:
+            return
+        current = self.draft.task if self.page == "task" else ""
+        current = current or str(self.draft.value(CHOICE_KEYS[self.page]))
+        refused = self.page == "calibration" and bool(self.draft.calibration_refused)
+        for value, note in options.items():
+            text = Text(value, no_wrap=True, overflow="ellipsis").append(f"  {note}", "dim")
+            choices.add_option(Option(text, id=value, disabled=refused and value != "off"))
+        self.mark_choice(current)
+
+    @property
+    def choices(self) -> OptionList:
+        """The list of the page."""
+        return self.query_one("#choices", OptionList)
+
+    def mark_choice(self, name: str) -> None:
+        """Put the cursor of the list where it says `name`, if it does."""
+        names = [option.id for option in self.choices.options]
+        self.choices.highlighted = names.index(name) if name in names else None
+
+    # The fields ----------------------------------------------------------------------------------
+
+    async def show_fields(self) -> None:
+        """Make the fields of the page anew."""
+        body = self.query_one("#fields")
+        await body.remove_children()
+        rows: list[Field | Fold] = []
+        for group in self._groups():
+            if group.title:
+                keys = [info.key for info in group.infos]
+                rows.append(Fold(group.title, keys, partial(self._fields_of, group)))
+            else:
+                rows += self._fields_of(group)
+        await body.mount_all(rows)
+
+    async def renew_fields(self) -> None:
+        """Show fields that came with the data, with its columns to choose from; others stay."""
+        body, focused = self.query_one("#fields"), self.field_in_focus
+        there = {each.info.key: each for each in body.children if isinstance(each, Field)}
+        before: Field | None = None
+        for info in self._groups()[0].infos:
+            field = there.pop(info.key, None)
+            if field is None or field.choices != self._values_of(info):
+                old, field = field, self._field(info)
+                await body.mount(field, before=0 if before is None else None, after=before)
+                if old is not None and old is focused:
+                    field.control.focus()
+                if old is not None:
+                    await old.remove()
+            before = field
+        for gone in there.values():
+            if gone is focused and before is not None:
+                before.control.focus()
+            await gone.remove()
+
+    def _groups(self) -> list[form.Group]:
+        """The settings of the page; of data that nobody has seen, where it comes from."""
+        groups = form.groups(self.page, self.draft.method)
+        if self.page == "data" and (self.draft.data is None or self.draft.data.look is None):
+            first = form.Group("", groups[0].infos[:1])
+            return [first, *groups[1:]]
+        return groups
+
+    def _fields_of(self, group: form.Group) -> list[Field]:
+        return [self._field(info) for info in group.infos]
+
+    def _field(self, info: FieldInfo) -> Field:
+        return Field(
+            info,
+            self.draft.shown(info),
+            self._values_of(info),
+            wanted(info),
+            late=info.key == "task.dataset",
+        )
+
+    def _values_of(self, info: FieldInfo) -> tuple[str, ...]:
+        """What a setting is chosen from; none where it is typed."""
+        if self.page == "data" and self.draft.data is not None:
+            kind = str(self.draft.value("task.kind"))
+            named = tuple(name for name, _ in self.draft.data.choices(info.key, kind))
+            if named:
+                return ("none", *named) if info.key == "task.text_pair_column" else named
+        if info.kind not in ("choice", "flag"):
+            return ()
+        known = info.choices or ("false", "true")
+        return ("none", *known) if info.optional and info.key != "task.kind" else known
+
+    # What is wrong, and the hint -----------------------------------------------------------------
+
+    async def show_state(self) -> None:
+        """Show values and mistakes as they are now."""
+        marks = form.marks(self.draft.problems, self.draft.method)
+        for fold in self.query(Fold):
+            fold.heading.set_here = sum(key in self.draft.changes for key in fold.keys)
+            if not fold.is_open and any(key in marks for key in fold.keys):
+                await fold.turn(True)
+        fields = self.query(Field)
+        for field in fields:
+            field.show(self.draft.shown(field.info), marks.get(field.info.key, ""))
+        if self.field_in_focus is not None:
+            self._hint_of(self.field_in_focus)
+        key = CHOICE_KEYS.get(self.page, "")
+        at_list = "" if any(f.info.key == key for f in fields) else marks.get(key, "")
+        below = self.query_one("#choice-problem", Static)
+        note = self.draft.calibration_refused if self.page == "calibration" else ""
+        below.display = bool(at_list or note)
+        below.set_class(not at_list, "note")
+        below.update(Text(f"✗ {at_list}" if at_list else note))
+
+    def hint(self, text: str) -> None:
+        """Say something below the fields."""
+        self.query_one("#hint", Static).update(Text(text))
+
+    def _hint_of(self, field: Field) -> None:
+        shown = self.draft.shown(field.info)
+        why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
+        why = why if shown.why else ""
+        marks = form.marks(self.draft.problems, self.draft.method)
+        mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
+        self.hint(f"{mend}{why}{field.info.help} ({field.info.expects})")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        widget = event.widget
+        field = _field_of(widget)
+        if field is not None:
+            self._hint_of(field)
+        elif isinstance(widget, Heading):
+            self.hint("Enter, ← and → open and close these settings")
+        elif isinstance(widget, OptionList):
+            self.hint(WAYS)
+
+    # The focus -----------------------------------------------------------------------------------
+
+    @property
+    def field_in_focus(self) -> Field | None:
+        """The field that the focus is in."""
+        return _field_of(self.screen.focused)
+
+    def focus_first(self) -> None:
+        """Go to the list, or to the first field."""
+        if self.choices.display:
+            self.choices.focus()
+        else:
+            self.query(Field).first().control.focus()
+
+    def focus_field(self, key: str) -> None:
+        """Go to the field of a setting, if it is on this page."""
+        for field in self.query(Field):
+            if field.info.key == key:
+                field.control.focus()
+
+
+def offers(page: str) -> dict[str, str]:
+    """What the list of a page is to choose from, each with a note; empty for pages without."""
+    if page == "model":
+        found = {}
+        for each in catalog.names():
+            entry = catalog.find(each)
+            assert entry is not None
+            total = estimates.millions(catalog.parameter_total(entry))
+            found[each] = f"{entry.layers} layers, hidden {entry.hidden}, {total}"
+        return found
+    if page == "task":
+        tasks = [(each, glue.find(each)) for each in glue.names()]
+        return {
+            "demo": "synthetic sentences, needs no download",
+            OWN: "a file, a folder, or a data set of the hub",
+            **{each: f"{t.title}, {t.sizes['train']:,} examples" for each, t in tasks},
+        }
+    if page == "method":
+        return {each: model.summary for each, model in METHODS.items()}
+    return VARIANTS if page == "calibration" else {}
+
+
+def wanted(info: FieldInfo) -> Wanted | None:
+    """What a path may lead to; None for settings that are no paths."""
+    if info.key in ("task.train_file", "task.validation_file", "task.test_file"):
+        return Wanted(endings=data_source.endings())
+    if info.key == "model.name":
+        return Wanted(words=tuple(catalog.names()), marker="config.json")
+    return Wanted() if info.kind == "path" else None
+
+
+def _field_of(widget: Widget | None) -> Field | None:
+    """The field that a widget is in."""
+    above = () if widget is None else widget.ancestors
+    return next((each for each in above if isinstance(each, Field)), None)
