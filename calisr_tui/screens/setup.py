@@ -39,6 +39,7 @@ class SetupScreen(Screen[None]):
     app: Host
     draft: Draft
     checks: Checks
+    form: SetupForm
     PARTS = (CycleField, Heading, PathInput)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
@@ -62,7 +63,8 @@ class SetupScreen(Screen[None]):
         self.checks = Checks(self, self.draft, lambda: self.page != "task", self._found_out)
         yield StepsBar(id="steps")
         with Horizontal(id="setup-body"):
-            yield SetupForm(self.draft)
+            self.form = SetupForm(self.draft)
+            yield self.form
             yield SetupSide()
         yield Footer(compact=True, show_command_palette=False)
 
@@ -87,10 +89,6 @@ class SetupScreen(Screen[None]):
         ]
 
     # What is seen --------------------------------------------------------------------------------
-
-    @property
-    def form(self) -> SetupForm:
-        return self.query_one(SetupForm)
 
     @property
     def page(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from textual import events
@@ -41,6 +42,8 @@ class SetupForm(Vertical):
         super().__init__(id="form", classes="box")
         self.draft = draft
         self.page = STEPS[0]
+        # Keys act in the app's turn, what the background finds in the screen's.
+        self._changing = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         yield OptionList(id="choices")
@@ -50,6 +53,10 @@ class SetupForm(Vertical):
 
     async def turn_to(self, page: str) -> None:
         """Show a page and go to its first line."""
+        async with self._changing:
+            await self._turn_to(page)
+
+    async def _turn_to(self, page: str) -> None:
         self.page = page
         step = "task" if page == "data" else page
         title = f"{STEPS.index(step) + 1} of {len(STEPS)} · {step}"
@@ -60,8 +67,8 @@ class SetupForm(Vertical):
             f"Enter: {'start the run' if page == STEPS[-1] else 'next step'}"
         )
         self._show_choices()
-        await self.show_fields()
-        await self.show_state()
+        await self._show_fields()
+        await self._show_state()
         self.focus_first()
 
     # The list ------------------------------------------------------------------------------------
@@ -94,6 +101,10 @@ class SetupForm(Vertical):
 
     async def show_fields(self) -> None:
         """Make the fields of the page anew."""
+        async with self._changing:
+            await self._show_fields()
+
+    async def _show_fields(self) -> None:
         body = self.query_one("#fields")
         await body.remove_children()
         rows: list[Field | Fold] = []
@@ -107,6 +118,10 @@ class SetupForm(Vertical):
 
     async def renew_fields(self) -> None:
         """Show fields that came with the data, with its columns to choose from; others stay."""
+        async with self._changing:
+            await self._renew_fields()
+
+    async def _renew_fields(self) -> None:
         body, focused = self.query_one("#fields"), self.field_in_focus
         there = {each.info.key: each for each in body.children if isinstance(each, Field)}
         before: Field | None = None
@@ -161,6 +176,10 @@ class SetupForm(Vertical):
 
     async def show_state(self) -> None:
         """Show values and mistakes as they are now."""
+        async with self._changing:
+            await self._show_state()
+
+    async def _show_state(self) -> None:
         marks = form.marks(self.draft.problems, self.draft.method)
         for fold in self.query(Fold):
             fold.heading.set_here = sum(key in self.draft.changes for key in fold.keys)

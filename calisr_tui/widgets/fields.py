@@ -106,6 +106,7 @@ class Field(Vertical):
         self.choices = tuple(choices)
         self._shown, self._wanted, self._late = shown, wanted, late
         self._told = shown.text
+        self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="field-row"):
@@ -139,7 +140,13 @@ class Field(Vertical):
     def show(self, shown: Shown, problem: str) -> None:
         """Show the setting as it is now; what is being typed stays."""
         self._shown = shown
+        if not self.is_mounted:
+            return
         control = self.control
+        seen = shown, problem, self._told, control.has_focus
+        if seen == self._seen:
+            return
+        self._seen = seen
         if isinstance(control, CycleField):
             control.value, control.note = self._cycled()
         else:

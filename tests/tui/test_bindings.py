@@ -26,9 +26,10 @@ from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import light_checks, make_app, settle, workplace
 
-__all__ = ["workplace"]
+__all__ = ["light_checks", "workplace"]
+pytestmark = pytest.mark.usefixtures("light_checks")
 
 RUN = Path("runs/run-1")
 

@@ -7,6 +7,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
 
 from calisr_engine.config.load import from_resolved, load
+from calisr_engine.tasks import glue
 from calisr_tui.app import CalisrApp
 from calisr_tui.form import STEPS
 from calisr_tui.live.replay import ReplayScreen
@@ -14,10 +15,10 @@ from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.file_picker import FilePicker
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.widgets.fields import Field
-from tests.tui.example import settle
+from tests.tui.example import light_checks, type_keys
 from tests.tui.test_draft import reviews
 
-__all__ = ["reviews"]
+__all__ = ["light_checks", "reviews"]
 
 
 def app(tmp_path: Path) -> CalisrApp:
@@ -35,9 +36,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
-    for key in keys:
-        await pilot.press(key)
-        await settle(pilot)
+    await type_keys(pilot, *keys)
     screen = pilot.app.screen_stack[0]
     assert isinstance(screen, SetupScreen)
     return screen
@@ -57,6 +56,7 @@ async def test_enter_goes_through_the_steps_and_starts_the_demo(
     assert config == load(None, chosen).config
 
 
+@pytest.mark.usefixtures("light_checks")
 async def test_one_file_becomes_a_run_by_keys_alone(
     reviews: Path, tmp_path: Path, started: list[Path]
 ) -> None:
@@ -110,6 +110,7 @@ def text_of(screen: SetupScreen) -> str:
     return "\n".join(strip.text for strip in screen._compositor.render_strips())
 
 
+@pytest.mark.usefixtures("light_checks")
 async def test_files_are_picked_by_typing_and_folders_by_going_through(
     reviews: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,20 @@ async def test_files_are_picked_by_typing_and_folders_by_going_through(
         await press(pilot, "left", "r", "e", "v", "enter")
         assert screen.draft.changes["task.train_file"] == "reviews.csv"
         assert screen.draft.good
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_keys_that_come_faster_than_pages_change_are_not_lost(
+    reviews: Path, tmp_path: Path
+) -> None:
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        first = ["enter", "down", "enter", *"rev", "tab", "escape", "down", "enter"]
+        screen = await press(pilot, *first, "down", "enter", "ctrl+n", "9")
+        assert screen.page == "training"
+        assert screen.draft.task == glue.names()[0]
+        assert screen.draft.method == "mpop"
+        assert screen.draft.changes["task.train_file"] == "reviews.csv"
+        assert screen.draft.changes["training.epochs"] == "9"
 
 
 async def test_the_recorded_run_replays(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from calisr_tui.feed import EXAMPLE
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.test_draft import write_reviews
 
-__all__ = ["workplace"]
+__all__ = ["light_checks", "workplace"]
+pytestmark = pytest.mark.usefixtures("light_checks")
 
 SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-model": ({}, []),

@@ -1,0 +1,98 @@
+"""Keys that are typed faster than screens follow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from textual import events
+from textual.message_pump import MessagePump
+
+PATIENCE = 2.0
+"""Seconds after which keys go on whatever is still at work."""
+
+SHORT = 20
+"""Looks in close succession, before there is a pause between them."""
+
+
+class TypedAhead:
+    """Holds keys back while what the key before them began is still going on.
+
+    Textual gives a key to what has the focus when the key arrives, though the key before it may be
+    about to move the focus or to change the page: on a busy machine, over a slow line or in pasted
+    text keys then go to what is about to leave, and are lost.
+
+    Args:
+        at_work: those through whose queues a key and what follows from it pass: the app, the
+            screen and all that is on it.
+        in_charge: those of them that may be in the middle of something with an empty queue.
+        release: takes a key that was held; it goes through `holds` once more.
+    """
+
+    def __init__(
+        self,
+        at_work: Callable[[], Iterable[MessagePump]],
+        in_charge: Callable[[], Iterable[MessagePump]],
+        release: Callable[[events.Key], object],
+    ) -> None:
+        self._at_work, self._in_charge, self._release = at_work, in_charge, release
+        self._held: deque[events.Key] = deque()
+        self._free: events.Key | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether every key that was typed has been worked through."""
+        return self._task is None
+
+    def holds(self, key: events.Key) -> bool:
+        """Whether a key that has just arrived must wait for its turn; it comes again then."""
+        if self._task is not None and key is not self._free:
+            self._held.append(key)
+            return True
+        self._free = None
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow())
+        return False
+
+    async def _follow(self) -> None:
+        try:
+            while await self._worked_through() and self._held:
+                self._free = self._held.popleft()
+                self._release(self._free)
+        finally:
+            self._task, self._free = None, None
+            for key in self._held:
+                self._release(key)
+            self._held.clear()
+
+    async def _worked_through(self) -> bool:
+        """Wait until nothing is queued and nobody in charge is in the middle of something; whether
+        that came to be."""
+        until, looks = time.monotonic() + PATIENCE, 0
+        while time.monotonic() < until:
+            looks += 1
+            await asyncio.sleep(0 if looks < SHORT else 0.002)
+            if self._free is None and not self._queued():
+                answers = [_answer(each) for each in self._in_charge()]
+                await asyncio.wait(answers, timeout=0.1)  # one that ends does not answer
+                if all(each.done() for each in answers) and not self._queued():
+                    return True
+        return False
+
+    def _queued(self) -> bool:
+        return any(each.message_queue_size for each in self._at_work())
+
+
+def _answer(pump: MessagePump) -> asyncio.Future[None]:
+    """Done once the pump has worked through all that it has now."""
+    answer = asyncio.get_running_loop().create_future()
+
+    def done() -> None:
+        if not answer.done():
+            answer.set_result(None)
+
+    pump.call_later(done)
+    return answer
