@@ -52,6 +52,7 @@ class DataRead:
         examples: rows of the training data, those that will validate too.
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
+        config: the settings that it was looked at with.
     """
 
     request: Request
@@ -60,6 +61,7 @@ class DataRead:
     examples: int | None = None
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
+    config: RunConfig | None = None
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -167,7 +169,7 @@ def _looked(
         return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, rows, seen, refused)
+    return DataRead(asked, values, why, rows, seen, refused, config)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:
@@ -182,16 +184,20 @@ def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:
     return replace(found, keys=found.keys or named or (source,))
 
 
-def check(config: RunConfig, last: Checked | None) -> Checked:
+def check(config: RunConfig, last: Checked | None, read: DataRead | None) -> Checked:
     """What would stop a run before its first step.
 
     Args:
         last: what was found for other settings; what is the same is not read again.
+        read: what was read of the user's data.
     """
     from calisr_engine.forecast import before_start
 
+    source = None
+    if read is not None and read.look is not None and read.config is not None:
+        source = read.look.source if read.config.task == config.task else None
     try:
-        return before_start.look(config, last)
+        return before_start.look(config, last, source=source)
     except Exception as error:
         return before_start.Checked(config, (explain(error),))
 

@@ -53,10 +53,9 @@ class Host(App[int]):
     # Keys ----------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        arrived = isinstance(event, events.Key) and not event.is_forwarded
-        if arrived and self.typed_ahead.holds(event):
-            return
-        await super().on_event(event)
+        key = event if isinstance(event, events.Key) and not event.is_forwarded else None
+        if key is None or not self.typed_ahead.holds(key):
+            await super().on_event(event)
 
     def _at_work(self) -> Iterable[MessagePump]:
         try:

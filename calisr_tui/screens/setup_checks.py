@@ -75,7 +75,7 @@ class Checks:
             self._work("data", partial(self._read, asked))
         elif unchecked is not None and (self._then is not None or self._may_check()):
             self._checking = unchecked
-            self._work("check", partial(self._check, unchecked))
+            self._work("check", partial(self._check, unchecked, self._draft.data))
 
     def _work(self, group: str, what: Callable[[], None]) -> None:
         self._screen.run_worker(what, group=group, exclusive=True, thread=True)
@@ -94,8 +94,8 @@ class Checks:
             self._waited()
         self._look()
 
-    def _check(self, resolved: ResolvedConfig) -> None:
-        found = data_source.check(resolved.config, self._last)
+    def _check(self, resolved: ResolvedConfig, read: DataRead | None) -> None:
+        found = data_source.check(resolved.config, self._last, read)
         self._tell(self._was_checked, resolved, found)
 
     async def _was_checked(self, resolved: ResolvedConfig, found: Checked) -> None:

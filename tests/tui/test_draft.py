@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 
 from calisr_engine.config.describe import all_fields, by_key
 from calisr_engine.config.load import Base, load
-from calisr_engine.forecast import own_data
+from calisr_engine.forecast import before_start, own_data
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.preview import guess
+from calisr_engine.tasks import own_files
+from calisr_engine.tasks.data import load_task
+from calisr_engine.tasks.formats import read_table
 from calisr_tui import data_source, form
 from calisr_tui.draft import OWN, Draft
 
@@ -101,6 +106,27 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     draft.choose_task(OWN)
     read(draft)
     assert draft.good
+
+
+def test_a_file_is_read_once_for_the_guess_the_look_and_the_check(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def counted(path: Path, *more: Any) -> Any:
+        opened.append(path)
+        return read_table(path, *more)
+
+    for module in (guess, own_files):
+        monkeypatch.setattr(module, "read_table", counted)
+    monkeypatch.setattr(before_start, "look", partial(before_start.look, with_torch=False))
+    draft = own(train_file="reviews.csv")
+    unchecked = draft.unchecked
+    assert unchecked is not None
+    checked = data_source.check(unchecked.config, None, draft.data)
+    assert opened == [reviews]
+    assert checked.data == load_task(unchecked.config.task)
+    assert checked.problems == ()
 
 
 MISTAKES: list[tuple[dict[str, str], str, str]] = [
