@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.tasks import glue
 from calisr_tui import data_source, form
 from calisr_tui.data_source import DataRead, Request
+from calisr_tui.several import several
 
 OWN = "own data"
 """What the list of tasks calls the user's own data."""
@@ -45,8 +47,26 @@ class Shown:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run's settings are loaded from, as `load` takes it."""
+
+    base: Base
+    options: dict[str, Any]
+    guessed: dict[str, Any]
+    examples: int | None
+
+    def load(self) -> ResolvedConfig:
+        """The settings.
+
+        Raises:
+            CalisrError: something is wrong with them.
+        """
+        return load(self.base, (), self.options, guessed=self.guessed, examples=self.examples)
+
+
 class Draft:
-    """Settings on their way to a run.
+    """Settings on their way to a run, or to a grid of runs.
 
     Args:
         output_dir: the folder of the run directories.
@@ -54,6 +74,8 @@ class Draft:
 
     Attributes:
         changes: what the user set, as text, by dotted key.
+        marked: several values of a setting, as text, by dotted key: these make a grid. The first
+            of them is in `changes`.
         own: whether the user's own data trains.
         resolved: the settings; None while something is wrong or not known.
         problems: what is wrong with them.
@@ -74,6 +96,10 @@ class Draft:
         layers = base.layers
         self.base = base
         self.changes: dict[str, str] = {} if start else dict(FIRST)
+        self.marked: dict[str, str] = {}
+        self._values: dict[str, tuple[str, ...]] = {}
+        self._before: dict[str, str | None] = {}
+        self._taken_back: dict[str, str] = {}
         self._base_own = any(
             layer.values.get(key) is not None
             for layer in layers
@@ -82,7 +108,7 @@ class Draft:
         self.own = self._base_own
         self.data: DataRead | None = None
         self._before_off = ""
-        self._checked: tuple[ResolvedConfig | None, tuple[Problem, ...]] = (None, ())
+        self._checked: tuple[object, tuple[Problem, ...]] = (None, ())
         self._last: ResolvedConfig | None = None
         self.resolve()
 
@@ -90,6 +116,13 @@ class Draft:
 
     def change(self, key: str, text: str) -> None:
         """Set a setting to what was typed or chosen; "" leaves it as it would be."""
+        if key in self.marked:
+            self.marked[key] = text
+            text = self._first_of(key)
+        self._set(key, text)
+        self.resolve()
+
+    def _set(self, key: str, text: str) -> None:
         if key == "task.name" and not self.own and text == OWN:
             self.own = True
         elif key == "method.name":
@@ -103,7 +136,6 @@ class Draft:
         if key in ("task.train_file", "task.dataset", "task.header", "task.encoding"):
             for column in ("text_column", "text_pair_column", "label_column", "kind", "metric"):
                 self.changes.pop(f"task.{column}", None)  # those of other data
-        self.resolve()
 
     def choose_task(self, name: str) -> None:
         """Take a task of the list, or own data."""
@@ -113,6 +145,77 @@ class Draft:
             self.changes["task.name"] = name
         self.resolve()
 
+    # Several values ------------------------------------------------------------------------------
+
+    def may_mark(self, info: FieldInfo) -> str:
+        """Why a setting cannot have several values; "" where it can."""
+        name = form.label(info.key)
+        if self.own and info.key in form.OWN_KEYS | {"task.name"}:
+            return f'"{name}" is of the data, which all runs of a grid share'
+        if info.key.startswith("output.") or info.key in ("notes", "task.data_dir"):
+            return f'"{name}" does not change what a run learns'
+        return f'"{name}" is a list already' if info.kind == "list" else ""
+
+    def mark(self, info: FieldInfo) -> None:
+        """Give a setting several values, beginning with the one that it has; or take that back."""
+        key = info.key
+        if key in self.marked:
+            self._taken_back[key] = self.marked.pop(key)
+            before = self._before.pop(key)
+            if before is None:
+                self.changes.pop(key, None)
+            else:
+                self._set(key, before)
+        else:
+            self._before[key] = self.changes.get(key)
+            self.marked[key] = self._taken_back.get(key) or written_as(self.value(key))
+            self._set(key, self._first_of(key))
+        self.resolve()
+
+    def mark_choice(self, key: str, name: str) -> None:
+        """Add a value of a list to those of a setting, or take it away; the last one goes with the
+        mark."""
+        names = list(self.values(key)) if key in self.marked else []
+        names = [each for each in names if each != name] if name in names else [*names, name]
+        if not names:
+            self.mark(by_key(self.method)[key])
+            return
+        if key not in self.marked:
+            self._before[key] = self.changes.get(key)
+        self.marked[key] = ", ".join(names)
+        self._set(key, self._first_of(key))
+        self.resolve()
+
+    def clear_marks(self) -> None:
+        """Take all marks back."""
+        for key in list(self.marked):
+            self.mark(by_key(self.method)[key])
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """The values of a marked setting; none of others, or where its text does not say any."""
+        try:
+            return several(by_key(self.method)[key], self.marked[key])
+        except (KeyError, ValueError):
+            return ()
+
+    def _first_of(self, key: str) -> str:
+        return next(iter(self.values(key)), self.changes.get(key, ""))
+
+    @property
+    def runs(self) -> int:
+        """How many runs the marks make at most; 1 without marks."""
+        return math.prod(len(self.values(key)) for key in self.marked)
+
+    def _unreadable(self) -> tuple[Problem, ...]:
+        """What is wrong with the texts of marked settings."""
+        found = []
+        for key, text in self.marked.items():
+            try:
+                several(by_key(self.method)[key], text)
+            except ValueError as error:
+                found.append(Problem(str(error), keys=(key,)))
+        return tuple(found)
+
     def _choose_method(self, name: str) -> None:
         """Another method: its own settings, and calibration only where it can be calibrated."""
         self.changes["method.name"] = name
@@ -120,6 +223,7 @@ class Draft:
             return
         known = by_key(name)
         self.changes = {key: text for key, text in self.changes.items() if key in known}
+        self.marked = {key: text for key, text in self.marked.items() if key in known}
         variant = self.value("calibration.variant")
         if METHODS[name].calibration_refused:
             if variant != "off":
@@ -170,6 +274,8 @@ class Draft:
         written = written_as(value)
         resolved = self._last
         why = "" if resolved is None else resolved.reasons.get(key, "")
+        if key in self.marked:
+            return Shown(self.marked[key], "A, B, C or LOW..HIGH:COUNT")
         if key in self.changes:
             text = self.changes[key]
             default = _without(self, info)
@@ -189,6 +295,16 @@ class Draft:
         model = METHODS[self.method]
         refused = model.calibration_refused
         return f"{model.title} is not calibrated: {refused}." if refused else ""
+
+    @property
+    def variant(self) -> str:
+        """The calibration of a method that can be calibrated."""
+        return self._before_off or str(self.value("calibration.variant"))
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Folder of GLUE files that the app was given."""
+        return self._places[1]
 
     def options(self) -> dict[str, Any]:
         """Every setting of the form by dotted key, above the base."""
@@ -235,25 +351,10 @@ class Draft:
 
     def resolve(self) -> None:
         """Load everything again."""
-        options = self.options()
-        guessed: dict[str, Any] = {}
-        data_problems: tuple[Problem, ...] = ()
-        rows = None
-        ready = not self.own
-        if self.own:
-            request = data_source.request(self.base, options)
-            if not request.names_data:
-                data_problems = (NO_DATA,)
-            elif self.data is not None and self.data.request == request:
-                guessed, data_problems = self.data.values, self.data.problems
-                rows = self.data.examples
-                ready = not data_problems
-                options = {k: v for k, v in options.items() if k not in guessed}
-        if not ready:  # the other settings are checked meanwhile
-            options = {k: v for k, v in options.items() if not k.startswith("task.")}
-            options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
+        inputs, data_problems, ready = self._inputs()
+        data_problems = (*data_problems, *self._unreadable())
         try:
-            found = load(self.base, (), options, guessed=guessed, examples=rows)
+            found = inputs.load()
         except ConfigError as error:
             self.resolved = None
             own = error.problems or (Problem(error.message, error.hint),)
@@ -265,22 +366,54 @@ class Draft:
         self._last = found
         self.resolved = found if ready else None
         self.problems = data_problems
-        if ready and self._checked[0] is not None and self._checked[0].config == found.config:
+        if ready and not data_problems and self._checked[0] == self._asked_of_check(found):
             self.problems = self._checked[1]
+
+    def _inputs(self) -> tuple[Inputs, tuple[Problem, ...], bool]:
+        """What the settings are loaded from, what is wrong with the data, and whether that is all
+        there; without the data the other settings are checked meanwhile."""
+        options = self.options()
+        guessed: dict[str, Any] = {}
+        problems: tuple[Problem, ...] = ()
+        rows = None
+        ready = not self.own
+        if self.own:
+            request = data_source.request(self.base, options)
+            if not request.names_data:
+                problems = (NO_DATA,)
+            elif self.data is not None and self.data.request == request:
+                guessed, problems = self.data.values, self.data.problems
+                rows = self.data.examples
+                ready = not problems
+                options = {k: v for k, v in options.items() if k not in guessed}
+        if not ready:
+            options = {k: v for k, v in options.items() if not k.startswith("task.")}
+            options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
+        return Inputs(self.base, options, guessed, rows), problems, ready
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the settings are loaded from."""
+        return self._inputs()[0]
+
+    def _asked_of_check(self, resolved: ResolvedConfig) -> object:
+        return resolved.config, dict(self.marked)
 
     @property
     def unchecked(self) -> ResolvedConfig | None:
         """Settings that nobody has checked against model and data yet."""
-        done = self._checked[0]
-        if self.resolved is None or (done is not None and done.config == self.resolved.config):
+        if self.resolved is None or self._checked[0] == self._asked_of_check(self.resolved):
             return None
-        return self.resolved
+        return None if self._unreadable() else self.resolved
 
-    def checked(self, resolved: ResolvedConfig, problems: tuple[Problem, ...]) -> bool:
-        """Take what a check said, unless the settings are others by now."""
-        if self.resolved is None or self.resolved.config != resolved.config:
+    def checked(
+        self, resolved: ResolvedConfig, marked: dict[str, str], problems: tuple[Problem, ...]
+    ) -> bool:
+        """Take what a check of settings and marks said, unless they are others by now."""
+        asked = resolved.config, marked
+        if self.resolved is None or self._asked_of_check(self.resolved) != asked:
             return False
-        self._checked = resolved, problems
+        self._checked = asked, problems
         self.problems = problems
         return True
 

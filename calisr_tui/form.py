@@ -172,8 +172,10 @@ def page_of(key: str, page: str = "") -> str:
     return next((name for name, own in _SECTIONS.items() if section in own), "")
 
 
-def label(key: str) -> str:
-    """What the form calls a setting."""
+def label(key: str, whole: bool = False) -> str:
+    """What the form calls a setting; as a `whole`, apart from its page."""
+    if whole and key == "task.name":
+        return "task"
     return _LABELS.get(key) or key.rpartition(".")[2].replace("_", " ")
 
 

@@ -115,6 +115,10 @@ class Host(App[int]):
         """To the setup, and its list of presets."""
         self._open("setup", lambda screen: screen.action_open_preset())
 
+    def open_grid(self, what: str) -> None:
+        """To the grid screen, and a grid: its name, its file, or a folder of its runs."""
+        self._open("grid", lambda screen: screen.open(what))
+
     def compare_with_another(self, run_dir: Path) -> None:
         """To the comparison of a run with one that is then chosen."""
         self.chosen_runs = [run_dir]

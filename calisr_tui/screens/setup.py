@@ -21,6 +21,7 @@ from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
+from calisr_tui.marked_grid import Outlook
 from calisr_tui.screens import setup_run
 from calisr_tui.screens.file_picker import FilePicker
 from calisr_tui.screens.setup_checks import Checks
@@ -47,6 +48,8 @@ class SetupScreen(Screen[None]):
         Binding("down", "app.focus_next", "Next field", show=False, id="setup.down"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="setup.up"),
         Binding("ctrl+l", "list", "Choose from a list", id="setup.list"),
+        Binding("ctrl+y", "mark", "Several values", show=False, id="setup.mark"),
+        Binding("f10", "clear_marks", "One value each", show=False, id="setup.clear_marks"),
         Binding("ctrl+t", "full", "Right side in full", show=False, id="setup.full"),
         Binding("ctrl+r", "start", "Start", id="setup.start"),
         Binding("ctrl+o", "open_preset", "Presets", id="setup.presets"),
@@ -80,6 +83,8 @@ class SetupScreen(Screen[None]):
         """Palette commands: title, help, action."""
         return [
             ("setup: start", "begin the run as it is set", "start"),
+            ("setup: several values", "of the field, or one more of the list: a grid", "mark"),
+            ("setup: one value each", "takes back what has several values", "clear_marks"),
             ("setup: open preset", "begin from a preset", "open_preset"),
             ("setup: save as preset", "keep these settings under a name", "save_preset"),
             ("setup: here or detached", "where the run trains", "detach"),
@@ -107,7 +112,8 @@ class SetupScreen(Screen[None]):
 
     def redraw(self) -> None:
         """Draw again what depends on the theme and the size."""
-        self.query_one(SetupSide).show(self.page, self.draft, self.detached, self.compact)
+        side = self.query_one(SetupSide)
+        side.show(self.page, self.draft, self.checks.outlook, self.detached, self.compact)
 
     async def _show_page(self, page: str, look: bool = True) -> None:
         await self.form.turn_to(page)
@@ -143,6 +149,8 @@ class SetupScreen(Screen[None]):
             return
         # The whole note where the list cuts it.
         self.form.hint(f"{offers(self.page).get(value, '')}\n{WAYS}")
+        if key in self.draft.marked:
+            return
         if self.page == "task":
             if value == self.draft.task:
                 return
@@ -163,7 +171,7 @@ class SetupScreen(Screen[None]):
     async def field_edited(self, event: Field.Edited) -> None:
         self.draft.change(event.key, event.text)
         if event.key == CHOICE_KEYS["model"]:
-            self.form.mark_choice(event.text)
+            self.form.go_to_choice(event.text)
         await self._changed()
 
     @on(Field.Done)
@@ -181,8 +189,18 @@ class SetupScreen(Screen[None]):
             if value is not None:
                 field.take(value)
 
+        def add(value: str | None) -> None:
+            if value is not None:
+                there = self.draft.values(field.info.key)
+                others = [each for each in there if each != value]
+                field.take(", ".join(others if value in there else [*there, value]))
+
         title, path = form.label(field.info.key), wanted(field.info)
-        if field.choices:
+        values = self.form.values_of(field.info)
+        if field.marked and values:
+            listed = [Choice(each, each) for each in values]
+            self.app.push_screen(Picking(f"{title}: add or take away", listed), add)
+        elif field.choices:
             notes = {}
             if self.draft.data is not None:
                 kind = str(self.draft.value("task.kind"))
@@ -197,6 +215,20 @@ class SetupScreen(Screen[None]):
             self.app.push_screen(picker, take)
         else:
             self.app.notify(f"{title} is typed: {field.info.expects}")
+
+    async def action_mark(self) -> None:
+        """Give a setting several values, which makes a grid; or take that back."""
+        refused = await self.form.mark()
+        if refused:
+            self.app.notify(refused, severity="warning")
+        else:
+            await self._changed()
+
+    async def action_clear_marks(self) -> None:
+        """One value for each setting again."""
+        self.draft.clear_marks()
+        await self.form.show_marks()
+        await self._changed()
 
     # Going through the steps ---------------------------------------------------------------------
 
@@ -258,11 +290,13 @@ class SetupScreen(Screen[None]):
     # The run -------------------------------------------------------------------------------------
 
     async def action_start(self) -> None:
-        """Make the run directory and begin; where something is wrong, go there instead."""
+        """Begin the run or the grid; where something is wrong, go there instead."""
         if self.draft.problems:
             await self._go_to(self.draft.problems[0])
         elif self.draft.asked is not None or self.draft.unchecked is not None:
             self._wait_then(self.action_start)
+        elif self.checks.outlook is not None:
+            setup_run.start_grid(self.app, self.checks.outlook)
         else:
             assert self.draft.resolved is not None
             setup_run.start(self.app, self.draft.resolved, self.detached)
@@ -279,26 +313,38 @@ class SetupScreen(Screen[None]):
         self.detached = not self.detached
         self.redraw()
 
-    def _ready(self) -> ResolvedConfig | None:
-        """The settings, said to be unusable where they are."""
-        if self.draft.resolved is None:
+    def _ready(self) -> ResolvedConfig | Outlook | None:
+        """The settings of the run, or what the grid comes to; said to be unusable where it is."""
+        grid = self.checks.outlook
+        found = grid if self.draft.marked else self.draft.resolved
+        if found is None or (grid is not None and not grid.toml):
             self.app.notify("mend the settings first (see ✗ above)", severity="warning")
-        return self.draft.resolved
+            return None
+        return found
 
     def action_copy_command(self) -> None:
-        """Copy the command line of this run."""
-        if resolved := self._ready():
-            setup_run.copy_command(self.app, resolved, self.detached)
+        """Copy the command line of this run or grid."""
+        found = self._ready()
+        if isinstance(found, Outlook):
+            setup_run.copy_grid_command(self.app, found, self.draft)
+        elif found is not None:
+            setup_run.copy_command(self.app, found, self.detached)
 
     def action_settings(self) -> None:
         """Show the settings as TOML."""
-        if resolved := self._ready():
-            setup_run.show_settings(self.app, resolved)
+        found = self._ready()
+        if isinstance(found, Outlook):
+            setup_run.show_grid(self.app, found)
+        elif found is not None:
+            setup_run.show_settings(self.app, found)
 
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
-        if resolved := self._ready():
-            setup_run.save_preset(self.app, resolved)
+        found = self._ready()
+        if isinstance(found, Outlook):
+            self.app.notify("a preset is of one run; F10 takes the marks back", severity="warning")
+        elif found is not None:
+            setup_run.save_preset(self.app, found)
 
     def action_open_preset(self) -> None:
         """Begin from a preset."""

@@ -10,9 +10,10 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
-from calisr_tui import data_source
+from calisr_tui import data_source, marked_grid
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
+from calisr_tui.marked_grid import Marked, Outlook
 
 if TYPE_CHECKING:
     from calisr_engine.forecast.before_start import Checked
@@ -42,11 +43,17 @@ class Checks:
         self._then: Callable[[], Awaitable[None]] | None = None
         self._checking: ResolvedConfig | None = None
         self._last: Checked | None = None
+        self._outlook: Outlook | None = None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is read or checked, nor about to be."""
         return self._timer is None and self._draft.asked is None and self._checking is None
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What the grid of the marks comes to, once it is known."""
+        return self._outlook if self._draft.marked and self._draft.unchecked is None else None
 
     def look_later(self) -> None:
         """Look once nothing has changed for a moment."""
@@ -75,7 +82,9 @@ class Checks:
             self._work("data", partial(self._read, asked))
         elif unchecked is not None and (self._then is not None or self._may_check()):
             self._checking = unchecked
-            self._work("check", partial(self._check, unchecked, self._draft.data))
+            grid = marked_grid.marked(self._draft) if self._draft.marked else None
+            marks = dict(self._draft.marked)
+            self._work("check", partial(self._check, unchecked, marks, grid, self._draft.data))
 
     def _work(self, group: str, what: Callable[[], None]) -> None:
         self._screen.run_worker(what, group=group, exclusive=True, thread=True)
@@ -94,15 +103,28 @@ class Checks:
             self._waited()
         self._look()
 
-    def _check(self, resolved: ResolvedConfig, read: DataRead | None) -> None:
-        found = data_source.check(resolved.config, self._last, read)
-        self._tell(self._was_checked, resolved, found)
+    def _check(
+        self,
+        resolved: ResolvedConfig,
+        marks: dict[str, str],
+        grid: Marked | None,
+        read: DataRead | None,
+    ) -> None:
+        if grid is None:
+            last = data_source.check(resolved.config, self._last, read)
+            found = Outlook(1, last.problems, last=last)
+        else:
+            found = marked_grid.check(grid, self._last, read)
+        self._tell(self._was_checked, resolved, marks, found)
 
-    async def _was_checked(self, resolved: ResolvedConfig, found: Checked) -> None:
-        self._last = found
+    async def _was_checked(
+        self, resolved: ResolvedConfig, marks: dict[str, str], found: Outlook
+    ) -> None:
+        self._last = found.last
         if self._checking is resolved:
             self._checking = None
-        if self._draft.checked(resolved, found.problems):
+        if self._draft.checked(resolved, marks, found.problems):
+            self._outlook = found
             await self._show(False)
             self._waited()
 

@@ -10,19 +10,20 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from calisr_engine.config.describe import FieldInfo
+from calisr_engine.config.describe import FieldInfo, by_key
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 from calisr_tui import data_source, estimates, form
 from calisr_tui.draft import OWN, Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
+from calisr_tui.several import WAYS as WAYS_OF_SEVERAL
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.fields import Field, Fold, Heading
+from calisr_tui.widgets.fields import MARK, Field, Fold, Heading
 from calisr_tui.widgets.paths import Wanted
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
-WAYS = "↑↓ or Tab go through · Ctrl-L lists what there is · Esc back"
+WAYS = "↑↓ Tab · Ctrl-L list · Ctrl-Y several: a grid · Esc back"
 VARIANTS = {
     "off": "no calibration: the method as it is",
     "S": "each of the six components switches by itself",
@@ -63,9 +64,6 @@ class SetupForm(Vertical):
         if page == "data":
             title += " · your data"
         self.border_title = Text(title)
-        self.border_subtitle = Text(
-            f"Enter: {'start the run' if page == STEPS[-1] else 'next step'}"
-        )
         self._show_choices()
         await self._show_fields()
         await self._show_state()
@@ -82,17 +80,24 @@ class SetupForm(Vertical):
         current = self.draft.task if self.page == "task" else ""
         current = current or str(self.draft.value(CHOICE_KEYS[self.page]))
         refused = self.page == "calibration" and bool(self.draft.calibration_refused)
-        for value, note in options.items():
-            text = Text(value, no_wrap=True, overflow="ellipsis").append(f"  {note}", "dim")
+        for value in options:
+            text = self._line_of(value)
             choices.add_option(Option(text, id=value, disabled=refused and value != "off"))
-        self.mark_choice(current)
+        self.go_to_choice(current)
+
+    def _line_of(self, value: str) -> Text:
+        key = CHOICE_KEYS[self.page]
+        mark = "" if key not in self.draft.marked else "  "
+        mark = MARK if value in self.draft.values(key) else mark
+        text = Text(f"{mark}{value}", no_wrap=True, overflow="ellipsis")
+        return text.append(f"  {offers(self.page)[value]}", "dim")
 
     @property
     def choices(self) -> OptionList:
         """The list of the page."""
         return self.query_one("#choices", OptionList)
 
-    def mark_choice(self, name: str) -> None:
+    def go_to_choice(self, name: str) -> None:
         """Put the cursor of the list where it says `name`, if it does."""
         names = [option.id for option in self.choices.options]
         self.choices.highlighted = names.index(name) if name in names else None
@@ -158,10 +163,15 @@ class SetupForm(Vertical):
             self._values_of(info),
             wanted(info),
             late=info.key == "task.dataset",
+            marked=info.key in self.draft.marked,
         )
 
     def _values_of(self, info: FieldInfo) -> tuple[str, ...]:
         """What a setting is chosen from; none where it is typed."""
+        return () if info.key in self.draft.marked else self.values_of(info)
+
+    def values_of(self, info: FieldInfo) -> tuple[str, ...]:
+        """What a setting may be chosen from; none where there is no list."""
         if self.page == "data" and self.draft.data is not None:
             kind = str(self.draft.value("task.kind"))
             named = tuple(name for name, _ in self.draft.data.choices(info.key, kind))
@@ -171,6 +181,50 @@ class SetupForm(Vertical):
             return ()
         known = info.choices or ("false", "true")
         return ("none", *known) if info.optional and info.key != "task.kind" else known
+
+    # Several values ------------------------------------------------------------------------------
+
+    async def mark(self) -> str:
+        """Give what has the focus several values, or take that back; why it cannot have them."""
+        field, option = self.field_in_focus, self.choices.highlighted_option
+        if field is not None:
+            info = field.info
+        elif self.choices.has_focus and option is not None:
+            info = by_key(self.draft.method)[CHOICE_KEYS[self.page]]
+        else:
+            return "go to a field or to a line of a list first"
+        refused = self.draft.may_mark(info)
+        if refused:
+            return refused
+        if field is not None:
+            self.draft.mark(info)
+        elif option is not None and option.id == OWN:
+            return "own data is no task of a list; its other settings can have several values"
+        elif option is not None:
+            self.draft.mark_choice(info.key, option.id or "")
+        await self.show_marks()
+        return ""
+
+    async def show_marks(self) -> None:
+        """Show which settings have several values."""
+        async with self._changing:
+            if self.choices.display:
+                for at, option in enumerate(self.choices.options):
+                    line = self._line_of(option.id or "")
+                    self.choices.replace_option_prompt_at_index(at, line)
+            if self.page == "method":
+                focus = self.field_in_focus
+                await self._show_fields()
+                if focus is not None:
+                    self.focus_field(focus.info.key)
+            for old in self.query(Field):
+                if old.marked != (old.info.key in self.draft.marked):
+                    focused, new = old is self.field_in_focus, self._field(old.info)
+                    assert isinstance(old.parent, Widget)
+                    await old.parent.mount(new, after=old)
+                    if focused:
+                        new.control.focus()
+                    await old.remove()
 
     # What is wrong, and the hint -----------------------------------------------------------------
 
@@ -191,6 +245,9 @@ class SetupForm(Vertical):
         if self.field_in_focus is not None:
             self._hint_of(self.field_in_focus)
         key = CHOICE_KEYS.get(self.page, "")
+        runs = self.draft.runs
+        begin = f"start {runs:,} runs" if self.draft.marked else "start the run"
+        self.border_subtitle = Text(f"Enter: {begin if self.page == STEPS[-1] else 'next step'}")
         at_list = "" if any(f.info.key == key for f in fields) else marks.get(key, "")
         below = self.query_one("#choice-problem", Static)
         note = self.draft.calibration_refused if self.page == "calibration" else ""
@@ -206,6 +263,8 @@ class SetupForm(Vertical):
         shown = self.draft.shown(field.info)
         why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
         why = why if shown.why else ""
+        if field.marked:
+            why = f"{WAYS_OF_SEVERAL}; Ctrl-Y takes them back. "
         marks = form.marks(self.draft.problems, self.draft.method)
         mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
         self.hint(f"{mend}{why}{field.info.help} ({field.info.expects})")

@@ -7,10 +7,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from calisr_tui import form
-from calisr_tui.charts.summary import summary
+from calisr_tui.charts.summary import grid_summary, summary
 from calisr_tui.draft import Draft
 from calisr_tui.estimates import Known
 from calisr_tui.form import STEPS
+from calisr_tui.grid_source import shown
+from calisr_tui.marked_grid import Outlook
+from calisr_tui.screens import setup_run
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
@@ -41,10 +44,24 @@ class SetupSide(VerticalScroll):
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
 
-    def show(self, page: str, draft: Draft, detached: bool, compact: bool) -> None:
-        """Draw it as it is now."""
-        self.border_title = Text("The data" if page == "data" else "This run")
-        text = self._data(draft) if page == "data" else _run(draft, detached, compact)
+    def show(
+        self, page: str, draft: Draft, outlook: Outlook | None, detached: bool, compact: bool
+    ) -> None:
+        """Draw it as it is now.
+
+        Args:
+            outlook: what a grid comes to, once that is known.
+        """
+        run = "This grid" if draft.marked else "This run"
+        self.border_title = Text("The data" if page == "data" else run)
+        if page == "data":
+            text = self._data(draft)
+        elif draft.problems or draft.resolved is None:
+            text = _refused(draft)
+        elif draft.marked:
+            text = _grid(draft, outlook, compact)
+        else:
+            text = summary(draft.resolved, detached, compact, Known(*draft.facts()))
         self.query_one("#summary", Static).update(text)
 
     def _data(self, draft: Draft) -> Text | Group:
@@ -57,10 +74,21 @@ class SetupSide(VerticalScroll):
         return overview(draft.data.look, max(30, self.size.width - 3))
 
 
-def _run(draft: Draft, detached: bool, compact: bool) -> Text:
-    if draft.resolved is not None and not draft.problems:
-        return summary(draft.resolved, detached, compact, Known(*draft.facts()))
-    text = Text("This cannot be run\n" if draft.problems else "reading …\n", "bold")
+def _grid(draft: Draft, outlook: Outlook | None, compact: bool) -> Text:
+    assert draft.resolved is not None
+    axes = {form.label(key, whole=True): draft.values(key) for key in draft.marked}
+    runs, seconds, command = None, None, ""
+    if outlook is not None:
+        runs, command = outlook.runs, shown(setup_run.grid_words(outlook, draft))
+        if outlook.cpu_seconds is not None and outlook.gpu_seconds is not None:
+            seconds = outlook.cpu_seconds, outlook.gpu_seconds
+    return grid_summary(axes, runs, seconds, command, draft.resolved.config, compact)
+
+
+def _refused(draft: Draft) -> Text:
+    text = Text("This cannot be run\n", "bold")
+    if not draft.problems:
+        return Text("reading …\n", "bold")
     for each in draft.problems:
         page, key = form.first_page(each)
         name = f"{form.label(key)}: " if key else ""

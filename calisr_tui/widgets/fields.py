@@ -21,6 +21,9 @@ from calisr_tui.verbatim import Text
 from calisr_tui.widgets.paths import PathInput, Wanted
 from calisr_tui.widgets.verbatim import Label, Static
 
+MARK = "≡ "
+"""Before what has several values."""
+
 
 class CycleField(Widget, can_focus=True):
     """A setting with a few values: left, right and space go through them."""
@@ -81,6 +84,7 @@ class Field(Vertical):
         choices: values to choose from; none where it is typed.
         wanted: what a path may lead to; None where no path is typed.
         late: tell only of text that was finished with Enter or by leaving the field.
+        marked: whether several values are typed.
     """
 
     class Edited(Message):
@@ -100,9 +104,11 @@ class Field(Vertical):
         choices: Sequence[str] = (),
         wanted: Wanted | None = None,
         late: bool = False,
+        marked: bool = False,
     ) -> None:
         super().__init__(classes="field")
         self.info = info
+        self.marked = marked
         self.choices = tuple(choices)
         self._shown, self._wanted, self._late = shown, wanted, late
         self._told = shown.text
@@ -110,7 +116,7 @@ class Field(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="field-row"):
-            yield Label(form.label(self.info.key))
+            yield Label(f"{MARK if self.marked else ''}{form.label(self.info.key)}")
             if self.choices:
                 yield CycleField(self.choices, *self._cycled())
             elif self._wanted is not None:

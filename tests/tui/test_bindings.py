@@ -77,6 +77,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "app.setup": ("f4",),
     "app.home": ("f4",),
     "setup.back": ("enter",),
+    "setup.clear_marks": ("ctrl+y",),
     "fold.close": ("enter",),
     "table.up": ("down",),
     "timeline.up": ("down",),

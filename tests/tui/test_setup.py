@@ -1,21 +1,27 @@
 """Setup by keys alone, and the recorded run."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import OptionList, Static
 
 from calisr_engine.config.load import from_resolved, load
+from calisr_engine.grid import expand_grid
 from calisr_engine.tasks import glue
 from calisr_tui.app import CalisrApp
 from calisr_tui.form import STEPS
 from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.file_picker import FilePicker
+from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.setup import SetupScreen
+from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.fields import Field
-from tests.tui.example import light_checks, type_keys
+from tests.tui.example import light_checks, settle, type_keys
 from tests.tui.test_draft import reviews
 
 __all__ = ["light_checks", "reviews"]
@@ -106,8 +112,64 @@ def problem(screen: SetupScreen) -> str:
     return str(below.render()) if below.display else ""
 
 
-def text_of(screen: SetupScreen) -> str:
+def text_of(screen: Screen[Any]) -> str:
     return "\n".join(strip.text for strip in screen._compositor.render_strips())
+
+
+@pytest.mark.usefixtures("light_checks")
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_two_marked_fields_become_a_grid_of_four_runs(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        StartedRuns, "start_grid", lambda self, name, folder, words: commands.append(words)
+    )
+    grids = CalisrApp(output_dir=Path("runs"), config=tmp_path / "keys", preload=False)
+    async with grids.run_test(size=size) as pilot:
+        screen = await press(pilot, *["enter"] * 3, "tab", "ctrl+y", *",0.7", "ctrl+n")
+        await press(pilot, *["down"] * 4, "ctrl+y", "backspace", "backspace", *"0..1x", "ctrl+r")
+        assert "0..1x is no range of numbers" in problem(screen)
+        assert not Path("runs").exists()
+        await press(pilot, "backspace")
+        assert "2 × 2 = 4 runs" in text_of(screen)
+        await press(pilot, "f8")
+        file = Path("runs/demo-delta-seed/grid.toml")
+        assert grids.clipboard == f"calisr grid run {file} --output-dir runs"
+        assert len(expand_grid(file).runs) == 4
+        shutil.rmtree("runs")
+        # Nobody wants it: nothing is left. Then somebody does.
+        await press(pilot, "ctrl+r")
+        assert "4 runs to train" in text_of(grids.screen)
+        await press(pilot, "escape")
+        assert not list(Path("runs").iterdir())
+        await type_keys(pilot, "ctrl+r", "enter")
+        await settle(pilot)
+        (words,) = commands
+        assert words[-7:] == ["grid", "run", str(file), "--output-dir", "runs", "--jobs", "1"]
+        assert isinstance(grids.screen, GridScreen)
+        assert grids.screen.reading is not None
+        assert len(grids.screen.reading.grid.runs) == 4
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_lines_of_a_list_are_marked_and_the_same_key_takes_them_back(tmp_path: Path) -> None:
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        screen = await press(pilot, "enter", "enter", "up", "ctrl+y", "down", "down", "ctrl+y")
+        assert screen.draft.marked == {"method.name": "fft, mpop"}
+        assert screen.draft.method == "fft"
+        assert "≡ mpop" in text_of(screen)
+        await press(pilot, "up", "up", "ctrl+y")
+        assert screen.draft.method == "mpop"
+        await press(pilot, "enter", "tab", "ctrl+y")
+        assert set(screen.draft.marked) == {"method.name", "calibration.delta"}
+        await press(pilot, "f10")
+        assert screen.draft.marked == {}
+        assert screen.draft.method == "fft"
+        # Own data is one for all runs.
+        await press(pilot, "escape", "escape", "down", "ctrl+y")
+        assert screen.draft.marked == {}
 
 
 @pytest.mark.usefixtures("light_checks")
