@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 COLUMNS = ("task.label_column", "task.text_pair_column", "task.text_column")
 """Settings that name a column."""
 
+SPLITS = ("task.train_split", "task.validation_split", "task.test_split")
+"""Settings that name a split of a data set of the hub."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -53,6 +56,7 @@ class DataRead:
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
         config: the settings that it was looked at with.
+        splits: of a data set of the hub.
     """
 
     request: Request
@@ -62,6 +66,7 @@ class DataRead:
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
     config: RunConfig | None = None
+    splits: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -156,8 +161,9 @@ def _looked(
     if lacking is not None and not refused:
         key = "text_column" if given.get("text_column") is None else "label_column"
         refused = (Problem(lacking.message, lacking.hint, (f"task.{key}",)),)
+    read = DataRead(asked, values, why, rows, splits=found.splits)
     if refused:
-        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
+        return replace(read, look=unfinished(found, given, None), problems=refused)
     # A folder stands for the files in it.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
@@ -166,10 +172,10 @@ def _looked(
         seen = look(config.task, found, counter)
     except Exception as error:
         refused = (_problem(explain(error), given),)
-        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
+        return replace(read, look=unfinished(found, given, None), problems=refused)
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, rows, seen, refused, config)
+    return replace(read, look=seen, problems=refused, config=config)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:

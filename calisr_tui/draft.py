@@ -27,7 +27,7 @@ FIRST = {"method.name": "lora", "calibration.variant": "S"}
 
 NO_DATA = Problem(
     "no data is named yet",
-    "type the path of a file or a folder, or choose one with Ctrl-L",
+    "type the path of a file or a folder, choose one with Ctrl-L, or name a data set of the hub",
     ("task.train_file",),
 )
 
@@ -131,8 +131,12 @@ class Draft:
             self.changes[key] = text or "none"
         else:
             self.changes.pop(key, None)
-        if key in ("task.train_file", "task.dataset") and text:
-            self.changes.pop(f"task.{'dataset' if key.endswith('file') else 'train_file'}", None)
+        if key == "task.train_file" and text:
+            for other in ("task.dataset", *data_source.SPLITS):
+                self.changes.pop(other, None)
+        if key == "task.dataset" and text:
+            for other in ("task.train_file", "task.validation_file", "task.test_file"):
+                self.changes.pop(other, None)
         if key in ("task.train_file", "task.dataset", "task.header", "task.encoding"):
             for column in ("text_column", "text_pair_column", "label_column", "kind", "metric"):
                 self.changes.pop(f"task.{column}", None)  # those of other data

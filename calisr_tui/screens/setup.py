@@ -15,7 +15,7 @@ from textual.widgets import Footer
 
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
-from calisr_tui import form
+from calisr_tui import data_source, form
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
@@ -176,7 +176,15 @@ class SetupScreen(Screen[None]):
 
     @on(Field.Done)
     async def field_done(self) -> None:
-        await self.action_forward()
+        field = self.form.field_in_focus
+        if field is not None and field.late and self.draft.asked is not None:
+            self._wait_then(self._stay)  # to see what was read
+        else:
+            await self.action_forward()
+
+    async def _stay(self) -> None:
+        if not self.draft.problems:
+            self.form.hint("this is what was read; Enter goes on")
 
     def action_list(self) -> None:
         """Choose the value of the field from a list: a file, a column, a word."""
@@ -197,6 +205,8 @@ class SetupScreen(Screen[None]):
 
         title, path = form.label(field.info.key), wanted(field.info)
         values = self.form.values_of(field.info)
+        read = self.draft.data if field.info.key in data_source.SPLITS else None
+        splits = read.splits if read is not None else ()
         if field.marked and values:
             listed = [Choice(each, each) for each in values]
             self.app.push_screen(Picking(f"{title}: add or take away", listed), add)
@@ -206,6 +216,9 @@ class SetupScreen(Screen[None]):
                 kind = str(self.draft.value("task.kind"))
                 notes = dict(self.draft.data.choices(field.info.key, kind))
             listed = [Choice(each, each, notes.get(each, "")) for each in field.choices]
+            self.app.push_screen(Picking(title, listed, field.control.value), take)
+        elif splits:
+            listed = [Choice(each, each) for each in splits]
             self.app.push_screen(Picking(title, listed, field.control.value), take)
         elif path is not None:
             typed = self.draft.shown(field.info).text

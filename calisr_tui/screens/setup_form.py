@@ -151,6 +151,9 @@ class SetupForm(Vertical):
         if self.page == "data" and (self.draft.data is None or self.draft.data.look is None):
             first = form.Group("", groups[0].infos[:1])
             return [first, *groups[1:]]
+        if self.page == "data" and self.draft.value("task.dataset") is not None:
+            kept = [each for each in groups[0].infos if each.key != "task.validation_file"]
+            return [form.Group("", tuple(kept)), *groups[1:]]  # a data set has splits for that
         return groups
 
     def _fields_of(self, group: form.Group) -> list[Field]:
@@ -162,7 +165,7 @@ class SetupForm(Vertical):
             self.draft.shown(info),
             self._values_of(info),
             wanted(info),
-            late=info.key == "task.dataset",
+            late=info.key in ("task.dataset", *data_source.SPLITS),  # each look asks the hub
             marked=info.key in self.draft.marked,
         )
 

@@ -110,7 +110,7 @@ class Field(Vertical):
         self.info = info
         self.marked = marked
         self.choices = tuple(choices)
-        self._shown, self._wanted, self._late = shown, wanted, late
+        self._shown, self._wanted, self.late = shown, wanted, late
         self._told = shown.text
         self._seen: tuple[object, ...] = ()
 
@@ -182,7 +182,7 @@ class Field(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if not self._late:
+        if not self.late:
             self._tell()
 
     def on_input_blurred(self, event: Input.Blurred) -> None:

@@ -21,10 +21,11 @@ from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.fields import Field
+from tests.tasks.test_hub_parquet import cache, stored
 from tests.tui.example import light_checks, settle, type_keys
 from tests.tui.test_draft import reviews
 
-__all__ = ["light_checks", "reviews"]
+__all__ = ["cache", "light_checks", "reviews"]
 
 
 def app(tmp_path: Path) -> CalisrApp:
@@ -170,6 +171,36 @@ async def test_lines_of_a_list_are_marked_and_the_same_key_takes_them_back(tmp_p
         # Own data is one for all runs.
         await press(pilot, "escape", "escape", "down", "ctrl+y")
         assert screen.draft.marked == {}
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_a_data_set_of_the_hub_is_read_with_enter_and_its_splits_are_listed(
+    cache: Path, tmp_path: Path, started: list[Path]
+) -> None:
+    sides = {"train": 60, "dev": 20, "test": 8}
+    files = {f"{name}-00000-of-00001.parquet": range(rows) for name, rows in sides.items()}
+    stored(cache, "owner/reviews", files)
+    async with app(tmp_path).run_test(size=(80, 40)) as pilot:
+        screen = await press(pilot, "enter", "down", "enter", "down", "enter", "down")
+        await press(pilot, *"owner/reviewz", "enter")
+        assert "is not here: the hub is turned off" in problem(screen)
+        await press(pilot, "backspace", "s", "enter")
+        assert screen.page == "data"
+        assert "60 rows to train, 20 rows to validate" in text_of(screen)
+        assert "validation file" not in text_of(screen)
+        await press(pilot, "down", *"tran", "enter")
+        assert "did you mean train? splits: dev, test, train" in problem(screen)
+        await press(pilot, *["backspace"] * 4, "enter", "down", "ctrl+l", "up", "up", "enter")
+        assert screen.draft.changes["task.validation_split"] == "test"
+        assert "60 rows to train, 8 rows to validate" in text_of(screen)
+        await press(pilot, "ctrl+r")
+        (run_dir,) = started
+    task = from_resolved(run_dir / "config.toml").task
+    assert (task.dataset, task.train_split, task.validation_split) == (
+        "owner/reviews",
+        None,
+        "test",
+    )
 
 
 @pytest.mark.usefixtures("light_checks")
