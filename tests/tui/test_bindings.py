@@ -59,6 +59,7 @@ WAYS = {
     "RunsScreen": Way(keys=("f4",)),
     "RunList": Way(keys=("f4",)),
     "TryScreen": Way(keys=("f4", "a")),
+    "ExportScreen": Way(keys=("f4", "X")),
     "ErrorsScreen": Way(keys=("f4", "E")),
     "CompareScreen": Way(keys=("f4", "space", "down", "space", "c")),
     "GridScreen": Way(keys=("ctrl+g",)),
