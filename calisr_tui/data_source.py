@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from calisr_engine.config.load import Base, load
+from calisr_engine.config.load import Base, ResolvedConfig, load
 from calisr_engine.config.options import option_layer, task_values
 from calisr_engine.errors import CalisrError, Problem, explain
 from calisr_engine.tasks import glue
@@ -25,6 +25,24 @@ COLUMNS = ("task.label_column", "task.text_pair_column", "task.text_column")
 
 SPLITS = ("task.train_split", "task.validation_split", "task.test_split")
 """Settings that name a split of a data set of the hub."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run's settings are loaded from, as `load` takes it."""
+
+    base: Base
+    options: dict[str, Any]
+    guessed: dict[str, Any]
+    examples: int | None
+
+    def load(self) -> ResolvedConfig:
+        """The settings.
+
+        Raises:
+            CalisrError: something is wrong with them.
+        """
+        return load(self.base, (), self.options, guessed=self.guessed, examples=self.examples)
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.config import fitting
 from calisr_engine.config.describe import FieldInfo, by_key
-from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.load import Base, ResolvedConfig, read_base
 from calisr_engine.config.options import parse_value
 from calisr_engine.errors import CalisrError, ConfigError, Problem
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.tasks import glue
 from calisr_tui import data_source, form
-from calisr_tui.data_source import DataRead, Request
-from calisr_tui.several import several
+from calisr_tui.data_source import DataRead, Inputs, Request
+from calisr_tui.form import Shown
+from calisr_tui.several import Marks
 
 OWN = "own data"
 """What the list of tasks calls the user's own data."""
@@ -32,39 +31,6 @@ NO_DATA = Problem(
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a field shows of its setting.
-
-    Attributes:
-        text: the value as one types it; "" where nobody gave one.
-        default: what stands in an empty field.
-        why: why the value is the one that it is; "" where nothing is known of it.
-    """
-
-    text: str
-    default: str
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that a run's settings are loaded from, as `load` takes it."""
-
-    base: Base
-    options: dict[str, Any]
-    guessed: dict[str, Any]
-    examples: int | None
-
-    def load(self) -> ResolvedConfig:
-        """The settings.
-
-        Raises:
-            CalisrError: something is wrong with them.
-        """
-        return load(self.base, (), self.options, guessed=self.guessed, examples=self.examples)
-
-
 class Draft:
     """Settings on their way to a run, or to a grid of runs.
 
@@ -74,8 +40,6 @@ class Draft:
 
     Attributes:
         changes: what the user set, as text, by dotted key.
-        marked: several values of a setting, as text, by dotted key: these make a grid. The first
-            of them is in `changes`.
         own: whether the user's own data trains.
         resolved: the settings; None while something is wrong or not known.
         problems: what is wrong with them.
@@ -96,10 +60,7 @@ class Draft:
         layers = base.layers
         self.base = base
         self.changes: dict[str, str] = {} if start else dict(FIRST)
-        self.marked: dict[str, str] = {}
-        self._values: dict[str, tuple[str, ...]] = {}
-        self._before: dict[str, str | None] = {}
-        self._taken_back: dict[str, str] = {}
+        self._marks = Marks()
         self._base_own = any(
             layer.values.get(key) is not None
             for layer in layers
@@ -117,9 +78,9 @@ class Draft:
     def change(self, key: str, text: str) -> None:
         """Set a setting to what was typed or chosen; "" leaves it as it would be."""
         if key in self.marked:
-            self.marked[key] = text
-            text = self._first_of(key)
-        self._set(key, text)
+            self._give(key, text)
+        else:
+            self._set(key, text)
         self.resolve()
 
     def _set(self, key: str, text: str) -> None:
@@ -151,6 +112,12 @@ class Draft:
 
     # Several values ------------------------------------------------------------------------------
 
+    @property
+    def marked(self) -> dict[str, str]:
+        """Several values of a setting, as typed, by dotted key: these make a grid. The first of
+        them is in `changes`."""
+        return self._marks.texts
+
     def may_mark(self, info: FieldInfo) -> str:
         """Why a setting cannot have several values; "" where it can."""
         name = form.label(info.key)
@@ -160,65 +127,45 @@ class Draft:
             return f'"{name}" does not change what a run learns'
         return f'"{name}" is a list already' if info.kind == "list" else ""
 
-    def mark(self, info: FieldInfo) -> None:
+    def mark(self, key: str) -> None:
         """Give a setting several values, beginning with the one that it has; or take that back."""
-        key = info.key
-        if key in self.marked:
-            self._taken_back[key] = self.marked.pop(key)
-            before = self._before.pop(key)
-            if before is None:
-                self.changes.pop(key, None)
-            else:
-                self._set(key, before)
+        if key not in self.marked:
+            self._give(key, self._marks.again(key) or form.written_as(self.value(key)))
         else:
-            self._before[key] = self.changes.get(key)
-            self.marked[key] = self._taken_back.get(key) or written_as(self.value(key))
-            self._set(key, self._first_of(key))
+            before = self._marks.take_back(key)
+            self.changes.pop(key, None)
+            if before is not None:
+                self._set(key, before)
         self.resolve()
 
     def mark_choice(self, key: str, name: str) -> None:
         """Add a value of a list to those of a setting, or take it away; the last one goes with the
         mark."""
-        names = list(self.values(key)) if key in self.marked else []
+        names = list(self.values(key))
         names = [each for each in names if each != name] if name in names else [*names, name]
         if not names:
-            self.mark(by_key(self.method)[key])
+            self.mark(key)
             return
-        if key not in self.marked:
-            self._before[key] = self.changes.get(key)
-        self.marked[key] = ", ".join(names)
-        self._set(key, self._first_of(key))
+        self._give(key, ", ".join(names))
         self.resolve()
 
     def clear_marks(self) -> None:
         """Take all marks back."""
         for key in list(self.marked):
-            self.mark(by_key(self.method)[key])
+            self.mark(key)
 
     def values(self, key: str) -> tuple[str, ...]:
         """The values of a marked setting; none of others, or where its text does not say any."""
-        try:
-            return several(by_key(self.method)[key], self.marked[key])
-        except (KeyError, ValueError):
-            return ()
+        return self._marks.values(by_key(self.method)[key])
 
-    def _first_of(self, key: str) -> str:
-        return next(iter(self.values(key)), self.changes.get(key, ""))
+    def _give(self, key: str, text: str) -> None:
+        self._marks.put(key, text, self.changes.get(key))
+        self._set(key, next(iter(self.values(key)), self.changes.get(key, "")))
 
     @property
     def runs(self) -> int:
         """How many runs the marks make at most; 1 without marks."""
         return math.prod(len(self.values(key)) for key in self.marked)
-
-    def _unreadable(self) -> tuple[Problem, ...]:
-        """What is wrong with the texts of marked settings."""
-        found = []
-        for key, text in self.marked.items():
-            try:
-                several(by_key(self.method)[key], text)
-            except ValueError as error:
-                found.append(Problem(str(error), keys=(key,)))
-        return tuple(found)
 
     def _choose_method(self, name: str) -> None:
         """Another method: its own settings, and calibration only where it can be calibrated."""
@@ -227,7 +174,7 @@ class Draft:
             return
         known = by_key(name)
         self.changes = {key: text for key, text in self.changes.items() if key in known}
-        self.marked = {key: text for key, text in self.marked.items() if key in known}
+        self._marks.keep(known)
         variant = self.value("calibration.variant")
         if METHODS[name].calibration_refused:
             if variant != "off":
@@ -275,7 +222,7 @@ class Draft:
     def shown(self, info: FieldInfo) -> Shown:
         """What the field of a setting shows."""
         key, value = info.key, self.value(info.key)
-        written = written_as(value)
+        written = form.written_as(value)
         resolved = self._last
         why = "" if resolved is None else resolved.reasons.get(key, "")
         if key in self.marked:
@@ -285,13 +232,13 @@ class Draft:
             default = _without(self, info)
             return Shown("" if text == "none" and info.kind != "choice" else text, default)
         if self.own and self.data is not None and key in self.data.values:
-            return Shown(written_as(self.data.values[key]), "", self.data.why.get(key, ""))
+            return Shown(form.written_as(self.data.values[key]), "", self.data.why.get(key, ""))
         if key == "task.metric" and self.own and self.data is not None:
             return Shown("", f"default: {self.data.usual_metric}")
         origin = "default" if resolved is None else resolved.origins.get(key, "default")
         if origin == "default" or why:
             return Shown("", form.default_words(info, value, written), why)
-        return Shown(written, form.default_words(info, info.default, written_as(info.default)))
+        return Shown(written, form.default_words(info, info.default, form.written_as(info.default)))
 
     @property
     def calibration_refused(self) -> str:
@@ -318,7 +265,7 @@ class Draft:
         if data_dir and not self.own and glue.is_task(str(task)):
             found["task.data_dir"] = data_dir
         if self._base_own and not self.own:
-            found |= dict.fromkeys(form.OWN_KEYS & _EMPTIED)
+            found |= dict.fromkeys(form.EMPTIED)
         infos = by_key(self.method)
         for key, text in self.changes.items():
             if self.own or key not in form.OWN_KEYS:
@@ -356,7 +303,7 @@ class Draft:
     def resolve(self) -> None:
         """Load everything again."""
         inputs, data_problems, ready = self._inputs()
-        data_problems = (*data_problems, *self._unreadable())
+        data_problems = (*data_problems, *self._marks.problems(by_key(self.method)))
         try:
             found = inputs.load()
         except ConfigError as error:
@@ -392,7 +339,7 @@ class Draft:
                 options = {k: v for k, v in options.items() if k not in guessed}
         if not ready:
             options = {k: v for k, v in options.items() if not k.startswith("task.")}
-            options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
+            options |= {"task.name": "demo", **dict.fromkeys(form.EMPTIED)}
         return Inputs(self.base, options, guessed, rows), problems, ready
 
     @property
@@ -408,7 +355,7 @@ class Draft:
         """Settings that nobody has checked against model and data yet."""
         if self.resolved is None or self._checked[0] == self._asked_of_check(self.resolved):
             return None
-        return None if self._unreadable() else self.resolved
+        return None if self._marks.problems(by_key(self.method)) else self.resolved
 
     def checked(
         self, resolved: ResolvedConfig, marked: dict[str, str], problems: tuple[Problem, ...]
@@ -427,36 +374,15 @@ class Draft:
         return self.resolved is not None and not self.problems
 
 
-_EMPTIED = {
-    *("task.train_file", "task.validation_file", "task.test_file", "task.dataset"),
-    *("task.train_split", "task.validation_split", "task.test_split", "task.text_column"),
-    *("task.text_pair_column", "task.label_column", "task.kind", "task.encoding"),
-}
-"""Settings of own data that are empty where other data trains."""
-
-
 def _without(draft: Draft, info: FieldInfo) -> str:
     """What the field would stand for if it were emptied."""
     for layer in reversed(draft.base.layers):
         if info.key in layer.values and not info.optional:
             value = layer.values[info.key]
-            return form.default_words(info, value, written_as(value))
+            return form.default_words(info, value, form.written_as(value))
     value, last = info.default, draft._last
     if last is not None and info.key in fitting.FITTED and not fitting.is_recipe(draft.base.layers):
         rows = draft.data.examples if draft.data is not None else None
         fits = fitting.fit(last.config, draft.changes.keys() - {info.key}, rows)
         value = fits[info.key].value if info.key in fits else value
-    return form.default_words(info, value, written_as(value))
-
-
-def written_as(value: Any) -> str:
-    """A setting's value as one types it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return re.sub(r"e([+-])0", r"e\1", f"{value:g}").replace("e+", "e")
-    if isinstance(value, list | tuple):
-        return ",".join(str(each) for each in value)
-    return str(value)
+    return form.default_words(info, value, form.written_as(value))

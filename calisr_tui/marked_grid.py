@@ -26,8 +26,8 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.storage.plain import read_plain
 from calisr_engine.tasks import glue
 from calisr_tui import data_source, estimates, form
-from calisr_tui.data_source import DataRead
-from calisr_tui.draft import Draft, Inputs
+from calisr_tui.data_source import DataRead, Inputs
+from calisr_tui.draft import Draft
 from calisr_tui.estimates import Known
 
 if TYPE_CHECKING:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Mapping
 
 from calisr_engine.config.describe import FieldInfo
 from calisr_engine.config.options import parse_value
+from calisr_engine.errors import Problem
 
 MOST = 100
 """Values of one setting."""
@@ -48,7 +50,10 @@ def _range(info: FieldInfo, low: str, rest: str) -> tuple[str, ...]:
     if whole and not (first.is_integer() and last.is_integer()):
         raise ValueError(f"{low}..{rest}: whole numbers are needed")
     if not whole and not colon:
-        raise ValueError(f"{low}..{rest}: say how many values, such as {low}..{rest}:3")
+        raise ValueError(
+            f"{low}..{rest}: say how many values, such as {low}..{rest}:3; "
+            "a range alone is for calisr tune"
+        )
     if not 2 <= count <= MOST:
         raise ValueError(f"{low}..{rest}: from 2 to {MOST} values can be taken of a range")
     by_factor = colon and first > 0 and last / first >= DECADE
@@ -58,3 +63,52 @@ def _range(info: FieldInfo, low: str, rest: str) -> tuple[str, ...]:
         for step in steps
     ]
     return tuple(str(round(each)) if whole else f"{each:.4g}" for each in values)
+
+
+class Marks:
+    """The settings that have several values.
+
+    Attributes:
+        texts: the values as typed, by dotted key.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self._before: dict[str, str | None] = {}
+        self._taken_back: dict[str, str] = {}
+
+    def put(self, key: str, text: str, before: str | None) -> None:
+        """Give a setting several values; `before` is what it was set to, None for nothing."""
+        self._before.setdefault(key, before)
+        self.texts[key] = text
+
+    def take_back(self, key: str) -> str | None:
+        """One value again; what the setting was set to."""
+        self._taken_back[key] = self.texts.pop(key)
+        return self._before.pop(key)
+
+    def again(self, key: str) -> str:
+        """The values that were taken back; "" for none."""
+        return self._taken_back.get(key, "")
+
+    def keep(self, known: Container[str]) -> None:
+        """Drop what is no setting any more."""
+        for key in [each for each in self.texts if each not in known]:
+            self.take_back(key)
+
+    def values(self, info: FieldInfo) -> tuple[str, ...]:
+        """The values of a setting; none where its text does not say any."""
+        try:
+            return several(info, self.texts.get(info.key, ""))
+        except ValueError:
+            return ()
+
+    def problems(self, known: Mapping[str, FieldInfo]) -> tuple[Problem, ...]:
+        """What is wrong with the texts."""
+        found = []
+        for key, text in self.texts.items():
+            try:
+                several(known[key], text)
+            except ValueError as error:
+                found.append(Problem(str(error), keys=(key,)))
+        return tuple(found)

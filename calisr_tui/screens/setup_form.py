@@ -200,7 +200,7 @@ class SetupForm(Vertical):
         if refused:
             return refused
         if field is not None:
-            self.draft.mark(info)
+            self.draft.mark(info.key)
         elif option is not None and option.id == OWN:
             return "own data is no task of a list; its other settings can have several values"
         elif option is not None:

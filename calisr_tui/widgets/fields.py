@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from calisr_engine.config.describe import FieldInfo
 from calisr_tui import form
-from calisr_tui.draft import Shown
+from calisr_tui.form import Shown
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.paths import PathInput, Wanted
 from calisr_tui.widgets.verbatim import Label, Static

@@ -21,7 +21,7 @@ def mark(draft: Draft, **values: str) -> Draft:
     """Mark settings and type their values; two underscores stand for the dot."""
     for key, text in values.items():
         info = by_key(draft.method)[key.replace("__", ".")]
-        draft.mark(info)
+        draft.mark(info.key)
         draft.change(info.key, text)
     return draft
 
@@ -145,7 +145,7 @@ def test_a_mark_goes_as_it_came(tmp_path: Path) -> None:
     draft = Draft(tmp_path, None)
     seed = by_key()["training.seed"]
     before = draft.resolved
-    draft.mark(seed)
+    draft.mark(seed.key)
     assert draft.marked == {"training.seed": "42"}
     draft.change("training.seed", "5..7")
     assert draft.runs == 3
@@ -154,10 +154,10 @@ def test_a_mark_goes_as_it_came(tmp_path: Path) -> None:
     draft.change("training.seed", "5..")
     assert [each.keys for each in draft.problems] == [("training.seed",)]
     draft.change("training.seed", "5..8")
-    draft.mark(seed)
+    draft.mark(seed.key)
     assert draft.resolved == before
     assert draft.runs == 1
-    draft.mark(seed)  # the same key brings it back
+    draft.mark(seed.key)  # the same key brings it back
     assert draft.shown(seed).text == "5..8"
     draft.mark_choice("method.name", "mpop")
     assert draft.method == "mpop"
