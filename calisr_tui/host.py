@@ -22,7 +22,7 @@ from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.keymap import config_dir
 from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
-from calisr_tui.typed_ahead import TypedAhead
+from calisr_tui.typed_ahead import Typed, TypedAhead
 from calisr_tui.widgets.verbatim import Unsteered
 
 
@@ -53,8 +53,8 @@ class Host(App[int]):
     # Keys ----------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        key = event if isinstance(event, events.Key) and not event.is_forwarded else None
-        if key is None or not self.typed_ahead.holds(key):
+        typed = event if isinstance(event, Typed) and not event.is_forwarded else None
+        if typed is None or not self.typed_ahead.holds(typed):
             await super().on_event(event)
 
     def _at_work(self) -> Iterable[MessagePump]:

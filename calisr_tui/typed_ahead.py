@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from textual import events
 from textual.message_pump import MessagePump
 
+Typed = events.Key | events.Paste
+
 PATIENCE = 2.0
 """Seconds after which keys go on whatever is still at work."""
 
@@ -35,11 +37,11 @@ class TypedAhead:
         self,
         at_work: Callable[[], Iterable[MessagePump]],
         in_charge: Callable[[], Iterable[MessagePump]],
-        release: Callable[[events.Key], object],
+        release: Callable[[Typed], object],
     ) -> None:
         self._at_work, self._in_charge, self._release = at_work, in_charge, release
-        self._held: deque[events.Key] = deque()
-        self._free: events.Key | None = None
+        self._held: deque[Typed] = deque()
+        self._free: Typed | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -47,8 +49,8 @@ class TypedAhead:
         """Whether every key that was typed has been worked through."""
         return self._task is None
 
-    def holds(self, key: events.Key) -> bool:
-        """Whether a key that has just arrived must wait for its turn; it comes again then."""
+    def holds(self, key: Typed) -> bool:
+        """Whether what was just typed or pasted must wait for its turn; it comes again then."""
         if self._task is not None and key is not self._free:
             self._held.append(key)
             return True

@@ -115,8 +115,8 @@ class SetupScreen(Screen[None]):
         side = self.query_one(SetupSide)
         side.show(self.page, self.draft, self.checks.outlook, self.detached, self.compact)
 
-    async def _show_page(self, page: str, look: bool = True) -> None:
-        await self.form.turn_to(page)
+    async def _show_page(self, page: str = "", look: bool = True) -> None:
+        await self.form.turn_to(page or self.page)
         self._show_around()
         if look:
             self.checks.look_later()

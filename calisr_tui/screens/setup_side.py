@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
@@ -16,6 +17,9 @@ from calisr_tui.marked_grid import Outlook
 from calisr_tui.screens import setup_run
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
+
+if TYPE_CHECKING:
+    from calisr_engine.preview.look import Look
 
 
 class StepsBar(Static):
@@ -40,6 +44,7 @@ class SetupSide(VerticalScroll):
 
     def __init__(self) -> None:
         super().__init__(id="side", classes="box")
+        self._seen: tuple[Look, int] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
@@ -54,8 +59,14 @@ class SetupSide(VerticalScroll):
         """
         run = "This grid" if draft.marked else "This run"
         self.border_title = Text("The data" if page == "data" else run)
+        look = draft.data.look if draft.data is not None and draft.asked is None else None
+        if page == "data" and look is not None:
+            self._show_data(look)
+            return
+        self._seen = None
         if page == "data":
-            text = self._data(draft)
+            nothing = "What the data holds is shown here once it is named."
+            text = Text("reading …" if draft.asked is not None else nothing, "dim")
         elif draft.problems or draft.resolved is None:
             text = _refused(draft)
         elif draft.marked:
@@ -64,14 +75,13 @@ class SetupSide(VerticalScroll):
             text = summary(draft.resolved, detached, compact, Known(*draft.facts()))
         self.query_one("#summary", Static).update(text)
 
-    def _data(self, draft: Draft) -> Text | Group:
+    def _show_data(self, look: Look) -> None:
         from calisr_tui.charts.data_look import overview
 
-        if draft.asked is not None:
-            return Text("reading …", "dim")
-        if draft.data is None or draft.data.look is None:
-            return Text("What the data holds is shown here once it is named.", "dim")
-        return overview(draft.data.look, max(30, self.size.width - 3))
+        width = max(30, self.size.width - 3)
+        if self._seen is None or self._seen[0] is not look or self._seen[1] != width:
+            self._seen = look, width
+            self.query_one("#summary", Static).update(overview(look, width))
 
 
 def _grid(draft: Draft, outlook: Outlook | None, compact: bool) -> Text:
