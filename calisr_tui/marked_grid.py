@@ -7,6 +7,7 @@ method, model and task, and without calibration where its method has none.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +80,11 @@ class Marked:
     @property
     def keys(self) -> tuple[str, ...]:
         return tuple(self.axes)
+
+    @property
+    def count(self) -> int:
+        """How many combinations there are."""
+        return math.prod(map(len, self.axes.values()))
 
     @property
     def combinations(self) -> list[Words]:
@@ -164,12 +170,11 @@ def check(asked: Marked, last: Checked | None, read: DataRead | None) -> Outlook
 
     What makes no difference to whether a run can begin is checked once.
     """
-    combinations = asked.combinations
-    if len(combinations) > MOST_RUNS:
-        said = f"the marks make {len(combinations):,} runs; {MOST_RUNS:,} are the most"
+    if asked.count > MOST_RUNS:
+        said = f"the marks make {asked.count:,} runs; {MOST_RUNS:,} are the most"
         return Outlook(problems=(Problem(said, "take values away", asked.keys[-1:]),), last=last)
     found: dict[Problem, list[Words]] = {}
-    for words in combinations:
+    for words in asked.combinations:
         try:
             settings_of(asked, words)
         except CalisrError as error:
@@ -202,7 +207,7 @@ def check(asked: Marked, last: Checked | None, read: DataRead | None) -> Outlook
 
 def _told(asked: Marked, found: Mapping[Problem, Sequence[Words]]) -> tuple[Problem, ...]:
     """Problems with the runs that have them, unless all runs have."""
-    total, told = len(asked.combinations), []
+    total, told = asked.count, []
     for problem, runs in found.items():
         named = [_words(asked, each) for each in runs[:MOST_NAMED]]
         more = [f"{len(runs) - MOST_NAMED} more"] if len(runs) > MOST_NAMED else []
