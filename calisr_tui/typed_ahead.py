@@ -41,7 +41,7 @@ class TypedAhead:
     ) -> None:
         self._at_work, self._in_charge, self._release = at_work, in_charge, release
         self._held: deque[Typed] = deque()
-        self._free: Typed | None = None
+        self._free: list[Typed] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -51,24 +51,25 @@ class TypedAhead:
 
     def holds(self, key: Typed) -> bool:
         """Whether what was just typed or pasted must wait for its turn; it comes again then."""
-        if self._task is not None and key is not self._free:
+        if key in self._free:
+            self._free.remove(key)
+            return False
+        if self._task is not None:
             self._held.append(key)
             return True
-        self._free = None
-        if self._task is None:
-            self._task = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._follow())
         return False
 
     async def _follow(self) -> None:
         try:
-            while await self._worked_through() and self._held:
-                self._free = self._held.popleft()
-                self._release(self._free)
+            in_turn = await self._worked_through()
+            while self._held:
+                for _ in range(1 if in_turn else len(self._held)):
+                    self._free.append(self._held.popleft())
+                    self._release(self._free[-1])
+                in_turn = await self._worked_through()
         finally:
-            self._task, self._free = None, None
-            for key in self._held:
-                self._release(key)
-            self._held.clear()
+            self._task = None
 
     async def _worked_through(self) -> bool:
         """Wait until nothing is queued and nobody in charge is in the middle of something; whether
@@ -77,7 +78,7 @@ class TypedAhead:
         while time.monotonic() < until:
             looks += 1
             await asyncio.sleep(0 if looks < SHORT else 0.002)
-            if self._free is None and not self._queued():
+            if not self._free and not self._queued():
                 answers = [_answer(each) for each in self._in_charge()]
                 await asyncio.wait(answers, timeout=0.1)  # one that ends does not answer
                 if all(each.done() for each in answers) and not self._queued():
