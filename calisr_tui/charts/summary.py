@@ -55,9 +55,9 @@ def grid_summary(
     lines = [(name, ", ".join(values)) for name, values in axes.items()]
     if seconds is not None:
         cpu, gpu = map(_duration, seconds)
-        lines.append(("time, at most", f"{cpu} on a CPU, {gpu} on a GPU, one by one"))
-    lines.append(("trains", "in a process of its own, beside single runs"))
-    pieces = [Text.assemble((f"{name:<19}", "dim"), value) for name, value in lines]
+        lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
+    lines.append(("trains", "in a process of its own"))
+    pieces = [Text.assemble((f"{name:<21}", "dim"), value) for name, value in lines]
     figures, line = Text("\n").join(pieces), Text(command)
     parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
     parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))
