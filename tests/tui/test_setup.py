@@ -1,4 +1,4 @@
-"""Setup by keys alone, and the recorded run."""
+"""Setup by keys alone, and the recorded run; `test_real_runs` starts runs with the whole check."""
 
 import shutil
 from pathlib import Path
@@ -49,6 +49,7 @@ async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
     return screen
 
 
+@pytest.mark.usefixtures("light_checks")
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_enter_goes_through_the_steps_and_starts_the_demo(
     tmp_path: Path, size: tuple[int, int], started: list[Path]
