@@ -21,7 +21,7 @@ from calisr_engine.plain_words import command, shown
 from calisr_engine.runs import load_view
 from calisr_engine.storage.whole import write_text
 from calisr_tui import keymap, notices, palette, places, themes
-from calisr_tui.dialogs import Answer, Question
+from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.host import Host
 from calisr_tui.terminal import SERVER
 
@@ -143,6 +143,11 @@ class CalisrApp(Host):
             self.show_error("The run could not go on", engine.error)
         for run_dir in self.started.ended():
             self._tell_end(run_dir)
+        for export in self.started.ended_exports():
+            if export.failed:
+                self.push_screen(Reading("The export failed", export.said, copy=export.said))
+            else:
+                self.notify(f"exported: {export.folder}")
         server_gone = self._server is not None and str(os.getppid()) != self._server
         if server_gone or (self._leaving and not self.started.running):
             self._end()
@@ -249,6 +254,7 @@ class CalisrApp(Host):
         engine = self.started.engine
         status = engine.status if engine is not None else 0
         self.messages_after += self.started.grid_messages()
+        self.messages_after += self.started.export_messages()
         self.exit(EXIT_STOPPED if status == EXIT_STOPPED else 0)
 
     def _terminated(self) -> None:

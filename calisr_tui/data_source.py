@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from calisr_engine.config.load import Base, load
+from calisr_engine.config.load import Base, ResolvedConfig, load
 from calisr_engine.config.options import option_layer, task_values
 from calisr_engine.errors import CalisrError, Problem, explain
 from calisr_engine.tasks import glue
@@ -22,6 +22,27 @@ if TYPE_CHECKING:
 
 COLUMNS = ("task.label_column", "task.text_pair_column", "task.text_column")
 """Settings that name a column."""
+
+SPLITS = ("task.train_split", "task.validation_split", "task.test_split")
+"""Settings that name a split of a data set of the hub."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run's settings are loaded from, as `load` takes it."""
+
+    base: Base
+    options: dict[str, Any]
+    guessed: dict[str, Any]
+    examples: int | None
+
+    def load(self) -> ResolvedConfig:
+        """The settings.
+
+        Raises:
+            CalisrError: something is wrong with them.
+        """
+        return load(self.base, (), self.options, guessed=self.guessed, examples=self.examples)
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class DataRead:
         examples: rows of the training data, those that will validate too.
         look: None where nothing could be read.
         problems: why it cannot be trained on, at the field that mends it.
+        config: the settings that it was looked at with.
+        splits: of a data set of the hub.
     """
 
     request: Request
@@ -60,6 +83,8 @@ class DataRead:
     examples: int | None = None
     look: Look | None = None
     problems: tuple[Problem, ...] = ()
+    config: RunConfig | None = None
+    splits: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[dict[str, str]]:
@@ -154,8 +179,9 @@ def _looked(
     if lacking is not None and not refused:
         key = "text_column" if given.get("text_column") is None else "label_column"
         refused = (Problem(lacking.message, lacking.hint, (f"task.{key}",)),)
+    read = DataRead(asked, values, why, rows, splits=found.splits)
     if refused:
-        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
+        return replace(read, look=unfinished(found, given, None), problems=refused)
     # A folder stands for the files in it.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
@@ -164,10 +190,10 @@ def _looked(
         seen = look(config.task, found, counter)
     except Exception as error:
         refused = (_problem(explain(error), given),)
-        return DataRead(asked, values, why, rows, unfinished(found, given, None), refused)
+        return replace(read, look=unfinished(found, given, None), problems=refused)
     if seen.problem is not None:
         refused = (_problem(seen.problem, given),)
-    return DataRead(asked, values, why, rows, seen, refused)
+    return replace(read, look=seen, problems=refused, config=config)
 
 
 def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:
@@ -182,16 +208,20 @@ def _problem(error: CalisrError, given: Mapping[str, Any]) -> Problem:
     return replace(found, keys=found.keys or named or (source,))
 
 
-def check(config: RunConfig, last: Checked | None) -> Checked:
+def check(config: RunConfig, last: Checked | None, read: DataRead | None) -> Checked:
     """What would stop a run before its first step.
 
     Args:
         last: what was found for other settings; what is the same is not read again.
+        read: what was read of the user's data.
     """
     from calisr_engine.forecast import before_start
 
+    source = None
+    if read is not None and read.look is not None and read.config is not None:
+        source = read.look.source if read.config.task == config.task else None
     try:
-        return before_start.look(config, last)
+        return before_start.look(config, last, source=source)
     except Exception as error:
         return before_start.Checked(config, (explain(error),))
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.config import fitting
 from calisr_engine.config.describe import FieldInfo, by_key
-from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.load import Base, ResolvedConfig, read_base
 from calisr_engine.config.options import parse_value
 from calisr_engine.errors import CalisrError, ConfigError, Problem
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.tasks import glue
 from calisr_tui import data_source, form
-from calisr_tui.data_source import DataRead, Request
+from calisr_tui.data_source import DataRead, Inputs, Request
+from calisr_tui.form import Shown
+from calisr_tui.several import Marks
 
 OWN = "own data"
 """What the list of tasks calls the user's own data."""
@@ -25,28 +26,13 @@ FIRST = {"method.name": "lora", "calibration.variant": "S"}
 
 NO_DATA = Problem(
     "no data is named yet",
-    "type the path of a file or a folder, or choose one with Ctrl-L",
+    "type the path of a file or a folder, choose one with Ctrl-L, or name a data set of the hub",
     ("task.train_file",),
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a field shows of its setting.
-
-    Attributes:
-        text: the value as one types it; "" where nobody gave one.
-        default: what stands in an empty field.
-        why: why the value is the one that it is; "" where nothing is known of it.
-    """
-
-    text: str
-    default: str
-    why: str = ""
-
-
 class Draft:
-    """Settings on their way to a run.
+    """Settings on their way to a run, or to a grid of runs.
 
     Args:
         output_dir: the folder of the run directories.
@@ -74,6 +60,7 @@ class Draft:
         layers = base.layers
         self.base = base
         self.changes: dict[str, str] = {} if start else dict(FIRST)
+        self._marks = Marks()
         self._base_own = any(
             layer.values.get(key) is not None
             for layer in layers
@@ -82,7 +69,7 @@ class Draft:
         self.own = self._base_own
         self.data: DataRead | None = None
         self._before_off = ""
-        self._checked: tuple[ResolvedConfig | None, tuple[Problem, ...]] = (None, ())
+        self._checked: tuple[object, tuple[Problem, ...]] = (None, ())
         self._last: ResolvedConfig | None = None
         self.resolve()
 
@@ -90,6 +77,13 @@ class Draft:
 
     def change(self, key: str, text: str) -> None:
         """Set a setting to what was typed or chosen; "" leaves it as it would be."""
+        if key in self.marked:
+            self._give(key, text)
+        else:
+            self._set(key, text)
+        self.resolve()
+
+    def _set(self, key: str, text: str) -> None:
         if key == "task.name" and not self.own and text == OWN:
             self.own = True
         elif key == "method.name":
@@ -98,12 +92,15 @@ class Draft:
             self.changes[key] = text or "none"
         else:
             self.changes.pop(key, None)
-        if key in ("task.train_file", "task.dataset") and text:
-            self.changes.pop(f"task.{'dataset' if key.endswith('file') else 'train_file'}", None)
+        if key == "task.train_file" and text:
+            for other in ("task.dataset", *data_source.SPLITS):
+                self.changes.pop(other, None)
+        if key == "task.dataset" and text:
+            for other in ("task.train_file", "task.validation_file", "task.test_file"):
+                self.changes.pop(other, None)
         if key in ("task.train_file", "task.dataset", "task.header", "task.encoding"):
             for column in ("text_column", "text_pair_column", "label_column", "kind", "metric"):
                 self.changes.pop(f"task.{column}", None)  # those of other data
-        self.resolve()
 
     def choose_task(self, name: str) -> None:
         """Take a task of the list, or own data."""
@@ -113,6 +110,63 @@ class Draft:
             self.changes["task.name"] = name
         self.resolve()
 
+    # Several values ------------------------------------------------------------------------------
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """Several values of a setting, as typed, by dotted key: these make a grid. The first of
+        them is in `changes`."""
+        return self._marks.texts
+
+    def may_mark(self, info: FieldInfo) -> str:
+        """Why a setting cannot have several values; "" where it can."""
+        name = form.label(info.key)
+        if self.own and info.key in form.OWN_KEYS | {"task.name"}:
+            return f'"{name}" is of the data, which all runs of a grid share'
+        if info.key.startswith("output.") or info.key in ("notes", "task.data_dir"):
+            return f'"{name}" does not change what a run learns'
+        return f'"{name}" is a list already' if info.kind == "list" else ""
+
+    def mark(self, key: str) -> None:
+        """Give a setting several values, beginning with the one that it has; or take that back."""
+        if key not in self.marked:
+            self._give(key, self._marks.again(key) or form.written_as(self.value(key)))
+        else:
+            before = self._marks.take_back(key)
+            self.changes.pop(key, None)
+            if before is not None:
+                self._set(key, before)
+        self.resolve()
+
+    def mark_choice(self, key: str, name: str) -> None:
+        """Add a value of a list to those of a setting, or take it away; the last one goes with the
+        mark."""
+        names = list(self.values(key))
+        names = [each for each in names if each != name] if name in names else [*names, name]
+        if not names:
+            self.mark(key)
+            return
+        self._give(key, ", ".join(names))
+        self.resolve()
+
+    def clear_marks(self) -> None:
+        """Take all marks back."""
+        for key in list(self.marked):
+            self.mark(key)
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """The values of a marked setting; none of others, or where its text does not say any."""
+        return self._marks.values(by_key(self.method)[key])
+
+    def _give(self, key: str, text: str) -> None:
+        self._marks.put(key, text, self.changes.get(key))
+        self._set(key, next(iter(self.values(key)), self.changes.get(key, "")))
+
+    @property
+    def runs(self) -> int:
+        """How many runs the marks make at most; 1 without marks."""
+        return math.prod(len(self.values(key)) for key in self.marked)
+
     def _choose_method(self, name: str) -> None:
         """Another method: its own settings, and calibration only where it can be calibrated."""
         self.changes["method.name"] = name
@@ -120,6 +174,7 @@ class Draft:
             return
         known = by_key(name)
         self.changes = {key: text for key, text in self.changes.items() if key in known}
+        self._marks.keep(known)
         variant = self.value("calibration.variant")
         if METHODS[name].calibration_refused:
             if variant != "off":
@@ -167,21 +222,23 @@ class Draft:
     def shown(self, info: FieldInfo) -> Shown:
         """What the field of a setting shows."""
         key, value = info.key, self.value(info.key)
-        written = written_as(value)
+        written = form.written_as(value)
         resolved = self._last
         why = "" if resolved is None else resolved.reasons.get(key, "")
+        if key in self.marked:
+            return Shown(self.marked[key], "A, B, C or LOW..HIGH:COUNT")
         if key in self.changes:
             text = self.changes[key]
             default = _without(self, info)
             return Shown("" if text == "none" and info.kind != "choice" else text, default)
         if self.own and self.data is not None and key in self.data.values:
-            return Shown(written_as(self.data.values[key]), "", self.data.why.get(key, ""))
+            return Shown(form.written_as(self.data.values[key]), "", self.data.why.get(key, ""))
         if key == "task.metric" and self.own and self.data is not None:
             return Shown("", f"default: {self.data.usual_metric}")
         origin = "default" if resolved is None else resolved.origins.get(key, "default")
         if origin == "default" or why:
             return Shown("", form.default_words(info, value, written), why)
-        return Shown(written, form.default_words(info, info.default, written_as(info.default)))
+        return Shown(written, form.default_words(info, info.default, form.written_as(info.default)))
 
     @property
     def calibration_refused(self) -> str:
@@ -189,6 +246,16 @@ class Draft:
         model = METHODS[self.method]
         refused = model.calibration_refused
         return f"{model.title} is not calibrated: {refused}." if refused else ""
+
+    @property
+    def variant(self) -> str:
+        """The calibration of a method that can be calibrated."""
+        return self._before_off or str(self.value("calibration.variant"))
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Folder of GLUE files that the app was given."""
+        return self._places[1]
 
     def options(self) -> dict[str, Any]:
         """Every setting of the form by dotted key, above the base."""
@@ -198,7 +265,7 @@ class Draft:
         if data_dir and not self.own and glue.is_task(str(task)):
             found["task.data_dir"] = data_dir
         if self._base_own and not self.own:
-            found |= dict.fromkeys(form.OWN_KEYS & _EMPTIED)
+            found |= dict.fromkeys(form.EMPTIED)
         infos = by_key(self.method)
         for key, text in self.changes.items():
             if self.own or key not in form.OWN_KEYS:
@@ -235,25 +302,10 @@ class Draft:
 
     def resolve(self) -> None:
         """Load everything again."""
-        options = self.options()
-        guessed: dict[str, Any] = {}
-        data_problems: tuple[Problem, ...] = ()
-        rows = None
-        ready = not self.own
-        if self.own:
-            request = data_source.request(self.base, options)
-            if not request.names_data:
-                data_problems = (NO_DATA,)
-            elif self.data is not None and self.data.request == request:
-                guessed, data_problems = self.data.values, self.data.problems
-                rows = self.data.examples
-                ready = not data_problems
-                options = {k: v for k, v in options.items() if k not in guessed}
-        if not ready:  # the other settings are checked meanwhile
-            options = {k: v for k, v in options.items() if not k.startswith("task.")}
-            options |= {"task.name": "demo", **dict.fromkeys(form.OWN_KEYS & _EMPTIED)}
+        inputs, data_problems, ready = self._inputs()
+        data_problems = (*data_problems, *self._marks.problems(by_key(self.method)))
         try:
-            found = load(self.base, (), options, guessed=guessed, examples=rows)
+            found = inputs.load()
         except ConfigError as error:
             self.resolved = None
             own = error.problems or (Problem(error.message, error.hint),)
@@ -265,22 +317,54 @@ class Draft:
         self._last = found
         self.resolved = found if ready else None
         self.problems = data_problems
-        if ready and self._checked[0] is not None and self._checked[0].config == found.config:
+        if ready and not data_problems and self._checked[0] == self._asked_of_check(found):
             self.problems = self._checked[1]
+
+    def _inputs(self) -> tuple[Inputs, tuple[Problem, ...], bool]:
+        """What the settings are loaded from, what is wrong with the data, and whether that is all
+        there; without the data the other settings are checked meanwhile."""
+        options = self.options()
+        guessed: dict[str, Any] = {}
+        problems: tuple[Problem, ...] = ()
+        rows = None
+        ready = not self.own
+        if self.own:
+            request = data_source.request(self.base, options)
+            if not request.names_data:
+                problems = (NO_DATA,)
+            elif self.data is not None and self.data.request == request:
+                guessed, problems = self.data.values, self.data.problems
+                rows = self.data.examples
+                ready = not problems
+                options = {k: v for k, v in options.items() if k not in guessed}
+        if not ready:
+            options = {k: v for k, v in options.items() if not k.startswith("task.")}
+            options |= {"task.name": "demo", **dict.fromkeys(form.EMPTIED)}
+        return Inputs(self.base, options, guessed, rows), problems, ready
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the settings are loaded from."""
+        return self._inputs()[0]
+
+    def _asked_of_check(self, resolved: ResolvedConfig) -> object:
+        return resolved.config, dict(self.marked)
 
     @property
     def unchecked(self) -> ResolvedConfig | None:
         """Settings that nobody has checked against model and data yet."""
-        done = self._checked[0]
-        if self.resolved is None or (done is not None and done.config == self.resolved.config):
+        if self.resolved is None or self._checked[0] == self._asked_of_check(self.resolved):
             return None
-        return self.resolved
+        return None if self._marks.problems(by_key(self.method)) else self.resolved
 
-    def checked(self, resolved: ResolvedConfig, problems: tuple[Problem, ...]) -> bool:
-        """Take what a check said, unless the settings are others by now."""
-        if self.resolved is None or self.resolved.config != resolved.config:
+    def checked(
+        self, resolved: ResolvedConfig, marked: dict[str, str], problems: tuple[Problem, ...]
+    ) -> bool:
+        """Take what a check of settings and marks said, unless they are others by now."""
+        asked = resolved.config, marked
+        if self.resolved is None or self._asked_of_check(self.resolved) != asked:
             return False
-        self._checked = resolved, problems
+        self._checked = asked, problems
         self.problems = problems
         return True
 
@@ -290,36 +374,15 @@ class Draft:
         return self.resolved is not None and not self.problems
 
 
-_EMPTIED = {
-    *("task.train_file", "task.validation_file", "task.test_file", "task.dataset"),
-    *("task.train_split", "task.validation_split", "task.test_split", "task.text_column"),
-    *("task.text_pair_column", "task.label_column", "task.kind", "task.encoding"),
-}
-"""Settings of own data that are empty where other data trains."""
-
-
 def _without(draft: Draft, info: FieldInfo) -> str:
     """What the field would stand for if it were emptied."""
     for layer in reversed(draft.base.layers):
         if info.key in layer.values and not info.optional:
             value = layer.values[info.key]
-            return form.default_words(info, value, written_as(value))
+            return form.default_words(info, value, form.written_as(value))
     value, last = info.default, draft._last
     if last is not None and info.key in fitting.FITTED and not fitting.is_recipe(draft.base.layers):
         rows = draft.data.examples if draft.data is not None else None
         fits = fitting.fit(last.config, draft.changes.keys() - {info.key}, rows)
         value = fits[info.key].value if info.key in fits else value
-    return form.default_words(info, value, written_as(value))
-
-
-def written_as(value: Any) -> str:
-    """A setting's value as one types it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return re.sub(r"e([+-])0", r"e\1", f"{value:g}").replace("e+", "e")
-    if isinstance(value, list | tuple):
-        return ",".join(str(each) for each in value)
-    return str(value)
+    return form.default_words(info, value, form.written_as(value))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from calisr_engine.config.describe import FieldInfo, all_fields, by_key
 from calisr_engine.config.options import OPTIONS, OWN_DATA
@@ -26,6 +27,13 @@ CHOICE_KEYS = {
 
 OWN_KEYS = frozenset({*OWN_DATA, "task.header", "task.split_seed"} - {"task.name", "task.metric"})
 """Settings that only the user's own data have."""
+
+EMPTIED = {
+    *("task.train_file", "task.validation_file", "task.test_file", "task.dataset"),
+    *("task.train_split", "task.validation_split", "task.test_split", "task.text_column"),
+    *("task.text_pair_column", "task.label_column", "task.kind", "task.encoding"),
+}
+"""Settings of own data that are empty where other data trains."""
 
 _SECTIONS = {
     "model": ("model",),
@@ -139,6 +147,21 @@ _NONE = re.compile(r"\bnone:? (?:takes |leaves |keeps )?((?:[^.;,()]|\.(?=\w))+)
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a field shows of its setting.
+
+    Attributes:
+        text: the value as one types it; "" where nobody gave one.
+        default: what stands in an empty field.
+        why: why the value is the one that it is; "" where nothing is known of it.
+    """
+
+    text: str
+    default: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Group:
     """Settings that stand together; `title` is "" for those that are always open."""
 
@@ -172,8 +195,10 @@ def page_of(key: str, page: str = "") -> str:
     return next((name for name, own in _SECTIONS.items() if section in own), "")
 
 
-def label(key: str) -> str:
-    """What the form calls a setting."""
+def label(key: str, whole: bool = False) -> str:
+    """What the form calls a setting; as a `whole`, apart from its page."""
+    if whole and key == "task.name":
+        return "task"
     return _LABELS.get(key) or key.rpartition(".")[2].replace("_", " ")
 
 
@@ -192,6 +217,19 @@ def default_words(info: FieldInfo, value: object, written: str) -> str:
         r"\bnone:? (?:takes |leaves |keeps )?((?:[^.;,()]|\.(?=\w))+)", info.help, re.IGNORECASE
     )
     return f"default: {' '.join(said[1].split())}" if said else "default: none"
+
+
+def written_as(value: Any) -> str:
+    """A setting's value as one types it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return re.sub(r"e([+-])0", r"e\1", f"{value:g}").replace("e+", "e")
+    if isinstance(value, list | tuple):
+        return ",".join(str(each) for each in value)
+    return str(value)
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from textual.app import App
+from textual import events
+from textual.app import App, ScreenStackError
 from textual.filter import LineFilter
+from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 
 from calisr_engine.config.toml_file import MAX_BYTES
@@ -20,6 +22,7 @@ from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.keymap import config_dir
 from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
+from calisr_tui.typed_ahead import Typed, TypedAhead
 from calisr_tui.widgets.verbatim import Unsteered
 
 
@@ -45,6 +48,26 @@ class Host(App[int]):
         self._sieve = Unsteered()
         self.chosen_runs: list[Path] = []
         self.live_back = "runs"
+        self.typed_ahead = TypedAhead(self._at_work, self._in_charge, self.post_message)
+
+    # Keys ----------------------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        typed = event if isinstance(event, Typed) and not event.is_forwarded else None
+        if typed is None or not self.typed_ahead.holds(typed):
+            await super().on_event(event)
+
+    def _at_work(self) -> Iterable[MessagePump]:
+        try:
+            return [self, *self.screen.walk_children(with_self=True)]
+        except ScreenStackError:
+            return [self]
+
+    def _in_charge(self) -> Iterable[MessagePump]:
+        try:
+            return (self.focused or self.screen).ancestors_with_self
+        except ScreenStackError:
+            return [self]
 
     @property
     def showing_dialog(self) -> bool:
@@ -91,6 +114,10 @@ class Host(App[int]):
     def open_presets(self) -> None:
         """To the setup, and its list of presets."""
         self._open("setup", lambda screen: screen.action_open_preset())
+
+    def open_grid(self, what: str) -> None:
+        """To the grid screen, and a grid: its name, its file, or a folder of its runs."""
+        self._open("grid", lambda screen: screen.open(what))
 
     def compare_with_another(self, run_dir: Path) -> None:
         """To the comparison of a run with one that is then chosen."""

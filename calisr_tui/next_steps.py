@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from calisr_engine import plain_words
 from calisr_tui import places
-from calisr_tui.dialogs import Reading
 from calisr_tui.host import Host
 
 COMMANDS = [
     ("run: try", "type a text and see its classes", "try_it"),
     ("run: errors", "confusions, calibration, the most confident mistakes", "errors"),
-    ("run: export", "where the model is, and how to write it", "export"),
+    ("run: export", "its best model as a folder, or as ONNX", "export"),
     ("run: begin from its settings", "change them in the setup and train anew", "begin_from"),
 ]
 
@@ -127,17 +125,5 @@ class NextSteps(Screen[None]):
             self.app.set_up_like(path)
 
     def action_export(self) -> None:
-        """Where the exported model is, or the command that writes it."""
-        path = self._run()
-        if path is None:
-            return
-        command = plain_words.command("export", path, "exported-model")
-        model = path / "model"
-        text = (
-            f"The best model is a plain transformers folder:\n\n  {model}\n\n"
-            "AutoModelForSequenceClassification.from_pretrained opens it. To write it elsewhere:"
-            if model.is_dir()
-            else "This run has no exported model yet. To write the best one:"
-        )
-        more = "--onnx writes an ONNX file beside it, --push NAME uploads it to the hub (private)."
-        self.app.push_screen(Reading("Export", f"{text}\n\n  {command}\n\n{more}", copy=command))
+        """Write its best model to a folder."""
+        self._open("export")

@@ -90,6 +90,7 @@ PLACES = (
         "many runs as one table, with report and figures",
     ),
     Place("try", "calisr_tui.screens.try_it:TryScreen"),
+    Place("export", "calisr_tui.screens.export:ExportScreen"),
     Place("errors", "calisr_tui.screens.errors:ErrorsScreen"),
     Place("start", "calisr_tui.screens.grid_start:StartGrid"),
     Place("report", "calisr_tui.screens.report:ReportScreen"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +44,58 @@ class GridProcess:
             return ""
 
 
+class ExportProcess:
+    """A process that exports a run's model; it goes on when this one ends.
+
+    Args:
+        command: all its words.
+        folder: what it writes.
+
+    Raises:
+        OSError: it cannot start.
+    """
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self.folder = folder
+        self._began, self._took = time.monotonic(), 0.0
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            start_new_session=True,
+        )
+
+    @property
+    def running(self) -> bool:
+        if self._took:
+            return False
+        if self._process.poll() is None:
+            return True
+        self._took = time.monotonic() - self._began
+        return False
+
+    @property
+    def failed(self) -> bool:
+        return not self.running and self._process.returncode != 0
+
+    @property
+    def said(self) -> str:
+        """What it told of itself."""
+        self._said.seek(0)
+        return self._said.read(1 << 16).decode(errors="replace").strip()
+
+    @property
+    def state(self) -> str:
+        """How far it is, in words."""
+        if self.running:
+            return f"exporting … {time.monotonic() - self._began:.0f} s"
+        if self.failed:
+            return "the export failed"
+        return "\n".join(filter(None, (f"written in {self._took:.0f} s: {self.folder}", self.said)))
+
+
 class StartedRuns:
     """At most one run in this process, and whatever runs and grids were started detached."""
 
@@ -50,6 +104,7 @@ class StartedRuns:
         self.detached: dict[Path, subprocess.Popen[bytes]] = {}
         self.grids: dict[Path, GridProcess] = {}
         self._untold: set[Path] = set()
+        self.exports: list[ExportProcess] = []
 
     def start(self, run_dir: Path) -> None:
         """Train in the background of this process; the engine holds the run's lock."""
@@ -134,6 +189,25 @@ class StartedRuns:
             return None
         del self.grids[folder.resolve()]
         return status, found.output()
+
+    def start_export(self, command: list[str], folder: Path) -> ExportProcess:
+        """Export a run's model to a folder, in a process of its own.
+
+        Raises:
+            OSError: the process cannot start.
+        """
+        self.exports.append(ExportProcess(command, folder))
+        return self.exports[-1]
+
+    def ended_exports(self) -> list[ExportProcess]:
+        """Exports that have ended, each told once."""
+        ended = [each for each in self.exports if not each.running]
+        self.exports = [each for each in self.exports if each not in ended]
+        return ended
+
+    def export_messages(self) -> list[str]:
+        """What to say of the exports that outlive this app."""
+        return [f"the export goes on: {each.folder}" for each in self.exports if each.running]
 
     def grid_messages(self) -> list[str]:
         """What to say of the grids that outlive this app."""

@@ -28,6 +28,7 @@ from calisr_engine.tasks.data import load_task
 if TYPE_CHECKING:
     from calisr_engine.models.load import LoadedModel
     from calisr_engine.tasks.data import TaskData
+    from calisr_engine.tasks.source import Source
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,16 +73,16 @@ def check(config: RunConfig, last: Checked | None = None) -> tuple[Problem, ...]
     return look(config, last).problems
 
 
-def require(config: RunConfig, root: Path | None = None) -> Checked:
+def require(config: RunConfig, root: Path | None = None, source: Source | None = None) -> Checked:
     """Refuse to begin a run that cannot.
 
     Args:
-        root: the folder of run directories, above what the settings say.
+        root, source: as for `look`.
 
     Raises:
         CalisrError: the one that training would end with; for several, one with all `problems`.
     """
-    found = look(config, root=root)
+    found = look(config, root=root, source=source)
     if len(found.errors) == 1:
         raise found.errors[0]
     if found.errors:
@@ -100,12 +101,14 @@ def look(
     last: Checked | None = None,
     root: Path | None = None,
     with_torch: bool = True,
+    source: Source | None = None,
 ) -> Checked:
     """As `check`, with all that was found on the way.
 
     Args:
-        root: as for `require`.
+        root: the folder of run directories, above what the settings say.
         with_torch: also what needs torch: device, tokenizer, headers of weights, method and steps.
+        source: what the settings of [task] name, where it was read just before.
     """
     errors = _Errors()
     root = root or config.output.dir
@@ -114,7 +117,7 @@ def look(
     errors.of(check_installed, config.output.trackers)
     errors.of(check_place, root, config)
     data = last.data if last and last.config.task == config.task else None
-    data = data or errors.of(load_task, config.task)
+    data = data or errors.of(load_task, config.task, source)
     folder = errors.of(find_folder, config.model, fetch=False)
     if data is None or errors or not with_torch:
         return Checked(config, tuple(errors), data=data)

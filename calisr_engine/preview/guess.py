@@ -32,12 +32,14 @@ class Guessed:
         table: the training data, with every column that can be used.
         values: by name within [task].
         why: the reason for each.
+        splits: of a data set of the hub.
     """
 
     table: Table
     columns: tuple[Column, ...]
     values: dict[str, Any] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()
 
 
 def guess(given: Mapping[str, Any]) -> Guessed:
@@ -53,6 +55,7 @@ def guess(given: Mapping[str, Any]) -> Guessed:
     found: dict[str, roles.Guess] = {}
     given = dict(given)
     files: dict[str, Path] = {}
+    splits: tuple[str, ...] = ()
     if given.get("dataset") is None:
         files = _files(given, found)
         form = _form(given, files, found)
@@ -64,7 +67,9 @@ def guess(given: Mapping[str, Any]) -> Guessed:
                 table = read_table(files["train_file"], None, replace(form, header=False))
     else:
         data = hub_parquet.find(given["dataset"])
-        table = data.table(data.train_split(given.get("train_split")), None)
+        with concerning("task.train_split"):
+            split = data.train_split(given.get("train_split"))
+        table, splits = data.table(split, None), tuple(data.splits)
     for key in ("text_column", "text_pair_column", "label_column"):
         if given.get(key) is not None:
             check_column(table.path, table.header, given[key])
@@ -77,7 +82,8 @@ def guess(given: Mapping[str, Any]) -> Guessed:
     values |= {key: path for key, path in files.items() if given.get(key) != path}
     if "header" in values:
         values["header"] = False
-    return Guessed(table, described, values, {key: each.why for key, each in found.items()})
+    reasons = {key: each.why for key, each in found.items()}
+    return Guessed(table, described, values, reasons, splits)
 
 
 def name_of(source: Path) -> str:

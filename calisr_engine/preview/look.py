@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from calisr_engine.errors import CalisrError
@@ -69,6 +69,7 @@ class Look:
         overlap: rows of a side whose texts are also in the training data, by name.
         notes: what the reader says of the data, as a run would.
         problem: why the data cannot be used; None where it can.
+        source: all that was read; None where it cannot be used.
     """
 
     path: str
@@ -81,6 +82,7 @@ class Look:
     overlap: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
     problem: CalisrError | None = None
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; the problem as message and hint."""
@@ -103,7 +105,7 @@ def look(task: TaskSettings, guessed: Guessed, tokens: TokenCounter | None = Non
     """
     seen = _columns_and_rows(guessed, task)
     try:
-        source = own_files.read(task)
+        source = own_files.read(task, guessed.table)
         if task.metric is not None:
             metrics.check(task.metric, source.kind, len(source.label_names))
     except CalisrError as error:
@@ -121,6 +123,7 @@ def look(task: TaskSettings, guessed: Guessed, tokens: TokenCounter | None = Non
         lengths=lengths(source.train, task.max_length, tokens),
         overlap=_overlaps(source),
         notes=source.notes,
+        source=source,
     )
 
 

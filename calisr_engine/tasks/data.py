@@ -122,10 +122,13 @@ class TaskData:
         return "\n".join(lines) + "\n"
 
 
-def load_task(settings: TaskSettings) -> TaskData:
+def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
     """Read what the settings name: own data, the demo task, or a GLUE task.
 
     A GLUE task comes from `data_dir` where one is given, else from the hub.
+
+    Args:
+        source: what the settings name, where it was read just before.
 
     Raises:
         NotFoundError: there is no task of that name.
@@ -133,7 +136,7 @@ def load_task(settings: TaskSettings) -> TaskData:
         DataError: a file cannot be used; the message names file, line and column.
         ConfigError: the metric does not fit.
     """
-    source = _read(settings)
+    source = source or _read(settings)
     classes = len(source.label_names)
     names = source.metrics
     if settings.metric is not None:

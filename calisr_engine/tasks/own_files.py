@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from calisr_engine.errors import DataError, concerning
@@ -18,19 +19,22 @@ COLUMNS = ("text_column", "text_pair_column", "label_column")
 """Settings that name a column."""
 
 
-def read(settings: TaskSettings) -> Source:
+def read(settings: TaskSettings, train: Table | None = None) -> Source:
     """Read the files, or the data set of the hub, that the settings name.
 
     Classes are those of the training data: whole numbers in their order, names in alphabetical
     order. Every label of the validation data must be one of them. `labels` says which labels are
     one class. Without validation data part of the training rows is set aside, as `split` does.
 
+    Args:
+        train: the training data with every column that can be used, where it was read just before.
+
     Raises:
         DataError: a file, a column or a cell cannot be used; the message says which.
         UnavailableError: the data set is not here and the hub cannot be reached.
     """
     try:
-        return _read(settings)
+        return _read(settings, train)
     except DataError as error:
         if error.column:
             named = [key for key in COLUMNS if getattr(settings, key) == error.column]
@@ -38,7 +42,7 @@ def read(settings: TaskSettings) -> Source:
         raise
 
 
-def _read(settings: TaskSettings) -> Source:
+def _read(settings: TaskSettings, known: Table | None) -> Source:
     text, label = settings.text_column, settings.label_column
     assert text is not None
     assert label is not None
@@ -46,7 +50,7 @@ def _read(settings: TaskSettings) -> Source:
     notes: list[str] = []
     pair = settings.text_pair_column
     texts = [text] if pair is None else [text, pair]
-    train, validation, test = _tables(settings, texts, label)
+    train, validation, test = _tables(settings, texts, label, known)
     labelled = [train] if validation is None else [train, validation]
     classes: tuple[str, ...] = ()
     numbers: list[tuple[int, ...]] | list[tuple[float, ...]]
@@ -85,15 +89,18 @@ def default_metrics(kind: str, classes: int) -> tuple[str, ...]:
 
 
 def _tables(
-    settings: TaskSettings, texts: list[str], label: str
+    settings: TaskSettings, texts: list[str], label: str, known: Table | None
 ) -> tuple[Table, Table | None, Table | None]:
     """Training, validation and test data; None for what is not given."""
     validation = test = None
+    if known is not None and not all(name in known.columns for name in (*texts, label)):
+        known = None  # what is wrong with a column is told as it is read
     if settings.dataset is not None:
         with concerning("task.dataset"):
             found = hub_parquet.find(settings.dataset)
         with concerning("task.train_split"):
-            train = found.table(found.train_split(settings.train_split), [*texts, label])
+            split = found.train_split(settings.train_split)
+            train = known or found.table(split, [*texts, label])
         with concerning("task.validation_split"):
             name = found.validation_split(settings.validation_split)
             validation = None if name is None else found.table(name, [*texts, label])
@@ -108,7 +115,10 @@ def _tables(
         with concerning(f"task.{key}"):
             return None if path is None else read_table(path, names, form)
 
-    train_table = read("train_file", [*texts, label])
+    if known is not None and settings.train_file is not None:
+        train_table: Table | None = replace(known, path=settings.train_file)
+    else:
+        train_table = read("train_file", [*texts, label])
     assert train_table is not None
     return train_table, read("validation_file", [*texts, label]), read("test_file", texts)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
@@ -23,6 +26,41 @@ def summary(
         parts = [_figures_in_short(config, detached, known), command, warnings, meaning]
     else:
         parts = [meaning, _figures(config, detached, known), warnings, command]
+    return Text("\n" if compact else "\n\n").join([part for part in parts if part])
+
+
+def grid_summary(
+    axes: Mapping[str, Sequence[str]],
+    runs: int | None,
+    seconds: tuple[float, float] | None,
+    command: str,
+    first: RunConfig,
+    compact: bool,
+) -> Text:
+    """The text beside a form that sets up a grid; `compact` leaves no lines empty.
+
+    Args:
+        axes: values by the name of the setting.
+        runs: how many; None while they are checked.
+        seconds: of all, one after the other, at most, on a CPU and on a GPU.
+        first: the settings of the first run.
+    """
+    sizes = " × ".join(str(len(values)) for values in axes.values())
+    product = math.prod(map(len, axes.values()))
+    head = f"{product:,} runs" if len(axes) == 1 else f"{sizes} = {product:,} runs"
+    if runs is None:
+        head += ", checking each …"
+    elif runs < product:
+        head += f", {runs:,} of them different"
+    lines = [(name, ", ".join(values)) for name, values in axes.items()]
+    if seconds is not None:
+        cpu, gpu = map(_duration, seconds)
+        lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
+    lines.append(("trains", "in a process of its own"))
+    pieces = [Text.assemble((f"{name:<21}", "dim"), value) for name, value in lines]
+    figures, line = Text("\n").join(pieces), Text(command)
+    parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
+    parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))
     return Text("\n" if compact else "\n\n").join([part for part in parts if part])
 
 

@@ -32,6 +32,7 @@ from calisr_tui.cli.out import put, put_json, say
 if TYPE_CHECKING:
     from calisr_engine.config.load import ResolvedConfig
     from calisr_engine.forecast.before_start import Checked
+    from calisr_engine.preview.look import Look
 
 Processes = Annotated[
     int,
@@ -117,10 +118,10 @@ def run(
         "output.dir": output_dir,
         **own_data.task_options(ctx),
     }
-    resolved = _load(name_or_file, sets or [], overrides)
+    resolved, seen = _load(name_or_file, sets or [], overrides)
     for warning in resolved.warnings:
         say(f"note: {warning}")
-    checked = require(resolved.config)
+    checked = require(resolved.config, source=None if seen is None else seen.source)
     if dry_run:
         return _dry_run(resolved, checked, as_json)
     if resolved.reasons and not quiet:
@@ -146,7 +147,7 @@ def demo(
     from calisr_engine.forecast.before_start import require
     from calisr_engine.runs.create import create_run
 
-    resolved = _load("demo", sets or [], {"output.dir": output_dir})
+    resolved, _ = _load("demo", sets or [], {"output.dir": output_dir})
     checked = require(resolved.config)
     run_dir = create_run(resolved)
     status = _train(run_dir, as_json, quiet, checked=checked)
@@ -208,8 +209,11 @@ def watch(
     return follow(run_dir, as_json=as_json)
 
 
-def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) -> ResolvedConfig:
-    """Settings from all that was given, and what is guessed about own data; tells the guesses.
+def _load(
+    name_or_file: str | None, sets: list[str], overrides: dict[str, Any]
+) -> tuple[ResolvedConfig, Look | None]:
+    """Settings from all that was given, and what is guessed about own data; tells the guesses, and
+    gives the look at that data.
 
     Raises:
         CalisrError: a mistake in the settings, or own data that training would refuse.
@@ -219,9 +223,11 @@ def _load(name_or_file: str | None, sets: list[str], overrides: dict[str, Any]) 
     notices.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}
     resolved, found = resolve(name_or_file, sets, given)
-    if found is not None:
-        own_data.say_guesses(found, own_data.check(resolved, found))
-    return resolved
+    if found is None:
+        return resolved, None
+    seen = own_data.check(resolved, found)
+    own_data.say_guesses(found, seen)
+    return resolved, seen
 
 
 def _dry_run(resolved: ResolvedConfig, checked: Checked, as_json: bool) -> int:

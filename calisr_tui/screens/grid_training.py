@@ -12,8 +12,15 @@ from calisr_tui.host import Host
 from calisr_tui.screens.grid_start import StartGrid, StartOptions
 
 
-def start(app: Host, reading: GridReading, retry_failed: bool, then: Callable[[], None]) -> None:
-    """Ask how, and train what is not complete; `then` is called once it has begun."""
+def start(
+    app: Host,
+    reading: GridReading,
+    retry_failed: bool,
+    then: Callable[[], None],
+    otherwise: Callable[[], None] = lambda: None,
+) -> None:
+    """Ask how, and train what is not complete; `then` is called once it has begun, `otherwise`
+    when nobody wants it."""
     grid, counts = reading.grid, reading.table.counts
     left = sum(n for state, n in counts.items() if state not in ("completed", "failed"))
     left += counts["failed"] if retry_failed else 0
@@ -35,6 +42,7 @@ def start(app: Host, reading: GridReading, retry_failed: bool, then: Callable[[]
 
     def go(options: StartOptions | None) -> None:
         if options is None:
+            otherwise()
             return
         words = run_words(grid, options.jobs, options.data_dir, options.devices, retry_failed)
         try:

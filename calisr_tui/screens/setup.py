@@ -2,63 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Footer
 
-from calisr_engine import presets
-from calisr_engine.config import preset_files
-from calisr_engine.config.describe import FieldInfo
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
-from calisr_engine.methods.catalog import METHODS
-from calisr_engine.models import catalog
-from calisr_engine.tasks import glue
-from calisr_tui import data_source, estimates, form
-from calisr_tui.charts.summary import summary
+from calisr_tui import data_source, form
 from calisr_tui.choice import Choice
-from calisr_tui.data_source import DataRead, Request
-from calisr_tui.dialogs import Picking, Reading, Typing
-from calisr_tui.draft import OWN, Draft
-from calisr_tui.estimates import Known
+from calisr_tui.dialogs import Picking
+from calisr_tui.draft import Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
+from calisr_tui.marked_grid import Outlook
+from calisr_tui.screens import setup_run
 from calisr_tui.screens.file_picker import FilePicker
-from calisr_tui.verbatim import Text
-from calisr_tui.widgets.fields import CycleField, Field, Fold, Heading
-from calisr_tui.widgets.paths import PathInput, Wanted
-from calisr_tui.widgets.verbatim import Option, OptionList, Static
-
-if TYPE_CHECKING:
-    from calisr_engine.forecast.before_start import Checked
+from calisr_tui.screens.setup_checks import Checks
+from calisr_tui.screens.setup_form import WAYS, SetupForm, offers, wanted
+from calisr_tui.screens.setup_side import SetupSide, StepsBar
+from calisr_tui.widgets.fields import CycleField, Field, Heading
+from calisr_tui.widgets.paths import PathInput
+from calisr_tui.widgets.verbatim import OptionList
 
 COMPACT_WIDTH = 100
-PAUSE = 0.3
-"""Seconds without a change after which data is read and settings are checked."""
-
-WAYS = "↑↓ or Tab go through · Ctrl-L lists what there is · Esc back"
-VARIANTS = {
-    "off": "no calibration: the method as it is",
-    "S": "each of the six components switches by itself",
-    "S3": "three groups: attention, and the two feed-forward matrices",
-    "D": "one score and one switch for the whole model",
-}
 
 
 class SetupScreen(Screen[None]):
     """Model, task, method, calibration, training; Enter goes on and at the end starts the run."""
 
     app: Host
+    draft: Draft
+    checks: Checks
+    form: SetupForm
     PARTS = (CycleField, Heading, PathInput)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="setup.back"),
@@ -66,6 +48,8 @@ class SetupScreen(Screen[None]):
         Binding("down", "app.focus_next", "Next field", show=False, id="setup.down"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="setup.up"),
         Binding("ctrl+l", "list", "Choose from a list", id="setup.list"),
+        Binding("ctrl+y", "mark", "Several values", show=False, id="setup.mark"),
+        Binding("f10", "clear_marks", "One value each", show=False, id="setup.clear_marks"),
         Binding("ctrl+t", "full", "Right side in full", show=False, id="setup.full"),
         Binding("ctrl+r", "start", "Start", id="setup.start"),
         Binding("ctrl+o", "open_preset", "Presets", id="setup.presets"),
@@ -75,46 +59,32 @@ class SetupScreen(Screen[None]):
         Binding("f9", "settings", "TOML", id="setup.toml"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.page = STEPS[0]
-        self.draft = Draft(Path("runs"), None)
-        self.detached = False
-        self._timer: Timer | None = None
-        self._then = ""
-        self._checking: ResolvedConfig | None = None
-        self._last_check: Checked | None = None
-
     def compose(self) -> ComposeResult:
-        yield Static(id="steps")
+        self.detached = self.app.detaches
+        self.draft = Draft(self.app.output_dir, self.app.data_dir)
+        # A task of the list is not fetched before it is taken.
+        self.checks = Checks(self, self.draft, lambda: self.page != "task", self._found_out)
+        yield StepsBar(id="steps")
         with Horizontal(id="setup-body"):
-            with Vertical(id="form", classes="box"):
-                yield OptionList(id="choices")
-                yield Static(id="choice-problem", classes="field-problem")
-                yield Vertical(id="fields")
-                yield Static(id="hint")
-            with VerticalScroll(id="side", classes="box"):
-                yield Static(id="summary")
+            self.form = SetupForm(self.draft)
+            yield self.form
+            yield SetupSide()
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
-        self.detached = self.app.detaches
-        self.draft = Draft(self.app.output_dir, self.app.data_dir)
-        await self._show_page(look=False)  # nothing was chosen yet
+        await self._show_page(STEPS[0], look=False)  # nothing was chosen yet
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.compact, "compact")
         if self.is_mounted:
-            self.call_after_refresh(self._show_side)
-
-    def redraw(self) -> None:
-        """Draw again what depends on the theme."""
-        self._show_side()
+            self.call_after_refresh(self.redraw)
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
         return [
             ("setup: start", "begin the run as it is set", "start"),
+            ("setup: several values", "of the field, or one more of the list: a grid", "mark"),
+            ("setup: one value each", "takes back what has several values", "clear_marks"),
             ("setup: open preset", "begin from a preset", "open_preset"),
             ("setup: save as preset", "keep these settings under a name", "save_preset"),
             ("setup: here or detached", "where the run trains", "detach"),
@@ -126,192 +96,49 @@ class SetupScreen(Screen[None]):
     # What is seen --------------------------------------------------------------------------------
 
     @property
+    def page(self) -> str:
+        """The page that is shown."""
+        return self.form.page
+
+    @property
     def compact(self) -> bool:
         """Whether form and summary stand above each other."""
         return self.app.size.width < COMPACT_WIDTH
 
     @property
-    def _pages(self) -> list[str]:
-        return [each for each in form.PAGES if each != "data" or self.draft.own]
+    def idle(self) -> bool:
+        """Whether nothing is read or checked, nor about to be."""
+        return self.checks.idle
 
-    def _choices(self) -> list[tuple[str, str]]:
-        if self.page == "model":
-            found = []
-            for each in catalog.names():
-                entry = catalog.find(each)
-                assert entry is not None
-                total = estimates.millions(catalog.parameter_total(entry))
-                found.append((each, f"{entry.layers} layers, hidden {entry.hidden}, {total}"))
-            return found
-        if self.page == "task":
-            tasks = [(each, glue.find(each)) for each in glue.names()]
-            known = [(each, f"{t.title}, {t.sizes['train']:,} examples") for each, t in tasks]
-            return [
-                ("demo", "synthetic sentences, needs no download"),
-                (OWN, "a file, a folder, or a data set of the hub"),
-                *known,
-            ]
-        if self.page == "method":
-            return [(each, model.summary) for each, model in METHODS.items()]
-        return list(VARIANTS.items()) if self.page == "calibration" else []
+    def redraw(self) -> None:
+        """Draw again what depends on the theme and the size."""
+        side = self.query_one(SetupSide)
+        side.show(self.page, self.draft, self.checks.outlook, self.detached, self.compact)
 
-    async def _show_page(self, look: bool = True) -> None:
-        step = "task" if self.page == "data" else self.page
-        title = f"{STEPS.index(step) + 1} of {len(STEPS)} · {step}"
-        if self.page == "data":
-            title += " · your data"
-        box = self.query_one("#form")
-        box.border_title = Text(title)
-        side = "The data" if self.page == "data" else "This run"
-        self.query_one("#side").border_title = Text(side)
-        last = self.page == STEPS[-1]
-        box.border_subtitle = Text(f"Enter: {'start the run' if last else 'next step'}")
-        self._show_choices()
-        await self._show_fields()
-        await self._show_state()
-        self._focus_first()
+    async def _show_page(self, page: str = "", look: bool = True) -> None:
+        await self.form.turn_to(page or self.page)
+        self._show_around()
         if look:
-            self._look_later()
-
-    def _show_choices(self) -> None:
-        choices, options = self.query_one("#choices", OptionList), self._choices()
-        choices.clear_options()
-        choices.display = bool(options)
-        if not options:
-            return
-        current = self.draft.task if self.page == "task" else ""
-        current = current or str(self.draft.value(CHOICE_KEYS[self.page]))
-        refused = self.page == "calibration" and bool(self.draft.calibration_refused)
-        for value, note in options:
-            text = Text(value, no_wrap=True, overflow="ellipsis").append(f"  {note}", "dim")
-            choices.add_option(Option(text, id=value, disabled=refused and value != "off"))
-        names = [value for value, _ in options]
-        choices.highlighted = names.index(current) if current in names else None
-
-    async def _show_fields(self) -> None:
-        body = self.query_one("#fields")
-        await body.remove_children()
-        rows: list[Field | Fold] = []
-        for group in self._groups():
-            if group.title:
-                keys = [info.key for info in group.infos]
-                rows.append(Fold(group.title, keys, partial(self._fields_of, group)))
-            else:
-                rows += self._fields_of(group)
-        await body.mount_all(rows)
-
-    def _groups(self) -> list[form.Group]:
-        """The settings of the page; of data that nobody has seen, where it comes from."""
-        groups = form.groups(self.page, self.draft.method)
-        if self.page == "data" and (self.draft.data is None or self.draft.data.look is None):
-            first = form.Group("", groups[0].infos[:1])
-            return [first, *groups[1:]]
-        return groups
-
-    def _fields_of(self, group: form.Group) -> list[Field]:
-        return [self._field(info) for info in group.infos]
-
-    def _field(self, info: FieldInfo) -> Field:
-        return Field(
-            info,
-            self.draft.shown(info),
-            self._values_of(info),
-            _wanted(info),
-            late=info.key == "task.dataset",
-        )
-
-    def _values_of(self, info: FieldInfo) -> tuple[str, ...]:
-        """What a setting is chosen from; none where it is typed."""
-        if self.page == "data" and self.draft.data is not None:
-            kind = str(self.draft.value("task.kind"))
-            named = tuple(name for name, _ in self.draft.data.choices(info.key, kind))
-            if named:
-                return ("none", *named) if info.key == "task.text_pair_column" else named
-        if info.kind not in ("choice", "flag"):
-            return ()
-        known = info.choices or ("false", "true")
-        return ("none", *known) if info.optional and info.key != "task.kind" else known
+            self.checks.look_later()
 
     async def _show_state(self) -> None:
         """Show values, mistakes and meaning as they are now."""
-        problems, wrong = self.draft.problems, self._wrong_pages()
-        marks = form.marks(problems, self.draft.method)
-        for fold in self.query(Fold):
-            fold.heading.set_here = sum(key in self.draft.changes for key in fold.keys)
-            if not fold.is_open and any(key in marks for key in fold.keys):
-                await fold.turn(True)
-        for field in self.query(Field):
-            field.show(self.draft.shown(field.info), marks.get(field.info.key, ""))
-        focused = _field_of(self.focused)
-        if focused is not None:
-            self._hint_of(focused)
-        key = CHOICE_KEYS.get(self.page, "")
-        at_list = "" if any(f.info.key == key for f in self.query(Field)) else marks.get(key, "")
-        below = self.query_one("#choice-problem", Static)
-        note = self.draft.calibration_refused if self.page == "calibration" else ""
-        below.display = bool(at_list or note)
-        below.set_class(not at_list, "note")
-        below.update(Text(f"✗ {at_list}" if at_list else note))
-        bar = Text(no_wrap=True, overflow="ellipsis")
-        at = STEPS.index("task" if self.page == "data" else self.page)
-        for index, each in enumerate(STEPS):
-            mark = "▸" if index == at else "✓" if index < at else " "
-            if each in wrong:
-                mark = "✗"
-            bar.append(f"{mark} {each}  ", "bold" if index == at else "dim")
-        bar.append(f"from {self.draft.base.name}" if self.draft.base.name else "", "dim")
-        self.query_one("#steps", Static).update(bar)
-        self._show_side()
+        await self.form.show_state()
+        self._show_around()
 
-    def _show_side(self) -> None:
-        shown = self.query_one("#summary", Static)
-        if self.page == "data":
-            from calisr_tui.charts.data_look import overview
+    def _show_around(self) -> None:
+        self.query_one(StepsBar).show(self.page, self.draft)
+        self.redraw()
 
-            read = self.draft.data
-            if self.draft.asked is not None:
-                shown.update(Text("reading …", "dim"))
-            elif read is None or read.look is None:
-                shown.update(Text("What the data holds is shown here once it is named.", "dim"))
-            else:
-                shown.update(overview(read.look, max(30, self.query_one("#side").size.width - 3)))
-            return
-        if self.draft.resolved is not None and not self.draft.problems:
-            text = summary(self.draft.resolved, self.detached, self.compact, self._known())
-            shown.update(text)
-            return
-        text = Text("This cannot be run\n" if self.draft.problems else "reading …\n", "bold")
-        for each in self.draft.problems:
-            page, key = form.first_page(each)
-            name = f"{form.label(key)}: " if key else ""
-            text.append(f"\n✗ {page or 'settings'} · {name}{form.sentence(each)}\n")
-        shown.update(text)
+    async def _changed(self) -> None:
+        self.checks.forget()
+        await self._show_state()
+        self.checks.look_later()
 
-    def _known(self) -> Known:
-        return Known(*self.draft.facts())
-
-    def _wrong_pages(self) -> set[str]:
-        """Steps with a mistake."""
-        pages = {form.first_page(each)[0] for each in self.draft.problems}
-        return {"task" if each == "data" else each for each in pages}
-
-    def _hint(self, text: str) -> None:
-        self.query_one("#hint", Static).update(Text(text))
-
-    def _hint_of(self, field: Field) -> None:
-        shown = self.draft.shown(field.info)
-        why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
-        why = why if shown.why else ""
-        marks = form.marks(self.draft.problems, self.draft.method)
-        mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
-        self._hint(f"{mend}{why}{field.info.help} ({field.info.expects})")
-
-    def _focus_first(self) -> None:
-        choices = self.query_one("#choices", OptionList)
-        if choices.display:
-            choices.focus()
-        else:
-            self.query(Field).first().control.focus()
+    async def _found_out(self, of_data: bool) -> None:
+        if of_data and self.page == "data":
+            await self.form.renew_fields()
+        await self._show_state()
 
     # Choosing and typing -------------------------------------------------------------------------
 
@@ -321,7 +148,9 @@ class SetupScreen(Screen[None]):
         if key is None or not event.option_list.has_focus:
             return
         # The whole note where the list cuts it.
-        self._hint(f"{dict(self._choices()).get(value, '')}\n{WAYS}")
+        self.form.hint(f"{offers(self.page).get(value, '')}\n{WAYS}")
+        if key in self.draft.marked:
+            return
         if self.page == "task":
             if value == self.draft.task:
                 return
@@ -331,7 +160,7 @@ class SetupScreen(Screen[None]):
         else:
             self.draft.change(key, value)
         if self.page == "method":
-            await self._show_fields()
+            await self.form.show_fields()
         await self._changed()
 
     @on(OptionList.OptionSelected, "#choices")
@@ -342,31 +171,24 @@ class SetupScreen(Screen[None]):
     async def field_edited(self, event: Field.Edited) -> None:
         self.draft.change(event.key, event.text)
         if event.key == CHOICE_KEYS["model"]:
-            choices = self.query_one("#choices", OptionList)
-            names = [option.id for option in choices.options]
-            choices.highlighted = names.index(event.text) if event.text in names else None
+            self.form.go_to_choice(event.text)
         await self._changed()
 
     @on(Field.Done)
     async def field_done(self) -> None:
-        await self.action_forward()
+        field = self.form.field_in_focus
+        if field is not None and field.late and self.draft.asked is not None:
+            self._wait_then(self._stay)  # to see what was read
+        else:
+            await self.action_forward()
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        widget = event.widget
-        field = _field_of(widget)
-        if field is not None:
-            self._hint_of(field)
-        elif isinstance(widget, Heading):
-            self._hint("Enter, ← and → open and close these settings")
-        elif isinstance(widget, OptionList):
-            self._hint(WAYS)
+    async def _stay(self) -> None:
+        if not self.draft.problems:
+            self.form.hint("this is what was read; Enter goes on")
 
     def action_list(self) -> None:
         """Choose the value of the field from a list: a file, a column, a word."""
-        focused = self.focused
-        field = (
-            next((a for a in focused.ancestors if isinstance(a, Field)), None) if focused else None
-        )
+        field = self.form.field_in_focus
         if field is None:
             self.app.notify("go to a field first (Tab); a list of its values opens there")
             return
@@ -375,30 +197,62 @@ class SetupScreen(Screen[None]):
             if value is not None:
                 field.take(value)
 
-        title = form.label(field.info.key)
-        wanted = _wanted(field.info)
-        if field.choices:
+        def add(value: str | None) -> None:
+            if value is not None:
+                there = self.draft.values(field.info.key)
+                others = [each for each in there if each != value]
+                field.take(", ".join(others if value in there else [*there, value]))
+
+        title, path = form.label(field.info.key), wanted(field.info)
+        values = self.form.values_of(field.info)
+        read = self.draft.data if field.info.key in data_source.SPLITS else None
+        splits = read.splits if read is not None else ()
+        if field.marked and values:
+            listed = [Choice(each, each) for each in values]
+            self.app.push_screen(Picking(f"{title}: add or take away", listed), add)
+        elif field.choices:
             notes = {}
             if self.draft.data is not None:
                 kind = str(self.draft.value("task.kind"))
                 notes = dict(self.draft.data.choices(field.info.key, kind))
             listed = [Choice(each, each, notes.get(each, "")) for each in field.choices]
             self.app.push_screen(Picking(title, listed, field.control.value), take)
-        elif wanted is not None:
+        elif splits:
+            listed = [Choice(each, each) for each in splits]
+            self.app.push_screen(Picking(title, listed, field.control.value), take)
+        elif path is not None:
             typed = self.draft.shown(field.info).text
             begin = Path(typed).expanduser() if typed else Path()
             begin = begin if begin.is_dir() else begin.parent
-            picker = FilePicker(title, begin, wanted, field.info.key != "task.validation_file")
+            picker = FilePicker(title, begin, path, field.info.key != "task.validation_file")
             self.app.push_screen(picker, take)
         else:
             self.app.notify(f"{title} is typed: {field.info.expects}")
 
+    async def action_mark(self) -> None:
+        """Give a setting several values, which makes a grid; or take that back."""
+        refused = await self.form.mark()
+        if refused:
+            self.app.notify(refused, severity="warning")
+        else:
+            await self._changed()
+
+    async def action_clear_marks(self) -> None:
+        """One value for each setting again."""
+        self.draft.clear_marks()
+        await self.form.show_marks()
+        await self._changed()
+
     # Going through the steps ---------------------------------------------------------------------
+
+    @property
+    def _pages(self) -> list[str]:
+        return [each for each in form.PAGES if each != "data" or self.draft.own]
 
     async def action_forward(self) -> None:
         """The next step, unless something is wrong on this one; after the last the run begins."""
         if self.page == "data" and self.draft.asked is not None:
-            self._wait_then("forward")
+            self._wait_then(self.action_forward)
             return
         here = [each for each in self.draft.problems if form.first_page(each)[0] == self.page]
         if here:
@@ -410,8 +264,7 @@ class SetupScreen(Screen[None]):
         """The next step, whatever is wrong; after the last one the run begins."""
         at = self._pages.index(self.page)
         if at + 1 < len(self._pages):
-            self.page = self._pages[at + 1]
-            await self._show_page()
+            await self._show_page(self._pages[at + 1])
         else:
             await self.action_start()
 
@@ -422,8 +275,7 @@ class SetupScreen(Screen[None]):
             return
         at = self._pages.index(self.page)
         if at:
-            self.page = self._pages[at - 1]
-            await self._show_page()
+            await self._show_page(self._pages[at - 1])
 
     async def _go_to(self, problem: Problem) -> None:
         """Show the field where a mistake is to be mended."""
@@ -434,134 +286,37 @@ class SetupScreen(Screen[None]):
         if page == "task" and self.draft.own and key != "task.data_dir":
             page = "data"
         if page != self.page:
-            self.page = page
-            await self._show_page()
+            await self._show_page(page)
         await self._show_state()
-        for field in self.query(Field):
-            if field.info.key == key:
-                field.control.focus()
+        self.form.focus_field(key)
 
     def action_full(self) -> None:
         """The right side alone, in full; and back."""
         full = not self.has_class("full")
         self.set_class(full, "full")
         if full:
-            self.query_one("#side").focus()
+            self.query_one(SetupSide).focus()
         else:
-            self._focus_first()
-        self.call_after_refresh(self._show_side)
-
-    # Reading and checking in the background ------------------------------------------------------
-
-    async def _changed(self) -> None:
-        self._then = ""
-        await self._show_state()
-        self._look_later()
-
-    def _look_later(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(PAUSE, self._look)
-
-    def _look(self) -> None:
-        """Read the data, or check settings that are complete, if there is anything to do."""
-        self._timer = None
-        asked, unchecked = self.draft.asked, self.draft.unchecked
-        if asked is not None:
-            self._read(asked)
-        elif unchecked is not None and (self.page != "task" or self._then):
-            self._checking = unchecked
-            self._check(unchecked)  # a task of the list is not fetched before it is taken
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is read or checked, nor about to be."""
-        return self._timer is None and self.draft.asked is None and self._checking is None
-
-    @work(thread=True, exclusive=True, group="data")
-    def _read(self, asked: Request) -> None:
-        read = data_source.read(asked)
-        self.app.call_from_thread(self.call_later, self._data_read, read)
-
-    async def _data_read(self, read: DataRead) -> None:
-        if not self.draft.take(read):
-            return  # other data is asked for by now
-        if self.page == "data":
-            await self._renew_fields()
-        await self._show_state()
-        if self.draft.problems:
-            self._waited()
-        self._look()
-
-    async def _renew_fields(self) -> None:
-        """Show fields that came with the data, with its columns to choose from; others stay."""
-        body, focused = self.query_one("#fields"), _field_of(self.focused)
-        there = {each.info.key: each for each in body.children if isinstance(each, Field)}
-        before: Field | None = None
-        for info in self._groups()[0].infos:
-            field = there.pop(info.key, None)
-            if field is None or field.choices != self._values_of(info):
-                old, field = field, self._field(info)
-                await body.mount(field, before=0 if before is None else None, after=before)
-                if old is not None and old is focused:
-                    field.control.focus()
-                if old is not None:
-                    await old.remove()
-            before = field
-        for gone in there.values():
-            if gone is focused and before is not None:
-                before.control.focus()
-            await gone.remove()
-
-    @work(thread=True, exclusive=True, group="check")
-    def _check(self, resolved: ResolvedConfig) -> None:
-        found = data_source.check(resolved.config, self._last_check)
-        self.app.call_from_thread(self.call_later, self._was_checked, resolved, found)
-
-    async def _was_checked(self, resolved: ResolvedConfig, found: Checked) -> None:
-        self._last_check = found
-        if self._checking is resolved:
-            self._checking = None
-        if self.draft.checked(resolved, found.problems):
-            await self._show_state()
-            self._waited()
-
-    def _wait_then(self, what: str) -> None:
-        self._then = what
-        self._hint("reading the data and checking the settings …")
-        if self._timer is not None:
-            self._timer.stop()
-        self._look()
-
-    def _waited(self) -> None:
-        then, self._then = self._then, ""
-        if then == "forward":
-            self.call_later(self.action_forward)
-        elif then == "start":
-            self.call_later(self.action_start)
+            self.form.focus_first()
+        self.call_after_refresh(self.redraw)
 
     # The run -------------------------------------------------------------------------------------
 
     async def action_start(self) -> None:
-        """Make the run directory and begin; where something is wrong, go there instead."""
-        from calisr_engine.runs.create import create_run
-
+        """Begin the run or the grid; where something is wrong, go there instead."""
         if self.draft.problems:
             await self._go_to(self.draft.problems[0])
-            return
-        if self.draft.asked is not None or self.draft.unchecked is not None:
-            self._wait_then("start")
-            return
-        if self.app.started.running and not self.detached:
-            self.app.notify("a run trains in this app already; F7 detaches", severity="warning")
-            return
-        assert self.draft.resolved is not None
-        try:
-            run_dir = create_run(self.draft.resolved)
-        except CalisrError as error:
-            self.app.show_error("The run could not be started", error)
-            return
-        self.app.start_training(run_dir, self.detached)
+        elif self.draft.asked is not None or self.draft.unchecked is not None:
+            self._wait_then(self.action_start)
+        elif self.checks.outlook is not None:
+            setup_run.start_grid(self.app, self.checks.outlook)
+        else:
+            assert self.draft.resolved is not None
+            setup_run.start(self.app, self.draft.resolved, self.detached)
+
+    def _wait_then(self, act: Callable[[], Awaitable[None]]) -> None:
+        self.form.hint("reading the data and checking the settings …")
+        self.checks.wait_then(act)
 
     def action_detach(self) -> None:
         """Train in this app or in a process of its own."""
@@ -569,36 +324,43 @@ class SetupScreen(Screen[None]):
             self.app.notify("in a browser runs are always detached: they go on when the tab closes")
             return
         self.detached = not self.detached
-        self._show_side()
+        self.redraw()
 
-    def _ready(self) -> ResolvedConfig | None:
-        """The settings, said to be unusable where they are."""
-        if self.draft.resolved is None:
+    def _ready(self) -> ResolvedConfig | Outlook | None:
+        """The settings of the run, or what the grid comes to; said to be unusable where it is."""
+        grid = self.checks.outlook
+        found = grid if self.draft.marked else self.draft.resolved
+        if found is None or (grid is not None and not grid.toml):
             self.app.notify("mend the settings first (see ✗ above)", severity="warning")
-        return self.draft.resolved
+            return None
+        return found
 
     def action_copy_command(self) -> None:
-        """Copy the command line of this run."""
-        resolved = self._ready()
-        if resolved is not None:
-            self.app.copy_to_clipboard(resolved.command_line(self.detached))
-            self.app.notify("copied")
+        """Copy the command line of this run or grid."""
+        found = self._ready()
+        if isinstance(found, Outlook):
+            setup_run.copy_grid_command(self.app, found, self.draft)
+        elif found is not None:
+            setup_run.copy_command(self.app, found, self.detached)
 
     def action_settings(self) -> None:
         """Show the settings as TOML."""
-        resolved = self._ready()
-        if resolved is not None:
-            text = resolved.minimal_toml() or "# every setting has its default\n"
-            self.app.push_screen(Reading("Settings of this run", text, copy=text, wide=True))
+        found = self._ready()
+        if isinstance(found, Outlook):
+            setup_run.show_grid(self.app, found)
+        elif found is not None:
+            setup_run.show_settings(self.app, found)
+
+    def action_save_preset(self) -> None:
+        """Keep these settings as a preset of the user."""
+        found = self._ready()
+        if isinstance(found, Outlook):
+            self.app.notify("a preset is of one run; F10 takes the marks back", severity="warning")
+        elif found is not None:
+            setup_run.save_preset(self.app, found)
 
     def action_open_preset(self) -> None:
         """Begin from a preset."""
-        found = []
-        for name in preset_files.names():
-            try:
-                found.append(Choice(name, name, presets.describe(name).title))
-            except CalisrError:
-                continue
 
         async def take(name: str | None) -> None:
             if name is None:
@@ -608,11 +370,10 @@ class SetupScreen(Screen[None]):
             except CalisrError as error:
                 self.app.show_error("The preset cannot be used", error)
                 return
-            self.page = STEPS[0]
-            await self._show_page()
+            await self._show_page(STEPS[0])
             await self._changed()
 
-        self.app.push_screen(Picking("Presets", found), take)
+        setup_run.choose_preset(self.app, take)
 
     async def begin_from(self, run_dir: Path, keys: Sequence[str] = ()) -> None:
         """Begin from the settings of a run, but for its name; at the field of one of `keys`."""
@@ -622,41 +383,6 @@ class SetupScreen(Screen[None]):
             self.app.show_error("The settings of the run cannot be read", error)
             return
         self.draft.change("output.name", "")
-        self.page = STEPS[0]
-        await self._show_page()
+        await self._show_page(STEPS[0])
         if any(form.page_of(key) for key in keys):
             await self._go_to(Problem("", keys=tuple(keys)))
-
-    def action_save_preset(self) -> None:
-        """Keep these settings as a preset of the user."""
-        resolved = self._ready()
-        if resolved is None:
-            return
-        toml = resolved.minimal_toml
-
-        def save(name: str | None) -> None:
-            if name is None:
-                return
-            try:
-                path = presets.save(Path(name).stem, toml(name))
-            except CalisrError as error:
-                self.app.show_error("The preset was not saved", error)
-            else:
-                self.app.notify(f"saved {path}")
-
-        self.app.push_screen(Typing("Save as preset", "A name for these settings:"), save)
-
-
-def _field_of(widget: Widget | None) -> Field | None:
-    """The field that a widget is in."""
-    above = () if widget is None else widget.ancestors
-    return next((each for each in above if isinstance(each, Field)), None)
-
-
-def _wanted(info: FieldInfo) -> Wanted | None:
-    """What a path may lead to; None for settings that are no paths."""
-    if info.key in ("task.train_file", "task.validation_file", "task.test_file"):
-        return Wanted(endings=data_source.endings())
-    if info.key == "model.name":
-        return Wanted(words=tuple(catalog.names()), marker="config.json")
-    return Wanted() if info.kind == "path" else None

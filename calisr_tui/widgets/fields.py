@@ -16,10 +16,13 @@ from textual.widgets import Input
 
 from calisr_engine.config.describe import FieldInfo
 from calisr_tui import form
-from calisr_tui.draft import Shown
+from calisr_tui.form import Shown
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.paths import PathInput, Wanted
 from calisr_tui.widgets.verbatim import Label, Static
+
+MARK = "≡ "
+"""Before what has several values."""
 
 
 class CycleField(Widget, can_focus=True):
@@ -81,6 +84,7 @@ class Field(Vertical):
         choices: values to choose from; none where it is typed.
         wanted: what a path may lead to; None where no path is typed.
         late: tell only of text that was finished with Enter or by leaving the field.
+        marked: whether several values are typed.
     """
 
     class Edited(Message):
@@ -100,16 +104,19 @@ class Field(Vertical):
         choices: Sequence[str] = (),
         wanted: Wanted | None = None,
         late: bool = False,
+        marked: bool = False,
     ) -> None:
         super().__init__(classes="field")
         self.info = info
+        self.marked = marked
         self.choices = tuple(choices)
-        self._shown, self._wanted, self._late = shown, wanted, late
+        self._shown, self._wanted, self.late = shown, wanted, late
         self._told = shown.text
+        self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="field-row"):
-            yield Label(form.label(self.info.key))
+            yield Label(f"{MARK if self.marked else ''}{form.label(self.info.key)}")
             if self.choices:
                 yield CycleField(self.choices, *self._cycled())
             elif self._wanted is not None:
@@ -139,7 +146,13 @@ class Field(Vertical):
     def show(self, shown: Shown, problem: str) -> None:
         """Show the setting as it is now; what is being typed stays."""
         self._shown = shown
+        if not self.is_mounted:
+            return
         control = self.control
+        seen = shown, problem, self._told, control.has_focus
+        if seen == self._seen:
+            return
+        self._seen = seen
         if isinstance(control, CycleField):
             control.value, control.note = self._cycled()
         else:
@@ -169,7 +182,7 @@ class Field(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if not self._late:
+        if not self.late:
             self._tell()
 
     def on_input_blurred(self, event: Input.Blurred) -> None:

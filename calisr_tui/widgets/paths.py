@@ -119,10 +119,13 @@ class PathInput(Input):
             suggester=PathSuggester(wanted),
         )
 
-    def action_complete(self) -> None:
-        proposed = self._suggestion
-        if proposed and proposed != self.value and self.cursor_at_end:
-            self.action_cursor_right()
+    async def action_complete(self) -> None:
+        # Asked again: what is shown may not have caught up with what was typed.
+        assert self.suggester is not None
+        proposed = await self.suggester.get_suggestion(self.value) if self.cursor_at_end else None
+        if proposed:
+            self.value = proposed
+            self.cursor_position = len(proposed)
         else:
             self.screen.focus_next()
 

@@ -19,13 +19,17 @@ from calisr_tui.verbatim import Text
 
 
 class Static(widgets.Static):
-    """Text that may change."""
+    """Text that may change; to be told the same once more costs nothing."""
 
     def __init__(self, content: VisualType = "", **kwargs: Any) -> None:
-        super().__init__(_as_typed(content), markup=False, **kwargs)
+        self._told = _as_typed(content)
+        super().__init__(self._told, markup=False, **kwargs)
 
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
-        super().update(_as_typed(content), layout=layout)
+        told = _as_typed(content)
+        if not _same(told, self._told):
+            super().update(told, layout=layout)
+        self._told = told
 
 
 class Label(widgets.Label):
@@ -74,6 +78,15 @@ class DataTable(widgets.DataTable[Any]):
 
 def _as_typed(content: Any) -> Any:
     return Text(content) if isinstance(content, str) else content
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two texts look alike; never so for what can be anything else."""
+    texts = isinstance(one, rich.text.Text) and isinstance(other, rich.text.Text)
+    if not texts or one is other:  # who changes a text tells it again
+        return False
+    ways = (one.style, one.no_wrap, one.overflow, one.justify)
+    return one == other and ways == (other.style, other.no_wrap, other.overflow, other.justify)
 
 
 class Unsteered(LineFilter):

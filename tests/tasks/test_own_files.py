@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from calisr_engine.errors import CalisrError, ConfigError, DataError
+from calisr_engine.tasks import own_files
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.formats import Form, read_table
 from calisr_engine.tasks.settings import TaskSettings
 
 GOOD = "text,label\nfine day,pos\nbad day,neg\n"
@@ -28,7 +30,11 @@ def load(folder: Path, name: str, content: str | bytes, **more: Any) -> TaskData
     """The task of one file, used both to train and to validate."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_task(settings(path, path, **more))
+    task = settings(path, path, **more)
+    data = load_task(task)
+    whole = read_table(path, None, Form(task.encoding, task.header))
+    assert own_files.read(task, whole) == own_files.read(task)  # handed on, or read again
+    return data
 
 
 def parquet(folder: Path, **columns: Any) -> Path:

@@ -7,15 +7,19 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 
+from calisr_engine.forecast import before_start
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import CalisrApp
 from calisr_tui.feed import EXAMPLE
+from calisr_tui.screens import setup_checks
 from tests.tui.grids import STATES, make_grid, run_dirs
 
 SLOW = ("grid", "report", "figure", "save")
@@ -88,7 +92,23 @@ async def settle(pilot: Any) -> None:
     await pilot.pause()
     for _ in range(1000):
         busy = any(worker.group.startswith(SLOW) for worker in pilot.app.workers)
-        if not busy and getattr(pilot.app.screen, "idle", True):
+        idle = pilot.app.typed_ahead.idle and getattr(pilot.app.screen, "idle", True)
+        if idle and not busy:
             break
         await pilot.pause(0.02)
     await pilot.pause()
+
+
+async def type_keys(pilot: Any, *keys: str) -> None:
+    """Send keys at once, as a paste does, and wait for what comes of them."""
+    for key in keys:
+        pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await settle(pilot)
+
+
+@pytest.fixture
+def light_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setup looks at once, and leaves out of its check what needs torch."""
+    monkeypatch.setattr(setup_checks, "PAUSE", 0.01)
+    without_torch = partial(before_start.look, with_torch=False)
+    monkeypatch.setattr(before_start, "look", without_torch)

@@ -26,9 +26,10 @@ from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import light_checks, make_app, settle, workplace
 
-__all__ = ["workplace"]
+__all__ = ["light_checks", "workplace"]
+pytestmark = pytest.mark.usefixtures("light_checks")
 
 RUN = Path("runs/run-1")
 
@@ -58,6 +59,7 @@ WAYS = {
     "RunsScreen": Way(keys=("f4",)),
     "RunList": Way(keys=("f4",)),
     "TryScreen": Way(keys=("f4", "a")),
+    "ExportScreen": Way(keys=("f4", "X")),
     "ErrorsScreen": Way(keys=("f4", "E")),
     "CompareScreen": Way(keys=("f4", "space", "down", "space", "c")),
     "GridScreen": Way(keys=("ctrl+g",)),
@@ -76,6 +78,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "app.setup": ("f4",),
     "app.home": ("f4",),
     "setup.back": ("enter",),
+    "setup.clear_marks": ("ctrl+y",),
     "fold.close": ("enter",),
     "table.up": ("down",),
     "timeline.up": ("down",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,17 @@ import pytest
 
 from calisr_engine.config.describe import all_fields, by_key
 from calisr_engine.config.load import Base, load
-from calisr_engine.forecast import own_data
+from calisr_engine.forecast import before_start, own_data
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.preview import guess
+from calisr_engine.tasks import own_files
+from calisr_engine.tasks.data import load_task
+from calisr_engine.tasks.formats import read_table
 from calisr_tui import data_source, form
 from calisr_tui.draft import OWN, Draft
+from tests.tasks.test_hub_parquet import cache, stored
+
+__all__ = ["cache"]
 
 
 def write_reviews(path: Path) -> None:
@@ -103,6 +111,27 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     assert draft.good
 
 
+def test_a_file_is_read_once_for_the_guess_the_look_and_the_check(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def counted(path: Path, *more: Any) -> Any:
+        opened.append(path)
+        return read_table(path, *more)
+
+    for module in (guess, own_files):
+        monkeypatch.setattr(module, "read_table", counted)
+    monkeypatch.setattr(before_start, "look", partial(before_start.look, with_torch=False))
+    draft = own(train_file="reviews.csv")
+    unchecked = draft.unchecked
+    assert unchecked is not None
+    checked = data_source.check(unchecked.config, None, draft.data)
+    assert opened == [reviews]
+    assert checked.data == load_task(unchecked.config.task)
+    assert checked.problems == ()
+
+
 MISTAKES: list[tuple[dict[str, str], str, str]] = [
     ({"task.train_file": "review.csv"}, "task.train_file", "did you mean reviews.csv?"),
     ({"task.train_file": "notes.docx"}, "task.train_file", "are not read"),
@@ -145,6 +174,30 @@ def test_each_mistake_stands_at_its_field_in_the_words_of_the_form(reviews: Path
         assert words in said.get(key, ""), (changes, said)
         assert not re.search(r"--[a-z]|\b(task|training|calibration)\.\w", said[key]), said[key]
         assert form.first_page(draft.problems[0])[0], changes
+
+
+def test_mistakes_about_a_data_set_of_the_hub_stand_at_their_fields(cache: Path) -> None:
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/*\n"
+        for name in ("small", "large")
+    )
+    rows = {"small/a.parquet": range(40), "large/b.parquet": range(80)}
+    stored(cache, "owner/reviews", {"README.md": f"{card}---\n", **rows})
+    mistakes = [
+        ({"dataset": "owner/reviews"}, "dataset", "name one, such as owner/reviews:small"),
+        ({"dataset": "owner/reviews:smal"}, "dataset", "did you mean owner/reviews:small?"),
+        ({"dataset": "owner/nowhere"}, "dataset", "HF_HUB_OFFLINE"),
+        ({"dataset": "../up"}, "dataset", 'for files of your own use "file or folder"'),
+        ({"dataset": "owner/reviews:small", "train_split": "x"}, "train_split", "splits: train"),
+        ({"dataset": "owner/reviews:small", "test_split": "x"}, "test_split", "splits: train"),
+    ]
+    for settings, key, words in mistakes:
+        said = wrong(own(**settings))
+        assert list(said) == [f"task.{key}"], settings
+        assert words in said[f"task.{key}"]
+    draft = own(train_file="a.csv", validation_file="b.csv", dataset="owner/reviews:small")
+    assert draft.good  # the data set takes the place of the files
+    assert draft.facts() == (36, 2)
 
 
 def test_a_method_without_calibration_turns_it_off_and_another_brings_it_back() -> None:

@@ -20,7 +20,9 @@ from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Answer, Picking, Question, Typing
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.widgets.verbatim import Unsteered
-from tests.tui.example import make_app, settle
+from tests.tui.example import light_checks, make_app, settle
+
+__all__ = ["light_checks"]
 from tests.tui.grids import write_run
 
 STEERING = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202e\u2066\x7f"
@@ -159,6 +161,7 @@ async def test_a_replay(runs: Path, tmp_path: Path) -> None:
     assert "[red]x[/red][/]" in seen
 
 
+@pytest.mark.usefixtures("light_checks")
 async def test_settings_that_are_typed(runs: Path, tmp_path: Path) -> None:
     app = make_app(tmp_path, output_dir=runs)
     async with app.run_test(size=(160, 50), notifications=True) as pilot:
@@ -175,6 +178,7 @@ async def test_settings_that_are_typed(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light_checks")
 async def test_own_data_and_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = "[red]\x1b[2J\x9b"
     rows = [f"{odd} word {n} of a text,{odd}{n % 2}" for n in range(60)]

@@ -19,6 +19,9 @@ from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.started import StartedRuns
+from tests.tui.example import light_checks
+
+__all__ = ["light_checks"]
 
 
 @pytest.fixture
@@ -45,6 +48,7 @@ async def settled(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
+@pytest.mark.usefixtures("light_checks")
 async def test_a_run_is_detached_whatever_is_chosen(
     tmp_path: Path, served: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

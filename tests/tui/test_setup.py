@@ -1,23 +1,31 @@
-"""Setup by keys alone, and the recorded run."""
+"""Setup by keys alone, and the recorded run; `test_real_runs` starts runs with the whole check."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import OptionList, Static
 
 from calisr_engine.config.load import from_resolved, load
+from calisr_engine.grid import expand_grid
+from calisr_engine.tasks import glue
 from calisr_tui.app import CalisrApp
 from calisr_tui.form import STEPS
 from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.file_picker import FilePicker
+from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.setup import SetupScreen
+from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.fields import Field
-from tests.tui.example import settle
+from tests.tasks.test_hub_parquet import cache, stored
+from tests.tui.example import light_checks, settle, type_keys
 from tests.tui.test_draft import reviews
 
-__all__ = ["reviews"]
+__all__ = ["cache", "light_checks", "reviews"]
 
 
 def app(tmp_path: Path) -> CalisrApp:
@@ -35,14 +43,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
-    for key in keys:
-        await pilot.press(key)
-        await settle(pilot)
+    await type_keys(pilot, *keys)
     screen = pilot.app.screen_stack[0]
     assert isinstance(screen, SetupScreen)
     return screen
 
 
+@pytest.mark.usefixtures("light_checks")
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_enter_goes_through_the_steps_and_starts_the_demo(
     tmp_path: Path, size: tuple[int, int], started: list[Path]
@@ -57,6 +64,7 @@ async def test_enter_goes_through_the_steps_and_starts_the_demo(
     assert config == load(None, chosen).config
 
 
+@pytest.mark.usefixtures("light_checks")
 async def test_one_file_becomes_a_run_by_keys_alone(
     reviews: Path, tmp_path: Path, started: list[Path]
 ) -> None:
@@ -106,10 +114,97 @@ def problem(screen: SetupScreen) -> str:
     return str(below.render()) if below.display else ""
 
 
-def text_of(screen: SetupScreen) -> str:
+def text_of(screen: Screen[Any]) -> str:
     return "\n".join(strip.text for strip in screen._compositor.render_strips())
 
 
+@pytest.mark.usefixtures("light_checks")
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_two_marked_fields_become_a_grid_of_four_runs(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        StartedRuns, "start_grid", lambda self, name, folder, words: commands.append(words)
+    )
+    grids = CalisrApp(output_dir=Path("runs"), config=tmp_path / "keys", preload=False)
+    async with grids.run_test(size=size) as pilot:
+        screen = await press(pilot, *["enter"] * 3, "tab", "ctrl+y", *",0.7", "ctrl+n")
+        await press(pilot, *["down"] * 4, "ctrl+y", "backspace", "backspace", *"0..1x", "ctrl+r")
+        assert "0..1x is no range of numbers" in problem(screen)
+        assert not Path("runs").exists()
+        await press(pilot, "backspace")
+        assert "2 × 2 = 4 runs" in text_of(screen)
+        await press(pilot, "f8")
+        file = Path("runs/demo-delta-seed/grid.toml")
+        assert grids.clipboard == f"calisr grid run {file} --output-dir runs"
+        assert len(expand_grid(file).runs) == 4
+        shutil.rmtree("runs")
+        # Nobody wants it: nothing is left. Then somebody does.
+        await press(pilot, "ctrl+r")
+        assert "4 runs to train" in text_of(grids.screen)
+        await press(pilot, "escape")
+        assert not list(Path("runs").iterdir())
+        await type_keys(pilot, "ctrl+r", "enter")
+        await settle(pilot)
+        (words,) = commands
+        assert words[-7:] == ["grid", "run", str(file), "--output-dir", "runs", "--jobs", "1"]
+        assert isinstance(grids.screen, GridScreen)
+        assert grids.screen.reading is not None
+        assert len(grids.screen.reading.grid.runs) == 4
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_lines_of_a_list_are_marked_and_the_same_key_takes_them_back(tmp_path: Path) -> None:
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        screen = await press(pilot, "enter", "enter", "up", "ctrl+y", "down", "down", "ctrl+y")
+        assert screen.draft.marked == {"method.name": "fft, mpop"}
+        assert screen.draft.method == "fft"
+        assert "≡ mpop" in text_of(screen)
+        await press(pilot, "up", "up", "ctrl+y")
+        assert screen.draft.method == "mpop"
+        await press(pilot, "enter", "tab", "ctrl+y")
+        assert set(screen.draft.marked) == {"method.name", "calibration.delta"}
+        await press(pilot, "f10")
+        assert screen.draft.marked == {}
+        assert screen.draft.method == "fft"
+        # Own data is one for all runs.
+        await press(pilot, "escape", "escape", "down", "ctrl+y")
+        assert screen.draft.marked == {}
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_a_data_set_of_the_hub_is_read_with_enter_and_its_splits_are_listed(
+    cache: Path, tmp_path: Path, started: list[Path]
+) -> None:
+    sides = {"train": 60, "dev": 20, "test": 8}
+    files = {f"{name}-00000-of-00001.parquet": range(rows) for name, rows in sides.items()}
+    stored(cache, "owner/reviews", files)
+    async with app(tmp_path).run_test(size=(80, 40)) as pilot:
+        screen = await press(pilot, "enter", "down", "enter", "down", "enter", "down")
+        await press(pilot, *"owner/reviewz", "enter")
+        assert "is not here: the hub is turned off" in problem(screen)
+        await press(pilot, "backspace", "s", "enter")
+        assert screen.page == "data"
+        assert "60 rows to train, 20 rows to validate" in text_of(screen)
+        assert "validation file" not in text_of(screen)
+        await press(pilot, "down", *"tran", "enter")
+        assert "did you mean train? splits: dev, test, train" in problem(screen)
+        await press(pilot, *["backspace"] * 4, "enter", "down", "ctrl+l", "up", "up", "enter")
+        assert screen.draft.changes["task.validation_split"] == "test"
+        assert "60 rows to train, 8 rows to validate" in text_of(screen)
+        await press(pilot, "ctrl+r")
+        (run_dir,) = started
+    task = from_resolved(run_dir / "config.toml").task
+    assert (task.dataset, task.train_split, task.validation_split) == (
+        "owner/reviews",
+        None,
+        "test",
+    )
+
+
+@pytest.mark.usefixtures("light_checks")
 async def test_files_are_picked_by_typing_and_folders_by_going_through(
     reviews: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +221,20 @@ async def test_files_are_picked_by_typing_and_folders_by_going_through(
         await press(pilot, "left", "r", "e", "v", "enter")
         assert screen.draft.changes["task.train_file"] == "reviews.csv"
         assert screen.draft.good
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_keys_that_come_faster_than_pages_change_are_not_lost(
+    reviews: Path, tmp_path: Path
+) -> None:
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        first = ["enter", "down", "enter", *"rev", "tab", "escape", "down", "enter"]
+        screen = await press(pilot, *first, "down", "enter", "ctrl+n", "9")
+        assert screen.page == "training"
+        assert screen.draft.task == glue.names()[0]
+        assert screen.draft.method == "mpop"
+        assert screen.draft.changes["task.train_file"] == "reviews.csv"
+        assert screen.draft.changes["training.epochs"] == "9"
 
 
 async def test_the_recorded_run_replays(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 
 from calisr_tui.feed import EXAMPLE
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.test_draft import write_reviews
 
-__all__ = ["workplace"]
+__all__ = ["light_checks", "workplace"]
+pytestmark = pytest.mark.usefixtures("light_checks")
 
 SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-model": ({}, []),
     "setup-data": ({}, ["enter", "down", "enter", *"reviews.csv", "down"]),
     "setup-method": ({}, ["enter", "enter"]),
     "setup-calibration": ({}, ["enter", "enter", "enter"]),
+    "setup-grid": ({}, [*["enter"] * 3, "tab", "ctrl+y", *",0.7", "up"]),
     "live": ({"run_dir": Path("runs/run-1")}, []),
     "replay-end": ({"replay": EXAMPLE}, ["end"]),
     "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from textual.widgets import Footer
 
 from calisr_engine.process.execute import execute
 from calisr_engine.results.predictor import Predictor
+from calisr_tui.dialogs import Reading
+from calisr_tui.screens import export
 from calisr_tui.screens.errors import ErrorsScreen
+from calisr_tui.screens.export import ExportScreen
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.screens.try_it import TryScreen
 from tests.training.tiny_run import make_run, save_model
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import make_app, settle, type_keys, workplace
 
 __all__ = ["workplace"]
 
@@ -83,6 +87,16 @@ async def test_a_finished_run_is_used_by_keys(tmp_path: Path, workplace: Path) -
         await settle(pilot)
         assert app.screen.predicted == "unacceptable"
         assert {each.prediction for each in app.screen.rows} <= {"unacceptable"}
+        await pilot.press("escape", "X")
+        await settle(pilot)
+        assert isinstance(app.screen, ExportScreen)
+        folder = app.screen.folder
+        assert folder == Path("first-model")
+        assert app.screen.command == f"calisr export {run} first-model"
+        await pilot.press("enter")
+        await until(pilot, lambda: "written in" in shown(app))
+        weights = "model.safetensors"
+        assert (folder / weights).read_bytes() == (run / "model" / weights).read_bytes()
         await pilot.press("escape", "N")
         await until(pilot, lambda: isinstance(app.screen, SetupScreen))
         setup: Any = app.screen
@@ -122,3 +136,28 @@ async def test_the_footer_of_the_live_screen_follows_the_run(state: str, workpla
             assert "N edits the settings for a new run" in " ".join(shown(app).split())
             await pilot.press("escape")
         await until(pilot, lambda: " ".join(footer(app)) == words)
+
+
+async def test_an_export_that_fails_says_why_in_a_dialog(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells = "import sys; sys.exit(sys.argv[4] + ' is full [bold]of it[/]')"
+    monkeypatch.setattr(
+        export, "process_words", lambda words: [sys.executable, "-c", tells, *words]
+    )
+    app = make_app(workplace)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_keys(pilot, "f4", "X")
+        assert "calisr export runs/run-2 run-2-model" in shown(app)
+        await type_keys(pilot, "down", "right")
+        assert "calisr export runs/run-2 run-2-model --onnx" in shown(app)
+        await type_keys(pilot, "up", *["backspace"] * 11, *"runs")
+        assert "runs exists already" in shown(app)
+        await type_keys(pilot, "enter")
+        assert app.started.exports == []
+        await type_keys(pilot, "x", "f8", "enter")
+        assert app.clipboard == "calisr export runs/run-2 runsx --onnx"
+        await until(pilot, lambda: isinstance(app.screen, Reading))
+        await until(pilot, lambda: "--onnx is full [bold]of it[/]" in shown(app))
+        await type_keys(pilot, "escape")
+        assert "the export failed" in shown(app)

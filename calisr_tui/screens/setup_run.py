@@ -1,0 +1,127 @@
+"""What is done with the settings of the setup: a run, a grid, a command, a file, a preset."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from calisr_engine import presets
+from calisr_engine.config import preset_files
+from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.errors import CalisrError
+from calisr_engine.storage.whole import write_text
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import Picking, Reading, Typing
+from calisr_tui.draft import Draft
+from calisr_tui.grid_source import GridSource, shown
+from calisr_tui.host import Host
+from calisr_tui.marked_grid import FILE, Outlook
+from calisr_tui.screens import grid_training
+
+
+def start(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
+    """Make the run directory and begin."""
+    from calisr_engine.runs.create import create_run
+
+    if app.started.running and not detached:
+        app.notify("a run trains in this app already; F7 detaches", severity="warning")
+        return
+    try:
+        run_dir = create_run(resolved)
+    except CalisrError as error:
+        app.show_error("The run could not be started", error)
+        return
+    app.start_training(run_dir, detached)
+
+
+def start_grid(app: Host, outlook: Outlook) -> None:
+    """Write the grid's file, ask how, begin, and show the grid."""
+    made = not outlook.folder.exists()
+    path = _write(app, outlook)
+    if path is None:
+        return
+
+    def take_back() -> None:
+        if made:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                outlook.folder.rmdir()
+
+    try:
+        reading = GridSource(str(path), app.output_dir, app.data_dir).read()
+    except CalisrError as error:
+        take_back()
+        app.show_error("The grid could not be started", error)
+        return
+    grid_training.start(app, reading, False, lambda: app.open_grid(str(path)), take_back)
+
+
+def _write(app: Host, outlook: Outlook) -> Path | None:
+    """The grid's file, as it is written now."""
+    path = outlook.folder / FILE
+    try:
+        outlook.folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, outlook.toml, "the grid's file")
+    except (CalisrError, OSError) as error:
+        app.notify(f"the grid could not be written: {error}", severity="error")
+        return None
+    return path
+
+
+def grid_words(outlook: Outlook, draft: Draft) -> list[str]:
+    """What follows `calisr` in the command that trains the grid."""
+    words = ["grid", "run", str(outlook.folder / FILE), "--output-dir", str(outlook.folder.parent)]
+    return words + (["--data-dir", str(draft.data_dir)] if draft.data_dir else [])
+
+
+def copy_grid_command(app: Host, outlook: Outlook, draft: Draft) -> None:
+    """Copy the command line of the grid, and write the file that it names."""
+    if (path := _write(app, outlook)) is not None:
+        app.copy_to_clipboard(shown(grid_words(outlook, draft)))
+        app.notify(f"copied; {path} is written")
+
+
+def copy_command(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
+    """Copy the command line of the run."""
+    app.copy_to_clipboard(resolved.command_line(detached))
+    app.notify("copied")
+
+
+def show_settings(app: Host, resolved: ResolvedConfig) -> None:
+    """Show the settings as TOML."""
+    text = resolved.minimal_toml() or "# every setting has its default\n"
+    app.push_screen(Reading("Settings of this run", text, copy=text, wide=True))
+
+
+def show_grid(app: Host, outlook: Outlook) -> None:
+    """Show the grid's file."""
+    title = str(outlook.folder / FILE)
+    app.push_screen(Reading(title, outlook.toml, copy=outlook.toml, wide=True))
+
+
+def save_preset(app: Host, resolved: ResolvedConfig) -> None:
+    """Keep the settings as a preset of the user."""
+
+    def save(name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            path = presets.save(Path(name).stem, resolved.minimal_toml(name))
+        except CalisrError as error:
+            app.show_error("The preset was not saved", error)
+        else:
+            app.notify(f"saved {path}")
+
+    app.push_screen(Typing("Save as preset", "A name for these settings:"), save)
+
+
+def choose_preset(app: Host, take: Callable[[str | None], Awaitable[None]]) -> None:
+    """Ask for a preset."""
+    found = []
+    for name in preset_files.names():
+        try:
+            found.append(Choice(name, name, presets.describe(name).title))
+        except CalisrError:
+            continue
+    app.push_screen(Picking("Presets", found), take)

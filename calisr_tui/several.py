@@ -1,0 +1,114 @@
+"""Several values of one setting, as one types them: "1, 2, 3", "1..5" or "1e-5..1e-3:3"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping
+
+from calisr_engine.config.describe import FieldInfo
+from calisr_engine.config.options import parse_value
+from calisr_engine.errors import Problem
+
+MOST = 100
+"""Values of one setting."""
+
+DECADE = 10.0
+"""A range whose ends differ by this factor or more is divided on a logarithmic scale, as `calisr
+tune` searches it."""
+
+WAYS = "Several values: A, B, C or LOW..HIGH:COUNT, and of whole numbers LOW..HIGH"
+
+
+def several(info: FieldInfo, text: str) -> tuple[str, ...]:
+    """The values, each once, as they are typed one by one.
+
+    Raises:
+        ValueError: no values, or a range that cannot be divided.
+    """
+    found: dict[object, str] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        low, dots, rest = part.partition("..")
+        for value in _range(info, low, rest) if dots and info.kind in ("int", "float") else (part,):
+            found.setdefault(parse_value(info.key, value), value)
+    if not found:
+        raise ValueError("no value is given; write A, B, C or LOW..HIGH:COUNT")
+    if len(found) > MOST:
+        raise ValueError(f"these are {len(found):,} values; {MOST} are the most")
+    return tuple(found.values())
+
+
+def _range(info: FieldInfo, low: str, rest: str) -> tuple[str, ...]:
+    high, colon, number = rest.partition(":")
+    try:
+        first, last = float(low), float(high)
+        count = int(number) if colon else int(last - first) + 1
+    except (ValueError, OverflowError):
+        raise ValueError(f"{low}..{rest} is no range of numbers") from None
+    if not (math.isfinite(first) and math.isfinite(last) and first < last):
+        raise ValueError(f"{low}..{rest}: the first number must be smaller than the second")
+    whole = info.kind == "int"
+    if whole and not (first.is_integer() and last.is_integer()):
+        raise ValueError(f"{low}..{rest}: whole numbers are needed")
+    if not whole and not colon:
+        raise ValueError(
+            f"{low}..{rest}: say how many values, such as {low}..{rest}:3; "
+            "a range alone is for calisr tune"
+        )
+    if not 2 <= count <= MOST:
+        raise ValueError(f"{low}..{rest}: from 2 to {MOST} values can be taken of a range")
+    by_factor = colon and first > 0 and last / first >= DECADE
+    steps = [at / (count - 1) for at in range(count)]
+    values = [
+        first * (last / first) ** step if by_factor else first + (last - first) * step
+        for step in steps
+    ]
+    return tuple(str(round(each)) if whole else f"{each:.4g}" for each in values)
+
+
+class Marks:
+    """The settings that have several values.
+
+    Attributes:
+        texts: the values as typed, by dotted key.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self._before: dict[str, str | None] = {}
+        self._taken_back: dict[str, str] = {}
+
+    def put(self, key: str, text: str, before: str | None) -> None:
+        """Give a setting several values; `before` is what it was set to, None for nothing."""
+        self._before.setdefault(key, before)
+        self.texts[key] = text
+
+    def take_back(self, key: str) -> str | None:
+        """One value again; what the setting was set to."""
+        self._taken_back[key] = self.texts.pop(key)
+        return self._before.pop(key)
+
+    def again(self, key: str) -> str:
+        """The values that were taken back; "" for none."""
+        return self._taken_back.get(key, "")
+
+    def keep(self, known: Container[str]) -> None:
+        """Drop what is no setting any more."""
+        for key in [each for each in self.texts if each not in known]:
+            self.take_back(key)
+
+    def values(self, info: FieldInfo) -> tuple[str, ...]:
+        """The values of a setting; none where its text does not say any."""
+        try:
+            return several(info, self.texts.get(info.key, ""))
+        except ValueError:
+            return ()
+
+    def problems(self, known: Mapping[str, FieldInfo]) -> tuple[Problem, ...]:
+        """What is wrong with the texts."""
+        found = []
+        for key, text in self.texts.items():
+            try:
+                several(known[key], text)
+            except ValueError as error:
+                found.append(Problem(str(error), keys=(key,)))
+        return tuple(found)
