@@ -143,7 +143,7 @@ _EMPTY = {
 """What stands in a field that may be empty, where the help of the setting does not say it."""
 
 
-_NONE = re.compile(r"\bnone:? (?:takes |leaves |keeps )?((?:[^.;,()]|\.(?=\w))+)", re.IGNORECASE)
+_NONE = re.compile(r"\bnone:? (?:takes |keeps |is )?((?:[^.;,()]|\.(?=\w))+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def default_words(info: FieldInfo, value: object, written: str) -> str:
         return _EMPTY[info.key]
     # The help of a setting that may be empty says what it is then: "none takes its main branch."
     said = re.search(
-        r"\bnone:? (?:takes |leaves |keeps )?((?:[^.;,()]|\.(?=\w))+)", info.help, re.IGNORECASE
+        r"\bnone:? (?:takes |keeps |is )?((?:[^.;,()]|\.(?=\w))+)", info.help, re.IGNORECASE
     )
     return f"default: {' '.join(said[1].split())}" if said else "default: none"
 

@@ -267,7 +267,7 @@ class TrainingSettings(Section):
         description="CPU threads of torch; none takes the cores that are free (`calisr doctor`).",
     )
     eval_every_steps: int | None = Field(
-        None, ge=1, description="Evaluate every so many steps; none evaluates at epoch ends."
+        None, ge=1, description="Evaluate every so many steps; none: at epoch ends."
     )
     early_stopping: int | None = Field(
         None, ge=1, description="Stop after this many evaluations without a better metric."
@@ -321,7 +321,7 @@ class OutputSettings(Section):
         json_schema_extra={
             "expects": "a name of at most 121 letters, digits, dots, dashes and underscores"
         },
-        description="Name of the run directory; none makes one from the settings and the time.",
+        description="Name of the run directory; none: made from the settings and the time.",
     )
     checkpoint_every_steps: int | None = Field(
         None, ge=1, description="Checkpoint every so many steps; none: at the end of each epoch."

@@ -20,7 +20,7 @@ from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 if TYPE_CHECKING:
     from calisr_engine.doctor import Load
-    from calisr_engine.runs.store import RunSummary
+    from calisr_engine.runs.store import History, RunSummary
 
 LOOK_SECONDS = 2.0
 MOST = 4
@@ -103,6 +103,8 @@ class HomeScreen(NextSteps):
         self._lines: dict[str, Line] = {}
         self._shown: list[tuple[str, list[Line]]] | None = None
         self._since = 0.0
+        self._history: History | None = None
+        self._reading = False
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="home-head")
@@ -132,17 +134,22 @@ class HomeScreen(NextSteps):
     def action_reload(self) -> None:
         """Read the runs and the machine's load again."""
         self._since = 0.0
-        self._read()
+        if not self._reading:
+            self._reading = True
+            self._read()
 
-    @work(thread=True, exclusive=True, group="home")
+    @work(thread=True, group="home")
     def _read(self) -> None:
         from calisr_engine.doctor import load_now
-        from calisr_engine.runs.store import list_runs
+        from calisr_engine.runs.store import History
 
-        found = sections(list_runs(self.app.output_dir))
+        if self._history is None or self._history.root != self.app.output_dir:
+            self._history = History(self.app.output_dir)
+        found = sections(self._history.read_again())
         self.app.call_from_thread(self._take, found, load_now())
 
     def _take(self, found: list[tuple[str, list[Line]]], load: Load) -> None:
+        self._reading = False
         self.query_one("#home-machine", Static).update(machine(load))
         if found != self._shown:
             self._fill(found)

@@ -33,7 +33,7 @@ class ChildTuningD(MethodBase):
         0.3, gt=0, lt=1, description="Share of weights that is trained (Xu et al., 2021: 0.3)."
     )
     fisher_examples: int | None = Field(
-        None, ge=1, description="Examples that the Fisher pass reads; none reads all."
+        None, ge=1, description="Examples that the Fisher pass reads; none takes all."
     )
     refresh_at_switch: bool = Field(
         False, description="Compute the mask anew, from the weights at the switch of a group."

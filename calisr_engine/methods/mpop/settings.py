@@ -54,7 +54,7 @@ class Mpop(MethodBase):
         ge=0,
         description="Dimension squeezing (Liu et al., 2021): at each evaluation of the light phase "
         "the bond whose truncation costs least shrinks, until the metric has fallen by more than "
-        "this; none leaves it out. Needs parametrisation throughout.",
+        "this; none: left out. Needs parametrisation throughout.",
     )
     squeeze_share: float = Field(
         0.1, gt=0, lt=1, description="Share of its dimension that a squeezed bond loses."
