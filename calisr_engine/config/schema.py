@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from calisr_engine.calibration.controls import Control, parse_steps
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
-from calisr_engine.models.component_names import GROUPS
+from calisr_engine.models.component_names import GROUPS, OPTIONAL
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
@@ -160,7 +160,7 @@ class CalibrationSettings(Section):
                 ("switch_steps",),
             )
             return
-        own = list(GROUPS[self.variant])
+        own = [group for group in GROUPS[self.variant] if group not in OPTIONAL or group in groups]
         if self.follows_steps and sorted(groups) != sorted(own):
             yield Broken(
                 f"the groups of variant {self.variant} are {', '.join(own)}, but the steps name "
