@@ -12,6 +12,7 @@ from torch import nn
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.architectures import (
     ARCHITECTURES,
+    Located,
     Places,
     is_complete,
     located,
@@ -86,17 +87,40 @@ def places_of(model: nn.Module) -> tuple[Places, Source]:
     return by_rule(linear_shapes(model), kind), "rule"
 
 
+def _located(model: nn.Module) -> list[Located]:
+    """All targets, whether their matrices have been taken apart or not.
+
+    Raises:
+        ConfigError: as `find_targets`.
+    """
+    places, source = places_of(model)
+    found = located(linear_shapes(model), places)
+    if not is_complete(found, places):
+        kind = getattr(model.config, "model_type", "unknown")
+        layers = len({each.layer for each in found})
+        each = "six" if tuple(places) == SIX else f"{len(places)}"
+        raise ConfigError(
+            f"model.{'components' if source == 'settings' else 'name'}: this {kind} model is not "
+            f"built as expected: {len(found)} target matrices in {layers} layers, instead of "
+            f"{each} in each",
+            HOW_TO_NAME
+            if source == "settings"
+            else "use a standard checkpoint of this architecture",
+        )
+    return found
+
+
 def take_apart(model: nn.Module) -> None:
     """Give each component that is a block of rows a linear layer of its own (see `blocks.py`).
 
     Raises:
-        ConfigError: as `places_of`; or the rows do not divide, or the model does not use its matrix
-            as a linear layer does.
+        ConfigError: as `find_targets`; or the rows do not divide, or the model does not use its
+            matrix as a linear layer does.
     """
     places, source = places_of(model)
     modules = dict(model.named_modules())
     wanted: dict[str, dict[int, Component]] = {}
-    for each in located(linear_shapes(model), places):
+    for each in _located(model):
         if not each.whole:
             wanted.setdefault(each.name, {})[each.place.block] = each.component
     for name, blocks in wanted.items():
@@ -140,23 +164,9 @@ def find_targets(model: nn.Module) -> list[Target]:
     Raises:
         ConfigError: where the components are is not known, or the model is not built so.
     """
-    places, source = places_of(model)
-    found = located(linear_shapes(model), places)
-    if not is_complete(found, places):
-        kind = getattr(model.config, "model_type", "unknown")
-        layers = len({each.layer for each in found})
-        each = "six" if tuple(places) == SIX else f"{len(places)}"
-        raise ConfigError(
-            f"model.{'components' if source == 'settings' else 'name'}: this {kind} model is not "
-            f"built as expected: {len(found)} target matrices in {layers} layers, instead of "
-            f"{each} in each",
-            HOW_TO_NAME
-            if source == "settings"
-            else "use a standard checkpoint of this architecture",
-        )
     modules = dict(model.named_modules())
     targets = []
-    for one in found:
+    for one in _located(model):
         module = modules[one.name]
         assert isinstance(module, nn.Linear)
         assert one.whole, f"{one.name} has not been taken apart"

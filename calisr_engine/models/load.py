@@ -88,6 +88,9 @@ def load_model(
             _set_dropout(config, dropout)
         tokenizer, said = load_tokenizer(source.tokenizer)
         found: dict[str, Tensor] = {}
+        sparse = getattr(config, "attention_type", None) == "block_sparse"
+        if sparse:
+            config.attention_type = "original_full"
         notes: list[str] = []
         if source.weights is None:
             with explained(settings.name, local=True), meta if headers_only else nullcontext():
@@ -95,6 +98,11 @@ def load_model(
         else:
             found = weights.read_weights(source.weights, headers_only)
             stored, notes = _filled(settings.name, config, found, seed)
+        if sparse:
+            notes.append(
+                f"{settings.name} attends in full: its sparse attention draws blocks while it "
+                "trains, so that no run could be taken up again to the bit"
+            )
         said += fit_tokenizer(tokenizer, stored)
         if source.tokenizer == source.folder:  # else borrowed, for random weights
             notes += said

@@ -58,7 +58,7 @@ _SHARES = (
 )
 """Keys of shares: with dropout of 1 nothing is left to learn from."""
 
-_WITHOUT_TYPES = {"deberta-v2"}
+_WITHOUT_TYPES = {"deberta", "deberta-v2"}
 
 _GROUPS = (
     Path("/sys/fs/cgroup/memory.max"),

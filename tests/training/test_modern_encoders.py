@@ -1,0 +1,90 @@
+"""Whole runs on encoders whose components are blocks of a matrix, gated, or found by rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from calisr_engine.analysis.weights import read_weights
+from calisr_engine.models.component_names import COMPONENTS, SIX
+from calisr_engine.process.execute import execute
+from calisr_engine.results.audit import audit
+from calisr_engine.results.best_model import best_weights, open_best, rebuild
+from calisr_engine.runs import load_view
+from tests.methods.tiny import CALIBRATABLE, UNSUITED
+from tests.models.folders import NAMES, save
+from tests.training.interrupt import kill_at
+from tests.training.test_runs import CALIBRATED, assert_predicts, same, story, weights
+from tests.training.tiny_run import events, make_run
+
+SLOW = pytest.mark.slow
+CASES = [
+    pytest.param("modernbert", "lora"),
+    *(
+        pytest.param("modernbert", method, marks=SLOW)
+        for method in CALIBRATABLE
+        if method != "lora" and (method, "ModernBert") not in UNSUITED
+    ),
+    *(
+        pytest.param(kind, "lora", marks=SLOW)
+        for kind in ("eurobert", "nomic_bert", "gte", "longformer", "big_bird", "ernie")
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "method"), CASES)
+def test_a_killed_run_goes_on_exactly_audits_clean_and_opens_in_plain_transformers(
+    kind: str, method: str, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = save(kind, tmp_path / "model", max_position_embeddings=66)
+    sets = (f"method.name={method}", *CALIBRATED, "calibration.keep_samples=true")
+    sets = (*sets, "training.epochs=2", "output.checkpoint_every_steps=4")
+    calm, killed = (make_run(folder, tmp_path, name, *sets) for name in ("calm", "killed"))
+    assert execute(calm, raise_errors=True) == 0
+    for moment in (3, 7):
+        kill_at(killed, moment)
+    assert execute(killed, raise_errors=True) == 0
+    assert same(weights(calm), weights(killed))
+    assert sorted(map(json.dumps, story(calm))) == sorted(map(json.dumps, story(killed)))
+
+    view = load_view(killed)
+    gated = kind in ("modernbert", "eurobert", "nomic_bert", "gte")
+    assert set(view.groups) == set(COMPONENTS if gated else SIX)
+    assert events(killed, "group_switched")
+    report = audit(killed)
+    assert report.clean, [*report.disagreements, *report.missing]
+    assert report.samples >= 3
+
+    opened = AutoModelForSequenceClassification.from_pretrained(killed / "model")
+    assert_predicts(killed, opened)
+    stored = load_file(killed / "model" / "model.safetensors")
+    assert stored.keys() == opened.state_dict().keys()
+    ours, theirs = read_weights(killed), read_weights(killed / "model")
+    assert ours.matrices.keys() == theirs.matrices.keys()
+    assert all(ours.matrices[n].shape == theirs.matrices[n].shape for n in ours.matrices)
+
+
+def test_the_best_model_of_a_stopped_run_is_rebuilt_from_whole_matrices(tmp_path: Path) -> None:
+    folder = save("modernbert", tmp_path / "model", max_position_embeddings=64)
+    run = make_run(folder, tmp_path, "run", "method.name=lora", "training.epochs=1")
+    assert execute(run, raise_errors=True) == 0
+    from calisr_engine.config.load import from_resolved
+
+    config = from_resolved(run / "config.toml")
+    kept = best_weights(run)
+    assert "model.layers.0.attn.Wqkv.weight" in kept
+    exported, _ = open_best(run, config, NAMES, "classification")
+    rebuilt, _ = rebuild(config, NAMES, "classification", kept)
+    torch.testing.assert_close(evaluate_small(rebuilt), evaluate_small(exported))
+
+
+def evaluate_small(model: torch.nn.Module) -> torch.Tensor:
+    ids = torch.randint(5, 60, (3, 9), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return model.eval()(input_ids=ids).logits  # type: ignore[no-any-return]
