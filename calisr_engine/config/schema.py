@@ -34,8 +34,8 @@ class CalibrationSettings(Section):
     variant: Variant = Field(
         "off",
         description="off: no calibration, whatever else is set here. D: one counter and one switch "
-        "for the whole model. S: one for each of the six components. S3: three groups, the "
-        "two feed-forward matrices and attention.",
+        "for the whole model. S: one for each component (six, or seven where the feed-forward "
+        "layer is gated). S3: three groups, the two sides of the feed-forward layer and attention.",
     )
     delta: float = Field(
         0.5,

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods import registry
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.component_names import Component
-from calisr_engine.models.components import (
-    Source,
-    find_targets,
-    linear_shapes,
-    places_of,
-    take_apart,
-)
-from calisr_engine.models.load import empty_model
-from calisr_engine.models.mapping import beside
+from calisr_engine.models.mapping import Source, beside
 from calisr_engine.models.settings import ModelSettings
 
 WHO: dict[Source, str] = {
@@ -67,6 +58,10 @@ def look_at(settings: ModelSettings) -> EncoderLook:
         ConfigError: it cannot be used, or its components are not known; the message lists its
             matrices.
     """
+    from calisr_engine.methods import registry
+    from calisr_engine.models.components import find_targets, linear_shapes, places_of, take_apart
+    from calisr_engine.models.load import empty_model
+
     model = empty_model(settings)
     places, source = places_of(model)
     others = beside(linear_shapes(model), places)

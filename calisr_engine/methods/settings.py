@@ -78,7 +78,7 @@ class MethodBase(Section):
         None,
         min_length=1,
         description="Components that get the light method; none takes the method's own choice "
-        "(all six where it is calibrated).",
+        "(all where it is calibrated).",
     )
     elsewhere: Literal["frozen", "fft"] = Field(
         "frozen",

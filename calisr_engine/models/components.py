@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,10 +20,7 @@ from calisr_engine.models.architectures import (
 )
 from calisr_engine.models.blocks import Blocks
 from calisr_engine.models.component_names import GROUPS, SIX, Component
-from calisr_engine.models.mapping import by_rule
-
-Source = Literal["table", "settings", "rule"]
-"""Who says where the components are."""
+from calisr_engine.models.mapping import Source, by_rule
 
 OWN_PLACES = "calisr_components"
 """Key of a model's config.json that holds `model.components`, so that exports keep it."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.architectures import Place, Places, located, write_places
@@ -24,6 +25,9 @@ from calisr_engine.models.component_names import COMPONENTS, SIX, Component
 
 Shapes = Mapping[str, tuple[int, int]]
 """Name of a linear layer -> (out, in) of its matrix."""
+
+Source = Literal["table", "settings", "rule"]
+"""Who says where the components are."""
 
 _NUMBERED = re.compile(r"(?P<list>.*?)\.(?P<layer>\d+)\.(?P<rest>.+)")
 _ATTENTION = r"(?=.*att).*\."

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from calisr_tui.cli import complete
-from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.options import Json, OutputDir, Sets
 from calisr_tui.cli.out import PlainConsole, put, put_json
 
 
@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("presets", epilog="Examples: calisr presets · calisr presets demo")(presets)
     app.command("methods", epilog="Examples: calisr methods · calisr methods lora")(methods)
     app.command("tasks", epilog="Example: calisr tasks --json")(tasks)
-    app.command("models", epilog="Example: calisr models")(models)
+    app.command("models", epilog="Examples: calisr models · calisr models roberta-base")(models)
     app.command("doctor", epilog="Example: calisr doctor")(doctor)
 
 
@@ -144,10 +144,7 @@ def models(
         str | None,
         typer.Argument(help="Show the components of this model: a name, a hub name or a folder."),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting of [model], such as model.components=..."),
-    ] = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """List the catalogue of models, or show where the components of one are.
