@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from pathlib import Path
 from typing import Any
@@ -246,3 +247,11 @@ def test_a_model_is_looked_at_without_its_weights(tmp_path: Path) -> None:
     assert linear_shapes(model)["model.layers.0.attn.Wqkv"] == (48, 16)
     take_apart(model)
     assert {target.component for target in find_targets(model)} == set(COMPONENTS)
+
+
+def test_the_page_on_encoders_names_each_that_is_known() -> None:
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    table = page[page.index("## Known by name") : page.index("**The seventh")]
+    rows = re.findall(r"^\| (`.*`) \| (six|seven) \|", table, re.MULTILINE)
+    said = {kind: count for kinds, count in rows for kind in re.findall(r"`([\w-]+)`", kinds)}
+    assert said == {k: "seven" if "gate" in p else "six" for k, p in ARCHITECTURES.items()}
