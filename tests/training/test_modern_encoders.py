@@ -10,6 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from calisr_engine.analysis.weights import read_weights
+from calisr_engine.config.load import from_resolved
+from calisr_engine.config.load import load as load_config
+from calisr_engine.errors import ConfigError
 from calisr_engine.models.component_names import COMPONENTS, SIX
 from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import audit
@@ -74,8 +77,6 @@ def test_the_best_model_of_a_stopped_run_is_rebuilt_from_whole_matrices(tmp_path
     folder = save("modernbert", tmp_path / "model", max_position_embeddings=64)
     run = make_run(folder, tmp_path, "run", "method.name=lora", "training.epochs=1")
     assert execute(run, raise_errors=True) == 0
-    from calisr_engine.config.load import from_resolved
-
     config = from_resolved(run / "config.toml")
     kept = best_weights(run)
     assert "model.layers.0.attn.Wqkv.weight" in kept
@@ -88,3 +89,28 @@ def evaluate_small(model: torch.nn.Module) -> torch.Tensor:
     ids = torch.randint(5, 60, (3, 9), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return model.eval()(input_ids=ids).logits  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("gate", [[], ["gate:never"]])
+def test_a_control_gives_the_gate_a_step_where_there_is_one(gate: list[str]) -> None:
+    steps = ", ".join([*(f"{name}:6" for name in SIX), *gate])
+    sets = ["method.name=lora", "calibration.variant=S", "calibration.control=matched"]
+    config = load_config(None, [*sets, f'calibration.switch_steps="{steps}"']).config
+    assert config.calibration.switch_steps == steps
+    with pytest.raises(ConfigError):
+        load_config(None, [*sets, f'calibration.switch_steps="{steps[9:]}"'])
+
+
+@pytest.mark.slow
+def test_a_matched_control_switches_the_blocks_when_its_run_did(tmp_path: Path) -> None:
+    folder = save("modernbert", tmp_path / "model", max_position_embeddings=66)
+    sets = ("method.name=lora", *CALIBRATED, "training.epochs=2")
+    first = make_run(folder, tmp_path, "first", *sets)
+    assert execute(first, raise_errors=True) == 0
+    control = ("calibration.control=matched", f"calibration.matched_to={first}")
+    second = make_run(folder, tmp_path, "second", *sets, *control)
+    assert execute(second, raise_errors=True) == 0
+    assert load_view(first).switched == load_view(second).switched
+    assert any(step is not None for step in (load_view(first).switched or {}).values())
+    assert same(weights(first), weights(second))
+    assert audit(second).clean
