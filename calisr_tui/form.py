@@ -55,7 +55,11 @@ _FIRST = (
 """Settings that come first on their page."""
 
 FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
-    "model": {"more of the model": ("model.revision", "model.head", "model.random_weights")},
+    "model": {
+        "more of the model": (
+            *("model.revision", "model.head", "model.random_weights", "model.components"),
+        )
+    },
     "task": {
         "files and fewer examples": (
             *("task.data_dir", "task.metric", "task.max_train_examples"),

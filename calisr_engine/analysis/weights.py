@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -19,9 +21,18 @@ from calisr_engine.errors import CalisrError, ConfigError, NotFoundError, Unavai
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import dense_matrices
 from calisr_engine.models import catalog
-from calisr_engine.models.architectures import ARCHITECTURES
+from calisr_engine.models.architectures import (
+    ARCHITECTURES,
+    Located,
+    Places,
+    is_complete,
+    located,
+    parse_places,
+)
 from calisr_engine.models.component_names import COMPONENTS
-from calisr_engine.models.components import find_targets
+from calisr_engine.models.components import OWN_PLACES, find_targets
+from calisr_engine.models.folder import check_architecture
+from calisr_engine.models.mapping import by_rule
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.plain_words import command
 from calisr_engine.runs import store
@@ -44,7 +55,7 @@ class TargetWeights:
     matrices: Mapping[str, Tensor]
 
     def choose(self, wanted: Sequence[str]) -> list[str]:
-        """Names of targets: "LAYER.component", a component for all layers, a layer for all six.
+        """Names of targets: "LAYER.component", a component for all layers, a layer for all of it.
 
         Raises:
             NotFoundError: there is none of that name; the hint names the nearest.
@@ -137,7 +148,8 @@ def checkpoint_weights(path: Path) -> TargetWeights:
     config = _config_of(path)
     tensors = checkpoints.load(path).model
     method = registry.get(config.method.name)
-    return _ordered(_label(path), method.dense_matrices(tensors, config.method))
+    dense = method.dense_matrices(tensors, config.method)
+    return _ordered(_label(path), dense, config.model.components)
 
 
 def folder_weights(path: Path) -> TargetWeights:
@@ -152,18 +164,15 @@ def folder_weights(path: Path) -> TargetWeights:
     if not files:
         raise NotFoundError(f"{path} holds no weights in safetensors", WHAT)
     try:
-        kind = read_json(path / "config.json")["model_type"]
+        config = read_json(path / "config.json")
+        kind = config["model_type"]
         tensors = {name: tensor for file in files for name, tensor in load_file(file).items()}
     except Exception as error:
         raise UnavailableError(
             f"{path} cannot be read: {error}", "the folder is damaged; save the model again"
         ) from error
-    if kind not in ARCHITECTURES:
-        raise ConfigError(
-            f"{path}: the architecture {kind!r} is not supported",
-            f"supported: {', '.join(sorted(ARCHITECTURES))}",
-        )
-    return _ordered(_label(path), dense_matrices(tensors))
+    check_architecture(str(kind), str(path))
+    return _ordered(_label(path), dense_matrices(tensors), _places(config))
 
 
 def start_weights(config: RunConfig) -> TargetWeights:
@@ -214,8 +223,7 @@ def total_stable_rank(weights: TargetWeights) -> float:
 
 
 def _from_tensors(label: str, tensors: Mapping[str, Tensor], path: Path) -> TargetWeights:
-    _config_of(path)
-    return _ordered(label, dense_matrices(tensors))
+    return _ordered(label, dense_matrices(tensors), _config_of(path).model.components)
 
 
 def _config_of(checkpoint: Path) -> RunConfig:
@@ -229,25 +237,41 @@ def _config_of(checkpoint: Path) -> RunConfig:
     return from_resolved(config)
 
 
-def _ordered(label: str, dense: Mapping[str, Tensor]) -> TargetWeights:
-    """The targets among all dense matrices, by the architecture whose names fit."""
-    for patterns in ARCHITECTURES.values():
-        found: dict[tuple[int, int], Tensor] = {}
-        for number, component in enumerate(COMPONENTS):
-            pattern = re.compile(f"[^.]*{patterns[component]}")
-            for name, matrix in dense.items():
-                # The names of a bare encoder lack the model's own first part.
-                match = pattern.fullmatch(name) or pattern.fullmatch(f".{name}")
-                if match:
-                    found[int(match[1]), number] = matrix
-        layers = {layer for layer, _ in found}
-        if layers and len(found) == len(layers) * len(COMPONENTS):
-            names = {(layer, n): f"{layer}.{COMPONENTS[n]}" for layer, n in sorted(found)}
-            return TargetWeights(label, {name: found[key] for key, name in names.items()})
+def _places(config: Mapping[str, Any]) -> str | None:
+    """`model.components` of the run that wrote this config.json, if it had any."""
+    written = config.get(OWN_PLACES)
+    return None if written is None else str(written)
+
+
+def _ordered(label: str, dense: Mapping[str, Tensor], written: str | None) -> TargetWeights:
+    """The targets among all dense matrices, by the architecture whose names fit.
+
+    Args:
+        written: `model.components`, where the run has them.
+    """
+    try:
+        tried: list[Places] = [*ARCHITECTURES.values()]
+        if written is not None:
+            tried = [parse_places(written)]
+    except ValueError as error:
+        raise ConfigError(f"{label}: its {OWN_PLACES} cannot be read: {error}") from error
+    if written is None:
+        with contextlib.suppress(ConfigError):
+            tried.append(by_rule({n: (len(w), w.shape[1]) for n, w in dense.items()}, label))
+    for places in tried:
+        found = located(dense, places)
+        if is_complete(found, places):
+            matrices = {f"{each.layer}.{each.component}": _block(dense, each) for each in found}
+            return TargetWeights(label, matrices)
     raise ConfigError(
         f"{label} holds no encoder whose targets are known",
-        f"supported: {', '.join(sorted(ARCHITECTURES))}",
+        f"supported: {', '.join(sorted(ARCHITECTURES))}, and what `calisr models FOLDER` can map",
     )
+
+
+def _block(dense: Mapping[str, Tensor], target: Located) -> Tensor:
+    whole, place = dense[target.name], target.place
+    return whole if target.whole else whole.chunk(place.blocks)[place.block - 1]
 
 
 def _label(path: Path) -> str:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from calisr_engine.calibration.controls import Control, parse_steps
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
-from calisr_engine.models.component_names import GROUPS
+from calisr_engine.models.component_names import GROUPS, OPTIONAL
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
@@ -34,8 +34,8 @@ class CalibrationSettings(Section):
     variant: Variant = Field(
         "off",
         description="off: no calibration, whatever else is set here. D: one counter and one switch "
-        "for the whole model. S: one for each of the six components. S3: three groups, the "
-        "two feed-forward matrices and attention.",
+        "for the whole model. S: one for each component (six, or seven where the feed-forward "
+        "layer is gated). S3: three groups, the two sides of the feed-forward layer and attention.",
     )
     delta: float = Field(
         0.5,
@@ -160,7 +160,7 @@ class CalibrationSettings(Section):
                 ("switch_steps",),
             )
             return
-        own = list(GROUPS[self.variant])
+        own = [group for group in GROUPS[self.variant] if group not in OPTIONAL or group in groups]
         if self.follows_steps and sorted(groups) != sorted(own):
             yield Broken(
                 f"the groups of variant {self.variant} are {', '.join(own)}, but the steps name "

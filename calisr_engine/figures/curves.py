@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from calisr_engine.figures.data import Look, Panel, Series, Style, looks, over_runs
 from calisr_engine.figures.runs import KINDS, FigureRun, RunSet
-from calisr_engine.models.component_names import COMPONENTS
+from calisr_engine.models.component_names import SIX
 
 DELTA = 0.5
 """Threshold for the switch that the total stable rank suggests."""
@@ -105,7 +105,7 @@ def total_stable_ranks(run: FigureRun) -> dict[float, float]:
     from calisr_engine.training.checkpoint import steps
 
     covered = run.view.setting("method", "components")
-    whole = covered is None or set(covered) == set(COMPONENTS)
+    whole = covered is None or set(covered) >= set(SIX)
     found: dict[float, float] = {}
     if whole and run.view.setting("calibration", "score", "sum") == "sum":
         sampled: dict[int, list[float]] = {}

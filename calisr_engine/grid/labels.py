@@ -11,7 +11,8 @@ from calisr_engine.models import component_names
 from calisr_engine.tasks import glue
 
 GROUPS = {members: name for name, members in component_names.GROUPS["S3"].items()}
-GROUPS[component_names.COMPONENTS] = "all"
+GROUPS |= dict.fromkeys((component_names.COMPONENTS, component_names.SIX), "all")
+GROUPS[component_names.GROUPS["S3"]["ffn1"][:1]] = "ffn1"
 MODELS = {
     "bert-base-uncased": "BERT-base",
     "bert-large-uncased": "BERT-large",

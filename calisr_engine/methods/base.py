@@ -1,6 +1,6 @@
 """What the engine asks of a fine-tuning method.
 
-The engine knows *targets* (the six kinds of weight matrix in every encoder layer) and asks the
+The engine knows *targets* (the kinds of weight matrix in every encoder layer) and asks the
 method for one `TargetForm` a target: how this matrix is parametrised, which of its parameters are
 *core* (what the light method trains) and which are *extra* (what only full fine-tuning trains), and
 which dense matrix the two make together (`effective`). Everything else in the model belongs to the
@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.blocks import joined
 from calisr_engine.models.components import Target
 
 Phase = Literal["fft", "lft"]
@@ -290,11 +291,12 @@ class Attachment:
         This one leaves out what a method registered beside the dense weights: names in which some
         part begins with `calisr_`.
         """
-        return {
+        own = {
             name: value
             for name, value in self.model.state_dict().items()
             if not any(part.startswith(OWN) for part in name.split("."))
         }
+        return joined(self.model, own)
 
 
 class ArchitectureAttachment(Attachment):

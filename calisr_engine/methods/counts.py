@@ -49,7 +49,7 @@ def counts(entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool)
     model = parts(entry, labels)
     if not method.has_light_phase:
         return Counts(model.total, model.total, None, 0)
-    covered = method.covered(calibrated)
+    covered = model.has(method.covered(calibrated))
     core = method.count_core(model, covered)
     # What changes the architecture stands beside the matrices, which all have no light form then.
     beside = method.count_beside(model, () if method.changes_architecture else covered)

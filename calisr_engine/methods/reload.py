@@ -22,7 +22,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.settings import MethodBase
-from calisr_engine.models.components import find_targets
+from calisr_engine.models.components import find_targets, take_apart
 from calisr_engine.models.folder import OWN_EXPORT
 from calisr_engine.storage.plain import read_json
 
@@ -50,6 +50,7 @@ def load_with_method(folder: Path | str) -> nn.Module:
         ) from error
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    take_apart(model)
     attach_for_reading(model, settings)
     try:
         model.load_state_dict(weights)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from calisr_engine.models.component_names import COMPONENTS, Component
+from calisr_engine.models.component_names import COMPONENTS, SIX, Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Section
 
@@ -78,7 +78,7 @@ class MethodBase(Section):
         None,
         min_length=1,
         description="Components that get the light method; none takes the method's own choice "
-        "(all six where it is calibrated).",
+        "(all where it is calibrated).",
     )
     elsewhere: Literal["frozen", "fft"] = Field(
         "frozen",
@@ -97,7 +97,7 @@ class MethodBase(Section):
     )
 
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
-        """Components that get the light method where the settings name none: all six.
+        """Components that get the light method where the settings name none: all.
 
         Args:
             calibrated: whether the run is calibrated or switches at a fixed moment.
@@ -146,5 +146,5 @@ class MethodBase(Section):
 
     def trains_embeddings(self, covered: Sequence[Component]) -> bool:
         """Whether embedding tables train on once every group has switched."""
-        stays = self.elsewhere == "fft" and len(covered) < len(COMPONENTS)
+        stays = self.elsewhere == "fft" and not set(covered) >= set(SIX)
         return self.embeddings == "train" or stays

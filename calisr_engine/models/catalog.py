@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calisr_engine.errors import UnavailableError
+from calisr_engine.models.architectures import GATED
 from calisr_engine.models.component_names import Component
 from calisr_engine.storage.plain import read_json
 
@@ -187,7 +188,7 @@ def from_folder(folder: Path) -> ModelEntry | None:
 def target_shapes(entry: ModelEntry) -> dict[Component, tuple[int, int]]:
     """Component -> (out, in) of its matrix in one layer."""
     square = (entry.hidden, entry.hidden)
-    return {
+    shapes: dict[Component, tuple[int, int]] = {
         "query": square,
         "key": square,
         "value": square,
@@ -195,6 +196,9 @@ def target_shapes(entry: ModelEntry) -> dict[Component, tuple[int, int]]:
         "intermediate": (entry.intermediate, entry.hidden),
         "output": (entry.hidden, entry.intermediate),
     }
+    if entry.model_type in GATED:
+        shapes["gate"] = shapes["intermediate"]
+    return shapes
 
 
 def parameter_total(entry: ModelEntry, labels: int = 2) -> int:
@@ -208,5 +212,7 @@ def parameter_total(entry: ModelEntry, labels: int = 2) -> int:
         + hidden
         + 4 * hidden
     )
+    if entry.model_type in GATED:
+        layer += hidden * entry.intermediate
     head = hidden * hidden + hidden + hidden * labels + labels
     return embeddings + layers * layer + head

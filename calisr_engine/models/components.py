@@ -1,24 +1,43 @@
-"""The six components of a model that is there."""
+"""The components of a model that is there."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.models.architectures import ARCHITECTURES
-from calisr_engine.models.component_names import COMPONENTS, GROUPS, Component
+from calisr_engine.models.architectures import (
+    ARCHITECTURES,
+    Located,
+    Places,
+    is_complete,
+    located,
+    parse_places,
+)
+from calisr_engine.models.blocks import Blocks
+from calisr_engine.models.component_names import GROUPS, SIX, Component
+from calisr_engine.models.mapping import Source, by_rule
+
+OWN_PLACES = "calisr_components"
+"""Key of a model's config.json that holds `model.components`, so that exports keep it."""
+
+HOW_TO_NAME = (
+    "`calisr models NAME` shows what there is; write [model.components] with a line for each "
+    'component, such as query = "encoder.layer.*.attention.self.query"'
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One target matrix: the weight of a linear layer of one of the six components.
+    """One target matrix: the weight of a linear layer of one of the components.
 
     Attributes:
         name: dotted module path in the model, as found before any method attached itself.
-        component: which of the six kinds.
+        component: which of the kinds.
         layer: number of the encoder layer, from 0.
         module: the linear layer (or table of word embeddings) itself; a method may wrap it, it
             stays the same object.
@@ -37,34 +56,119 @@ class Target:
         return weight
 
 
-def find_targets(model: nn.Module) -> list[Target]:
-    """All targets of `model`, layer by layer, in the order of COMPONENTS.
+def linear_shapes(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Name -> (out, in) of each linear layer."""
+    return {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+
+
+def places_of(model: nn.Module) -> tuple[Places, Source]:
+    """Where the components of `model` are, and who says so.
 
     Raises:
-        ConfigError: the architecture is not supported, or not built as expected.
+        ConfigError: nobody does; the message says what there is and how to name it.
     """
-    kind = str(getattr(model.config, "model_type", "unknown"))
-    if kind not in ARCHITECTURES:
+    config: Any = model.config
+    kind = str(getattr(config, "model_type", "unknown"))
+    written = getattr(config, OWN_PLACES, None)
+    if written is not None:
+        try:
+            return parse_places(str(written)), "settings"
+        except ValueError as error:
+            raise ConfigError(f"model.components: {error}", HOW_TO_NAME) from error
+    if kind in ARCHITECTURES:
+        return ARCHITECTURES[kind], "table"
+    return by_rule(linear_shapes(model), kind), "rule"
+
+
+def _located(model: nn.Module) -> list[Located]:
+    """All targets, whether their matrices have been taken apart or not.
+
+    Raises:
+        ConfigError: as `find_targets`.
+    """
+    places, source = places_of(model)
+    found = located(linear_shapes(model), places)
+    if not is_complete(found, places):
+        kind = getattr(model.config, "model_type", "unknown")
+        layers = len({each.layer for each in found})
+        each = "six" if tuple(places) == SIX else f"{len(places)}"
         raise ConfigError(
-            f"model.name: the architecture {kind!r} is not supported",
-            f"supported: {', '.join(sorted(ARCHITECTURES))}",
-        )
-    patterns = {c: re.compile("^[^.]*" + p + "$") for c, p in ARCHITECTURES[kind].items()}
-    found: list[Target] = []
-    for name, module in model.named_modules():
-        for component in COMPONENTS:
-            match = patterns[component].match(name)
-            if match and isinstance(module, nn.Linear):
-                found.append(Target(name, component, int(match[1]), module))
-    found.sort(key=lambda target: (target.layer, COMPONENTS.index(target.component)))
-    layers = len({target.layer for target in found})
-    if layers == 0 or len(found) != layers * len(COMPONENTS):
-        raise ConfigError(
-            f"model.name: this {kind} model is not built as expected: {len(found)} target matrices "
-            f"in {layers} layers, instead of six in each",
-            "use a standard checkpoint of this architecture",
+            f"model.{'components' if source == 'settings' else 'name'}: this {kind} model is not "
+            f"built as expected: {len(found)} target matrices in {layers} layers, instead of "
+            f"{each} in each",
+            HOW_TO_NAME
+            if source == "settings"
+            else "use a standard checkpoint of this architecture",
         )
     return found
+
+
+def take_apart(model: nn.Module) -> None:
+    """Give each component that is a block of rows a linear layer of its own (see `blocks.py`).
+
+    Raises:
+        ConfigError: as `find_targets`; or the rows do not divide, or the model does not use its
+            matrix as a linear layer does.
+    """
+    places, source = places_of(model)
+    modules = dict(model.named_modules())
+    wanted: dict[str, dict[int, Component]] = {}
+    for each in _located(model):
+        if not each.whole:
+            wanted.setdefault(each.name, {})[each.place.block] = each.component
+    for name, blocks in wanted.items():
+        linear = modules[name]
+        assert isinstance(linear, nn.Linear)
+        count = places[next(iter(blocks.values()))].blocks
+        if sorted(blocks) != list(range(1, count + 1)) or linear.out_features % count:
+            raise ConfigError(
+                f"model.components: the {linear.out_features} rows of {name} are not all of equal "
+                f"blocks with a component each ({', '.join(blocks.values())} of {count})",
+                HOW_TO_NAME,
+            )
+        parent, _, last = name.rpartition(".")
+        names = [blocks[number] for number in sorted(blocks)]
+        setattr(model.get_submodule(parent), last, Blocks(linear, names))
+    if wanted and source != "table":
+        _try_out(model, next(iter(wanted)))
+
+
+def _try_out(model: nn.Module, name: str) -> None:
+    """One forward pass: some models read the rows of their matrices themselves."""
+    was_training = model.training
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad():
+            model.eval()(input_ids=torch.tensor([[1, 2, 3]], device=device))
+    except Exception as error:
+        raise ConfigError(
+            f"model.components: the model uses {name} otherwise than as a linear layer, so it "
+            f"cannot be taken apart ({str(error).strip()[:200]})",
+            "no component can be a block of that matrix",
+        ) from error
+    finally:
+        model.train(was_training)
+
+
+def find_targets(model: nn.Module) -> list[Target]:
+    """All targets of `model`, which `take_apart` has seen, layer by layer in the order of
+    COMPONENTS.
+
+    Raises:
+        ConfigError: where the components are is not known, or the model is not built so.
+    """
+    modules = dict(model.named_modules())
+    targets = []
+    for one in _located(model):
+        module = modules[one.name]
+        assert isinstance(module, nn.Linear)
+        assert one.whole, f"{one.name} has not been taken apart"
+        targets.append(Target(one.name, one.component, one.layer, module))
+    return targets
 
 
 def groups(targets: list[Target], variant: str) -> dict[str, list[Target]]:
@@ -89,8 +193,32 @@ def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for table in tables for p in table.parameters()]
 
 
-HEAD_MODULES = ("classifier", "pre_classifier")
+HEAD_MODULES = ("classifier", "pre_classifier", "dense")
 """Modules that make up the classification head, in every architecture."""
+
+POOLERS = ("pooler", "head")
+"""Modules between encoder and head that pretraining has filled, as a rule."""
+
+
+def check_head(model: nn.Module) -> None:
+    """Refuse a model whose head is made of modules that are not known as such.
+
+    Raises:
+        ConfigError: what is drawn and what is read would not be told apart.
+    """
+    known = {*HEAD_MODULES, *POOLERS, str(getattr(model, "base_model_prefix", ""))}
+    other = [
+        name
+        for name, module in model.named_children()
+        if name not in known and any(True for _ in module.parameters())
+    ]
+    if other:
+        kind = getattr(model.config, "model_type", "unknown")
+        raise ConfigError(
+            f"model.name: the classification head of the architecture {kind!r} has a part that is "
+            f"not known: {', '.join(other)}",
+            f"heads are made of {', '.join(HEAD_MODULES)}; use another encoder",
+        )
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -122,9 +250,9 @@ def pooler_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for name, p in model.named_parameters() if "pooler." in name]
 
 
-_NORM = re.compile(r"(^|[._])(layer_?norm)", re.IGNORECASE)
+_NORM = re.compile(r"(^|[._])layer_?norm|norm\w*\.[^.]+$", re.IGNORECASE)
 
 
 def is_no_decay(name: str) -> bool:
-    """Whether a parameter of this name takes no weight decay: biases and LayerNorm."""
+    """Whether a parameter of this name takes no weight decay: biases and norms."""
     return name.endswith("bias") or bool(_NORM.search(name))

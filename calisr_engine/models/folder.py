@@ -102,12 +102,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"model.name: {file} names no model_type, so it is not the config.json of a model",
             "give the folder that save_pretrained wrote",
         )
-    if content["model_type"] not in ARCHITECTURES:
-        raise ConfigError(
-            f"model.name: {folder} is of architecture {content['model_type'][:80]!r}, which is not "
-            "supported",
-            f"supported: {', '.join(sorted(ARCHITECTURES))}",
-        )
+    check_architecture(content["model_type"], str(folder))
     check_sizes(content, folder)
     if content.get("transformers_weights", WEIGHTS) not in (None, WEIGHTS, INDEX):
         raise ConfigError(
@@ -121,7 +116,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             "each word",
             "use an encoder; if it is one, remove is_decoder and add_cross_attention there",
         )
-    if content.get("position_embedding_type") not in (None, "absolute"):
+    positions = content.get("position_embedding_type")
+    if positions not in (None, "absolute") and not _has_positions(content["model_type"]):
         raise ConfigError(
             f"model.name: {file} asks for positions of type "
             f"{str(content['position_embedding_type'])[:40]}, which transformers no longer has",
@@ -134,6 +130,37 @@ def read_config(folder: Path) -> dict[str, Any]:
             "use the model that they were made from",
         )
     return content
+
+
+def check_architecture(kind: str, whose: str) -> None:
+    """Refuse what is no encoder that transformers itself can build with a head for texts.
+
+    Args:
+        whose: what is of that kind, for the message.
+
+    Raises:
+        ConfigError: it is none: unknown, a decoder, or of images or sounds.
+    """
+    if kind in ARCHITECTURES:
+        return
+    from transformers.models.auto import modeling_auto
+
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    classifying = modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    if kind not in masked or kind not in classifying:
+        raise ConfigError(
+            f"model.name: {whose} is of architecture {kind[:80]!r}, which is not supported: it is "
+            "no encoder with a classification head of transformers' own",
+            f"supported: {', '.join(sorted(ARCHITECTURES))}; and other encoders that transformers "
+            "has for masked words and for classification, without remote code",
+        )
+
+
+def _has_positions(kind: str) -> bool:
+    """Whether transformers' own config of that kind knows several kinds of positions."""
+    from transformers import CONFIG_MAPPING
+
+    return hasattr(CONFIG_MAPPING[kind](), "position_embedding_type")
 
 
 def has_weights(folder: Path) -> bool:

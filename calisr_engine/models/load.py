@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.models import catalog, fingerprints, head, weights
+from calisr_engine.models.components import OWN_PLACES, check_head, take_apart
 from calisr_engine.models.folder import explained, find_folder, quiet, read_config
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
@@ -24,7 +26,8 @@ class LoadedModel:
     """A model ready for training.
 
     Attributes:
-        model: transformers' sequence classifier in fp32 on the CPU.
+        model: transformers' sequence classifier in fp32 on the CPU, with a linear layer for each
+            component (`components.take_apart`).
         tokenizer: its tokenizer; gives nothing that the model has no row for.
         description: one line for people.
         fingerprint: of weights, config.json and tokenizer (`fingerprints.changed`).
@@ -85,6 +88,9 @@ def load_model(
             _set_dropout(config, dropout)
         tokenizer, said = load_tokenizer(source.tokenizer)
         found: dict[str, Tensor] = {}
+        sparse = getattr(config, "attention_type", None) == "block_sparse"
+        if sparse:
+            config.attention_type = "original_full"
         notes: list[str] = []
         if source.weights is None:
             with explained(settings.name, local=True), meta if headers_only else nullcontext():
@@ -92,6 +98,11 @@ def load_model(
         else:
             found = weights.read_weights(source.weights, headers_only)
             stored, notes = _filled(settings.name, config, found, seed)
+        if sparse:
+            notes.append(
+                f"{settings.name} attends in full: its sparse attention draws blocks while it "
+                "trains, so that no run could be taken up again to the bit"
+            )
         said += fit_tokenizer(tokenizer, stored)
         if source.tokenizer == source.folder:  # else borrowed, for random weights
             notes += said
@@ -104,6 +115,8 @@ def load_model(
         elif head.has_head(found):
             notes += head.unused(settings.name, source.content)
             model, _ = _filled(settings.name, config, head.without_head(found), seed)
+        check_head(model)
+        take_apart(model)
     if not headers_only:
         weights.check_finite(model)
     model.requires_grad_(True)
@@ -114,6 +127,22 @@ def load_model(
         fingerprint=fingerprint,
         notes=tuple(notes),
     )
+
+
+def empty_model(settings: ModelSettings) -> nn.Module:
+    """The sequence classifier of these settings without weights: only config.json is read.
+
+    On the meta device, as transformers builds it: no component is taken apart.
+
+    Raises:
+        UnavailableError, ConfigError: as `load_model`.
+    """
+    with quiet():
+        config = _source(settings.model_copy(update={"random_weights": True})).config
+        with explained(settings.name, local=True), torch.device("meta"):
+            model = _drawn(config, seed=0)
+        check_head(model)
+    return model
 
 
 @dataclass(frozen=True)
@@ -154,11 +183,17 @@ def _source(settings: ModelSettings) -> _Source:
             max_position_embeddings=entry.positions,
             type_vocab_size=entry.types,
         )
-        return _Source(named, catalog.demo_folder(), None, {}, config)
+        return _Source(named, catalog.demo_folder(), None, {}, _with_places(config, settings))
     content = read_config(folder)
     with explained(name, local=True):
         config = AutoConfig.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ConfigError(
+            f"model.name: {name} is of architecture {config.model_type!r}, an encoder with a "
+            "decoder behind it",
+            "use an encoder",
         )
     borrowed = random and not os.path.isdir(named)
     return _Source(
@@ -166,8 +201,14 @@ def _source(settings: ModelSettings) -> _Source:
         tokenizer=catalog.demo_folder() if borrowed else folder,
         weights=None if random else folder,
         content=content,
-        config=config,
+        config=_with_places(config, settings),
     )
+
+
+def _with_places(config: Any, settings: ModelSettings) -> Any:
+    if settings.components is not None:
+        setattr(config, OWN_PLACES, settings.components)
+    return config
 
 
 def _drawn(config: Any, seed: int) -> nn.Module:
@@ -219,6 +260,8 @@ def _set_dropout(config: Any, value: float) -> None:
         "attention_probs_dropout_prob",
         "dropout",
         "attention_dropout",
+        "embedding_dropout",
+        "mlp_dropout",
     ):
         if hasattr(config, key):
             setattr(config, key, value)

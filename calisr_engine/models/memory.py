@@ -24,6 +24,7 @@ FLOAT_BYTES = 4
 
 _SIZES: dict[str, int] = {
     "hidden_size": 10**6,
+    "head_dim": 10**6,
     "dim": 10**6,
     "embedding_size": 10**6,
     "intermediate_size": 10**7,
@@ -33,6 +34,7 @@ _SIZES: dict[str, int] = {
     "num_hidden_groups": 10**4,
     "inner_group_num": 10**3,
     "num_attention_heads": 10**5,
+    "num_key_value_heads": 10**5,
     "n_heads": 10**5,
     "vocab_size": 10**8,
     "max_position_embeddings": 10**8,
@@ -48,13 +50,15 @@ _SHARES = (
     "classifier_dropout_prob",
     "dropout",
     "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
     "seq_classif_dropout",
     "pooler_dropout",
     "cls_dropout",
 )
 """Keys of shares: with dropout of 1 nothing is left to learn from."""
 
-_WITHOUT_TYPES = {"deberta-v2"}
+_WITHOUT_TYPES = {"deberta", "deberta-v2"}
 
 _GROUPS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -117,7 +121,10 @@ def least_parameters(config: Any) -> int:
     if config.model_type in SHARED_LAYERS:
         layers = int(config.num_hidden_groups) * int(config.inner_group_num)
     width = int(getattr(config, "embedding_size", 0) or hidden)
-    return int(config.vocab_size) * width + layers * hidden * (4 * hidden + 2 * inner)
+    heads = int(getattr(config, "num_attention_heads", 0) or 1)
+    groups = int(getattr(config, "num_key_value_heads", 0) or heads)
+    attention = hidden * hidden * (1 + min(groups, heads) / heads)
+    return int(config.vocab_size) * width + int(layers * (2 * attention + 2 * hidden * inner))
 
 
 def check_fits(bytes_needed: int, what: str, mend: str, device: torch.device | None = None) -> None:

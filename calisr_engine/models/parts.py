@@ -53,14 +53,18 @@ class Parts:
         """Entries of the table of word embeddings."""
         return self.word_table[0] * self.word_table[1]
 
+    def has(self, components: Iterable[Component]) -> tuple[Component, ...]:
+        """Those of `components` that the encoder has."""
+        return tuple(name for name in components if name in self.shapes)
+
     def entries(self, components: Iterable[Component]) -> int:
         """Weights of these components in all layers."""
-        shapes = [self.shapes[name] for name in components]
+        shapes = [self.shapes[name] for name in self.has(components)]
         return self.layers * sum(rows * columns for rows, columns in shapes)
 
     def biases(self, components: Iterable[Component]) -> int:
         """Biases of these components in all layers."""
-        return self.layers * sum(self.shapes[name][0] for name in components)
+        return self.layers * sum(self.shapes[name][0] for name in self.has(components))
 
 
 def parts(entry: ModelEntry, labels: int = 2) -> Parts:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from calisr_engine.settings import Reading, Section, Words
+from calisr_engine.models.architectures import parse_places, write_places
+from calisr_engine.settings import Broken, Reading, Section, Words
 
 
 def _local_folder(name: str, info: ValidationInfo) -> str:
@@ -15,6 +17,25 @@ def _local_folder(name: str, info: ValidationInfo) -> str:
     if not isinstance(info.context, Reading) or not name.startswith(("./", "../", "~")):
         return name
     return str((info.context.folder / os.path.expanduser(name)).absolute())
+
+
+def _table_as_text(value: Any) -> Any:
+    """The section [model.components] in one line, as `--set` takes it."""
+    if isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values()):
+        return ", ".join(f"{component}: {place}" for component, place in value.items())
+    return value
+
+
+def _places(text: str) -> str:
+    try:
+        return write_places(parse_places(text))
+    except ValueError as error:
+        raise Broken(
+            f"expected COMPONENT: NAME with commas between, but {error}",
+            'write it like "query: encoder.layer.*.attention.self.query, key: ..." or as the '
+            "section [model.components]",
+            (),
+        ).error() from error
 
 
 class ModelSettings(Section):
@@ -33,6 +54,16 @@ class ModelSettings(Section):
         description="The classification head at the start. fresh: drawn from the seed, whatever "
         "the checkpoint was fine-tuned for. by_name: the checkpoint's own, its classes matched by "
         "name (for a regression, the one number as it is).",
+    )
+    components: Annotated[str, BeforeValidator(_table_as_text), AfterValidator(_places)] | None = (
+        Field(
+            None,
+            json_schema_extra={"expects": "COMPONENT: NAME for each component, with commas"},
+            description="Where the components are in an architecture that is not known or mapped "
+            "otherwise than you want: for each the name of its linear layer, with * for the number "
+            "of the layer and [1/3] for a block of its rows; also as the section "
+            "[model.components]. `calisr models NAME` shows what there is.",
+        )
     )
     random_weights: bool = Field(
         False,

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError, UnavailableError
-from calisr_engine.models.components import HEAD_MODULES
+from calisr_engine.models.components import HEAD_MODULES, POOLERS
 from calisr_engine.models.folder import weight_files
 
 _FLOATS = {
@@ -26,17 +26,17 @@ _FLOATS = {
     torch.bfloat16: "bfloat16",
     torch.float64: "float64",
 }
-_POOLER = re.compile(r"(^|\.)pooler\.")
+_POOLER = re.compile(rf"(^|\.)pooler\.|^({'|'.join(POOLERS)})\.")
 _OTHER_HEADS = re.compile(
     r"^(cls|lm_head|generator_predictions|generator_lm_head|discriminator_predictions|predictions"
     r"|sop_classifier|vocab_transform|vocab_layer_norm|vocab_projector|lm_predictions"
-    r"|mask_predictions|qa_outputs|seq_relationship|classifier|pre_classifier)\."
+    r"|decoder|mask_predictions|qa_outputs|seq_relationship|classifier|pre_classifier)\."
 )
 """Heads of pretraining and of other tasks: every pretrained checkpoint has one, none is missed."""
 _BUFFERS = re.compile(r"(^|\.)(position_ids|token_type_ids)$")
 _ALIASES = re.compile(r"\.word_embeddings\._weight$")
 """A second name of a table in the published mDeBERTa."""
-_BODY = re.compile(r"^(embeddings|embeddings_project|encoder|transformer)\.")
+_BODY = re.compile(r"^(embeddings|embeddings_project|encoder|transformer|layers)\.")
 
 
 def read_weights(folder: Path, headers_only: bool = False) -> dict[str, Tensor]:
@@ -129,8 +129,8 @@ def check_fit(model: nn.Module, info: Mapping[str, Any], source: str) -> list[st
             f"missing or of another shape{beside}",
             "use a complete checkpoint of this architecture, with transformers' own names",
         )
-    own = model.state_dict()
-    layers = [name for name in surplus if re.sub(r"\.\d+\.", ".0.", name) in own]
+    own = {_of_any_layer(name) for name in model.state_dict()}
+    layers = [name for name in surplus if _of_any_layer(name) in own]
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     foreign = [
         name
@@ -211,6 +211,10 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     given = list(names)
     more = f" and {len(given) - most} more" if len(given) > most else ""
     return ", ".join(given[:most]) + more
+
+
+def _of_any_layer(name: str) -> str:
+    return re.sub(r"\.\d+\.", ".0.", name)
 
 
 def _is_usual(name: str) -> bool:

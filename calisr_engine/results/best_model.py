@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
 from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_method
+from calisr_engine.models.blocks import apart
 from calisr_engine.models.load import load_model
 from calisr_engine.plain_words import command
 from calisr_engine.runs import load_view
@@ -180,7 +181,7 @@ def rebuild(
     model = loaded.model
     if config.method.changes_architecture:
         attach_for_reading(model, config.method)
-    own = model.state_dict()
+    own, weights = model.state_dict(), apart(model, weights)
     # Memory that two names share is stored under one of them.
     filled = {own[name].data_ptr() for name in weights if name in own}
     lacking = [n for n, t in own.items() if n not in weights and t.data_ptr() not in filled]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError, NotFoundError
 from calisr_engine.methods import registry
+from calisr_engine.models.blocks import Blocks, apart
 from calisr_engine.models.components import find_targets, head_parameters
 from calisr_engine.models.load import load_model
 from calisr_engine.results.best_model import (
@@ -105,6 +106,15 @@ def write_adapter(paths: RunPaths, folder: Path) -> None:
         for target in find_targets(loaded.model)
         if target.component in config.method.covered(False)
     ]
+    merged = apart(loaded.model, merged)
+    parents = {name: loaded.model.get_submodule(name.rpartition(".")[0]) for name in covered}
+    blocks = [name for name, parent in parents.items() if isinstance(parent, Blocks)]
+    if blocks:
+        raise ConfigError(
+            f"--adapter-only: {blocks[0]} is a block of rows of a matrix that the base has whole, "
+            "and an adapter file names whole matrices",
+            "export the merged model: leave --adapter-only out",
+        )
     head = {id(parameter) for parameter in head_parameters(loaded.model)}
     free = {f"{name}.weight" for name in covered}
     for name, parameter in loaded.model.named_parameters():

@@ -112,6 +112,7 @@ OTHER = {
     "tag": "tags",
     "note": "notes",
     "pin": "pinned",
+    "components": "method.components",
 }
 """Other names of columns."""
 _KINDS: dict[str, Kind] = {"int": "number", "float": "number", "flag": "flag"}

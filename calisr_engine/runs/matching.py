@@ -15,7 +15,7 @@ from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, Problem
 from calisr_engine.events.view import RunView
-from calisr_engine.models.component_names import GROUPS
+from calisr_engine.models.component_names import GROUPS, OPTIONAL
 from calisr_engine.runs import load_view, store
 
 SAME = (
@@ -81,9 +81,12 @@ def switch_steps(config: RunConfig, name: str, root: Path) -> Steps:
             "name a complete calibrated run of the same method, groups, task and steps",
             problems=problems,
         )
-    groups = GROUPS[config.calibration.variant]
     switched = view.switched or {}
-    return {group: switched.get(group) for group in groups}
+    return {
+        group: switched.get(group)
+        for group in GROUPS[config.calibration.variant]
+        if group in view.groups or group not in OPTIONAL
+    }
 
 
 def _unfit(view: RunView, config: RunConfig) -> list[Problem]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from calisr_engine.config.schema import RunConfig, TrainingSettings
 from calisr_engine.methods.settings import MethodBase
-from calisr_engine.models.component_names import COMPONENTS
+from calisr_engine.models.component_names import Component
 from calisr_engine.models.components import Target
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits
 from calisr_engine.models.parts import Parts
@@ -33,7 +33,8 @@ def check_method(
     settings = config.method
     if not settings.has_light_phase:
         return
-    count = settings.count_core(_parts(model, targets), settings.covered(config.is_calibrated))
+    sizes = _parts(model, targets)
+    count = settings.count_core(sizes, sizes.has(settings.covered(config.is_calibrated)))
     check_fits(
         count * FLOAT_BYTES * (2 + _moments(config.training)),
         f"{_named(settings)}: {settings.title} of this size trains {count:,} numbers and",
@@ -100,10 +101,10 @@ def _named(settings: MethodBase) -> str:
 
 def _parts(model: nn.Module, targets: Sequence[Target]) -> Parts:
     """The sizes that `count_core` asks for, of a model that is there."""
-    shapes = {}
-    for component in COMPONENTS:
-        rows, columns = next(t for t in targets if t.component == component).weight.shape
-        shapes[component] = (rows, columns)
+    shapes: dict[Component, tuple[int, int]] = {}
+    for target in targets:
+        rows, columns = target.weight.shape
+        shapes[target.component] = (rows, columns)
     words = model.get_input_embeddings().weight.shape  # type: ignore[operator]
     return Parts(
         layers=len({target.layer for target in targets}),

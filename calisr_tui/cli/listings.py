@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from calisr_tui.cli import complete
-from calisr_tui.cli.options import Json, OutputDir
+from calisr_tui.cli.options import Json, OutputDir, Sets
 from calisr_tui.cli.out import PlainConsole, put, put_json
 
 
@@ -16,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("presets", epilog="Examples: calisr presets · calisr presets demo")(presets)
     app.command("methods", epilog="Examples: calisr methods · calisr methods lora")(methods)
     app.command("tasks", epilog="Example: calisr tasks --json")(tasks)
-    app.command("models", epilog="Example: calisr models")(models)
+    app.command("models", epilog="Examples: calisr models · calisr models roberta-base")(models)
     app.command("doctor", epilog="Example: calisr doctor")(doctor)
 
 
@@ -138,10 +139,23 @@ def tasks(as_json: Json = False) -> None:
     print_table("Tasks", ["name", "kind", "metrics", "source"], table)
 
 
-def models(as_json: Json = False) -> None:
-    """List the catalogue of models; any hub name or folder of these architectures works too."""
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show the components of this model: a name, a hub name or a folder."),
+    ] = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """List the catalogue of models, or show where the components of one are.
+
+    Any hub name or folder of an encoder works that transformers builds without remote code.
+    """
     from calisr_engine.models import catalog
 
+    if name is not None:
+        _show_model(name, sets or [], as_json)
+        return
     if as_json:
         put_json([vars(entry) for entry in catalog.CATALOG])
         return
@@ -150,6 +164,28 @@ def models(as_json: Json = False) -> None:
         for e in catalog.CATALOG
     ]
     print_table("Models", ["name", "layers", "hidden", "parameters", "source"], rows)
+
+
+def _show_model(name: str, sets: list[str], as_json: bool) -> None:
+    from calisr_engine.config.load import load
+    from calisr_engine.forecast.encoder import WHO, look_at
+
+    look = look_at(load(None, sets, {"model.name": name}).config.model)
+    if as_json:
+        put_json(dataclasses.asdict(look))
+        return
+    put(f"{look.name}: {look.architecture}, {look.parameters:,} parameters")
+    put(f"Its components are {WHO[look.source]}.")
+    rows = [
+        [c.component, c.place, f"{c.rows} x {c.columns}", str(c.matrices)] for c in look.components
+    ]
+    print_table("\nComponents", ["component", "where", "rows x columns", "matrices"], rows)
+    if look.beside:
+        put("\nBeside them, trained in both phases: " + ", ".join(look.beside))
+    for method, why in look.refused.items():
+        put(f"\nNot with {method}: {why}.")
+    put("\nTo name them otherwise, in a file of settings:\n\n[model.components]")
+    put("\n".join(f'{c.component} = "{c.place}"' for c in look.components))
 
 
 def doctor(output_dir: OutputDir = Path("runs"), as_json: Json = False) -> int:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from calisr_engine.config.load import load
 from calisr_tui.cli.app import run_command_line
 from tests.config.test_config_mistakes import MISTAKES
+from tests.models.folders import save
 from tests.training.tiny_run import save_model
 
 
@@ -246,6 +248,33 @@ def test_a_read_only_output_folder(
     err = capfd.readouterr()[1]
     assert str(file) in err
     assert "Traceback" not in err
+
+
+def test_the_components_of_a_model_are_shown_and_can_be_copied_into_a_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(save("modernbert", tmp_path / "model"))
+    assert run_command_line(["models", folder]) == 0
+    shown = capfd.readouterr()[0]
+    assert "layers.*.attn.Wqkv[2/3]" in shown
+    assert "Not with bitfit: BitFit trains biases" in shown
+    file = tmp_path / "components.toml"
+    file.write_text(shown[shown.index("[model.components]") :])
+    text = load(file).config.model.components
+    assert text is not None
+    assert run_command_line(["models", folder, "--set", f"model.components={text}", "--json"]) == 0
+    told = json.loads(capfd.readouterr()[0])
+    assert told["source"] == "settings"
+    assert [each["rows"] for each in told["components"]] == [16, 16, 16, 16, 24, 16, 24]
+
+
+def test_a_model_that_cannot_be_mapped_says_what_there_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["models", str(save("deberta", tmp_path / "model"))]) == 2
+    err = capfd.readouterr()[1]
+    assert "attention.self.in_proj (48 x 16)" in err
+    assert "[model.components]" in err
 
 
 @pytest.mark.parametrize("listing", ["presets", "methods", "tasks", "models", "doctor"])

@@ -4,11 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from calisr_engine.methods.adapter.method import CHILD, Bottleneck
 from calisr_engine.methods.adapter.settings import bottleneck_count
-from tests.methods.tiny import ARCHITECTURES, Run, make_batch, make_model
+from tests.methods.tiny import ARCHITECTURES, Run, make_apart, make_batch
 
 
 def added(run: Run) -> dict[str, torch.Tensor]:
@@ -29,15 +30,10 @@ def test_published_count_and_start() -> None:
 def test_two_a_layer_counted_by_the_formula(architecture: str) -> None:
     run = Run("adapter", architecture, bottleneck=7)
     assert sum(p.numel() for p in added(run).values()) == 2 * 2 * bottleneck_count(32, 7)
-    dense = make_model(architecture)
-    targets = {t.name + ".weight" for t in run.targets}
-    kept = [
-        p
-        for n, p in dense.named_parameters()
-        if n not in targets
-        and not ("embeddings." in n and p.dim() == 2)
-        and "rel_embeddings.weight" not in n
-    ]
+    dense = make_apart(architecture)
+    gone = {dense.get_parameter(f"{target.name}.weight") for target in run.targets}
+    gone |= {p for m in dense.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    kept = [p for p in dense.parameters() if p not in gone]
     assert run.phases.trainable() == 4 * bottleneck_count(32, 7) + sum(p.numel() for p in kept)
 
 

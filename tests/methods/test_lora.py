@@ -15,6 +15,10 @@ from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_mo
 SIZES: dict[str, Any] = {"rank": 3, "alpha": 6.0, "components": ("query", "value")}
 
 
+WITHOUT_A_TWIN = ("ModernBert", "EuroBert")
+"""peft has one pair for all of Wqkv, and knows one module of a head."""
+
+
 def peft_twin(architecture: str, run: Run) -> nn.Module:
     """peft's model of the same weights, on the same matrices, with the same starting factors."""
     from peft import LoraConfig, get_peft_model
@@ -40,7 +44,7 @@ def peft_twin(architecture: str, run: Run) -> nn.Module:
     return twin
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a not in WITHOUT_A_TWIN])
 def test_same_losses_for_twenty_steps_as_peft(architecture: str) -> None:
     run = Run("lora", architecture, variant="D", reference=True, **SIZES)
     run.switch_all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.training.switch import PhaseChange
 from tests.methods.tiny import (
     ARCHITECTURES,
@@ -18,6 +19,7 @@ from tests.methods.tiny import (
     WITH_OWN_LOADER,
     Run,
     evaluate,
+    make_apart,
     make_batch,
     make_model,
 )
@@ -26,19 +28,33 @@ SAME_FORWARD = [name for name in CALIBRATABLE if name != "mask_bert"]
 
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-every_cell = pytest.mark.parametrize(
-    ("method", "architecture"),
-    [
-        (method, architecture)
-        for method in [*CALIBRATABLE, *UNCALIBRATED]
-        for architecture in ARCHITECTURES
-        if (method, architecture) not in UNSUITED
-    ],
-)
 
 
-@pytest.mark.parametrize("method", [*SAME_FORWARD, "fft"])
-@every_architecture
+def cells(methods: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("method", "architecture"),
+        [
+            (method, architecture)
+            for method in methods
+            for architecture in ARCHITECTURES
+            if (method, architecture) not in UNSUITED
+        ],
+    )
+
+
+every_cell = cells([*CALIBRATABLE, *UNCALIBRATED])
+every_calibrated_cell = cells(CALIBRATABLE)
+
+
+@pytest.mark.parametrize(("method", "architecture"), list(UNSUITED))
+def test_a_method_that_an_architecture_has_no_room_for_is_refused(
+    method: str, architecture: str
+) -> None:
+    with pytest.raises(ConfigError, match=UNSUITED[method, architecture]):
+        Run(method, architecture)
+
+
+@cells([*SAME_FORWARD, "fft"])
 def test_attaching_keeps_the_forward_pass(method: str, architecture: str) -> None:
     before = evaluate(make_model(architecture))
     torch.testing.assert_close(Run(method, architecture).logits(), before, rtol=1e-4, atol=1e-5)
@@ -47,7 +63,7 @@ def test_attaching_keeps_the_forward_pass(method: str, architecture: str) -> Non
 @every_architecture
 def test_masking_starts_as_the_model_with_the_masked_weights_at_zero(architecture: str) -> None:
     run = Run("mask_bert", architecture)
-    plain = make_model(architecture)
+    plain = make_apart(architecture)
     with torch.no_grad():
         for name, form in run.attachment.forms.items():
             plain.get_submodule(name).weight.mul_(form.mask())  # type: ignore[attr-defined]
@@ -62,8 +78,7 @@ def test_attaching_draws_nothing_from_the_global_random_state(method: str) -> No
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_training_lowers_the_loss_in_both_phases(method: str, architecture: str) -> None:
     run = Run(method, architecture)
     first = run.step(0)
@@ -77,8 +92,7 @@ def test_training_lowers_the_loss_in_both_phases(method: str, architecture: str)
     assert last < middle + 0.02
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_frozen_means_frozen_to_the_bit(method: str, architecture: str) -> None:
     """With momentum and decay in the optimizer, what a switch froze does not move at all."""
     run = Run(method, architecture)
@@ -143,8 +157,7 @@ def test_the_core_is_what_trains(method: str, architecture: str) -> None:
             assert torch.equal(target.weight, before[target.weight]), target.name
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_the_pair_is_what_stepping_in_stages_gives(method: str, architecture: str) -> None:
     """W_LFT after the core alone, W_FFT after the rest: two optimizer calls against one."""
     joint, staged = Run(method, architecture), Run(method, architecture)
@@ -201,8 +214,7 @@ def test_measuring_changes_nothing(method: str) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_resume_across_the_switch_is_exact(method: str, architecture: str) -> None:
     through = Run(method, architecture)
     for seed in range(3):
@@ -275,8 +287,7 @@ def test_resume_of_a_light_run_is_exact(method: str, architecture: str) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_the_merged_model_opens_in_plain_transformers(method: str, architecture: str) -> None:
     run = Run(method, architecture)
     for seed in range(2):
@@ -291,8 +302,7 @@ def test_the_merged_model_opens_in_plain_transformers(method: str, architecture:
     torch.testing.assert_close(evaluate(plain), run.logits(), rtol=1e-4, atol=1e-5)
 
 
-@every_method
-@every_architecture
+@every_calibrated_cell
 def test_the_counts_are_those_of_what_the_optimizer_steps(method: str, architecture: str) -> None:
     run = Run(method, architecture)
 

@@ -11,9 +11,9 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.methods.prefix.attention import KEY, VALUE, prefix_attention, widen_mask
 from calisr_engine.methods.prefix.settings import prefix_count
 from calisr_engine.models.architectures import ARCHITECTURES as KNOWN
-from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_batch, make_model
+from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, evaluate, make_batch, make_model
 
-SUPPORTED = [name for name in ARCHITECTURES if name != "DebertaV2"]
+SUPPORTED = [name for name in ARCHITECTURES if ("prefix", name) not in UNSUITED]
 
 
 def prefixes(model: nn.Module) -> dict[str, Tensor]:

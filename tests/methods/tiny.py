@@ -13,7 +13,7 @@ from calisr_engine.config.schema import TrainingSettings
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.models.components import Target, find_targets, groups
+from calisr_engine.models.components import Target, find_targets, groups, take_apart
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.switch import PhaseChange, Phases
 
@@ -38,8 +38,20 @@ UNCALIBRATED = [
     name for name, each in METHODS.items() if each.calibration_refused and each.has_light_phase
 ]
 WITH_OWN_LOADER = [name for name, each in METHODS.items() if each.changes_architecture]
-UNSUITED = {("prefix", "DebertaV2")}
-"""Methods that refuse an architecture by name."""
+_MODERN = _BERT | {
+    "global_attn_every_n_layers": 2,
+    "local_attention": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+UNSUITED = {
+    ("prefix", "DebertaV2"): "takes no further keys and values",
+    ("prefix", "ModernBert"): "takes no further keys and values",
+    ("prefix", "EuroBert"): "takes no further keys and values",
+    ("bitfit", "ModernBert"): "encoder has none",
+    ("bitfit", "EuroBert"): "encoder has none",
+}
+"""Methods that refuse an architecture, and what they say."""
 
 ARCHITECTURES = {
     "Bert": _BERT,
@@ -47,6 +59,8 @@ ARCHITECTURES = {
     "Electra": _BERT | {"embedding_size": 16},
     "DistilBert": _DISTIL,
     "DebertaV2": _BERT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+    "ModernBert": _MODERN,
+    "EuroBert": _BERT | {"num_key_value_heads": 2, "pad_token_id": 0, "mask_token_id": 4},
 }
 
 
@@ -56,6 +70,9 @@ def make_model(architecture: str, seed: int = 0, dropout: float = 0.0) -> nn.Mod
         sizes[key] = dropout
     if architecture == "DistilBert":
         sizes |= dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), dropout)
+    if architecture == "ModernBert":
+        keys = ("attention_dropout", "mlp_dropout", "embedding_dropout", "classifier_dropout")
+        sizes |= dict.fromkeys(keys, dropout)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = getattr(transformers, f"{architecture}Config")(**sizes)
@@ -65,6 +82,13 @@ def make_model(architecture: str, seed: int = 0, dropout: float = 0.0) -> nn.Mod
                 parameter.data.add_(0.05 * torch.randn(parameter.shape))
             else:
                 parameter.data.mul_(4.0)
+    return model
+
+
+def make_apart(architecture: str, seed: int = 0) -> nn.Module:
+    """The same with a linear layer for each component, as a run has it."""
+    model = make_model(architecture, seed)
+    take_apart(model)
     return model
 
 
@@ -108,7 +132,7 @@ class Run:
         optimizer: bool = True,
         **settings: Any,
     ) -> None:
-        self.model = make_model(architecture, model_seed)
+        self.model = make_apart(architecture, model_seed)
         self.targets: list[Target] = find_targets(self.model)
         self.settings = METHODS[method](**settings)
         covered = [t for t in self.targets if t.component in self.settings.covered(True)]

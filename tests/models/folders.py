@@ -14,12 +14,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from calisr_engine.models.architectures import ARCHITECTURES
+from calisr_engine.models.blocks import joined
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.models.settings import ModelSettings
 from tests.training.tiny_run import tokenizer
 
 NAMES = ("no", "yes")
 WEIGHTS = "model.safetensors"
+ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"})
+"""Those without a table of positions, and so without a longest input."""
+TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"})
+"""Those that are not told which of two texts a token is of."""
+with_a_table_of_positions = pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - ROTARY))
 every_architecture = pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
 
 
@@ -38,6 +44,10 @@ def config_of(kind: str, labels: int = 2, **more: Any) -> Any:
         sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}
     if kind == "deberta-v2":
         sizes |= {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+    if kind == "longformer":
+        sizes["attention_window"] = [8] * more.get("num_hidden_layers", 2)
+    if kind == "nomic_bert":
+        sizes["head_dim"] = 8
     sizes |= {
         "vocab_size": 80,
         "max_position_embeddings": 40,
@@ -59,6 +69,9 @@ def save(
         for parameter in model.parameters():  # nothing is 0 or 1 as in a fresh model
             parameter.data.add_(0.05 * torch.randn(parameter.shape))
     model.save_pretrained(folder)
+    if kind in ("nomic_bert", "gte") and form == "SequenceClassification":
+        # transformers saves them under their old names; these are its own.
+        save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
     tokenizer().save_pretrained(folder)
     return folder
 
@@ -88,15 +101,20 @@ def set_config(folder: Path, name: str = "config.json", **values: Any) -> None:
 
 
 def is_head(name: str) -> bool:
-    return name.startswith(("classifier.", "pre_classifier."))
+    return name.startswith(("classifier.", "pre_classifier.", "dense."))
 
 
 def is_body(name: str) -> bool:
-    return not is_head(name) and "pooler." not in name
+    return not is_head(name) and "pooler." not in name and not name.startswith("head.")
 
 
 def strip_head(folder: Path) -> None:
     edit(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if is_head(name)])
+
+
+def own_weights(loaded: LoadedModel) -> dict[str, Tensor]:
+    """The model's tensors under transformers' names."""
+    return joined(loaded.model, loaded.model.state_dict())
 
 
 def same(one: LoadedModel, two: LoadedModel) -> bool:

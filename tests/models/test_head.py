@@ -18,6 +18,7 @@ from tests.models.folders import (
     every_architecture,
     is_head,
     load,
+    own_weights,
     same,
     save,
     set_config,
@@ -100,7 +101,7 @@ def test_classes_matched_by_name_in_any_order(kind: str, tmp_path: Path) -> None
 @every_architecture
 def test_the_one_number_of_a_regression_is_kept_on_request(kind: str, tmp_path: Path) -> None:
     folder = save(kind, tmp_path / "model", labels=1)
-    own = load(folder, None, head="by_name").model.state_dict()
+    own = own_weights(load(folder, None, head="by_name"))
     assert all(torch.equal(own[name], tensor) for name, tensor in stored(folder).items())
 
 

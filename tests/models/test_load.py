@@ -17,6 +17,7 @@ from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.process.execute import execute
 from tests.methods.tiny import ARCHITECTURES, make_model
+from tests.models.folders import is_body
 from tests.training.tiny_run import events, make_run, save_model, tokenizer
 
 NAMES = ("no", "yes")
@@ -64,8 +65,7 @@ def test_a_folder_without_a_tokenizer_is_refused(architecture: str, tmp_path: Pa
 def test_missing_weights_of_the_body_are_refused_by_name(architecture: str, tmp_path: Path) -> None:
     folder = save(architecture, tmp_path / "model")
     names = sorted(load_file(folder / "model.safetensors"))
-    body = [n for n in names if not n.startswith(("classifier.", "pre_classifier.", "pooler."))]
-    body = [n for n in body if "pooler" not in n]
+    body = [name for name in names if is_body(name)]
     for name in body[:: max(1, len(body) // 6)]:
         hurt = Path(shutil.copytree(folder, tmp_path / "hurt"))
         edit(hurt, lambda tensors, name=name: tensors.pop(name))

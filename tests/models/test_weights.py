@@ -22,6 +22,7 @@ from tests.models.folders import (
     every_architecture,
     is_body,
     load,
+    own_weights,
     set_config,
     stored,
     strip_head,
@@ -52,7 +53,7 @@ def test_a_checkpoint_without_a_head_loads_as_transformers_loads_it(
     torch.manual_seed(5)
     auto = transformers.AutoModelForSequenceClassification
     theirs = auto.from_pretrained(folder, num_labels=2).state_dict()
-    ours = loaded.model.state_dict()
+    ours = own_weights(loaded)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not [note for note in loaded.notes if "pooler" not in note]
@@ -132,7 +133,12 @@ def test_surplus_layers_are_noted(kind: str, tmp_path: Path) -> None:
     if kind == "albert":
         deep = {"num_hidden_groups": 3, "num_hidden_layers": 3}
     folder = save_folder(kind, tmp_path / "model", **deep)
-    set_config(folder, **dict.fromkeys(deep, 2))
+    lists: dict[str, Any] = {}
+    if kind == "modernbert":  # transformers itself refuses a list of another length
+        lists["layer_types"] = ["full_attention", "sliding_attention"]
+    if kind == "longformer":
+        lists["attention_window"] = [8, 8]
+    set_config(folder, **dict.fromkeys(deep, 2), **lists)
     notes = [note for note in load(folder).notes if "layers beyond" in note]
     assert len(notes) == 1
     assert ".2." in notes[0]
@@ -144,8 +150,8 @@ def test_heads_of_pretraining_go_without_a_word_and_a_missing_pooler_is_noted(
 ) -> None:
     folder = save_folder(kind, tmp_path / "model", form="MaskedLM")
     loaded = load(folder)
-    has_pooler = any("pooler." in name for name in loaded.model.state_dict())
-    assert len(loaded.notes) == has_pooler
+    poolers = {name for name in loaded.model.state_dict() if "pooler." in name}
+    assert len(loaded.notes) == bool(poolers - set(stored(folder)))
     assert all("no pooler in its weights" in note for note in loaded.notes)
 
 
@@ -176,7 +182,7 @@ def test_other_floats_are_noted_and_trained_as_float32(
     edit(folder, lambda t: t.update({name: tensor.to(dtype) for name, tensor in t.items()}))
     loaded = load(folder)
     assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
-    own = loaded.model.state_dict()
+    own = own_weights(loaded)
     for name, tensor in stored(folder).items():
         assert not is_body(name) or torch.equal(own[name], tensor.float())
     assert any(str(dtype).removeprefix("torch.") in note for note in loaded.notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
@@ -50,9 +51,19 @@ class FrozenLaterForm(TargetForm):
 
 
 class BitFitMethod(Method):
+    def check_model(self, model: nn.Module) -> None:
+        head = set(head_parameters(model))
+        if not any("bias" in name and p not in head for name, p in model.named_parameters()):
+            kind = getattr(model.config, "model_type", "unknown")
+            raise ConfigError(
+                f"method.name: BitFit trains biases, and this {kind} encoder has none",
+                "choose another method",
+            )
+
     def attach(
         self, model: nn.Module, targets: list[Target], settings: BitFit, context: AttachContext
     ) -> Attachment:
+        self.check_model(model)
         forms: dict[str, TargetForm] = {t.name: FrozenLaterForm(t) for t in targets}
         kept = set(head_parameters(model)) | {target.weight for target in targets}
         biases = [p for name, p in model.named_parameters() if "bias" in name]

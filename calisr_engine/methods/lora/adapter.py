@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.lora.settings import Lora
+from calisr_engine.models.components import HEAD_MODULES
 
-HEADS = ("classifier", "pre_classifier")
 ROUNDING = 1e-5
 """How far the factors' product may lie from the update, relative to the matrix: merged weights are
 rounded to fp32 once."""
@@ -49,7 +49,7 @@ def write_adapter(
     """
     from peft import LoraConfig, get_peft_model
 
-    heads = [name for name, _ in model.named_children() if name in HEADS]
+    heads = [name for name, _ in model.named_children() if name in HEAD_MODULES]
     modules: dict[str, Any] = {name: model.get_submodule(name) for name in targets}
     before = {name: module.weight.detach().clone() for name, module in modules.items()}
     config = LoraConfig(

@@ -26,6 +26,7 @@ from calisr_engine.methods.base import (
 )
 from calisr_engine.methods.lora.adapter import write_adapter
 from calisr_engine.methods.lora.settings import Lora
+from calisr_engine.models.blocks import joined
 from calisr_engine.models.components import Target, head_parameters
 
 ADAPTER = "calisr"
@@ -133,7 +134,7 @@ class LoraAttachment(Attachment):
         }
         for name, form in self.forms.items():
             merged[f"{name}.weight"] = form.effective().to(form.weight.dtype)
-        return merged
+        return joined(self.model, merged)
 
 
 class LoraMethod(Method):
