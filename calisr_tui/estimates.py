@@ -149,7 +149,7 @@ def meaning(config: RunConfig) -> str:
     if calibration.variant != "off":
         who = {
             "D": "The whole model begins",
-            "S": "Each of the six components begins",
+            "S": "Each component begins",
             "S3": "Each of three groups begins",
         }[calibration.variant]
         samples = calibration.samples

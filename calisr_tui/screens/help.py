@@ -43,7 +43,7 @@ WORDS = (
     ),
     (
         "D, S, S3",
-        "CaliSr-D has one counter for the whole model, S one for each of the six components, S3 "
+        "CaliSr-D has one counter for the whole model, S one for each component, S3 "
         "one each for the two feed-forward matrices and attention.",
     ),
     (

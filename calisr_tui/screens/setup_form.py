@@ -26,7 +26,7 @@ from calisr_tui.widgets.verbatim import Option, OptionList, Static
 WAYS = "↑↓ Tab · Ctrl-L list · Ctrl-Y several: a grid · Esc back"
 VARIANTS = {
     "off": "no calibration: the method as it is",
-    "S": "each of the six components switches by itself",
+    "S": "each component switches by itself",
     "S3": "three groups: attention, and the two feed-forward matrices",
     "D": "one score and one switch for the whole model",
 }
