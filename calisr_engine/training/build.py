@@ -19,6 +19,7 @@ from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
+from calisr_engine.models import attention
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.fingerprints import changed
@@ -33,6 +34,7 @@ from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
+from calisr_engine.training.device import works_beside
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.generalisation import Generalisation
@@ -121,7 +123,8 @@ def prepare(
         stepped,
         config.training,
         attachment.rules,
-        fused=context.device.type in ("cuda", "cpu"),
+        fused=works_beside(context.device)
+        or (context.device.type == "cpu" and config.training.optimizer == "adamw"),
     )
     planned = planned_switches(config, plan, tuple(phases.groups))
     sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
@@ -214,6 +217,8 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
     if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
     loaded.model.to(context.device)
+    if works_beside(context.device):
+        attention.mask_unseen(loaded.model)
     return loaded
 
 

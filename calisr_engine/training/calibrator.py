@@ -252,6 +252,10 @@ class Calibrator:
         due = [each for each in self._planned if each.step == step]
         self._switch([each for each in due if each.group in waiting])
 
+    def is_planned(self, step: int) -> bool:
+        """Whether a switch is planned for this step."""
+        return any(each.step == step for each in self._planned)
+
     def switch_by_hand(self, group: str, step: int) -> None:
         """Switch `group` because the user asked for it; a group that cannot is told."""
         waiting = self.phases.in_fft()

@@ -76,7 +76,11 @@ class Reporter:
     def step_done(
         self, number: int, step: OptimizerStep, phase: RunPhase, trainable: int, seconds: float
     ) -> None:
-        """Count one step that took `seconds` without sampling; report if it is time."""
+        """Count one step that took `seconds` without sampling; report if it is time.
+
+        Raises:
+            RunFailedError: a step since the last report went wrong (`OptimizerStep.settle`).
+        """
         now = time.monotonic()
         tally = self.tally
         tally.seconds[phase] += seconds
@@ -95,6 +99,7 @@ class Reporter:
             self._report(number, step, now)
 
     def _report(self, number: int, step: OptimizerStep, now: float) -> None:
+        step.settle()
         peak = self._context.config.training.learning_rate
         training = max(now - self._since - self._aside, 1e-9)
         self._context.emit(
