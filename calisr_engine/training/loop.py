@@ -107,8 +107,8 @@ class TrainingLoop:
     def _is_looked_at(self) -> bool:
         """Whether somebody reads the weights after this step; nobody reads those of a bad one."""
         plan, step = self.plan, self.step
-        looks = (plan.is_sample, plan.is_window_end, plan.is_evaluation, plan.is_checkpoint)
-        return any(is_one(step) for is_one in looks) or self.prepared.calibrator.is_planned(step)
+        looks = (plan.is_evaluation, plan.is_checkpoint, self.prepared.calibrator.looks)
+        return any(at(step) for at in looks)
 
     def _evaluate(self, planned: bool = True) -> None:
         with self.prepared.reporter.aside():

@@ -1,7 +1,7 @@
 """A stand-in accelerator: a second device whose tensors cannot mix with the CPU's.
 
 torch's `PrivateUse1` device as a Python backend. A tensor of the device wraps one of the CPU that
-does the arithmetic, and each operation is checked as a GPU would: all its tensors on one device, but
+does the arithmetic, and each operation is checked as a GPU would: its tensors on one device, but
 for CPU scalars in elementwise arithmetic and for copies; generators of the device that draws. The
 device has a random stream of its own. Counted are the operations for which the host would wait
 until the device is done (`waits`), and copies of memory that is not pinned, which it waits for too.
@@ -19,8 +19,8 @@ from weakref import WeakSet
 
 import pytest
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import (
     _DummyPrivateUse1Hook,
@@ -35,11 +35,9 @@ WAITING = {
     aten.linalg_eigh,
     aten._linalg_eigh,
     aten._linalg_svd,
-    aten.linalg_cholesky_ex.default.overloadpacket,
     aten.linalg_qr,
 }
 """Beside those that torch itself tags as dependent on data: the host reads their status."""
-WAITING.discard(aten.linalg_cholesky_ex)
 
 _on = False
 _stream: list[Tensor] = []
@@ -157,12 +155,12 @@ class Far(Tensor):
 
 def call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run one operation as the device would, or raise as it would."""
-    flat = pytree.tree_leaves((args, kwargs))
-    tensors = [each for each in flat if isinstance(each, Tensor)]
-    far = [each for each in tensors if isinstance(each, Far)]
+    tensors: list[Tensor] = []
+    raw_args, raw_kwargs = _raw(args, tensors), _raw(kwargs, tensors)
+    known = {id(each.raw): each for each in tensors if isinstance(each, Far)}
     to = kwargs.get("device")
-    result_far = bool(far) if to is None else torch.device(to).type == NAME
-    if not far and not result_far:
+    result_far = bool(known) if to is None else torch.device(to).type == NAME
+    if not known and not result_far:
         return func(*args, **kwargs)
     packet = func.overloadpacket
     if packet is aten._fused_sdp_choice:
@@ -175,20 +173,47 @@ def call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if _waits(func, args):
             waits[str(packet)] += 1
     if to is not None:
-        kwargs = kwargs | {"device": torch.device("cpu")}
-    kwargs.pop("pin_memory", None)
-    raw_args, raw_kwargs = pytree.tree_map_only(Far, lambda each: each.raw, (args, kwargs))
+        raw_kwargs["device"] = torch.device("cpu")
+    raw_kwargs.pop("pin_memory", None)
     seeded = torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None
     with _device_stream() if seeded else contextlib.nullcontext():
         result = func(*raw_args, **raw_kwargs)
-    known = {id(each.raw): each for each in far}
-
-    def wrapped(raw: Tensor) -> Tensor:
-        return known[id(raw)] if id(raw) in known else Far(raw)
-
+    if torch.Tag.inplace_view in func.tags:
+        _as_its_raw(func, args, kwargs)
     if packet is aten.copy_:
         return args[0]
-    return pytree.tree_map_only(Tensor, wrapped, result) if result_far else result
+    return _wrapped(result, known) if result_far else result
+
+
+def _raw(value: Any, tensors: list[Tensor]) -> Any:
+    """The value with raw tensors for those of the device; all its tensors go into the list."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return value.raw if isinstance(value, Far) else value
+    if isinstance(value, list | tuple):
+        return type(value)([_raw(each, tensors) for each in value])
+    if isinstance(value, dict):
+        return {key: _raw(each, tensors) for key, each in value.items()}
+    return value
+
+
+def _wrapped(value: Any, known: dict[int, Far]) -> Any:
+    if isinstance(value, Tensor):
+        return known[id(value)] if id(value) in known else Far(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_wrapped(each, known) for each in value])
+    return value
+
+
+def _as_its_raw(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Give the tensor the shape that its raw one got in place, as torch's own wrappers do."""
+    with no_dispatch():
+        before = torch._C._meta_in_tls_dispatch_include()
+        torch._C._set_meta_in_tls_dispatch_include(True)
+        try:
+            func(*args, **kwargs)
+        finally:
+            torch._C._set_meta_in_tls_dispatch_include(before)
 
 
 def _check_together(func: Any, tensors: list[Tensor]) -> None:

@@ -1,0 +1,228 @@
+"""Runs on a stand-in accelerator (`standin.py`): nothing is on the wrong device, nothing waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calisr_engine.calibration.certified import CertifiedComparison
+from calisr_engine.errors import RunFailedError
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.process.execute import execute
+from calisr_engine.training import step as steps
+from calisr_engine.training.loop import TrainingLoop
+from tests.training import standin as far
+from tests.training.golden import digest, newest_checkpoint
+from tests.training.interrupt import kill_at
+from tests.training.standin import standin
+from tests.training.tiny_run import events, make_run, save_model
+
+SHORT = (
+    "task.max_train_examples=48",
+    "task.max_validation_examples=8",
+    "output.progress_every_seconds=1000",
+    "training.eval_every_steps=5",
+    "output.checkpoint_every_steps=5",
+)
+"""Three epochs of three steps."""
+
+GROUPS = ("query", "key", "value", "attention_output", "intermediate", "output")
+CALIBRATED = (
+    "calibration.variant=S",
+    "calibration.samples_per_epoch=1",
+    "calibration.control=matched",
+    "calibration.measure=true",
+    "calibration.switch_steps=" + ", ".join(f"{group}:4" for group in GROUPS),
+)
+"""Measured at step 3, all switch after step 4."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def device() -> Iterator[torch.device]:
+    with standin() as there:
+        yield there
+
+
+def settings(method: str) -> tuple[str, ...]:
+    refused = METHODS[method].calibration_refused
+    return (f"method.name={method}", *SHORT, *(() if refused else CALIBRATED))
+
+
+def weights(run: Path) -> str:
+    return digest(newest_checkpoint(run) / "model.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_stays_on_its_device_waits_for_nothing_and_resumes_to_the_same_bits(
+    method: str,
+    device: torch.device,
+    model: Path,
+    tmp_path: Path,
+    waits_of: dict[int, Counter[str]],
+) -> None:
+    """Measured, switched, evaluated, saved and exported on the way."""
+    whole = make_run(model, tmp_path, "whole", *settings(method))
+    assert execute(whole, raise_errors=True) == 0
+    (started,) = events(whole, "run_started")
+    assert started["device"] == str(device)
+    if not METHODS[method].calibration_refused:
+        assert switches(whole) == {(group, 4) for group in GROUPS}
+        assert len(events(whole, "stable_rank_sampled")) == 1
+    # The first step makes what later ones find, and reports.
+    ordinary = {step: waits_of[step] for step in (2, 6, 7, 8)}
+    if method == "diff_pruning":
+        del ordinary[6]  # the step after which it prunes
+    assert {step: dict(found) for step, found in ordinary.items() if found} == {}
+    often = (*settings(method), "output.progress_every_seconds=0")
+    killed = make_run(model, tmp_path, "killed", *often)
+    kill_at(killed, 7)
+    assert execute(killed, raise_errors=True) == 0
+    assert weights(killed) == weights(whole)
+
+
+def switches(run: Path) -> set[tuple[str, int]]:
+    return {(each["group"], each["step"]) for each in events(run, "group_switched")}
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("lora", "method.parametrisation=shadow", "method.reference=true"),
+        ("lora", "calibration.log_parts=true", "calibration.keep_samples=true"),
+        ("lora", "calibration.reading=since_last_sample"),
+        ("lora", "calibration.reading=branches", "training.optimizer=sgd"),
+        ("lora", "training.accumulate=2", "diagnostics.generalisation=true"),
+        ("mpop", "method.parametrisation=at_switch"),
+        ("mpop", "method.embeddings=mpo", "method.bond=6"),
+        ("mpop", "calibration.variant=off", "method.squeeze_gap=0.5"),
+        ("child_tuning_d", "method.refresh_at_switch=true"),
+        ("child_tuning_d", "method.reference=true"),
+        ("child_tuning_f", "method.reference=true"),
+    ],
+    ids=" ".join,
+)
+def test_every_form_of_a_method_stays_on_its_device(
+    sets: tuple[str, ...], device: torch.device, model: Path, tmp_path: Path
+) -> None:
+    method, *more = sets
+    run = make_run(model, tmp_path, "run", *settings(method), "training.eval_every_steps=2", *more)
+    kill_at(run, 6, "evaluated")
+    assert execute(run, raise_errors=True) == 0
+    assert events(run, "completed")
+
+
+@torch.no_grad()
+def test_a_sample_on_the_device_decides_as_on_the_cpu(device: torch.device) -> None:
+    """Matrices of two shapes, batched by shape; anchors are made, used, saved and taken back."""
+    draw = torch.Generator("cpu").manual_seed(0)
+    old = {
+        f"{rows}x{columns}/{number}": torch.randn(rows, columns, generator=draw)
+        for rows, columns in ((24, 16), (16, 40))
+        for number in range(2)
+    }
+    there, here = CertifiedComparison(small=4), CertifiedComparison(small=4)
+    for _ in range(3):
+        pairs = {}
+        for name, weight in old.items():
+            core, extra = (1e-4 * torch.randn(weight.shape, generator=draw) for _ in range(2))
+            pairs[name], old[name] = (weight + core, weight + core + extra), weight + core + extra
+        expected = here.compare(pairs)
+        far.waits.clear()
+        found = there.compare({k: (a.to(device), b.to(device)) for k, (a, b) in pairs.items()})
+        assert (found.hit, found.fallbacks) == (expected.hit, expected.fallbacks)
+        for name, matrix in found.matrices.items():
+            assert matrix.sr_lft == pytest.approx(expected.matrices[name].sr_lft, rel=1e-10)
+        kept, there = there.state_dict(), CertifiedComparison(small=4)
+        there.load_state_dict(kept)
+
+
+def test_the_device_decides_as_the_cpu(model: Path, tmp_path: Path) -> None:
+    """Where both draw the same, here nothing: samples, decisions and losses agree."""
+    sets = (
+        *settings("lora"),
+        "training.dropout=0",
+        "calibration.control=off",
+        "calibration.delta=0",
+        "output.progress_every_seconds=0",
+    )
+    on_cpu, on_device = (make_run(model, tmp_path, name, *sets) for name in ("cpu", "device"))
+    assert execute(on_cpu, raise_errors=True) == 0
+    with standin():
+        assert execute(on_device, raise_errors=True) == 0
+    assert switches(on_device) == switches(on_cpu) != set()
+    for kind in ("progress", "evaluated"):
+        there, here = ([each["loss"] for each in events(r, kind)] for r in (on_device, on_cpu))
+        assert there == pytest.approx(here, rel=1e-4)
+
+
+@pytest.fixture
+def waits_of(monkeypatch: pytest.MonkeyPatch) -> dict[int, Counter[str]]:
+    """Step -> what the host waited for in it."""
+    found: dict[int, Counter[str]] = {}
+    train_step: Callable[[Any], None] = TrainingLoop._train_step
+
+    def counted(self: TrainingLoop) -> None:
+        far.waits.clear()
+        train_step(self)
+        found[self.step] = Counter(far.waits)
+
+    monkeypatch.setattr(TrainingLoop, "_train_step", counted)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss", "slope", "clip", "what"),
+    [("adamw", 1.0, float("inf"), 1.0, "gradient norm"), ("sgd", float("nan"), 0.0, 0.0, "loss")],
+)
+def test_no_bad_step_reaches_the_weights_though_nobody_looks(
+    optimizer: str,
+    loss: float,
+    slope: float,
+    clip: float,
+    what: str,
+    device: torch.device,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Step 3 is bad, the steps after it are not; what is wrong is read at step 6."""
+    sets = (
+        f"training.optimizer={optimizer}",
+        f"training.max_grad_norm={clip}",
+        "training.eval_every_steps=6",
+        "output.checkpoint_every_steps=2",
+    )
+    run = make_run(model, tmp_path, "run", "method.name=fft", *SHORT, *sets)
+    forward, passes, seen = steps.forward_loss, [], {}
+
+    def broken(model: Any, batch: Any) -> torch.Tensor:
+        passes.append(1)
+        seen[len(passes)] = {name: p.detach().cpu() for name, p in model.named_parameters()}
+        if len(passes) != 3:
+            return forward(model, batch)
+        total = dict(model.named_parameters())["classifier.bias"].sum()
+        total.register_hook(lambda gradient: gradient * slope)
+        return loss + total - total.detach()
+
+    monkeypatch.setattr(steps, "forward_loss", broken)
+    monkeypatch.setattr(
+        "calisr_engine.training.schedule.StepPlan.is_checkpoint", lambda self, step: step in (2, 6)
+    )
+    with pytest.raises(RunFailedError, match=f"the {what} is not a number at step 3"):
+        execute(run, raise_errors=True)
+    assert max(seen) == 6
+    assert any(not seen[2][name].equal(value) for name, value in seen[3].items())
+    for later in (4, 5, 6):
+        assert all(seen[later][name].equal(value) for name, value in seen[3].items())
+    assert newest_checkpoint(run).name == "step-2"
