@@ -1,7 +1,7 @@
-"""How transformers' encoders build their attention masks: without a look at the numbers on a GPU.
+"""transformers' attention masks, built without a look at what they hold where that would wait.
 
-By itself transformers asks at each forward pass whether the mask hides anything at all, to leave it
-out; on a GPU the host then waits for the device once a pass.
+By itself transformers asks at each forward pass whether the mask hides anything, to leave it out
+where it does not; on a GPU the host then waits, once a pass, until the device has come so far.
 """
 
 from __future__ import annotations
@@ -9,45 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
-
-UNSEEN = "calisr_sdpa"
-"""Name under which transformers knows its own attention with a mask nobody looks at."""
+from torch import Tensor
 
 
-def mask_unseen(model: nn.Module) -> None:
-    """Make the masks of a model on a GPU so; nothing else changes.
+def look_at_no_mask() -> None:
+    """From now on no mask on a GPU is looked at, by any model of this process."""
+    from transformers import AttentionMaskInterface
+    from transformers.masking_utils import eager_mask
 
-    Architectures with an attention of their own are left as they are.
-    """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    if getattr(model.config, "_attn_implementation", None) == "sdpa":
-        install(model, UNSEEN, sdpa_attention_forward)
+    AttentionMaskInterface.register("sdpa", sdpa_mask)
+    AttentionMaskInterface.register("eager", lambda **given: _unseen(eager_mask, **given))
 
 
-def install(model: nn.Module, name: str, attention: Callable[..., Any]) -> None:
-    """Make every attention of `model` this one, known to transformers by `name`."""
-    from transformers import AttentionInterface, AttentionMaskInterface
+def sdpa_mask(**given: Any) -> Tensor | None:
+    """transformers' own of that name; on a GPU it is left out only where there is none."""
+    from transformers.masking_utils import sdpa_mask as build
 
-    AttentionInterface.register(name, attention)
-    AttentionMaskInterface.register(name, _mask)
-    model.set_attn_implementation(name)  # type: ignore[operator]
+    return _unseen(build, **given)
 
 
-def _mask(
-    *args: Any,
+def _unseen(
+    build: Callable[..., Tensor | None],
     attention_mask: Tensor | None = None,
     allow_is_bidirectional_skip: bool = False,
-    **options: Any,
+    **given: Any,
 ) -> Tensor | None:
-    """transformers' mask; on a GPU it is never left out for what it holds."""
-    from transformers.masking_utils import sdpa_mask
-
-    read = attention_mask is None or attention_mask.device.type == "cpu"
-    return sdpa_mask(
-        *args,
+    free = attention_mask is None or attention_mask.device.type == "cpu"
+    return build(
         attention_mask=attention_mask,
-        allow_is_bidirectional_skip=allow_is_bidirectional_skip and read,
-        **options,
+        allow_is_bidirectional_skip=allow_is_bidirectional_skip and free,
+        **given,
     )

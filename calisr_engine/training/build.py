@@ -19,7 +19,7 @@ from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
-from calisr_engine.models import attention
+from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.fingerprints import changed
@@ -218,7 +218,7 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
         start_regression_at(loaded.model, mean_label(data.train))
     loaded.model.to(context.device)
     if works_beside(context.device):
-        attention.mask_unseen(loaded.model)
+        look_at_no_mask()
     return loaded
 
 

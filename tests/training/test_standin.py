@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
 from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.models.architectures import ARCHITECTURES
+from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.process.execute import execute
+from calisr_engine.results.predictor import Predictor
 from calisr_engine.training import step as steps
+from calisr_engine.training.device import moved
 from calisr_engine.training.loop import TrainingLoop
+from calisr_engine.training.step import forward_loss
 from tests.training import standin as far
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
@@ -120,6 +126,50 @@ def test_every_form_of_a_method_stays_on_its_device(
     kill_at(run, 6, "evaluated")
     assert execute(run, raise_errors=True) == 0
     assert events(run, "completed")
+
+
+def test_a_run_is_asked_on_the_device(device: torch.device, model: Path, tmp_path: Path) -> None:
+    run = make_run(model, tmp_path, "run", "method.name=lora", *SHORT, "training.max_steps=3")
+    assert execute(run, raise_errors=True) == 0
+    predictor = Predictor(run)
+    assert predictor.device == device
+    answers = list(predictor.predict(["the cat sat", "a dog"]))
+    assert len(answers) == 2
+
+
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+def test_a_forward_and_backward_pass_waits_for_nothing(kind: str, device: torch.device) -> None:
+    """Of every architecture, with a mask and without."""
+    common = {"vocab_size": 40, "max_position_embeddings": 40}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+    }
+    if kind == "distilbert":
+        sizes = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 24}
+    elif kind in ("albert", "electra"):
+        sizes["embedding_size"] = 16
+    elif kind == "deberta-v2":
+        sizes |= {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c"]}
+    config = CONFIG_MAPPING[kind](**sizes, **common)
+    model = AutoModelForSequenceClassification.from_config(config).to(device)
+    look_at_no_mask()
+    mask = torch.ones(3, 7, dtype=torch.int64)
+    mask[0, 5:] = 0
+    for shown in (mask, torch.ones_like(mask)):
+        ids = torch.randint(5, 40, (3, 7))
+        batch = {"input_ids": ids, "attention_mask": shown, "labels": torch.tensor([0, 1, 0])}
+        batch = moved(batch, device)
+        assert ("attention_mask" in batch) == (shown is mask)
+        far.waits.clear()
+        forward_loss(model, batch).backward()
+        found = set(far.waits)
+        if kind == "deberta-v2":  # transformers' own code; it reads labels and makes a scale
+            found -= {"aten.nonzero", "aten._local_scalar_dense"}
+            found -= {"copy of memory that is not pinned"}
+        assert found == set()
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calisr_engine.models import attention
+from calisr_engine.models.attention import sdpa_mask
 
 IMPLEMENTATION = "calisr_prefix"
 """Name under which transformers knows this attention."""
@@ -62,4 +62,8 @@ def prefix_attention(
 
 def install(model: nn.Module) -> None:
     """Make every attention of `model` the one above."""
-    attention.install(model, IMPLEMENTATION, prefix_attention)
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(IMPLEMENTATION, prefix_attention)
+    AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
+    model.set_attn_implementation(IMPLEMENTATION)  # type: ignore[operator]
