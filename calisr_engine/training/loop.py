@@ -105,10 +105,10 @@ class TrainingLoop:
         run.reporter.step_done(self.step, step, phase, phases.counted, seconds)
 
     def _is_looked_at(self) -> bool:
-        """Whether somebody reads the weights after this step; nobody reads those of a bad one."""
-        plan, step = self.plan, self.step
-        looks = (plan.is_evaluation, plan.is_checkpoint, self.prepared.calibrator.looks)
-        return any(at(step) for at in looks)
+        """Whether weights or figures of this step are read; nobody reads those of a bad one."""
+        run, plan, step = self.prepared, self.plan, self.step
+        looks = (plan.is_evaluation, plan.is_checkpoint, run.calibrator.looks)
+        return any(at(step) for at in looks) or run.reporter.is_due(step, time.monotonic())
 
     def _evaluate(self, planned: bool = True) -> None:
         with self.prepared.reporter.aside():

@@ -93,10 +93,14 @@ class Reporter:
         self._losses.append(step.loss)
         self._examples += step.examples
         self._train_seconds += seconds
+        if self.is_due(number, now):
+            self._report(number, step, now)
+
+    def is_due(self, number: int, now: float) -> bool:
+        """Whether a report comes with step `number`, if that is done at this time."""
         every = self._context.config.output.progress_every_seconds
         first_or_last = self._reported is None or number == self._plan.total_steps
-        if first_or_last or now - (self._reported or 0.0) >= every:
-            self._report(number, step, now)
+        return first_or_last or now - (self._reported or 0.0) >= every
 
     def _report(self, number: int, step: OptimizerStep, now: float) -> None:
         step.settle()
