@@ -62,7 +62,8 @@ def device() -> Iterator[torch.device]:
 
 def settings(method: str) -> tuple[str, ...]:
     refused = METHODS[method].calibration_refused
-    return (f"method.name={method}", *SHORT, *(() if refused else CALIBRATED))
+    pruned = ("method.fixed_mask_share=0.6",) if method == "diff_pruning" else ()  # after step 4
+    return (f"method.name={method}", *SHORT, *(() if refused else CALIBRATED), *pruned)
 
 
 def weights(run: Path) -> str:
@@ -87,8 +88,6 @@ def test_a_run_stays_on_its_device_waits_for_nothing_and_resumes_to_the_same_bit
         assert len(events(whole, "stable_rank_sampled")) == 1
     # The first step makes what later ones find, and reports.
     ordinary = {step: waits_of[step] for step in (2, 6, 7, 8)}
-    if method == "diff_pruning":
-        del ordinary[6]  # the step after which it prunes
     assert {step: dict(found) for step, found in ordinary.items() if found} == {}
     often = (*settings(method), "output.progress_every_seconds=0")
     killed = make_run(model, tmp_path, "killed", *often)
@@ -122,8 +121,9 @@ def test_every_form_of_a_method_stays_on_its_device(
     sets: tuple[str, ...], device: torch.device, model: Path, tmp_path: Path
 ) -> None:
     method, *more = sets
-    run = make_run(model, tmp_path, "run", *settings(method), "training.eval_every_steps=2", *more)
-    kill_at(run, 6, "evaluated")
+    often = ("training.eval_every_steps=2", "output.checkpoint_every_steps=2")
+    run = make_run(model, tmp_path, "run", *settings(method), *often, *more)
+    kill_at(run, 4, "evaluated")  # it goes on from step 2, before sample and switch
     assert execute(run, raise_errors=True) == 0
     assert events(run, "completed")
 
