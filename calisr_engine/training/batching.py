@@ -93,16 +93,21 @@ class TaskBatches:
             return None, len(rows)
         if not works_beside(device):
             return self._collate(self._train, own, device), len(rows)
-        return moved(self._prepared(epoch, index, rank, size), device), len(rows)
+        return moved(self._prepared(epoch, index, device, rank, size), device), len(rows)
 
-    def _prepared(self, epoch: int, index: int, rank: int, size: int) -> dict[str, Tensor]:
+    def _prepared(
+        self, epoch: int, index: int, device: torch.device, rank: int, size: int
+    ) -> dict[str, Tensor]:
         """Rank's slice of a micro-batch in pinned memory; begins the next ones."""
 
         def prepare(rows: list[int]) -> dict[str, Tensor]:
             batch = padded(self._train, rows, self._tokenizer)
             return {key: value.pin_memory() for key, value in batch.items()}
 
-        self._thread = self._thread or ThreadPoolExecutor(1, "calisr-batches")
+        if self._thread is None:
+            # A thread of its own would take the first GPU, whichever the run trains on.
+            use = torch.get_device_module(device).set_device
+            self._thread = ThreadPoolExecutor(1, "calisr-batches", use, (device,))
         number = epoch * self.per_epoch + index
         wanted = [divmod(each, self.per_epoch) for each in range(number, number + 1 + AHEAD)]
         for at in wanted:

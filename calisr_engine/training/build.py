@@ -219,7 +219,24 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
     loaded.model.to(context.device)
     if works_beside(context.device):
         look_at_no_mask()
+    if config.training.activation_checkpointing:
+        _compute_again(loaded.model)
     return loaded
+
+
+def _compute_again(model: nn.Module) -> None:
+    """Keep only the input of each layer for the backward pass.
+
+    Raises:
+        ConfigError: transformers cannot do so with this architecture.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        kind = getattr(model.config, "model_type", "unknown")
+        raise ConfigError(
+            f"training.activation_checkpointing: transformers has none for {kind!r} models",
+            "set it to false, and lower training.batch_size (training.accumulate makes up for it)",
+        )
+    model.activation_checkpointing_enable()  # type: ignore[operator]
 
 
 def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None, list[str]]:

@@ -58,6 +58,9 @@ class Module:
     def current_device(self) -> int:
         return 0
 
+    def set_device(self, device: Any) -> None:
+        assert torch.device(device).type == NAME
+
     def _is_in_bad_fork(self) -> bool:
         return False
 

@@ -108,6 +108,7 @@ def switches(run: Path) -> set[tuple[str, int]]:
         ("lora", "calibration.reading=since_last_sample"),
         ("lora", "calibration.reading=branches", "training.optimizer=sgd"),
         ("lora", "training.accumulate=2", "diagnostics.generalisation=true"),
+        ("mask_bert", "training.activation_checkpointing=true"),
         ("mpop", "method.parametrisation=at_switch"),
         ("mpop", "method.embeddings=mpo", "method.bond=6"),
         ("mpop", "calibration.variant=off", "method.squeeze_gap=0.5"),
