@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,6 +248,38 @@ def killed(bench: Bench) -> str:
     return table("method | killed | same bits | same switches | same samples and metrics", rows)
 
 
+def waiting(bench: Bench) -> str:
+    """Operations of ordinary steps for which the host waited, as torch's CUDA calls tell them."""
+    if not bench.on_gpu:
+        return "Nothing waits on a CPU.\n"
+    rows = []
+    for method, each in METHODS.items():
+
+        def listen(loop: TrainingLoop) -> None:
+            # From the third step to the last but one nothing is reported, sampled or evaluated.
+            ordinary = 2 <= loop.step < 18
+            torch.cuda.set_sync_debug_mode("warn" if ordinary else "default")
+
+        light = "" if each.calibration_refused else "schedule.switch_at=0.0"
+        sets = [throughput.PLAIN, f"method.name={method}", "training.max_steps=20"]
+        sets += ["output.progress_every_seconds=1000", *([light] if light else [])]
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                throughput.ours(
+                    bench.sets(bench.small, "MRPC", *sets), bench.root / "runs", each_step=listen
+                )
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        found = [str(each.message) for each in said if "synchronizing" in str(each.message)]
+        places = Counter(
+            f"{each.filename}:{each.lineno}" for each in said if str(each.message) in found
+        )
+        where = ", ".join(f"{place} ({count})" for place, count in places.most_common(3))
+        rows.append(f"{method} | {len(found)} | {where or '-'}")
+    return "16 steps in the light phase.\n\n" + table("method | waits | where", rows)
+
+
 # Speed ------------------------------------------------------------------------------------------
 
 
@@ -441,6 +475,7 @@ def first_step(run: Path) -> float:
 PARTS: dict[str, Callable[[Bench], str]] = {
     "Decisions on the CPU and on the device": decisions,
     "Killed and resumed": killed,
+    "Waiting in ordinary steps": waiting,
     "Training speed": speed,
     "Before and after a switch": around_a_switch,
     "What samples cost": samples,

@@ -12,13 +12,18 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
 from calisr_engine.calibration.certified import CertifiedComparison
+from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.architectures import ARCHITECTURES
 from calisr_engine.models.attention import look_at_no_mask
+from calisr_engine.models.tokenizer import load_tokenizer
 from calisr_engine.process.execute import execute
 from calisr_engine.results.predictor import Predictor
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.tasks.data import load_task
 from calisr_engine.training import step as steps
+from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.device import moved
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.step import forward_loss
@@ -171,6 +176,26 @@ def test_a_forward_and_backward_pass_waits_for_nothing(kind: str, device: torch.
             found -= {"aten.nonzero", "aten._local_scalar_dense"}
             found -= {"copy of memory that is not pinned"}
         assert found == set()
+
+
+def test_batches_prepared_ahead_are_those_of_the_cpu(
+    device: torch.device, model: Path, tmp_path: Path
+) -> None:
+    """Over epochs, after a jump as of a resume, and for each of two ranks."""
+    run = make_run(model, tmp_path, "run", "method.name=fft", *SHORT)
+    config = from_resolved(RunPaths(run).config)
+    data, rows = load_task(config.task), load_tokenizer(model)[0]
+    for rank in range(2):
+        here, there = (TaskBatches(data, rows, config) for _ in range(2))
+        for epoch, index in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (3, 2), (4, 0), (4, 1)]:
+            mine = there.train_part(epoch, index, device, rank, 2)
+            plain = here.train_part(epoch, index, torch.device("cpu"), rank, 2)
+            assert mine[1] == plain[1]
+            assert mine[0] is not None
+            assert plain[0] is not None
+            for name, value in mine[0].items():
+                assert value.device == device
+                assert value.cpu().equal(plain[0][name])
 
 
 @torch.no_grad()
