@@ -171,7 +171,7 @@ def call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if packet in COPIES:
         _count_copy(packet, args, kwargs, result_far)
     else:
-        _check_together(func, tensors)
+        _check_together(func, args, tensors)
         _check_generator(func, kwargs, result_far)
         if _waits(func, args):
             waits[str(packet)] += 1
@@ -219,8 +219,10 @@ def _as_its_raw(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
             torch._C._set_meta_in_tls_dispatch_include(before)
 
 
-def _check_together(func: Any, tensors: list[Tensor]) -> None:
+def _check_together(func: Any, args: Any, tensors: list[Tensor]) -> None:
     scalars = torch.Tag.pointwise in func.tags or func.overloadpacket is aten.where
+    if func._schema.is_mutable and isinstance(args[0], Tensor) and not isinstance(args[0], Far):
+        scalars = False  # a CPU scalar may be read, not written
     strays = [t for t in tensors if not isinstance(t, Far) and not (scalars and t.dim() == 0)]
     if strays:
         raise RuntimeError(
