@@ -104,7 +104,9 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
             *("training.adam_epsilon", "training.max_grad_norm", "training.dropout"),
             "training.regression_start",
         ),
-        "machine": ("training.precision", "training.threads"),
+        "machine": (
+            *("training.precision", "training.threads", "training.activation_checkpointing"),
+        ),
         "a switch at a fixed moment": ("schedule.switch_at",),
         "diagnostics": ("diagnostics.generalisation", "diagnostics.train_examples"),
         "what the run leaves": (

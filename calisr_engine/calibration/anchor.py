@@ -114,15 +114,15 @@ def ritz_pairs(matrix: Tensor, start: Tensor, wanted: int, steps: int) -> tuple[
             new = orthonormal_rows(images[-1:][None], rows[None])[0]
             rows = torch.cat([rows, new])
             images = torch.cat([images, torch.mv(matrix, new[0])[None]])
-        h = rows @ images.mT
+        h = (rows @ images.mT).cpu()  # so small a problem takes a GPU many times as long
         values, g = torch.linalg.eigh((h + h.mT) / 2)
         values, g = values.flip(0), g.flip(1).mT
         # In a Krylov space only the newest vector's image leaves the space.
-        leaves = torch.linalg.vector_norm(images[-1] - (images[-1] @ rows.mT) @ rows)
+        leaves = torch.linalg.vector_norm(images[-1] - (images[-1] @ rows.mT) @ rows).cpu()
         residuals = leaves * g[:wanted, -1].abs()
         known = len(rows) > wanted and bool((residuals <= _RESIDUAL * values[0]).all())
         if known or len(rows) >= max(steps, wanted):
-            return values, g @ rows
+            return values.to(rows.device), g.to(rows.device) @ rows
 
 
 def fixed_vector(n: int, device: torch.device, stride: float = 0.6180339887498949) -> Tensor:

@@ -266,6 +266,11 @@ class TrainingSettings(Section):
         le=1024,
         description="CPU threads of torch; none takes the cores that are free (`calisr doctor`).",
     )
+    activation_checkpointing: bool = Field(
+        False,
+        description="Keep one tensor a layer of the forward pass and compute the rest again on the "
+        "way back: less memory for one more forward pass a step, and the same bits.",
+    )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none: at epoch ends."
     )

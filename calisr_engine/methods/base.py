@@ -229,12 +229,16 @@ def shadow_step(
     return [copy.detach() for copy in copies]
 
 
-def seeded_generator(*parts: object) -> torch.Generator:
-    """A CPU generator whose seed is a hash of `parts` (stable over processes and platforms)."""
+def seeded_generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose seed is a hash of `parts` (stable over processes and platforms).
+
+    What it draws depends on the kind of `device`: what every device must draw alike is drawn on the
+    CPU. What is drawn at each step is drawn where it is used, or the device would wait for it.
+    """
     import hashlib
 
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 @dataclass

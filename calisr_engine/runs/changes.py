@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "task.test_file",
     "training.device",
     "training.threads",
+    "training.activation_checkpointing",
     "training.epochs",
     "training.max_steps",
 )

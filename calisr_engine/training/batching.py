@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -18,10 +19,14 @@ from calisr_engine.tasks.batches import (
     tokenize,
 )
 from calisr_engine.tasks.data import TaskData
+from calisr_engine.training.device import moved, works_beside
 from calisr_engine.training.ranks import slice_of
 
 SOME_UNKNOWN, MOST_UNKNOWN = 0.1, 0.5
 """Shares of unknown tokens in the training data that are noted, and refused."""
+
+AHEAD = 4
+"""Micro-batches that are prepared for a GPU before they are asked for."""
 
 
 class TaskBatches:
@@ -47,7 +52,9 @@ class TaskBatches:
             ("validation", name): tokenize(examples, tokenizer, self._longest)
             for name, examples in data.validation.items()
         }
-        self._epoch: tuple[int, list[list[int]]] | None = None
+        self._orders: dict[int, list[list[int]]] = {}
+        self._ahead: dict[tuple[int, int], Future[dict[str, Tensor]]] = {}
+        self._thread: ThreadPoolExecutor | None = None
         self.per_epoch = batches_in(len(self._train), self._batch_size)
         self.train_count = len(self._train)
         if self._train.full:
@@ -76,17 +83,47 @@ class TaskBatches:
     def train_part(
         self, epoch: int, index: int, device: torch.device, rank: int, size: int
     ) -> tuple[dict[str, Tensor] | None, int]:
-        """(rank's slice of a micro-batch, None if it is empty; examples in the whole of it)."""
+        """(rank's slice of a micro-batch, None if it is empty; examples in the whole of it).
+
+        For a GPU the batches that follow are prepared meanwhile, in a thread.
+        """
         rows = self._order(epoch)[index]
         own = slice_of(rows, rank, size)
-        return (self._collate(self._train, own, device) if own else None), len(rows)
+        if not own:
+            return None, len(rows)
+        if not works_beside(device):
+            return self._collate(self._train, own, device), len(rows)
+        return moved(self._prepared(epoch, index, device, rank, size), device), len(rows)
+
+    def _prepared(
+        self, epoch: int, index: int, device: torch.device, rank: int, size: int
+    ) -> dict[str, Tensor]:
+        """Rank's slice of a micro-batch in pinned memory; begins the next ones."""
+
+        def prepare(rows: list[int]) -> dict[str, Tensor]:
+            batch = padded(self._train, rows, self._tokenizer)
+            return {key: value.pin_memory() for key, value in batch.items()}
+
+        if self._thread is None:
+            # A thread of its own would take the first GPU, whichever the run trains on.
+            use = torch.get_device_module(device).set_device
+            self._thread = ThreadPoolExecutor(1, "calisr-batches", use, (device,))
+        number = epoch * self.per_epoch + index
+        wanted = [divmod(each, self.per_epoch) for each in range(number, number + 1 + AHEAD)]
+        for at in wanted:
+            own = slice_of(self._order(at[0])[at[1]], rank, size)
+            if at not in self._ahead and own:
+                self._ahead[at] = self._thread.submit(prepare, own)
+        self._ahead = {at: self._ahead[at] for at in wanted if at in self._ahead}
+        return self._ahead[epoch, index].result()
 
     def _order(self, epoch: int) -> list[list[int]]:
-        if self._epoch is None or self._epoch[0] != epoch:
+        if epoch not in self._orders:
             order = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
             assert len(order) == self.per_epoch, "the number of batches must not depend on epochs"
-            self._epoch = (epoch, order)
-        return self._epoch[1]
+            self._orders = {e: known for e, known in self._orders.items() if e == epoch - 1}
+            self._orders[epoch] = order
+        return self._orders[epoch]
 
     def fixed_order(self, device: torch.device, limit: int | None) -> Iterator[dict[str, Tensor]]:
         """Training batches of the first `limit` examples or of all, in the order of the data."""
@@ -115,8 +152,7 @@ class TaskBatches:
         return evaluation_stream(rows, self._tokenizer, order), len(rows)
 
     def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:
-        batch = padded(data, rows, self._tokenizer)
-        return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+        return moved(padded(data, rows, self._tokenizer), device)
 
 
 def batches_in(rows: int, batch_size: int) -> int:

@@ -93,6 +93,7 @@ class Branches:
         with random_stream(self._stream, self._context.device):
             try:
                 self._branch.step.gradients(step)
+                self._branch.step.settle()
             except RunFailedError as error:
                 self._branch, self._lost = None, True
                 self._context.emit(

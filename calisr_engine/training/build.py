@@ -19,6 +19,7 @@ from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
+from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.fingerprints import changed
@@ -33,6 +34,7 @@ from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
+from calisr_engine.training.device import works_beside
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.generalisation import Generalisation
@@ -121,7 +123,8 @@ def prepare(
         stepped,
         config.training,
         attachment.rules,
-        fused=context.device.type in ("cuda", "cpu"),
+        fused=works_beside(context.device)
+        or (context.device.type == "cpu" and config.training.optimizer == "adamw"),
     )
     planned = planned_switches(config, plan, tuple(phases.groups))
     sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
@@ -214,7 +217,26 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
     if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
     loaded.model.to(context.device)
+    if works_beside(context.device):
+        look_at_no_mask()
+    if config.training.activation_checkpointing:
+        _compute_again(loaded.model)
     return loaded
+
+
+def _compute_again(model: nn.Module) -> None:
+    """Keep only the input of each layer for the backward pass.
+
+    Raises:
+        ConfigError: transformers cannot do so with this architecture.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        kind = getattr(model.config, "model_type", "unknown")
+        raise ConfigError(
+            f"training.activation_checkpointing: transformers has none for {kind!r} models",
+            "set it to false, and lower training.batch_size (training.accumulate makes up for it)",
+        )
+    model.activation_checkpointing_enable()  # type: ignore[operator]
 
 
 def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None, list[str]]:

@@ -252,6 +252,13 @@ class Calibrator:
         due = [each for each in self._planned if each.step == step]
         self._switch([each for each in due if each.group in waiting])
 
+    def looks(self, step: int) -> bool:
+        """Whether this step is measured, decides or switches something."""
+        if any(each.step == step for each in self._planned):
+            return True
+        due = self._plan.is_sample(step) or self._plan.is_window_end(step)
+        return due and self.context.config.calibration.variant != "off" and bool(self.waiting())
+
     def switch_by_hand(self, group: str, step: int) -> None:
         """Switch `group` because the user asked for it; a group that cannot is told."""
         waiting = self.phases.in_fft()

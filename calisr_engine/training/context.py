@@ -14,7 +14,12 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.training.device import autocast_for, choose_device, choose_precision
+from calisr_engine.training.device import (
+    autocast_for,
+    choose_device,
+    choose_precision,
+    works_beside,
+)
 from calisr_engine.training.ranks import Ranks
 
 
@@ -57,5 +62,5 @@ class RunContext:
     def free_memory(self) -> None:
         """Give back what a switch freed. A sweep stops every thread, so once for all groups."""
         gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if works_beside(self.device):
+            torch.get_device_module(self.device).empty_cache()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from calisr_engine.methods.base import seeded_generator
+from calisr_engine.training.device import works_beside
 
 
 def seed_everything(seed: int) -> None:
@@ -26,16 +27,17 @@ def seed_rank(device: torch.device, seed: int, rank: int, step: int) -> None:
     if rank:
         own = seeded_generator(seed, "rank", rank, step).initial_seed()
         torch.default_generator.manual_seed(own)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(own)
+        if works_beside(device):
+            of_device = torch.get_device_module(device)
+            with of_device.device(device):
+                of_device.manual_seed(own)
 
 
 def rng_tensors(device: torch.device) -> dict[str, Tensor]:
     """Torch's random states as uint8 tensors, for a safetensors file."""
     states = {"torch": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["device"] = torch.cuda.get_rng_state(device)
+    if works_beside(device):
+        states["device"] = torch.get_device_module(device).get_rng_state(device)
     elif device.type == "mps":
         states["device"] = torch.mps.get_rng_state()
     return states
@@ -55,8 +57,8 @@ def random_stream(tensors: Mapping[str, Tensor], device: torch.device) -> Iterat
 def _set_streams(tensors: Mapping[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(tensors["torch"].cpu())
     if "device" in tensors:
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["device"].cpu(), device)
+        if works_beside(device):
+            torch.get_device_module(device).set_rng_state(tensors["device"].cpu(), device)
         elif device.type == "mps":
             torch.mps.set_rng_state(tensors["device"].cpu())
 

@@ -95,12 +95,20 @@ class TrainingLoop:
         phase = phases.of_run()
         calibrator.begin_step()
         step.gradients(self.step)
+        if self._is_looked_at():
+            step.settle()
         calibrator.remember(self.step)
         if step.apply(self.step):
             phases.count()
         calibrator.sample(self.step)
         seconds = time.monotonic() - began - (calibrator.measured.seconds - sampling)
         run.reporter.step_done(self.step, step, phase, phases.counted, seconds)
+
+    def _is_looked_at(self) -> bool:
+        """Whether weights or figures of this step are read; nobody reads those of a bad one."""
+        run, plan, step = self.prepared, self.plan, self.step
+        looks = (plan.is_evaluation, plan.is_checkpoint, run.calibrator.looks)
+        return any(at(step) for at in looks) or run.reporter.is_due(step, time.monotonic())
 
     def _evaluate(self, planned: bool = True) -> None:
         with self.prepared.reporter.aside():
@@ -138,6 +146,7 @@ class TrainingLoop:
         paused = False
         while True:
             for request in self._requests.new():
+                run.step.settle()
                 if request.kind == STOP_EVENT:
                     raise StopTraining("stopped on request", save=True)
                 if request.kind == "pause" and not paused:

@@ -20,7 +20,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW, or SGD with momentum 0.9, as the settings say."""
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(param_groups, momentum=0.9)
+        return torch.optim.SGD(param_groups, momentum=0.9, fused=fused or None)
     return torch.optim.AdamW(
         param_groups,
         betas=(settings.adam_beta1, settings.adam_beta2),
@@ -82,6 +82,13 @@ class StepOptimizer:
 
     def step(self) -> None:
         self.torch.step()
+
+    def hold_back(self, bad: Tensor) -> None:
+        """From now on a step changes nothing while `bad`, a float on the device, is 1.
+
+        The fused kernels ask for it as for the infinite gradients of a GradScaler, on the device.
+        """
+        self.torch.found_inf = bad  # type: ignore[attr-defined]
 
     def zero_grad(self) -> None:
         self.torch.zero_grad(set_to_none=True)

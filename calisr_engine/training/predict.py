@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calisr_engine.training.device import moved
 from calisr_engine.training.ranks import Ranks
 
 
@@ -41,23 +42,32 @@ def predict(
     """
     was_training = model.training
     model.eval()
-    logits: Tensor | None = None
-    total, seen = 0.0, 0
+    order: list[int] = []
+    outputs: list[Tensor] = []
+    losses: list[Tensor] = []
+    sizes: list[int] = []
     try:
         with torch.no_grad():
             for rows, batch in batches:
-                moved = {key: value.to(device) for key, value in batch.items()}
                 with autocast():
-                    output = model(**moved)
-                values = output.logits.float().cpu()
-                if logits is None:
-                    logits = torch.zeros(count, values.shape[-1])
-                logits[torch.tensor(rows)] = values
+                    output = model(**moved(batch, device))
+                order += rows
+                outputs.append(output.logits.float())
                 if output.loss is not None:
-                    total += float(output.loss) * len(rows)
-                    seen += len(rows)
+                    losses.append(output.loss)
+                    sizes.append(len(rows))
     finally:
         model.train(was_training)
+    logits: Tensor | None = None
+    total, seen = 0.0, sum(sizes)
+    if outputs:  # read at once: each reading waits for the device
+        values = torch.cat(outputs).cpu()
+        logits = torch.zeros(count, values.shape[-1])
+        logits[torch.tensor(order)] = values
+    if losses:
+        total = sum(
+            loss * size for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True)
+        )
     if ranks is not None and ranks.size > 1:
         width = max(ranks.gather(0 if logits is None else logits.shape[-1]))
         if width:

@@ -76,7 +76,11 @@ class Reporter:
     def step_done(
         self, number: int, step: OptimizerStep, phase: RunPhase, trainable: int, seconds: float
     ) -> None:
-        """Count one step that took `seconds` without sampling; report if it is time."""
+        """Count one step that took `seconds` without sampling; report if it is time.
+
+        Raises:
+            RunFailedError: a step since the last report went wrong (`OptimizerStep.settle`).
+        """
         now = time.monotonic()
         tally = self.tally
         tally.seconds[phase] += seconds
@@ -89,12 +93,17 @@ class Reporter:
         self._losses.append(step.loss)
         self._examples += step.examples
         self._train_seconds += seconds
-        every = self._context.config.output.progress_every_seconds
-        first_or_last = self._reported is None or number == self._plan.total_steps
-        if first_or_last or now - (self._reported or 0.0) >= every:
+        if self.is_due(number, now):
             self._report(number, step, now)
 
+    def is_due(self, number: int, now: float) -> bool:
+        """Whether a report comes with step `number`, if that is done at this time."""
+        every = self._context.config.output.progress_every_seconds
+        first_or_last = self._reported is None or number == self._plan.total_steps
+        return first_or_last or now - (self._reported or 0.0) >= every
+
     def _report(self, number: int, step: OptimizerStep, now: float) -> None:
+        step.settle()
         peak = self._context.config.training.learning_rate
         training = max(now - self._since - self._aside, 1e-9)
         self._context.emit(

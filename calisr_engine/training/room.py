@@ -77,8 +77,11 @@ def check_batches(
     hidden = max(target.weight.shape[1] for target in targets if target.component == "query")
     inner = max(target.weight.shape[0] for target in targets if target.component == "intermediate")
     # Whatever trains, the backward pass needs the inputs of both LayerNorms and of the activation
-    # of each layer; without one, input and output of one activation are there at once.
-    kept = (layers * (2 * hidden + inner), 2 * inner)
+    # of each layer (or of one at a time, beside each layer's input); without one, input and output
+    # of one activation are there at once.
+    layer = 2 * hidden + inner
+    again = config.training.activation_checkpointing
+    kept = (layers * hidden + layer if again else layers * layer, 2 * inner)
     cases = (("batch_size", train, kept[0]), ("eval_batch_size", others, kept[1]))
     for key, lengths, numbers in cases:
         rows = min(getattr(config.training, key), len(lengths))

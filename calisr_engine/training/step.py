@@ -13,6 +13,7 @@ from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.base import Attachment
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
+from calisr_engine.training.device import works_beside
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.schedule import StepPlan
 
@@ -47,6 +48,12 @@ class OptimizerStep:
         self.norm: Tensor | None = None
         self.examples = 0
         self.stop = threading.Event()
+        self._unread: list[tuple[int, Tensor, Tensor]] = []
+        self._bad: Tensor | None = None
+        # Ranks exchange what is on the host, so they have waited by then.
+        if works_beside(context.device) and context.ranks.size == 1:
+            self._bad = torch.zeros((), device=context.device)
+            optimizer.hold_back(self._bad)
         self._context = context
         self._plan = plan
         self._batches = batches
@@ -56,6 +63,9 @@ class OptimizerStep:
 
     def gradients(self, step: int) -> None:
         """Forward, backward, the sum over ranks, the clip.
+
+        On a GPU nothing is read back: a step whose figures are no numbers, and every step after it,
+        leaves the weights as they are, and the next `settle` says so.
 
         Raises:
             RunFailedError: loss or gradient is not a number; no weight has been touched.
@@ -78,7 +88,25 @@ class OptimizerStep:
         if limit != 0:
             parameters = self._optimizer.parameters()
             self.norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
-        self._check_finite(step)
+        total = self.loss if self.norm is None else self.loss + self.norm
+        self._unread.append((step, self.loss, total))
+        if self._bad is None:
+            self.settle()
+        else:
+            self._bad.logical_or_(~torch.isfinite(total))
+
+    def settle(self) -> None:
+        """Read the figures of the steps since the last call, the newest perhaps not applied yet.
+
+        Raises:
+            RunFailedError: one of them had a loss or gradient that is not a number; it has touched
+                no weight, and none after it.
+        """
+        unread, self._unread = self._unread, []
+        totals = torch.stack([total for _, _, total in unread]).tolist() if unread else []
+        for (step, loss, _), total in zip(unread, totals, strict=True):
+            if not math.isfinite(total):
+                raise _failed(step, "gradient norm" if math.isfinite(loss.item()) else "loss")
 
     def apply(self, step: int) -> bool:
         """Update the weights; whether the method changed what trains."""
@@ -117,19 +145,16 @@ class OptimizerStep:
             self._attachment.penalty().backward()
         return mean
 
-    def _check_finite(self, step: int) -> None:
-        """Stop before a bad step reaches the weights."""
-        total = self.loss if self.norm is None else self.loss + self.norm
-        if not math.isfinite(total.item()):
-            what = "loss" if not math.isfinite(self.loss.item()) else "gradient norm"
-            mend = (
-                "lower training.learning_rate (and rates of [method]) or training.weight_decay, or "
-                "use training.precision=fp32; the last checkpoint is intact, so a changed run "
-                "can start from there"
-            )
-            if step == 1:
-                mend = (
-                    "nothing has been trained yet, so the settings of [method] make numbers that "
-                    "are too large, or the weights of model.name do; try their defaults"
-                )
-            raise RunFailedError(f"the {what} is not a number at step {step}", mend)
+
+def _failed(step: int, what: str) -> RunFailedError:
+    mend = (
+        "lower training.learning_rate (and rates of [method]) or training.weight_decay, or "
+        "use training.precision=fp32; the last checkpoint is intact, so a changed run "
+        "can start from there"
+    )
+    if step == 1:
+        mend = (
+            "nothing has been trained yet, so the settings of [method] make numbers that "
+            "are too large, or the weights of model.name do; try their defaults"
+        )
+    return RunFailedError(f"the {what} is not a number at step {step}", mend)

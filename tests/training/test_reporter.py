@@ -45,7 +45,7 @@ def make(every: float, said: list[tuple[int, Any]]) -> Reporter:
     return reporter
 
 
-STEP: Any = SimpleNamespace(loss=torch.tensor(0.5), norm=None, examples=32)
+STEP: Any = SimpleNamespace(loss=torch.tensor(0.5), norm=None, examples=32, settle=lambda: None)
 
 
 def progress(said: list[tuple[int, Any]]) -> list[tuple[int, Any]]:

@@ -133,8 +133,8 @@ def fisher_information(
     was_training = model.training
     model.train()
     device = weights[0].device
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    devices = [] if device.type in ("cpu", "mps") else [device]
+    with torch.random.fork_rng(devices=devices, device_type=device.type):
         seed = seeded_generator(context.seed, "fisher").initial_seed()
         torch.manual_seed(seed)
         for batch in context.gradient_batches(examples):

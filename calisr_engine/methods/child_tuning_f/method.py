@@ -52,9 +52,11 @@ class RandomChildForm(TargetForm):
     def mask(self) -> Tensor:
         """The mask of the present step, bool, shape (out, in)."""
         if self._mask is None:
-            generator = seeded_generator(self._seed, "child_tuning_f", self.target.name, self._step)
-            drawn = torch.rand(self.weight.shape, generator=generator) < self._p
-            self._mask = drawn.to(self.weight.device)
+            device = self.weight.device
+            key = (self._seed, "child_tuning_f", self.target.name, self._step)
+            generator = seeded_generator(*key, device=device)
+            drawn = torch.rand(self.weight.shape, generator=generator, device=device)
+            self._mask = drawn < self._p
         return self._mask
 
     def pull(self) -> None:

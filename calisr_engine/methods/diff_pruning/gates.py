@@ -6,11 +6,12 @@ with l = -1.5 and r = 1.5 (section 3.1).
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import torch
 from torch import Tensor
+
+from calisr_engine.methods.base import seeded_generator
 
 LOW, HIGH = -1.5, 1.5
 SHIFT = math.log(-LOW / HIGH)
@@ -19,9 +20,7 @@ SHIFT = math.log(-LOW / HIGH)
 
 def noise(shape: torch.Size, device: torch.device, *parts: object) -> Tensor:
     """log u - log(1 - u), drawn from a generator seeded by `parts` alone, on `device`."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    generator = torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-    u = torch.rand(shape, generator=generator, device=device)
+    u = torch.rand(shape, generator=seeded_generator(*parts, device=device), device=device)
     return torch.logit_(u, eps=1e-6)
 
 

@@ -54,7 +54,7 @@ class MpoForm(TargetForm):
         super().__init__(target)
         weight = target.weight.detach()
         rows, columns = factorise_matrix(*weight.shape)
-        pieces = decompose(weight.cpu(), rows, columns, bond)
+        pieces = decompose(weight, rows, columns, bond)
         self.tensors = nn.ParameterList(
             nn.Parameter(piece.to(weight.device, weight.dtype)) for piece in pieces
         )
@@ -132,7 +132,7 @@ class MpoForm(TargetForm):
     def squeeze(self, bonds: Sequence[int]) -> None:
         """Decompose the present matrix anew with these inner bonds; the parameters stay the same
         objects. Their optimizer state means nothing any more."""
-        pieces = decompose(self.effective().cpu(), *self._factors, bonds)
+        pieces = decompose(self.effective(), *self._factors, bonds)
         self._squeezed = True
         self._resize([tuple(piece.shape) for piece in pieces])
         with torch.no_grad():
@@ -217,7 +217,7 @@ class LateMpoForm(TargetForm):
         rows, columns = factorise_matrix(*weight.shape)
         pieces = [
             piece.to(weight.device, weight.dtype).requires_grad_(True)
-            for piece in decompose(weight.cpu(), rows, columns, self._bond)
+            for piece in decompose(weight, rows, columns, self._bond)
         ]
         central = central_index(len(pieces))
         auxiliary = [piece for i, piece in enumerate(pieces) if i != central]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from calisr_engine.models.attention import sdpa_mask
+
 IMPLEMENTATION = "calisr_prefix"
 """Name under which transformers knows this attention."""
 
@@ -61,7 +63,6 @@ def prefix_attention(
 def install(model: nn.Module) -> None:
     """Make every attention of `model` the one above."""
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
 
     AttentionInterface.register(IMPLEMENTATION, prefix_attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
