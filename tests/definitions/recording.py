@@ -109,7 +109,7 @@ def fisher_masks(recording: Recording) -> dict[str, Tensor]:
 
 def factors(recording: Recording) -> dict[tuple[int, ...], tuple[list[int], list[int]]]:
     """How the run says that it factorises each shape."""
-    told = json.dumps(events(recording.run, "warning"))
+    told = json.dumps(events(recording.run, "noted"))
     said = re.findall(r"MPO of (\d+) x (\d+): (\[.*?\]) x (\[.*?\])", told)
     assert len(said) == 3
     return {(int(m), int(n)): (json.loads(i), json.loads(j)) for m, n, i, j in said}
