@@ -121,8 +121,9 @@ def _rates(config: RunConfig) -> dict[str, Fit]:
     who = "full fine-tuning" if rest is full else method.label
     first = f"{who}, which comes first" if both_phases else who
     found = {RATE: _rate(rest.rate, rest, first, words)}
-    if own is not None and own.core is not None and (both_phases or own.core != own.rate):
-        found[LIGHT_RATE] = _rate(own.core, own, method.label, words)
+    core = None if own is None else (both_phases and own.beside_full) or own.core
+    if own is not None and core is not None and (both_phases or core != own.rate):
+        found[LIGHT_RATE] = _rate(core, own, method.label, words)
     return found
 
 

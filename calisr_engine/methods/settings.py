@@ -33,11 +33,14 @@ class Rate(NamedTuple):
         rate: of all that trains beside the method's core (in full fine-tuning, of everything).
         source: where they come from, for the user to read.
         core: of what the method adds or selects; None where it has no rate of its own.
+        beside_full: of the same in a run that trains everything first, where `core` is too high for
+            what trains beside whole matrices; None where it is not known to be.
     """
 
     rate: float
     source: str
     core: float | None = None
+    beside_full: float | None = None
 
 
 MEASURED = "measured, see docs/defaults.md"
