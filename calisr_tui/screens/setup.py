@@ -116,6 +116,7 @@ class SetupScreen(Screen[None]):
         side.show(self.page, self.draft, self.checks.outlook, self.detached, self.compact)
 
     async def _show_page(self, page: str = "", look: bool = True) -> None:
+        self.checks.forget()
         await self.form.turn_to(page or self.page)
         self._show_around()
         if look:

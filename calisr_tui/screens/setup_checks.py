@@ -67,7 +67,7 @@ class Checks:
         self._look()
 
     def forget(self) -> None:
-        """Somebody changed something: what waits for the check is not wanted any more."""
+        """Somebody changed something or went on: what waits is not wanted any more."""
         self._then = None
 
     def _stop_timer(self) -> None:
@@ -99,9 +99,8 @@ class Checks:
         if not self._draft.take(read):
             return  # other data is asked for by now
         await self._show(True)
-        if self._draft.problems:
-            self._waited()
-        self._look()
+        self._waited()  # what needs the check, too, waits again
+        self.look_later()
 
     def _check(
         self,

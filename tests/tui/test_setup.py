@@ -1,15 +1,18 @@
 """Setup by keys alone, and the recorded run; `test_real_runs` starts runs with the whole check."""
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import OptionList, Static
 
 from calisr_engine.config.load import from_resolved, load
+from calisr_engine.forecast import before_start
 from calisr_engine.grid import expand_grid
 from calisr_engine.tasks import glue
 from calisr_tui.app import CalisrApp
@@ -235,6 +238,40 @@ async def test_keys_that_come_faster_than_pages_change_are_not_lost(
         assert screen.draft.method == "mpop"
         assert screen.draft.changes["task.train_file"] == "reviews.csv"
         assert screen.draft.changes["training.epochs"] == "9"
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_a_check_that_ends_late_starts_nothing(
+    reviews: Path, tmp_path: Path, started: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enter before the data is read goes on once it is, not once all is checked; and not twice."""
+    look, may_end = before_start.look, threading.Event()
+
+    def slow(*given: Any, **named: Any) -> before_start.Checked:
+        may_end.wait(30)
+        return look(*given, **named)
+
+    monkeypatch.setattr(before_start, "look", slow)
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+
+        async def come_to(page: str, *keys: str) -> None:
+            for key in keys:
+                pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+            for _ in range(1000):
+                if screen.page == page:
+                    return
+                await pilot.pause(0.01)
+            raise AssertionError(f"at {screen.page}, not at {page}")
+
+        screen = await press(pilot, "enter", "down", "enter")
+        await come_to("method", *"rev", "tab", "enter")
+        await come_to("training", "enter", "enter")
+        may_end.set()
+        await settle(pilot)
+        assert screen.page == "training"
+        assert started == []
+        await press(pilot, "enter")
+    assert len(started) == 1
 
 
 async def test_the_recorded_run_replays(tmp_path: Path) -> None:
