@@ -128,9 +128,10 @@ class Draft:
         return f'"{name}" is a list already' if info.kind == "list" else ""
 
     def mark(self, key: str) -> None:
-        """Give a setting several values, beginning with the one that it has; or take that back."""
+        """Give a setting several values, after the one that it has; or take that back."""
         if key not in self.marked:
-            self._give(key, self._marks.again(key) or form.written_as(self.value(key)))
+            now = form.written_as(self.value(key))
+            self._give(key, self._marks.again(key) or (now and f"{now}, "))
         else:
             before = self._marks.take_back(key)
             self.changes.pop(key, None)
@@ -309,7 +310,8 @@ class Draft:
         except ConfigError as error:
             self.resolved = None
             own = error.problems or (Problem(error.message, error.hint),)
-            self.problems = (*data_problems, *own)
+            told = {key for each in data_problems for key in each.keys}
+            self.problems = (*data_problems, *(each for each in own if not told & {*each.keys}))
             return
         except CalisrError as error:
             self.resolved, self.problems = None, (Problem(error.message, error.hint),)

@@ -147,13 +147,14 @@ def test_a_mark_goes_as_it_came(tmp_path: Path) -> None:
     seed = by_key()["training.seed"]
     before = draft.resolved
     draft.mark(seed.key)
-    assert draft.marked == {"training.seed": "42"}
+    assert draft.marked == {"training.seed": "42, "}
     draft.change("training.seed", "5..7")
     assert draft.runs == 3
     assert draft.resolved is not None
     assert draft.resolved.config.training.seed == 5
-    draft.change("training.seed", "5..")
-    assert [each.keys for each in draft.problems] == [("training.seed",)]
+    for typed in ("5.", "5..", "5..4"):  # one mistake is told once, whatever was typed before it
+        draft.change("training.seed", typed)
+        assert [each.keys for each in draft.problems] == [("training.seed",)]
     draft.change("training.seed", "5..8")
     draft.mark(seed.key)
     assert draft.resolved == before

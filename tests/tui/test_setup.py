@@ -133,8 +133,8 @@ async def test_two_marked_fields_become_a_grid_of_four_runs(
     )
     grids = CalisrApp(output_dir=Path("runs"), config=tmp_path / "keys", preload=False)
     async with grids.run_test(size=size) as pilot:
-        screen = await press(pilot, *["enter"] * 3, "tab", "ctrl+y", *",0.7", "ctrl+n")
-        await press(pilot, *["down"] * 4, "ctrl+y", "backspace", "backspace", *"0..1x", "ctrl+r")
+        screen = await press(pilot, *["enter"] * 3, "tab", "ctrl+y", *"0.7", "ctrl+n")
+        await press(pilot, *["down"] * 4, "ctrl+y", *["backspace"] * 4, *"0..1x", "ctrl+r")
         assert "0..1x is no range of numbers" in problem(screen)
         assert not Path("runs").exists()
         await press(pilot, "backspace")

@@ -22,7 +22,7 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-data": ({}, ["enter", "down", "enter", *"reviews.csv", "down"]),
     "setup-method": ({}, ["enter", "enter"]),
     "setup-calibration": ({}, ["enter", "enter", "enter"]),
-    "setup-grid": ({}, [*["enter"] * 3, "tab", "ctrl+y", *",0.7", "up"]),
+    "setup-grid": ({}, [*["enter"] * 3, "tab", "ctrl+y", *"0.7", "up"]),
     "live": ({"run_dir": Path("runs/run-1")}, []),
     "replay-end": ({"replay": EXAMPLE}, ["end"]),
     "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),
