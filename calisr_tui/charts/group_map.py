@@ -18,8 +18,8 @@ from functools import lru_cache
 from calisr_engine.models.grouping import by_layer_and_component
 from calisr_tui.charts.drawing import append_cells
 from calisr_tui.charts.plot import Piece
-from calisr_tui.charts.srs_table import HIT, MISS, SWITCH, Row, bar
-from calisr_tui.charts.timeline import BARS, FULL, LIGHT
+from calisr_tui.charts.signs import BARS, FULL, LIGHT, SWITCH
+from calisr_tui.charts.srs_table import HIT, MISS, Row, bar
 from calisr_tui.verbatim import Text
 
 MOST_ROWS = 8
@@ -94,7 +94,7 @@ class Arrangement:
     @property
     def begin(self) -> int:
         """The first cell of the first group of a line, where the mark of the chosen one stands."""
-        return 0 if self.named else 1 + self.title
+        return 0 if self.named else 2 + self.title
 
     def at(self, x: int, y: int) -> int | None:
         """The group that is drawn there; None for none."""
@@ -133,15 +133,15 @@ def arrange(
     for form in forms:
         for way in (places, places.turned()):
             for shorter in SHORTER:
-                title = max(len(shorter.get(row, row)) for row in way.rows)
+                title = max(len(_titled(row, shorter)) for row in way.rows)
                 heads = [shorter.get(column, column) for column in way.columns]
                 for pitch in (form + 1, form)[: 1 + (form == 2)]:
-                    wide = 1 + title + pitch * len(heads) <= width
+                    wide = 2 + title + pitch * len(heads) - (pitch > form) <= width
                     readable = pitch == 2 or max(map(len, heads)) < pitch
                     if wide and readable and len(way.rows) <= lines:
-                        spare = (width - 1 - title) // len(heads) if form > said + 2 else pitch
+                        spare = (width - 2 - title) // len(heads) if form > said + 2 else pitch
                         return _window(way, min(spare, 24), form, title, width, lines, chosen)
-    title = max(len(SHORTER[-1].get(row, row)) for row in places.rows)
+    title = max(len(_titled(row, SHORTER[-1])) for row in places.rows)
     return _window(places, 4, 3, title, width, lines, chosen)
 
 
@@ -150,9 +150,9 @@ def _window(
 ) -> Arrangement:
     """As many rows and columns as there is room for, around the chosen one."""
     y, x = places.find(chosen)
-    begin = 0 if not places.rows else 1 + title
-    wide = max(1, (width - begin) // pitch)
+    begin = 0 if not places.rows else 2 + title
     form = pitch - 1 if form > 5 else form
+    wide = max(1, (width - begin + pitch - form) // pitch)
     columns = max(map(len, places.cells))
     return Arrangement(
         places, form, pitch, title, _around(y, lines, len(places.cells)), _around(x, wide, columns)
@@ -235,7 +235,7 @@ def map_text(
         if not seen.named:
             title = _shorter(seen.places.rows[y], seen.title)
             mark = CHOSEN if y == at[0] else " "
-            line.append(f"{mark}{title:<{seen.title}}", "bold" if y == at[0] else "")
+            line.append(f"{mark}{title:<{seen.title}} ", "bold" if y == at[0] else "")
         for x in seen.columns:
             index = seen.places.cells[y][x]
             if index is None:
@@ -270,16 +270,16 @@ def _titles(seen: Arrangement, at: tuple[int, int], width: int, styles: Mapping[
     note = " ".join(hidden)
     if seen.named:
         return Text(f" {note} more".ljust(width)[:width] if note else " " * width, styles["dim"])
-    row = list(f" {note}"[: seen.begin - 1].ljust(seen.begin) + " " * (width - seen.begin))
-    taken = 0
+    layers = "" if seen.places.rows[0].isdigit() else "layer"
+    corner = f" {note or layers}"[: seen.begin]
+    row = list(corner.ljust(width))
     places = sorted(seen.columns, key=lambda x: x != at[1])
     for x in places:
         start = seen.begin + (x - seen.columns.start) * seen.pitch
-        title = _shorter(seen.places.columns[x], max(2, seen.pitch - 1))
+        title = _shorter(seen.places.columns[x], max(2, min(seen.pitch - 1, 5 + 11 * (not layers))))
         around = row[max(0, start - 1) : start + len(title) + 1]
         if x == at[1] or all(sign == " " for sign in around):
             row[start : start + len(title)] = title
-            taken += 1
     text = Text("".join(row)[:width].ljust(width), styles["dim"], no_wrap=True)
     start = seen.begin + (at[1] - seen.columns.start) * seen.pitch
     text.stylize(f"not dim bold {styles['strong']}", start, start + seen.pitch)
@@ -327,10 +327,15 @@ def _level(score: float | None) -> str:
     return NO_SAMPLE if score is None else BARS[max(0, min(7, round(8 * score) - 1))]
 
 
+def _titled(row: str, shorter: Mapping[str, str]) -> str:
+    """The title of a row where titles of components are as in `shorter`."""
+    return f"layer {row}" if row.isdigit() and not shorter else shorter.get(row, row)
+
+
 def _shorter(text: str, width: int) -> str:
     for names in SHORTER:
-        if len(names.get(text, text)) <= width:
-            return names.get(text, text)
+        if len(_titled(text, names)) <= width:
+            return _titled(text, names)
     return f"{text[: width - 1]}…"
 
 
