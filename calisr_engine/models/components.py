@@ -174,14 +174,15 @@ def find_targets(model: nn.Module) -> list[Target]:
 
 
 def groups(
-    targets: list[Target], grouping: Grouping, covered: Collection[Component]
+    targets: list[Target], grouping: Grouping, covered: Collection[Component] | None = None
 ) -> dict[str, list[Target]]:
-    """Targets of the `covered` components by their group.
+    """Targets of the `covered` components (None: all of them) by their group.
 
     Raises:
         ConfigError: the groups of the settings do not fit the model, as `Grouping.divide` says.
     """
     cells = [(target.layer, target.component) for target in targets]
+    covered = {component for _, component in cells} if covered is None else covered
     divided = grouping.divide(cells, covered)
     return {name: [targets[n] for n in members] for name, members in divided.items()}
 

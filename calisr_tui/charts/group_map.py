@@ -32,6 +32,8 @@ SHORTER = (
     {"attention_output": "attn", "intermediate": "inter", "output": "outp"},
 )
 """Components where there is less and less room."""
+WITH_BAR = 10
+"""Cells from which on a bar of the score stands beside what is said."""
 NAME, FLOWING = 16, 8
 """Cells of a group's name, and lines of a map of groups that have no layers, if they can."""
 
@@ -126,7 +128,7 @@ def arrange(
         said: cells of the longest counter, such as 3 for "3/5".
     """
     lines = max(1, height - 1)
-    forms = (said + 10, said + 2, 3, 2)
+    forms = (said + 7, said + 2, 3, 2)
     places = _by_cells(groups)
     if places is None:
         return _flowing(groups, width, lines, chosen, forms)
@@ -139,8 +141,12 @@ def arrange(
                     wide = 2 + title + pitch * len(heads) - (pitch > form) <= width
                     readable = pitch == 2 or max(map(len, heads)) < pitch
                     if wide and readable and len(way.rows) <= lines:
-                        spare = (width - 2 - title) // len(heads) if form > said + 2 else pitch
-                        return _window(way, min(spare, 24), form, title, width, lines, chosen)
+                        most = {forms[0]: 24, forms[1]: forms[1] + 3}.get(form, pitch)
+                        spare = max(pitch, min(most, (width - 1 - title) // len(heads)))
+                        long = max(len(_titled(row, {})) for row in way.rows)
+                        if 2 + long + spare * len(heads) <= width:
+                            title = long
+                        return _window(way, spare, form, title, width, lines, chosen)
     title = max(len(_titled(row, SHORTER[-1])) for row in places.rows)
     return _window(places, 4, 3, title, width, lines, chosen)
 
@@ -151,7 +157,7 @@ def _window(
     """As many rows and columns as there is room for, around the chosen one."""
     y, x = places.find(chosen)
     begin = 0 if not places.rows else 2 + title
-    form = pitch - 1 if form > 5 else form
+    form = pitch - 1 if pitch > form + 1 else form
     wide = max(1, (width - begin + pitch - form) // pitch)
     columns = max(map(len, places.cells))
     return Arrangement(
@@ -296,12 +302,14 @@ def cell(row: Row, form: int, delta: float | None, styles: Mapping[str, str]) ->
         sign = (HIT if row.hit else MISS, style)
     if form < 3:
         return [phase if light or delta is None else (_level(row.score), phase[1]), sign]
-    room = form - 2
-    words = _words(row, room if form < 8 else min(room, 7))
+    room = form - 2 if form < WITH_BAR else min(6, form - 7)
+    words = f"{_words(row, room):<{room}}"
     strong = styles["strong"] if row.switched_at is not None else ""
-    if form < 8 or delta is None:
-        return [phase, (f"{words:<{room}}", strong), sign]
-    wide = form - len(words) - 4
+    if form < WITH_BAR:
+        return [phase, (words, strong), sign]
+    if delta is None:
+        return [phase, (f" {words}", strong), sign, (" " * (form - room - 3), "")]
+    wide = form - room - 4
     drawn, _ = bar(row.score, delta, wide)
     style = styles["dim"] if light else styles["fft"]
     drawing = [(each, styles["dim"] if each == "╌" else style) for each in drawn]

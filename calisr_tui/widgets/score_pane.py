@@ -48,6 +48,7 @@ class ScorePane(SrsTable, Lines):
         before, self.is_map = self.is_map, group_map.is_map(list(view.groups))
         if before != self.is_map:
             self._names = ()
+            self.set_class(self.is_map, "map")
             self._rows, self._flash, self._strips, self.row = [], {}, [], 0
             self.refresh(layout=True)
         if not self.is_map:
