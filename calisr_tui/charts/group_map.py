@@ -134,9 +134,9 @@ def arrange(
         return _flowing(groups, width, lines, chosen, forms)
     for form in forms:
         for way in (places, places.turned()):
-            for shorter in SHORTER:
-                title = max(len(_titled(row, shorter)) for row in way.rows)
-                heads = [shorter.get(column, column) for column in way.columns]
+            for names in SHORTER:
+                title = max(len(_titled(row, names)) for row in way.rows)
+                heads = [names.get(column, column) for column in way.columns]
                 for pitch in (form + 1, form)[: 1 + (form == 2)]:
                     wide = 2 + title + pitch * len(heads) - (pitch > form) <= width
                     readable = pitch == 2 or max(map(len, heads)) < pitch
@@ -224,22 +224,22 @@ def map_text(
     seen: Arrangement,
     delta: float | None,
     width: int,
-    chosen: int,
+    chosen: int | None,
     focused: bool,
     styles: Mapping[str, str],
 ) -> Text:
     """The map as text, a line of titles first.
 
     Args:
-        table: the groups. delta: None where no score decides.
+        table: the groups. delta: None where no score decides. chosen: None for no mark.
         focused: whether the chosen cell is where the keys go.
     """
-    at = seen.places.find(chosen)
+    at = (-1, -1) if chosen is None else seen.places.find(chosen)
     lines = [_titles(seen, at, width, styles)]
     for y in seen.rows:
         line = Text(no_wrap=True)
         if not seen.named:
-            title = _shorter(seen.places.rows[y], seen.title)
+            title = shorter(seen.places.rows[y], seen.title)
             mark = CHOSEN if y == at[0] else " "
             line.append(f"{mark}{title:<{seen.title}} ", "bold" if y == at[0] else "")
         for x in seen.columns:
@@ -249,7 +249,7 @@ def map_text(
                 continue
             piece = Text(no_wrap=True)
             if seen.named:
-                name = _shorter(table[index].name, seen.title)
+                name = shorter(table[index].name, seen.title)
                 mark = CHOSEN if (y, x) == at else " "
                 piece.append(f"{mark}{name:<{seen.title}} ", "bold" if (y, x) == at else "")
             append_cells(piece, cell(table[index], seen.form, delta, styles))
@@ -282,13 +282,14 @@ def _titles(seen: Arrangement, at: tuple[int, int], width: int, styles: Mapping[
     places = sorted(seen.columns, key=lambda x: x != at[1])
     for x in places:
         start = seen.begin + (x - seen.columns.start) * seen.pitch
-        title = _shorter(seen.places.columns[x], max(2, min(seen.pitch - 1, 5 + 11 * (not layers))))
+        title = shorter(seen.places.columns[x], max(2, min(seen.pitch - 1, 5 + 11 * (not layers))))
         around = row[max(0, start - 1) : start + len(title) + 1]
         if x == at[1] or all(sign == " " for sign in around):
             row[start : start + len(title)] = title
     text = Text("".join(row)[:width].ljust(width), styles["dim"], no_wrap=True)
-    start = seen.begin + (at[1] - seen.columns.start) * seen.pitch
-    text.stylize(f"not dim bold {styles['strong']}", start, start + seen.pitch)
+    if at[1] >= 0:
+        start = seen.begin + (at[1] - seen.columns.start) * seen.pitch
+        text.stylize(f"not dim bold {styles['strong']}", start, start + seen.pitch)
     return text
 
 
@@ -335,12 +336,12 @@ def _level(score: float | None) -> str:
     return NO_SAMPLE if score is None else BARS[max(0, min(7, round(8 * score) - 1))]
 
 
-def _titled(row: str, shorter: Mapping[str, str]) -> str:
-    """The title of a row where titles of components are as in `shorter`."""
-    return f"layer {row}" if row.isdigit() and not shorter else shorter.get(row, row)
+def _titled(row: str, names: Mapping[str, str]) -> str:
+    """The title of a row where components are called as in `names`."""
+    return f"layer {row}" if row.isdigit() and not names else names.get(row, row)
 
 
-def _shorter(text: str, width: int) -> str:
+def shorter(text: str, width: int) -> str:
     for names in SHORTER:
         if len(_titled(text, names)) <= width:
             return _titled(text, names)

@@ -19,7 +19,12 @@ from tests.training.interrupt import kill_at
 from tests.training.test_runs import same, story, weights
 from tests.training.tiny_run import events, make_run, save_model
 
-WINDOWS = ("calibration.delta=0.3", "calibration.samples_per_epoch=3", "training.epochs=2")
+WINDOWS = (
+    "calibration.delta=0.2",
+    "calibration.score=vote",
+    "calibration.samples_per_epoch=3",
+    "training.epochs=2",
+)
 OWN = "calibration.groups=first: 0.*, attention: 1.query+key 1.value, others: rest"
 SLOW = pytest.mark.slow
 
@@ -37,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("mpop", ("calibration.variant=LC",), 12, marks=SLOW),
         pytest.param("child_tuning_d", ("calibration.variant=LC",), 12, marks=SLOW),
         pytest.param("mask_bert", ("calibration.variant=L",), 2, marks=SLOW),
-        ("child_tuning_d", ("calibration.variant=own", OWN), 3),
+        ("lora", ("calibration.variant=own", OWN), 3),
     ],
 )
 def test_a_killed_run_goes_on_exactly_and_its_audit_agrees(
@@ -58,8 +63,8 @@ def test_a_killed_run_goes_on_exactly_and_its_audit_agrees(
     report = audit(killed)
     assert report.clean, [*report.disagreements, *report.missing]
     assert report.groups >= 3 * count
-    for name in view.groups:
-        assert name in describe(view, killed).plain
+    told = describe(view, killed).plain
+    assert f"{len(view.switches)} of {count} groups" in told or all(n in told for n in view.groups)
     (first, *_) = events(killed, "stable_rank_sampled")
     assert len(scalars(first)) == 2 * count
 
