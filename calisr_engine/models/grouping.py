@@ -91,7 +91,8 @@ class Pattern:
             raise ValueError(
                 f"{text!r} names {wrong!r}, which is none of the components {', '.join(known)}"
             )
-        return cls(text, first, last, kinds and tuple(known[each] for each in kinds))
+        components = None if kinds is None else tuple(known[each] for each in kinds)
+        return cls(text, first, last, components)
 
     def takes(self, cell: Cell) -> bool:
         layer, component = cell

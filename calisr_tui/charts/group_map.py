@@ -26,7 +26,7 @@ MOST_ROWS = 8
 """Groups up to which they stand in a table, a row each."""
 
 NO_SAMPLE, CHOSEN, NOTHING = "·", "▸", "–"
-SHORTER = (
+SHORTER: tuple[Mapping[str, str], ...] = (
     {},
     {"attention_output": "att out", "intermediate": "interm"},
     {"attention_output": "attn", "intermediate": "inter", "output": "outp"},
