@@ -151,6 +151,9 @@ def meaning(config: RunConfig) -> str:
             "D": "The whole model begins",
             "S": "Each component begins",
             "S3": "Each of three groups begins",
+            "L": "Each layer begins",
+            "LC": "Each component of each layer begins",
+            "own": "Each group of calibration.groups begins",
         }[calibration.variant]
         samples = calibration.samples
         if calibration.follows_steps:

@@ -81,6 +81,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         )
     },
     "calibration": {
+        "groups of your own": ("calibration.groups",),
         "when to sample and decide": (
             *("calibration.every_steps", "calibration.decide_every_steps"),
             *("calibration.score", "calibration.cumulative"),

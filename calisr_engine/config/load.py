@@ -332,10 +332,16 @@ def _warnings(merged: Merged) -> list[str]:
     idle: dict[str, str] = {}
     if merged.values["calibration.variant"] == "off":
         why = 'has no effect while calibration.variant = "off"; S or D calibrates'
+        if merged.values["calibration.groups"] is not None:
+            why = 'has no effect while calibration.variant = "off"; own calibrates by these groups'
         idle |= {key: why for key in own if key.startswith("calibration.")}
         idle.pop("calibration.variant", None)
     else:
         idle |= _idle_controls(merged.values, own)
+        if merged.values["calibration.variant"] != "own" and "calibration.groups" in own:
+            variant = merged.values["calibration.variant"]
+            why = f'has no effect while calibration.variant = "{variant}"; own has these groups'
+            idle["calibration.groups"] = why
     method = str(merged.values["method.name"])
     if not has_light_phase(method) and "training.lft_learning_rate" in own:
         idle["training.lft_learning_rate"] = f"has no effect with method {method}"

@@ -7,19 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from calisr_engine.calibration.controls import Control, parse_steps
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
-from calisr_engine.models.component_names import GROUPS, OPTIONAL
+from calisr_engine.models.grouping import (
+    GRAMMAR,
+    VARIANTS,
+    Grouping,
+    Variant,
+    parse_groups,
+    table_as_text,
+    write_groups,
+)
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
 
 ReadingName = Literal["step", "since_last_sample", "branches"]
-
-Variant = Literal["off", "D", "S", "S3"]
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
@@ -28,14 +34,39 @@ DEFAULT_SAMPLES = 5
 """Samples of a decision window where the settings name no other rule."""
 
 
+def _table_as_text(value: Any) -> Any:
+    try:
+        return table_as_text(value)
+    except ValueError as error:
+        mend = 'write NAME = "PATTERN" or NAME = ["PATTERN", ...]'
+        raise Broken(str(error), mend, ()).error() from error
+
+
+def _groups(text: str) -> str:
+    try:
+        return write_groups(parse_groups(text))
+    except ValueError as error:
+        raise Broken(
+            f"expected NAME: PATTERN with commas between, but {error}",
+            'write it like "early: 0-5.*, late: rest" or as the section [calibration.groups]',
+            (),
+        ).error() from error
+
+
 class CalibrationSettings(Section):
     """When a component leaves full fine-tuning (FFT) for the light method (LFT)."""
 
     variant: Variant = Field(
         "off",
-        description="off: no calibration, whatever else is set here. D: one counter and one switch "
-        "for the whole model. S: one for each component (six, or seven where the feed-forward "
-        "layer is gated). S3: three groups, the two sides of the feed-forward layer and attention.",
+        description="Which matrices share a counter and a switch. "
+        + "; ".join(f"{name}: {words}" for name, words in VARIANTS.items())
+        + ".",
+    )
+    groups: Annotated[str, BeforeValidator(_table_as_text), AfterValidator(_groups)] | None = Field(
+        None,
+        json_schema_extra={"expects": "NAME: PATTERN for each group, with commas"},
+        description="Groups of your own, for variant own; also as the section "
+        f"[calibration.groups]: {GRAMMAR}. Every matrix is in one group.",
     )
     delta: float = Field(
         0.5,
@@ -137,37 +168,44 @@ class CalibrationSettings(Section):
             )
 
     def _broken_control(self) -> Iterator[Broken]:
+        if self.variant == "own" and self.groups is None:
+            yield Broken(
+                "variant own needs groups",
+                'name them in the section [calibration.groups], such as early = "0-5.*" and '
+                'late = "rest"',
+                ("groups", "variant"),
+            )
+            return
         if self.follows_steps and not (self.matched_to or "").strip() and not self.switch_steps:
             yield Broken(
                 f"a {self.control} control needs a run to take its switch steps from",
                 "set calibration.matched_to to a calibrated run",
                 ("matched_to", "control"),
             )
-        if self.control == "shuffled" and self.variant == "D":
+        if self.control == "shuffled" and self.has_one_group:
             yield Broken(
-                "CaliSr-D has one group, so there is no other to deal its step to",
-                "use S or S3, or control = matched",
+                f"CaliSr-{self.variant} has one group, so there is no other to deal its step to",
+                "use a variant of several, or control = matched",
                 ("control", "variant"),
             )
-        if self.switch_steps is None:
-            return
         try:
-            groups = list(parse_steps(self.switch_steps))
+            parse_steps(self.switch_steps or "none:never")
         except ValueError as error:
             yield Broken(
                 f"expected GROUP:STEP with commas between, but {error}",
                 'write it like "query:125, key:never"',
                 ("switch_steps",),
             )
-            return
-        own = [group for group in GROUPS[self.variant] if group not in OPTIONAL or group in groups]
-        if self.follows_steps and sorted(groups) != sorted(own):
-            yield Broken(
-                f"the groups of variant {self.variant} are {', '.join(own)}, but the steps name "
-                + ", ".join(groups),
-                "give each group its step, or never",
-                ("switch_steps", "variant"),
-            )
+
+    @property
+    def grouping(self) -> Grouping:
+        """Which matrices share a counter and a switch."""
+        return Grouping(self.variant, self.groups)
+
+    @property
+    def has_one_group(self) -> bool:
+        """Whether there is one group alone, whatever the model."""
+        return len(self.grouping.names or ("layer0", "layer1")) == 1
 
     @property
     def follows_steps(self) -> bool:
@@ -405,6 +443,34 @@ class RunConfig(Section):
                 f"{method.name} has no full phase to switch from: {method.calibration_refused}",
                 "remove switch_at",
                 ("schedule.switch_at", "method.name"),
+            )
+        if calibrated:
+            yield from self._broken_groups()
+
+    def _broken_groups(self) -> Iterator[Broken]:
+        """What is wrong with groups, and with steps for them, whatever the model."""
+        calibration, grouping = self.calibration, self.calibration.grouping
+        covered = self.method.covered(calibrated=True)
+        if calibration.variant == "own":
+            wrong = grouping.odd_in_any_model(covered) if calibration.groups else None
+            if wrong is not None:
+                yield Broken(*wrong, ("calibration.groups",))
+            if wrong is not None or not calibration.groups:
+                return
+        if not calibration.follows_steps or calibration.switch_steps is None:
+            return
+        try:
+            groups = list(parse_steps(calibration.switch_steps))
+        except ValueError:
+            return  # which is told
+        lacking = grouping.lacking(groups, covered)
+        odd = [group for group in groups if not grouping.could_be(group)]
+        if lacking or odd:
+            yield Broken(
+                f"the groups of variant {calibration.variant} are {grouping.shown(covered)}, but "
+                f"the steps {'name' if odd else 'lack'} {', '.join(odd or lacking)}",
+                "give each group its step, or never",
+                ("calibration.switch_steps", "calibration.variant"),
             )
 
     def all_broken_rules(self) -> list[Broken]:

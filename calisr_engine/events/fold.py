@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -232,13 +233,30 @@ def _coin_flipped(view: RunView, line: Line, said: ev.CoinFlipped) -> None:
 
 def _srs_evaluated(view: RunView, line: Line, said: ev.SrsEvaluated) -> None:
     cumulative = bool(view.setting("calibration", "cumulative", False))
+    stay = [each for each in said.groups.values() if not each.switch]
     for name, each in said.groups.items():
         group = _group(view, name)
         group.decisions.append(at(Decision, line, each))
         if not cumulative:
             group.hits, group.samples = 0.0, 0
-        if not each.switch:  # else the switch says it, with what it led to
+        if not each.switch and len(stay) <= TOLD_ONE_BY_ONE:  # a switch says itself what it led to
             _say(view, line, each.why)
+    if len(stay) > TOLD_ONE_BY_ONE:
+        _say(view, line, _how_many_stay(stay))
+
+
+TOLD_ONE_BY_ONE = 8
+"""Groups that stay in full fine-tuning up to which each has a line of the story."""
+
+
+def _how_many_stay(stay: Sequence[ev.GroupDecision]) -> str:
+    """The decisions of many groups in one line, by what they counted."""
+    counts = Counter((each.hits, each.samples) for each in stay if not each.held_back)
+    told = [f"{n} with {hits:g} of {samples}" for (hits, samples), n in sorted(counts.items())]
+    if late := sum(each.held_back for each in stay):
+        told.append(f"{late} above delta, but training ends here")
+    shown = told if len(told) <= 6 else [*told[:5], "and others"]
+    return f"{len(stay)} groups stay in full fine-tuning: {', '.join(shown)}"
 
 
 def _group_switched(view: RunView, line: Line, said: ev.GroupSwitched) -> None:

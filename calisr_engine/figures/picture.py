@@ -90,7 +90,8 @@ def _draw_panel(panel: Panel, place: Any) -> None:
             _draw_series(series, place, x)
     if panel.x_names:
         names = [shown(name).replace("_", "\n") for name in panel.x_names]
-        place.set_xticks(range(len(names)), names, fontsize=8 if len(names) < 6 else 7)
+        turned = {"rotation": 90} if len(names) > 16 and max(map(len, names)) > 2 else {}
+        place.set_xticks(range(len(names)), names, fontsize=8 if len(names) < 6 else 7, **turned)
         place.set_xlim(-0.5, len(names) - 0.5)
     letter = f"({panel.name}) " if panel.name[-1].isalpha() else ""
     place.set_title(shown(f"{letter}{panel.title}"), loc="left", fontsize=10)

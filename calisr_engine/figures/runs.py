@@ -73,7 +73,8 @@ class FigureRun:
     def row(self) -> str:
         """Method and variant as the paper writes them, and a control by its name."""
         facts = (self.view.method, self.view.variant, self.view.control)
-        return label(dict(zip(METHOD, facts, strict=True)), METHOD)
+        words = label(dict(zip(METHOD, facts, strict=True)), METHOD)
+        return f"{words} {own_groups(self.view)}".rstrip()
 
     @property
     def task(self) -> str:
@@ -208,6 +209,12 @@ def _run_dirs(source: str, output_dir: Path) -> list[Path] | None:
     if store.is_run(output_dir / source):
         return [output_dir / source]
     return None
+
+
+def own_groups(view: RunView) -> str:
+    """The groups of a run with groups of its own, which tell it apart; "" for any other."""
+    groups = view.setting("calibration", "groups") if view.variant == "own" else None
+    return f"({groups})" if groups else ""
 
 
 def distinct(values: Iterable[str]) -> list[str]:

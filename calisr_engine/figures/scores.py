@@ -10,7 +10,7 @@ from typing import Any
 from calisr_engine.analysis.score import GroupScore, pooled
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.view import GroupView, RunView
-from calisr_engine.figures.runs import begun_views
+from calisr_engine.figures.runs import begun_views, own_groups
 from calisr_engine.grid.labels import METHOD, label, task_title
 
 
@@ -70,7 +70,7 @@ def score_rows(views: Mapping[str, RunView]) -> list[ScoreRow]:
 
 def _row(view: RunView) -> str:
     facts = dict(zip(METHOD, (view.method, view.variant, view.control), strict=True))
-    words = [task_title(view.task), label(facts, METHOD)]
+    words = [task_title(view.task), label(facts, METHOD), own_groups(view)]
     words.append("" if view.reading == "step" else view.reading)
     delta = view.delta
     words.append("" if delta in (None, 0.5) else f"delta {delta:g}")

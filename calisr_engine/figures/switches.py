@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, over_runs
 from calisr_engine.figures.runs import RunSet, distinct
+from calisr_engine.models.grouping import by_layer_and_component
 
 
 def switch_steps(runs: RunSet) -> Panel:
@@ -19,15 +20,21 @@ def switch_steps(runs: RunSet) -> Panel:
         "with calibration",
     )
     groups = distinct(name for run in chosen for name in run.view.groups)
+    places, spots = _spots(groups)
     series, notes = [], []
     several_tasks = len({run.task for run in chosen}) > 1
     kinds = list(dict.fromkeys((run.row, run.task) for run in chosen))
-    for (row, task), (colour, marker) in zip(kinds, looks(kinds), strict=True):
-        label = f"{row} {task}" if several_tasks else row
+    parts = distinct(part for _, part in spots.values())
+    lines = [(*kind, part) for kind in kinds for part in parts]
+    alike = [(part, f"{row} {task}") for row, task, part in lines] if len(parts) > 1 else kinds
+    for (row, task, part), (colour, marker) in zip(lines, looks(alike), strict=True):
+        words = (row, task if several_tasks else "", part)
+        label = " ".join(filter(None, words))
         own = [run for run in chosen if (run.row, run.task) == (row, task)]
         x, y, spread = [], [], []
         never = []
-        for place, group in enumerate(groups):
+        for group in [each for each in groups if spots[each][1] == part]:
+            place, _ = spots[group]
             having = [run.view.groups[group] for run in own if group in run.view.groups]
             total = own[0].view.total_steps
             shares = [100 * g.switch.step / total for g in having if g.switch is not None]
@@ -56,12 +63,25 @@ def switch_steps(runs: RunSet) -> Panel:
     return Panel(
         name="2a",
         title="When each group switches",
-        x_label="group",
+        x_label="layer" if len(parts) > 1 else "group",
         y_label="switch, % of all steps",
         series=tuple(series),
-        x_names=tuple(groups),
+        x_names=places,
         notes=tuple(notes),
     )
+
+
+def _spots(groups: list[str]) -> tuple[tuple[str, ...], dict[str, tuple[int, str]]]:
+    """(names along x, group -> its place there and the series it is in, "" where there is one).
+
+    Groups of one layer and component each stand by layers, with a series a component.
+    """
+    found = by_layer_and_component(groups)
+    if found is None:
+        return tuple(groups), {group: (place, "") for place, group in enumerate(groups)}
+    layers, _, cells = found
+    spots = {g: (layers.index(n), str(c)) for g, (n, c) in zip(groups, cells, strict=True)}
+    return tuple(map(str, layers)), spots
 
 
 def trainable_shares(runs: RunSet) -> Panel:

@@ -214,11 +214,10 @@ def _as_training(
     if device is not None:
         errors.of(room.check_method, config, device, loaded.model, targets)
     if plan is not None:
-        names = config.method.covered(config.is_calibrated)
-        covered = [target for target in targets if target.component in names]
-        variant = config.calibration.variant
-        own = groups(covered, "D" if variant == "off" else variant)
-        errors.of(planned_switches, config, plan, tuple(own))
+        covered = config.method.covered(config.is_calibrated)
+        own = errors.of(groups, targets, config.calibration.grouping, covered)
+        if own is not None:
+            errors.of(planned_switches, config, plan, tuple(own))
     return [*loaded.notes, *notes, *(longest[1] if longest else ())]
 
 

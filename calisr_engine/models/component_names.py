@@ -20,7 +20,5 @@ GROUPS: dict[str, dict[str, tuple[Component, ...]]] = {
         "ffn2": ("output",),
     },
 }
-"""Calibration variant -> group name -> components. What a model has none of is no group of it."""
-
-OPTIONAL = frozenset({"gate"})
-"""Groups that not every model has."""
+"""Calibration variant -> group name -> components. What a model has none of is no group of it. Who
+asks for the groups of a run asks `grouping.py`, which has the other variants, too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ from calisr_engine.models.architectures import (
     parse_places,
 )
 from calisr_engine.models.blocks import Blocks
-from calisr_engine.models.component_names import GROUPS, SIX, Component
+from calisr_engine.models.component_names import SIX, Component
+from calisr_engine.models.grouping import Grouping
 from calisr_engine.models.mapping import Source, by_rule
 
 OWN_PLACES = "calisr_components"
@@ -171,13 +173,18 @@ def find_targets(model: nn.Module) -> list[Target]:
     return targets
 
 
-def groups(targets: list[Target], variant: str) -> dict[str, list[Target]]:
-    """Targets by the group that shares one counter and one switch; empty groups are left out."""
-    result = {
-        name: [t for t in targets if t.component in components]
-        for name, components in GROUPS[variant].items()
-    }
-    return {name: members for name, members in result.items() if members}
+def groups(
+    targets: list[Target], grouping: Grouping, covered: Collection[Component] | None = None
+) -> dict[str, list[Target]]:
+    """Targets of the `covered` components (None: all of them) by their group.
+
+    Raises:
+        ConfigError: the groups of the settings do not fit the model, as `Grouping.divide` says.
+    """
+    cells = [(target.layer, target.component) for target in targets]
+    covered = {component for _, component in cells} if covered is None else covered
+    divided = grouping.divide(cells, covered)
+    return {name: [targets[n] for n in members] for name, members in divided.items()}
 
 
 def word_embeddings(model: nn.Module) -> Target:

@@ -68,7 +68,7 @@ _TABLE = (
     Column("task", "task", "text", lambda r: _known(r.task), "task"),
     Column("model", "model", "text", lambda r: _known(r.model), "model"),
     Column("method", "method", "text", lambda r: _known(r.method), "fine-tuning method"),
-    Column("calibration", "cal", "text", lambda r: r.variant, "off, D, S or S3"),
+    Column("calibration", "cal", "text", lambda r: r.variant, "off, or its groups: D, S, S3 ..."),
     Column("control", "control", "text", lambda r: r.control, "what switches instead of the score"),
     Column("delta", "δ", "number", _delta, "threshold of the score, where it decides"),
     Column("seed", "seed", "number", lambda r: r.seed, "seed"),

@@ -15,11 +15,11 @@ from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, Problem
 from calisr_engine.events.view import RunView
-from calisr_engine.models.component_names import GROUPS, OPTIONAL
 from calisr_engine.runs import load_view, store
 
 SAME = (
     "calibration.variant",
+    "calibration.groups",
     "method.name",
     "method.components",
     "task.name",
@@ -82,11 +82,7 @@ def switch_steps(config: RunConfig, name: str, root: Path) -> Steps:
             problems=problems,
         )
     switched = view.switched or {}
-    return {
-        group: switched.get(group)
-        for group in GROUPS[config.calibration.variant]
-        if group in view.groups or group not in OPTIONAL
-    }
+    return {group: switched.get(group) for group in view.groups}
 
 
 def _unfit(view: RunView, config: RunConfig) -> list[Problem]:
@@ -100,6 +96,8 @@ def _unfit(view: RunView, config: RunConfig) -> list[Problem]:
     own = config.model_dump(mode="json")
     problems = []
     for key in SAME:
+        if key == "calibration.groups" and config.calibration.variant != "own":
+            continue
         section, _, name = key.partition(".")
         theirs, ours = view.setting(section, name, _ABSENT), own[section].get(name, _ABSENT)
         if theirs != ours and _ABSENT not in (theirs, ours):

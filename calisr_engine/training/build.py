@@ -316,9 +316,8 @@ def open_phases(
     state: TrainState | None,
 ) -> Phases:
     """The groups of the run; those that had switched before `state` switch again."""
-    variant = context.config.calibration.variant
-    covered = [target for target in targets if target.name in attachment.forms]
-    grouped = group_targets(covered, "D" if variant == "off" else variant)
+    covered = {target.component for target in targets if target.name in attachment.forms}
+    grouped = group_targets(targets, context.config.calibration.grouping, covered)
     groups: dict[str, list[TargetForm]] = {
         name: [attachment.forms[target.name] for target in members]
         for name, members in grouped.items()

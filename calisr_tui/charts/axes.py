@@ -127,7 +127,8 @@ def _x_axis(plot: Plot, width: int, labelled: bool) -> Axis:
         count = len(plot.x_names)
         room = max(3, (width - 8) // count - 1)
         names = [shown(name)[:room] for name in plot.x_names]
-        return Axis((-0.5, count - 0.5), list(range(count)), names)
+        some = max(1, -(-count * 4 // max(1, width - 8)))  # of many names that are cut, some
+        return Axis((-0.5, count - 0.5), list(range(0, count, some)), names[::some])
     if high <= low:
         high = low + 1
     if not labelled:

@@ -3,6 +3,9 @@
 Below the lanes stands the trainable share over the same steps. Where there is little height, parts
 are left out in this order: space between lanes, the line of the present moment, the axis, the
 share; then the lanes scroll, and a line says how many there are above and below.
+
+Groups of a layer and a component each share a lane a component where they are too many: darker
+while fewer of them are light.
 """
 
 from __future__ import annotations
@@ -13,22 +16,40 @@ from dataclasses import dataclass
 
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
+from calisr_engine.models.grouping import by_layer_and_component
 from calisr_tui.charts.axes import tick_label, ticks
 from calisr_tui.charts.drawing import append_cells
+from calisr_tui.charts.group_map import is_map
 from calisr_tui.charts.plot import Piece
+from calisr_tui.charts.signs import BARS, FULL, LIGHT, SWITCH
 from calisr_tui.verbatim import Text
 
-FULL, LIGHT, AHEAD, SWITCH, NOW, DECISION = "█", "░", "·", "◆", "▼", "┊"
-BARS = "▁▂▃▄▅▆▇█"
+AHEAD, NOW, DECISION = "·", "▼", "┊"
+MOST_FULL, MOST_LIGHT = "▓", "▒"
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One group's lane; `switched_at` is None while it is in full fine-tuning."""
+    """One group's lane, or that of several.
+
+    Attributes:
+        switched_at: None while it is in full fine-tuning; of several, when the last one switched.
+        members: the groups of a lane of several.
+        switches: the steps at which some of them switched, in order, one for each.
+    """
 
     name: str
     phase: str
     switched_at: int | None
+    members: tuple[str, ...] = ()
+    switches: tuple[int, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What stands at its end."""
+        if self.members:
+            return f"{len(self.switches)}/{len(self.members)} light"
+        return "" if self.switched_at is None else f"{SWITCH} {self.switched_at}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,7 @@ class Picture:
 
 def picture(view: RunView) -> Picture:
     """The timeline of a run; a run whose groups cannot switch has one lane."""
-    lanes = tuple(
+    lanes = _of_components(view) or tuple(
         Lane(g.name, g.phase, g.switch.step if g.switch is not None else None)
         for g in view.groups.values()
     )
@@ -58,6 +79,23 @@ def picture(view: RunView) -> Picture:
         decisions=tuple(view.decision_steps),
         share=tuple(zip(view.trainable_share.x, view.trainable_share.y, strict=True)),
     )
+
+
+def _of_components(view: RunView) -> tuple[Lane, ...]:
+    """A lane a component; none where the groups are few, or of no layer and component each."""
+    groups = tuple(view.groups)
+    found = by_layer_and_component(groups) if is_map(groups) else None
+    if found is None:
+        return ()
+    lanes = []
+    for component in found[1]:
+        own = [g for g, (_, each) in zip(groups, found[2], strict=True) if each == component]
+        switches = [s for g in own if (s := view.groups[g].switch) is not None]
+        steps = tuple(sorted(switch.step for switch in switches))
+        last = steps[-1] if len(steps) == len(own) else None
+        phase = "fft" if last is None else "lft"
+        lanes.append(Lane(component, phase, last, tuple(own), steps))
+    return tuple(lanes)
 
 
 def cell_of(step: float, total: int, width: int) -> int:
@@ -125,7 +163,7 @@ def timeline_text(
         return Text("Waiting for the first step …", style=styles["dim"])
     seen = arrange(shown, height, at if chosen is None else chosen)
     name = min(16, max(len(lane.name) for lane in (*shown.lanes, Lane("trainable", "", None)))) + 2
-    words = [f"{SWITCH} {lane.switched_at}" for lane in shown.lanes if lane.switched_at is not None]
+    words = [lane.note for lane in shown.lanes if lane.note]
     words += [_percent(shown)] if shown.share else []
     note = max(map(len, words), default=0) + 1
     cells = max(8, width - name - note)
@@ -176,18 +214,23 @@ def _lane(
     line = Text(no_wrap=True)
     line.append(_name(lane.name, name, chosen), "bold" if chosen else "")
     switch = None if lane.switched_at is None else cell_of(lane.switched_at, shown.total, cells)
+    switches = [cell_of(step, shown.total, cells) for step in lane.switches]
 
     def sign(cell: int) -> Piece:
-        if switch is not None and cell == switch:
+        if cell == switch or cell in switches:
             return SWITCH, f"bold {styles['strong']}"
         if cell > now or (cell == now and shown.step == 0):
             return DECISION if cell in windows else AHEAD, styles["axis"]
+        if switches and cell > switches[0] and not (switch is not None and cell > switch):
+            gone = bisect.bisect_left(switches, cell)
+            half = MOST_LIGHT if 2 * gone >= len(lane.members) else MOST_FULL
+            return half, styles["lft" if half == MOST_LIGHT else "fft"]
         light = lane.phase == "lft" and (switch is None or cell > switch)
         return LIGHT if light else FULL, styles["lft" if light else "fft"]
 
     append_cells(line, map(sign, range(cells)))
-    if lane.switched_at is not None:
-        line.append(f" {SWITCH} {lane.switched_at}", styles["strong"])
+    if lane.note:
+        line.append(f" {lane.note}", styles["strong"])
     return line
 
 

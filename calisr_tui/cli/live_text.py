@@ -27,6 +27,7 @@ from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_tui import notices
+from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_length
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text, title
 from calisr_tui.cli import notify
@@ -136,7 +137,15 @@ def render(view: RunView, width: int = 80) -> RenderableType:
     ]
     if view.groups and view.variant != "off":
         delta = view.delta if view.delta is not None else 0.5
-        table = table_text(rows(view), delta, width - 1, None, -1, {}, STYLES)
+        names = tuple(view.groups)
+        if is_map(names):
+            shown = rows(view)
+            said = said_length(shown)
+            height = natural_height(names, width - 1, said)
+            seen = arrange(names, width - 1, height, 0, said)
+            table = map_text(shown, seen, delta, width - 1, None, False, STYLES)
+        else:
+            table = table_text(rows(view), delta, width - 1, None, -1, {}, STYLES)
         # the bar does not end its line
         parts += [Text("\n"), Text(title(delta, width - 1)), table]
         if (step := next_decision(view)) is not None:

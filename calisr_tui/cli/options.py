@@ -56,7 +56,7 @@ Calibration = Annotated[
     str | None,
     typer.Option(
         "--calibration",
-        help="off, D, S or S3; short for --set calibration.variant=...",
+        help="off, D, S, S3, L, LC or own; short for --set calibration.variant=...",
         autocompletion=complete.variants,
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from rich.text import Text
 from calisr_engine.analysis.score import in_words
 from calisr_engine.events.series import Series
 from calisr_engine.events.view import Generalised, RunView
+from calisr_engine.models.grouping import by_layer_and_component
 from calisr_engine.plain_words import one_line
 from calisr_tui import words
+from calisr_tui.charts.group_map import is_map, shorter
 from calisr_tui.charts.runs_text import lines_of
 from calisr_tui.cli.out import PlainConsole, put, terminal_width
 
@@ -28,7 +31,9 @@ def describe(view: RunView, run_dir: Path) -> Text:
     width = min(100, shutil.get_terminal_size((80, 24)).columns)
     blocks = [Text(_facts(view, run_dir))]
     marks = sorted({group.switch.step for group in view.groups.values() if group.switch})
-    if view.groups and view.total_steps:
+    if is_map(list(view.groups)) and view.total_steps:
+        blocks.append(Text(switch_steps(view, width)))
+    elif view.groups and view.total_steps:
         blocks.append(Text(timeline(view, width)))
     if len(view.trainable_share) > 1:
         share = Series([*view.trainable_share.x], [100 * y for y in view.trainable_share.y])
@@ -75,10 +80,17 @@ def _facts(view: RunView, run_dir: Path) -> str:
         rows.append(("failed", view.failure.message))
         if view.failure.hint:
             rows.append(("hint", view.failure.hint))
-    for switch in view.switches:
+    many = is_map(list(view.groups))
+    if many:
+        at = Counter((switch.step, switch.cause) for switch in view.switches)
+        for (step, cause), count in sorted(at.items()):
+            rows.append(("switch", f"step {step}: {count} of {len(view.groups)} groups ({cause})"))
+        if any(group.counted for group in view.groups.values()):
+            rows.append(("score", f"of each group: calisr analyze score {run_dir}"))
+    for switch in () if many else view.switches:
         why = f"{switch.cause}: {switch.why}"
         rows.append(("switch", f"step {switch.step}: {switch.group} - {why}"))
-    for group in view.groups.values():
+    for group in () if many else view.groups.values():
         told = in_words(view, group)
         if told:
             rows.append(("score", f"{group.name}: {told}"))
@@ -126,6 +138,29 @@ def timeline(view: RunView, width: int) -> str:
         lines.append(f"{group.name:<{label}}{bar:<{lane}}{note}")
     lines.append(" " * label + f"0{view.total_steps:>{lane - 1}}")
     return "\n".join(lines)
+
+
+def switch_steps(view: RunView, width: int) -> str:
+    """When each of many groups switched: by layer and component, or each with its name."""
+    at = {name: "–" if g.switch is None else str(g.switch.step) for name, g in view.groups.items()}
+    found = by_layer_and_component(tuple(at))
+    title = "step of each group's switch (– for none)"
+    if found is None:
+        names = max(map(len, at)) + 2
+        cells = [f"{name:<{names}}{step:<8}" for name, step in at.items()]
+        across = max(1, width // (names + 8))
+        lines = ["".join(cells[n : n + across]) for n in range(0, len(cells), across)]
+        return "\n".join([title, *(line.rstrip() for line in lines)])
+    layers, components, cells_of = found
+    steps = dict(zip(cells_of, at.values(), strict=True))
+    wide = max(len(step) for step in ("layer", *at.values(), *components)) + 2
+    wide = min(wide, max(8, (width - 7) // len(components)))
+    head = "".join(f"{shorter(each, wide - 1):>{wide}}" for each in components)
+    body = (
+        f"{layer:<7}" + "".join(f"{steps.get((layer, each), ''):>{wide}}" for each in components)
+        for layer in layers
+    )
+    return "\n".join([title, f"{'layer':<7}{head}", *body])
 
 
 STYLES = {"loss": "cyan", "share": "green", "axis": "dim", "dim": "dim", "mark": "yellow"}

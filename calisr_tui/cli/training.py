@@ -244,8 +244,15 @@ def _dry_run(resolved: ResolvedConfig, checked: Checked, as_json: bool) -> int:
     for key, reason in resolved.reasons.items():
         put(f"# {key.partition('.')[2]}: {reason}")
     for key, value in plan.items():
-        put(f"# {key.replace('_', ' ')}: {value}")
+        put(f"# {key.replace('_', ' ')}: {_named(value) if key == 'groups' else value}")
     return 0
+
+
+def _named(groups: list[str]) -> str | list[str]:
+    """The groups; of many how many there are, and the ends of the list."""
+    if len(groups) <= 12:
+        return groups
+    return f"{len(groups)}: {', '.join(groups[:3])} ... {groups[-1]}"
 
 
 def _detach(run_dir: Path, as_json: bool, processes: int) -> int:

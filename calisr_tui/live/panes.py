@@ -11,10 +11,11 @@ from textual.widget import Widget
 
 from calisr_engine.events.view import RunView
 from calisr_tui.charts import plots
+from calisr_tui.charts.group_map import is_map
 from calisr_tui.happening import overfitting
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.log_pane import LogPane
-from calisr_tui.widgets.srs_table import SrsTable
+from calisr_tui.widgets.score_pane import ScorePane
 from calisr_tui.widgets.timeline import Timeline
 
 Column = Literal["left", "right"]
@@ -92,6 +93,11 @@ class Pane:
         self.draw(widget, look)
 
 
+def _score(pane: ScorePane, look: Look) -> None:
+    pane.has_cursor_elsewhere = look.cursor is not None
+    pane.show(look.view, look.seen)
+
+
 def _log(widget: LogPane, look: Look) -> None:
     if widget.display:
         widget.show(look.view, look.anew)
@@ -113,7 +119,8 @@ def _rates(chart: Chart, look: Look) -> None:
 
 
 def _rank(chart: Chart, look: Look) -> None:
-    small = () if look.group else plots.all_stable_ranks(look.view, look.cursor)
+    many = is_map(list(look.view.groups))
+    small = () if look.group or many else plots.all_stable_ranks(look.view, look.cursor)
     if small:
         chart.show(*small, title="Stable rank of all groups · g: one large")
         return
@@ -129,8 +136,8 @@ PANES: tuple[Pane, ...] = (
         "table",
         "score",
         "the stable rank score of each group",
-        SrsTable,
-        lambda table, look: table.show(look.view, look.seen),
+        ScorePane,
+        _score,
         "left",
     ),
     Pane(

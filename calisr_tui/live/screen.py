@@ -22,6 +22,7 @@ from calisr_tui.live.footer import AFTER
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.next_steps import COMMANDS
+from calisr_tui.widgets.score_pane import ScorePane
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
 from calisr_tui.widgets.timeline import Timeline
@@ -90,6 +91,7 @@ class LiveScreen(RunScreen):
         super().__init__(feed)
         self.pane = "timeline"
         self.full = False
+        self._beneath = self.pane
         self.frozen = False
         self.smoothing = 2
         self.log_scale = False
@@ -282,12 +284,18 @@ class LiveScreen(RunScreen):
     def action_full(self) -> None:
         if not self.full:
             focused = self.focused.id if self.focused is not None else None
-            if not self.compact and any(pane.name == focused for pane in panes.PANES):
+            first = panes.PANES[0]
+            if focused == first.name and self.query_one(ScorePane).is_map:
+                self._beneath, self.pane = self.pane, first.name
+            elif not self.compact and any(pane.name == focused for pane in panes.PANES):
                 self.pane = str(focused)
+        seen = self.pane
+        if self.full and seen == panes.PANES[0].name:
+            self.pane = self._beneath
         self.full = not self.full
         self._arrange()
         self._dirty = True
-        self.query_one(f"#{self.pane}").focus()
+        self.query_one(f"#{seen}").focus()
         self._redraw_now_and_laid_out()
 
     def _redraw_now_and_laid_out(self) -> None:

@@ -42,9 +42,10 @@ WORDS = (
         "likely a fair coin in the place of the comparisons had switched it by now.",
     ),
     (
-        "D, S, S3",
+        "D, S, S3, L, LC",
         "CaliSr-D has one counter for the whole model, S one for each component, S3 "
-        "one each for the two feed-forward matrices and attention.",
+        "one each for the two feed-forward matrices and attention, L one for each layer, LC one "
+        "for each component of each layer, own those of calibration.groups.",
     ),
     (
         "δ",

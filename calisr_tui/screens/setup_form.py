@@ -29,6 +29,9 @@ VARIANTS = {
     "S": "each component switches by itself",
     "S3": "three groups: attention, and the two feed-forward matrices",
     "D": "one score and one switch for the whole model",
+    "L": "each layer switches by itself",
+    "LC": "each component of each layer: a switch a matrix",
+    "own": "groups of your own, in the fold of groups below",
 }
 
 

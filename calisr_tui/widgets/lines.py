@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from rich.segment import Segment
@@ -16,7 +18,7 @@ from calisr_tui.verbatim import Text
 class Lines(Widget):
     """A widget that draws `text()` line by line.
 
-    A figure that counts in one line of twelve then costs one line: while a run trains beside it,
+    A figure that counts then costs its part of one line of twelve: while a run trains beside it,
     what the screen takes the training loses.
     """
 
@@ -40,8 +42,7 @@ class Lines(Widget):
             self.refresh()
         else:
             pairs = enumerate(zip(before, self._strips, strict=True))
-            width = self.content_size.width
-            changed = [Region(0, y, width, 1) for y, (old, new) in pairs if old != new]
+            changed = [_changed(y, old, new) for y, (old, new) in pairs if old != new]
             if changed:
                 self.refresh(*changed)
         self._drawn_for = self._key()
@@ -65,3 +66,17 @@ class Lines(Widget):
             ).adjust_cell_length(width, plain)
             for line in self.text().split("\n", allow_blank=True)
         ]
+
+
+def _changed(y: int, old: Strip, new: Strip) -> Region:
+    """The cells of a line between what is the same at its beginning and at its end."""
+    start = _same(zip(old, new, strict=False))
+    end = _same(zip(reversed(list(old)), reversed(list(new)), strict=False))
+    width = max(old.cell_length, new.cell_length)
+    return Region(start, y, max(1, width - start - end), 1)
+
+
+def _same(pairs: Iterable[tuple[Segment, Segment]]) -> int:
+    """Cells of the segments that are equal before the first that are not."""
+    equal = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
+    return sum(segment.cell_length for segment, _ in equal)

@@ -8,7 +8,7 @@ from calisr_engine.analysis.outlook import next_decision
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
 from calisr_tui import words
-from calisr_tui.charts.timeline import BARS
+from calisr_tui.charts.signs import BARS
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.lines import Lines

@@ -10,12 +10,13 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from calisr_engine.events.view import RunView
+from calisr_tui.charts.signs import FULL, LIGHT, SWITCH
 from calisr_tui.charts.timeline import (
     DECISION,
-    FULL,
-    LIGHT,
+    MOST_FULL,
+    MOST_LIGHT,
     NOW,
-    SWITCH,
+    Lane,
     Picture,
     arrange,
     picture,
@@ -49,6 +50,7 @@ class Timeline(Lines, can_focus=True):
         super().__init__(**kwargs)
         self.border_title = "Switch timeline"
         self._picture = Picture()
+        self._place = 0
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, self._recolour)
@@ -78,8 +80,14 @@ class Timeline(Lines, can_focus=True):
 
     def choose(self, group: str) -> None:
         for index, lane in enumerate(self._picture.lanes):
-            if lane.name == group:
+            if group in lane.members:
+                self._place = lane.members.index(group)
+            if group in (lane.name, *lane.members):
                 self.lane = index
+
+    def _group(self, lane: Lane) -> str:
+        """The group that a lane stands for; of several the one in the place of that chosen last."""
+        return lane.members[min(self._place, len(lane.members) - 1)] if lane.members else lane.name
 
     def _legend(self) -> Text:
         """The signs, as many as there is room for; the field's abbreviations stand here once."""
@@ -91,6 +99,8 @@ class Timeline(Lines, can_focus=True):
             ((DECISION, styles["axis"]), " decision"),
             ((NOW, styles["strong"]), " now"),
         ]
+        if any(lane.members for lane in self._picture.lanes):
+            signs.insert(1, ((MOST_FULL + MOST_LIGHT, styles["lft"]), " some light"))
         entries = [Text.assemble(sign, word) for sign, word in signs]
         while len(entries) > 2 and len(Text("  ").join(entries)) > self.outer_size.width - 6:
             entries.pop()
@@ -108,11 +118,15 @@ class Timeline(Lines, can_focus=True):
     def action_move(self, by: int) -> None:
         if self._picture.lanes:
             self.lane = max(0, min(len(self._picture.lanes) - 1, self.lane + by))
-            self.post_message(self.Chosen(self._picture.lanes[self.lane].name, explain=False))
+            self.post_message(
+                self.Chosen(self._group(self._picture.lanes[self.lane]), explain=False)
+            )
 
     def action_explain(self) -> None:
         if self._picture.lanes:
-            self.post_message(self.Chosen(self._picture.lanes[self.lane].name, explain=True))
+            self.post_message(
+                self.Chosen(self._group(self._picture.lanes[self.lane]), explain=True)
+            )
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

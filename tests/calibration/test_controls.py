@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calisr_engine.calibration import controls
 from calisr_engine.calibration.controls import coin, coin_counter, deal, parse_steps, steps_text
 
 GROUPS = ("query", "key", "value", "attention_output", "intermediate", "output")
@@ -71,3 +73,28 @@ def test_the_coin_is_fair_and_its_flips_do_not_know_each_other():
 def test_a_counter_counts_the_flips_at_its_steps():
     heads = sum(coin(1, "key", step) for step in (3, 6, 9))
     assert coin_counter(1, "key", (3, 6, 9)) == (heads, 3)
+
+
+@pytest.mark.parametrize(
+    "own", [(1, 1, 2, 2, 3), (1, 2, 3, 4), (1, 1, 1, 2, 3), (None, None, 1, 2), (1, 1, 2, 2, 2, 3)]
+)
+def test_a_deal_of_many_is_as_a_deal_of_few(own):
+    """What is dealt without making all arrangements is dealt as evenly, and the same ones are."""
+    every = set(itertools.permutations(own))
+    kept = [sum(a == b for a, b in zip(own, each, strict=True)) for each in every]
+    best = {each for each, many in zip(every, kept, strict=True) if many == min(kept)}
+    seeds = 120 * len(best)
+    seen = Counter(tuple(controls._deal_many(own, controls._Draws(n))) for n in range(seeds))
+    assert seen.keys() == best
+    assert all(70 < count < 170 for count in seen.values())  # 120 each; sd 11
+
+
+@pytest.mark.parametrize("steps", [range(72), [n % 4 for n in range(72)], [0] * 50 + [None] * 22])
+def test_the_steps_of_seventy_two_groups_are_dealt(steps):
+    own = {f"layer{n // 6}.c{n % 6}": at for n, at in enumerate(steps)}
+    dealt = deal(own, 3)
+    assert Counter(dealt.values()) == Counter(own.values())
+    commonest = max(Counter(own.values()).values())
+    assert sum(dealt[g] == own[g] for g in own) == max(0, 2 * commonest - len(own))
+    assert deal(own, 3) == dealt
+    assert parse_steps(steps_text(dealt)) == dealt

@@ -19,6 +19,7 @@ from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
 from calisr_engine.methods.prefix.settings import prefix_count
 from calisr_engine.models.catalog import CATALOG
 from calisr_engine.models.components import find_targets, groups
+from calisr_engine.models.grouping import Grouping
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, context, make_apart, make_model
 from tests.models.full_size import from_entry
@@ -46,7 +47,7 @@ def attached(method: str, calibrated: bool = False, **settings: Any) -> Phases:
     with_form = [target for target in covered if target.name in attachment.forms]
     forms = {
         name: [attachment.forms[t.name] for t in members]
-        for name, members in groups(with_form, "D").items()
+        for name, members in groups(with_form, Grouping("D")).items()
     }
     return Phases(model, attachment, targets, forms, own)
 

@@ -24,6 +24,7 @@ from calisr_engine.methods.mpop.method import MpoForm
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.catalog import CATALOG, ModelEntry, find, parameter_total
 from calisr_engine.models.components import find_targets, groups
+from calisr_engine.models.grouping import Grouping
 from calisr_engine.models.parts import parts
 from calisr_engine.training.switch import Phases
 from tests.methods.tiny import Run, context
@@ -85,7 +86,7 @@ def attached(
     with_form = [target for target in covered if target.name in attachment.forms]
     forms = {
         group: [attachment.forms[t.name] for t in members]
-        for group, members in groups(with_form, "S" if calibrated else "D").items()
+        for group, members in groups(with_form, Grouping("S" if calibrated else "D")).items()
     }
     phases = Phases(model, attachment, targets, forms, settings)
     return phases.trainable(), phases.trainable_when_complete()

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.methods.base import TargetForm
+from calisr_engine.models.grouping import Variant
 from calisr_engine.training.switch import PhaseChange
 from tests.methods.tiny import (
     ARCHITECTURES,
@@ -127,6 +129,46 @@ def test_frozen_means_frozen_to_the_bit(method: str, architecture: str) -> None:
     for parameter in set(run.model.parameters()) - stepped - working:
         assert parameter.grad is None
         assert parameter not in run.optimizer.torch.state
+
+
+@every_method
+@pytest.mark.parametrize("variant", ["L", "LC"])
+def test_a_switch_freezes_its_own_matrices_and_the_embeddings_follow_the_last(
+    method: str, variant: Variant
+) -> None:
+    run = Run(method, variant=variant)
+    groups = list(run.phases.groups)
+    assert groups[0] == {"L": "layer0", "LC": "layer0.query"}[variant]
+    assert len(groups) == {"L": 2, "LC": 12}[variant]
+    run.step(0)
+    run.phases.switch(PhaseChange(groups[0], 1, "hand", "test"), run.optimizer)
+    forms = run.attachment.forms.values()
+    own = set(run.phases.groups[groups[0]])
+    words = run.model.get_input_embeddings().weight  # type: ignore[operator]
+
+    def extras(form: TargetForm) -> list[torch.Tensor]:
+        """What full fine-tuning alone trains: a mask's other entries, or whole parameters."""
+        mask = getattr(form, "mask", None)
+        if method == "child_tuning_d":
+            return [form.weight.detach()[~mask].clone()]
+        return [parameter.detach().clone() for parameter in form.extra()]
+
+    before = {form: extras(form) for form in forms}
+    table = words.detach().clone()
+    run.step(1)
+    run.step(2)
+    if method != "child_tuning_f":  # which draws another part to freeze at each step
+        for form in forms:
+            for old, new in zip(before[form], extras(form), strict=True):
+                if form in own:
+                    assert torch.equal(old, new), form.target.name
+                elif old.numel():
+                    assert not torch.equal(old, new), form.target.name
+    assert not torch.equal(table, words.detach())
+    run.switch_all()
+    table = words.detach().clone()
+    run.step(3)
+    assert torch.equal(table, words.detach())
 
 
 @every_cell

@@ -14,6 +14,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.components import Target, find_targets, groups, take_apart
+from calisr_engine.models.grouping import Grouping, Variant
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.switch import PhaseChange, Phases
 
@@ -126,7 +127,7 @@ class Run:
         self,
         method: str,
         architecture: str = "Bert",
-        variant: str = "S",
+        variant: Variant = "S",
         resuming: bool = False,
         model_seed: int = 0,
         optimizer: bool = True,
@@ -139,7 +140,8 @@ class Run:
         self.attachment: Attachment = registry.get(method).attach(
             self.model, covered, self.settings, context(resuming=resuming)
         )
-        grouped = groups([t for t in covered if t.name in self.attachment.forms], variant)
+        with_form = [t for t in covered if t.name in self.attachment.forms]
+        grouped = groups(with_form, Grouping(variant))
         forms = {n: [self.attachment.forms[t.name] for t in ts] for n, ts in grouped.items()}
         self.phases = Phases(self.model, self.attachment, self.targets, forms, self.settings)
         self.phases.begin()

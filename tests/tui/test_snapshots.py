@@ -12,6 +12,7 @@ import pytest
 
 from calisr_tui.feed import EXAMPLE
 from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.many_groups import names, write_run
 from tests.tui.test_draft import write_reviews
 
 __all__ = ["light_checks", "workplace"]
@@ -24,6 +25,8 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setup-calibration": ({}, ["enter", "enter", "enter"]),
     "setup-grid": ({}, [*["enter"] * 3, "tab", "ctrl+y", *"0.7", "up"]),
     "live": ({"run_dir": Path("runs/run-1")}, []),
+    "live-map": ({"run_dir": Path("runs/many")}, ["right", "right", "down"]),
+    "live-map-full": ({"run_dir": Path("runs/many")}, ["f", "right", "down"]),
     "replay-end": ({"replay": EXAMPLE}, ["end"]),
     "explanation": ({"replay": EXAMPLE}, ["end", "tab", "i"]),
     "runs": ({}, ["f4"]),
@@ -47,6 +50,8 @@ def test_screen(
     options, keys = SCREENS[name]
     if name == "setup-data":
         write_reviews(workplace / "reviews.csv")
+    if name.startswith("live-map"):
+        write_run(workplace / "runs" / "many", names(12))
     app = make_app(workplace, **options)
 
     async def press(pilot: Any) -> None:
