@@ -210,12 +210,14 @@ def _as_training(
         return notes
     targets = find_targets(loaded.model)
     longest = errors.of(batching.longest_input, loaded.tokenizer, config.task.max_length, data)
-    errors.of(registry.get(config.method.name).check_model, loaded.model)
+    method = registry.get(config.method.name)
+    names = config.method.covered(config.is_calibrated)
+    covered = [target for target in targets if target.component in names]
+    errors.of(method.check_model, loaded.model)
+    errors.of(method.check_targets, covered, config.method, config.is_calibrated)
     if device is not None:
         errors.of(room.check_method, config, device, loaded.model, targets)
     if plan is not None:
-        names = config.method.covered(config.is_calibrated)
-        covered = [target for target in targets if target.component in names]
         variant = config.calibration.variant
         own = groups(covered, "D" if variant == "off" else variant)
         errors.of(planned_switches, config, plan, tuple(own))

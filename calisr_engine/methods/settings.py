@@ -6,8 +6,8 @@ No torch here or in any `methods/NAME/settings.py`: forms, `--help` and config f
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -64,6 +64,9 @@ class MethodBase(Section):
         has_light_phase: whether anything ever freezes.
         sizes: names of the settings that say how much the method adds.
         rates: learning rates by size of the encoder, where nobody names any.
+        choices: settings of type text whose values are found when somebody asks for them.
+        tables: settings whose text stands for several values with names, with what reads it; each
+            of them can be set alone (`method.options.r`).
     """
 
     order: ClassVar[int] = 1000
@@ -75,6 +78,8 @@ class MethodBase(Section):
     has_light_phase: ClassVar[bool] = True
     sizes: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[Mapping[Width, Rate]] = {}
+    choices: ClassVar[Mapping[str, Callable[[], tuple[str, ...]]]] = {}
+    tables: ClassVar[Mapping[str, Callable[[str], dict[str, Any]]]] = {}
 
     name: str
     components: tuple[Component, ...] | None = Field(
