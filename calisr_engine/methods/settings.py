@@ -43,6 +43,23 @@ class Rate(NamedTuple):
     beside_full: float | None = None
 
 
+class Entry(NamedTuple):
+    """One of the values with names that a setting stands for (`method.options.r`).
+
+    Attributes:
+        kind: what a form should offer, as of a setting: int, float, text, flag or choice.
+        expects: the accepted values in words; choices: those of a choice.
+        default: the value where nobody names it, or None.
+    """
+
+    name: str
+    kind: Literal["int", "float", "text", "flag", "choice"]
+    expects: str
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+
+
 MEASURED = "measured, see docs/defaults.md"
 """Source of rates from our own search on small encoders."""
 
@@ -116,6 +133,15 @@ class MethodBase(Section):
         """Components that get the light method, in the order of COMPONENTS."""
         named = self.components or self.default_components(calibrated)
         return tuple(component for component in COMPONENTS if component in named)
+
+    @classmethod
+    def entries(cls, setting: str, chosen: Mapping[str, Any]) -> tuple[Entry, ...]:
+        """What a setting of `tables` may hold, given the method's other settings.
+
+        Args:
+            chosen: other settings by name, as they are so far; perhaps wrong ones.
+        """
+        return ()
 
     def reading_refused(self, reading: str) -> str:
         """Why samples of this method cannot be taken by a `calibration.reading`; "" if they can."""

@@ -40,7 +40,9 @@ def trained(
 def _trained(
     tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes, layer_count: int
 ) -> int:
-    named = tuple((f"{layer}.{name}", side) for layer in range(layer_count) for name, side in shapes)
+    named = tuple(
+        (f"{layer}.{name}", side) for layer in range(layer_count) for name, side in shapes
+    )
     with layers.seeded(0):
         skeleton = Skeleton(named)
     names = [name for name, _ in named]

@@ -41,11 +41,11 @@ class InDouble(TorchFunctionMode):
     def __enter__(self) -> InDouble:
         self._before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *failed: Any) -> None:
-        super().__exit__(*failed)
+        super().__exit__(*failed)  # type: ignore[no-untyped-call]
         torch.set_default_dtype(self._before)
 
     def __torch_function__(
@@ -58,7 +58,9 @@ class InDouble(TorchFunctionMode):
         if func in _NARROWING:
             return args[0].double()
         kept = 1 if _writes(func) else 0  # what is written to stays the same tensor
-        return func(*args[:kept], *tree_map(_widened, args[kept:]), **tree_map(_widened, kwargs or {}))
+        return func(
+            *args[:kept], *tree_map(_widened, args[kept:]), **tree_map(_widened, kwargs or {})
+        )
 
 
 def _writes(func: Callable[..., Any]) -> bool:
@@ -173,7 +175,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def pass_through_data(layer: nn.Module) -> None:
     """Let the base weight of a layer that reads `weight.data` have its gradient (`ThroughData`)."""
-    layer.__class__ = _through_data(type(layer))
+    layer.__class__ = _through_data(type(layer))  # type: ignore[arg-type]  # a class is hashable
 
 
 @cache
@@ -223,7 +225,7 @@ def merge_twin(twin: Any) -> tuple[Tensor, Tensor | None]:
     return linear.weight.detach(), bias
 
 
-# Tensors that a layer keeps where no state_dict finds them -----------------------------------------
+# Tensors that a layer keeps where no state_dict finds them ----------------------------------------
 
 
 def _expose(layer: nn.Module) -> None:

@@ -1,16 +1,16 @@
-"""`method.options`: from text or a section to a tuner's options and back, and what is wrong there."""
+"""`method.options`: text or a section to a tuner's options and back, and what is wrong there."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
-
-import tomllib
+from typing import Any, Literal
 
 from calisr_engine.methods.peft import tuners
 from calisr_engine.methods.peft.tuners import UNKNOWN, Option
+from calisr_engine.methods.settings import Entry
 from calisr_engine.settings import Broken
 
 Options = dict[str, Any]
@@ -99,7 +99,7 @@ def as_pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in options.items())
 
 
-# What is wrong -------------------------------------------------------------------------------------
+# What is wrong ------------------------------------------------------------------------------------
 
 
 def unknown_tuner(name: str) -> Broken:
@@ -138,18 +138,22 @@ def wrong(tuner: str, given: Mapping[str, Any]) -> Iterator[Broken]:
             yield Broken(
                 f"{key} is not set here",
                 "where the tuner goes is method.components, and what else trains follows from it",
-                ("options",),
+                (f"options.{key}", "options"),
             )
         elif key not in known:
             near = get_close_matches(key, known, 1)
-            mend = f"did you mean {near[0]}?" if near else f"its options are {', '.join(known)}"
-            yield Broken(f"{tuner} has no option {key!r}", mend, ("options",))
+            mend = f"did you mean {near[0]}?" if near else f"its options are {_list(known)}"
+            yield Broken(f"{tuner} has no option {key!r}", mend, (f"options.{key}", "options"))
         elif not takes(known[key], value):
             yield Broken(
                 f"the option {key} of {tuner} expects {expects(known[key])}, not {_written(value)}",
                 "correct it, or leave it out for peft's default",
-                ("options",),
+                (f"options.{key}", "options"),
             )
+
+
+def _list(known: Mapping[str, Option]) -> str:
+    return ", ".join(name for name, each in known.items() if each.can_be_written)
 
 
 def takes(option: Option, value: Any) -> bool:
@@ -189,3 +193,21 @@ def default_of(option: Option) -> str:
     if option.default is UNKNOWN:
         return "as peft sets it"
     return "none" if option.default in (None, []) else _written(option.default)
+
+
+def entry(option: Option) -> Entry:
+    """An option as a form shows it."""
+    words = tuple(word for word in option.words if "[" not in word)
+    kind: Literal["int", "float", "text", "flag", "choice"] = "text"
+    if option.kinds == {bool} and not option.words:
+        kind = "flag"
+    elif option.words and not option.kinds and len(words) == len(option.words):
+        kind = "choice"
+    elif option.kinds == {int}:
+        kind = "int"
+    elif option.kinds <= {int, float} and option.kinds:
+        kind = "float"
+    default = None if option.default in (UNKNOWN, []) else option.default
+    return Entry(
+        option.name, kind, expects(option), words if kind == "choice" else (), default, option.help
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -75,7 +74,8 @@ def try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) ->
         return Found(refused=refused)
     with layers.seeded(0):
         skeleton = Skeleton(shapes)
-    before = {name: skeleton.get_submodule(name).weight.detach().clone() for name, _ in shapes}
+    linears: list[Any] = [skeleton.get_submodule(name) for name, _ in shapes]
+    before = [linear.weight.detach().double() for linear in linears]
     try:
         layers.inject(skeleton, [name for name, _ in shapes], tuner, dict(options), seed=0)
     except Exception as error:
@@ -87,9 +87,9 @@ def try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) ->
     if not any(parameter.requires_grad for parameter in added):
         return Found(refused="it trains nothing in a linear layer")
     moved, tried = 0.0, []
-    for name, layer in zip(before, found, strict=True):
+    for start, layer in zip(before, found, strict=True):
         try:
-            moved = max(moved, _distance(layers.merged(layer)[0], before[name].double()))
+            moved = max(moved, _distance(layers.merged(layer)[0], start))
             tried.append(_Tried(layer))
         except NotImplementedError as error:
             return Found(refused=f"peft cannot merge it: {layers.in_short(error)}")
@@ -187,4 +187,3 @@ class _Tried:
 
 def _distance(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
-

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from calisr_engine.methods.peft import options as own
 from calisr_engine.methods.peft import tuners
-from calisr_engine.methods.settings import MethodBase, Rate, Width
+from calisr_engine.methods.settings import Entry, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -28,7 +28,9 @@ def _tuner(name: str) -> str:
 
 def _as_text(value: Any) -> Any:
     """The section [method.options] in one line, as `--set` takes it."""
-    return own.write(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return own.write(value) or None
+    return value or None
 
 
 def _options(text: str) -> str:
@@ -46,7 +48,9 @@ class Peft(MethodBase):
     order: ClassVar[int] = 8
     title: ClassVar[str] = "a tuner of peft"
     label: ClassVar[str] = "PEFT"
-    summary: ClassVar[str] = "Trains what a tuner of peft adds to each frozen matrix (DoRA, LoHa ...)."
+    summary: ClassVar[str] = (
+        "Trains what a tuner of peft adds to each frozen matrix (DoRA, LoHa ...)."
+    )
     sizes: ClassVar[tuple[str, ...]] = ("options",)
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-3, NOT_SEARCHED, 5e-3, beside_full=1e-3),
@@ -64,7 +68,9 @@ class Peft(MethodBase):
         description="The tuner, by peft's own name. DoRA, rsLoRA, PiSSA and OLoRA are options of "
         "lora (use_dora=true, use_rslora=true, init_lora_weights=pissa).",
     )
-    options: Annotated[str, BeforeValidator(_as_text), AfterValidator(_options)] | None = Field(
+    options: Annotated[
+        Annotated[str, AfterValidator(_options)] | None, BeforeValidator(_as_text)
+    ] = Field(
         None,
         json_schema_extra={"expects": "OPTION=VALUE with commas between"},
         description="Fields of the tuner's config in peft, such as r=8, use_dora=true; also as the "
@@ -87,6 +93,15 @@ class Peft(MethodBase):
                 "take another start, such as pissa or olora",
                 ("options",),
             )
+
+    @classmethod
+    def entries(cls, setting: str, chosen: Mapping[str, Any]) -> tuple[Entry, ...]:
+        tuner = str(chosen.get("tuner", "")).lower()
+        if setting != "options" or tuner not in tuners.names():
+            return ()
+        return tuple(
+            own.entry(option) for option in tuners.options(tuner).values() if option.can_be_written
+        )
 
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         """Query and value for the plain baseline (as peft does for BERT), all where calibrated."""

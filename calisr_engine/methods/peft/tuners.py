@@ -59,6 +59,11 @@ class Option:
     default: Any
     help: str
 
+    @property
+    def can_be_written(self) -> bool:
+        """Whether a file has words for its values; peft's config objects and tables have none."""
+        return bool(self.kinds or self.words)
+
 
 @cache
 def _home() -> Path:
@@ -80,7 +85,7 @@ def registered() -> dict[str, Path]:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Tuners of which a layer has a merge, as far as the source text says; in the order of names."""
+    """Tuners of which a layer has a merge, as far as the source text says."""
     return tuple(name for name, folder in registered().items() if _has_merge(folder))
 
 
@@ -107,7 +112,11 @@ def options(tuner: str) -> dict[str, Option]:
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register_peft_method":
             given = {each.arg: each.value for each in call.keywords}
             name, config = given.get("name"), given.get("config_cls")
-            if isinstance(name, ast.Constant) and name.value == tuner and isinstance(config, ast.Name):
+            if (
+                isinstance(name, ast.Constant)
+                and name.value == tuner
+                and isinstance(config, ast.Name)
+            ):
                 found = dict(_fields(folder / "__init__.py", config.id))
                 return {key: each for key, each in found.items() if key not in OURS}
     raise KeyError(tuner)
@@ -119,15 +128,21 @@ def _fields(path: Path, name: str) -> Iterator[tuple[str, Option]]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             for base in node.bases:
-                if isinstance(base, ast.Name) and base.id not in ("PeftConfig", "PromptLearningConfig"):
+                if isinstance(base, ast.Name) and base.id not in (
+                    "PeftConfig",
+                    "PromptLearningConfig",
+                ):
                     yield from _fields(path, base.id)
             for each in node.body:
-                if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-                    if _is_field(each):
-                        yield each.target.id, _option(each.target.id, each)
+                if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
+                    continue
+                if _is_field(each):
+                    yield each.target.id, _option(each.target.id, each)
             return
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == name for a in node.names):
+        if isinstance(node, ast.ImportFrom) and any(
+            (a.asname or a.name) == name for a in node.names
+        ):
             source = _source(path, node)
             if source is not None:
                 yield from _fields(source, name)
@@ -188,7 +203,13 @@ def _option(name: str, node: ast.AnnAssign) -> Option:
         said = _constant(metadata.values[0]) if metadata.values else ""
         help_text = " ".join(said.split()) if isinstance(said, str) else ""
     return Option(
-        name, frozenset(kinds), tuple(words), frozenset(items), optional or value is None, value, help_text
+        name,
+        frozenset(kinds),
+        tuple(words),
+        frozenset(items),
+        optional or value is None,
+        value,
+        help_text,
     )
 
 
