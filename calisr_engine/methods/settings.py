@@ -153,6 +153,10 @@ class MethodBase(Section):
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """What the method itself trains in the light phase: in the covered matrices, or added."""
 
+    def is_counted(self, model: Parts, covered: Sequence[Component]) -> bool:
+        """Whether `count_core` answers at once, from a formula or what it was asked before."""
+        return True
+
     def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
         """What trains in the full phase beyond the dense model (may be negative)."""
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,7 +10,6 @@ from calisr_engine.methods.peft import layers
 from calisr_engine.methods.peft.probe import Shapes, Skeleton
 
 
-@lru_cache(maxsize=256)
 def trained(
     tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes, layer_count: int
 ) -> int:

@@ -19,6 +19,12 @@ READS_DATA = ("eva", "corda", "lora_ga")
 """Starts of LoRA in peft that need passes over the data beforehand."""
 
 
+Asked = tuple[str, tuple[tuple[str, Any], ...], tuple[tuple[str, tuple[int, int]], ...], int]
+
+_COUNTED: dict[Asked, int] = {}
+"""What peft was asked for before: to ask again would take torch and a moment."""
+
+
 def _tuner(name: str) -> str:
     name = name.lower()
     if name not in tuners.names():
@@ -45,7 +51,7 @@ def _options(text: str) -> str:
 
 
 class Peft(MethodBase):
-    order: ClassVar[int] = 8
+    order: ClassVar[int] = 1
     title: ClassVar[str] = "a tuner of peft"
     label: ClassVar[str] = "PEFT"
     summary: ClassVar[str] = (
@@ -109,10 +115,19 @@ class Peft(MethodBase):
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """What peft's layers around matrices of these shapes train."""
-        from calisr_engine.methods.peft.counting import trained
+        asked = self._asked(model, covered)
+        if asked not in _COUNTED:
+            from calisr_engine.methods.peft.counting import trained
 
+            _COUNTED[asked] = trained(*asked)
+        return _COUNTED[asked]
+
+    def is_counted(self, model: Parts, covered: Sequence[Component]) -> bool:
+        return self._asked(model, covered) in _COUNTED
+
+    def _asked(self, model: Parts, covered: Sequence[Component]) -> Asked:
         shapes = tuple((name, model.shapes[name]) for name in covered)
-        return trained(self.tuner, own.as_pairs(self.given), shapes, model.layers)
+        return self.tuner, own.as_pairs(self.given), shapes, model.layers
 
     def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
         return model.head if self.reference else super().count_beside(model, covered)
