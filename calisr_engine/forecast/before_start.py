@@ -195,6 +195,7 @@ def _as_training(
     from calisr_engine.methods import registry
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
+    from calisr_engine.training.build import check_method
     from calisr_engine.training.device import choose_device, choose_precision, precision_notes
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
@@ -210,14 +211,14 @@ def _as_training(
         return notes
     targets = find_targets(loaded.model)
     longest = errors.of(batching.longest_input, loaded.tokenizer, config.task.max_length, data)
-    method = registry.get(config.method.name)
-    names = config.method.covered(config.is_calibrated)
-    covered = [target for target in targets if target.component in names]
-    errors.of(method.check_model, loaded.model)
-    errors.of(method.check_targets, covered, config.method, config.is_calibrated)
-    if device is not None:
+    errors.of(registry.get(config.method.name).check_model, loaded.model)
+    told = len(errors)
+    errors.of(check_method, config, targets)
+    if device is not None and len(errors) == told:
         errors.of(room.check_method, config, device, loaded.model, targets)
     if plan is not None:
+        names = config.method.covered(config.is_calibrated)
+        covered = [target for target in targets if target.component in names]
         variant = config.calibration.variant
         own = groups(covered, "D" if variant == "off" else variant)
         errors.of(planned_switches, config, plan, tuple(own))

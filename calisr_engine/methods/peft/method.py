@@ -166,6 +166,11 @@ class PeftMethod(Method):
                 f"{settings.tuner} does not begin at the pretrained weights: as peft starts it, it "
                 f"changes a matrix by up to {found.moves_start:.1%} of its norm"
             )
+        if found.partial and context.calibrated:
+            attachment.facts.append(
+                f"{settings.tuner}: in the full phase the gradient of a base is peft's, which "
+                "holds a part of what the layer computes constant (the norm, in DoRA)"
+            )
         if settings.reference:
             kept = {*head_parameters(model)} | {p for f in forms.values() for p in f.core()}
             attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]

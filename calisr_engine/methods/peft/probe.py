@@ -20,7 +20,7 @@ MOVED = 0.05
 """How far weights are moved, relative to their size, before merged and unmerged are compared."""
 
 STEP = 1e-6
-PROMPTS = "it adds trained positions to the input and changes no weight"
+"""Of the base weight, for its derivative by central differences."""
 
 TOLERANCE = 1e-6
 """Largest difference of the two, relative to the output; in float64 it is about 1e-15."""
@@ -34,7 +34,6 @@ class Found:
         refused: why the tuner cannot be a light method; "" where it can.
         not_calibrated: why it has no full phase; "" where it has.
         moves_start: largest change of a weight by attaching, relative to the weight's norm.
-        trained: numbers that the tuner trains in the skeleton.
         through_data: whether the base gets its gradient only past `weight.data`.
         partial: whether peft holds a factor that depends on the base constant in the gradient (the
             norm of DoRA, by definition).
@@ -118,19 +117,19 @@ def _refused(tuner: str, options: dict[str, Any]) -> str:
     from peft.tuners.tuners_utils import BaseTuner
 
     kind: Any = TUNERS[tuner.upper()]  # type: ignore[index]  # its keys are text, too
-    try:
-        config: Any = layers.make_config(tuner, options)
-    except Exception as error:
-        prompts = issubclass(CONFIGS[tuner.upper()], PromptLearningConfig)  # type: ignore[index]
-        return PROMPTS if prompts else f"peft refuses it: {layers.in_short(error)}"
-    if config.is_prompt_learning:
-        return PROMPTS
-    if config.is_adaption_prompt:
-        return "it adds trained positions to attention layers and changes no weight"
+    config: Any = CONFIGS[tuner.upper()]  # type: ignore[index]
+    if issubclass(config, PromptLearningConfig):
+        return "it adds trained positions to the input and changes no weight"
     if not issubclass(kind, BaseTuner):
         return "peft builds it around a whole model, not into its layers"
-    if hasattr(kind, "update_and_allocate") and getattr(config, "use_asa", True):
+    if hasattr(kind, "update_and_allocate") and options.get(
+        "use_asa", not hasattr(config, "use_asa")
+    ):
         return "it deals its ranks anew between steps (update_and_allocate), which is not done here"
+    try:
+        layers.make_config(tuner, options)
+    except Exception as error:
+        return f"peft refuses it: {layers.in_short(error)}"
     return ""
 
 
