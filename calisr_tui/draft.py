@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from calisr_engine.config import fitting
-from calisr_engine.config.describe import FieldInfo, by_key
+from calisr_engine.config.describe import FieldInfo, by_key, entries, table_of
 from calisr_engine.config.load import Base, ResolvedConfig, read_base
 from calisr_engine.config.options import parse_value
 from calisr_engine.errors import CalisrError, ConfigError, Problem
@@ -92,6 +93,13 @@ class Draft:
             self.changes[key] = text or "none"
         else:
             self.changes.pop(key, None)
+        if key.startswith("method."):  # what the others stand for may have changed
+            known = self.known
+            self.changes = {
+                each: text
+                for each, text in self.changes.items()
+                if each in known or not table_of(each, self.method)
+            }
         if key == "task.train_file" and text:
             for other in ("task.dataset", *data_source.SPLITS):
                 self.changes.pop(other, None)
@@ -121,6 +129,8 @@ class Draft:
     def may_mark(self, info: FieldInfo) -> str:
         """Why a setting cannot have several values; "" where it can."""
         name = form.label(info.key)
+        if table_of(info.key, self.method):
+            return f'"{name}" can have several values in a grid file: "{info.key}" = [A, B]'
         if self.own and info.key in form.OWN_KEYS | {"task.name"}:
             return f'"{name}" is of the data, which all runs of a grid share'
         if info.key.startswith("output.") or info.key in ("notes", "task.data_dir"):
@@ -187,6 +197,10 @@ class Draft:
 
     def _given_below(self, key: str) -> bool:
         """Whether the base sets what may be empty, so that leaving it empty takes a word."""
+        table = table_of(key, self.method)
+        if table is not None:
+            given = (layer.values.get(table.key) for layer in self.base.layers)
+            return any(key.rpartition(".")[2] in _held(table, each) for each in given)
         info = by_key(self.method).get(key)
         set_there = any(layer.values.get(key) is not None for layer in self.base.layers)
         return info is not None and info.optional and set_there
@@ -202,6 +216,17 @@ class Draft:
         return self._last.config.method.name if self._last else "fft"
 
     @property
+    def entries(self) -> list[FieldInfo]:
+        """What those settings of the method may hold that stand for several values."""
+        own = [info.name for info in by_key(self.method).values() if info.key.startswith("method.")]
+        return entries(self.method, {name: self.value(f"method.{name}") for name in own})
+
+    @property
+    def known(self) -> dict[str, FieldInfo]:
+        """Every setting of the form by its dotted key."""
+        return by_key(self.method) | {info.key: info for info in self.entries}
+
+    @property
     def task(self) -> str:
         """What the list of tasks marks."""
         if self.own:
@@ -213,6 +238,10 @@ class Draft:
         """The value of a setting: as typed where it was, else as it is or was last."""
         if key in self.changes:
             return self.changes[key]
+        table = table_of(key, self.method)
+        if table is not None:
+            held = _held(table, self.value(table.key))
+            return held.get(key.rpartition(".")[2], self.known[key].default)
         info = by_key(self.method).get(key)
         if self._last is None:
             return info.default if info else None
@@ -237,6 +266,8 @@ class Draft:
         if key == "task.metric" and self.own and self.data is not None:
             return Shown("", f"default: {self.data.usual_metric}")
         origin = "default" if resolved is None else resolved.origins.get(key, "default")
+        if table_of(key, self.method) and value != info.default:
+            origin = "given"
         if origin == "default" or why:
             return Shown("", form.default_words(info, value, written), why)
         return Shown(written, form.default_words(info, info.default, form.written_as(info.default)))
@@ -267,7 +298,7 @@ class Draft:
             found["task.data_dir"] = data_dir
         if self._base_own and not self.own:
             found |= dict.fromkeys(form.EMPTIED)
-        infos = by_key(self.method)
+        infos = self.known
         for key, text in self.changes.items():
             if self.own or key not in form.OWN_KEYS:
                 info = infos.get(key)
@@ -374,6 +405,17 @@ class Draft:
     def good(self) -> bool:
         """Whether a run can begin as far as is known."""
         return self.resolved is not None and not self.problems
+
+
+def _held(table: FieldInfo, value: Any) -> dict[str, Any]:
+    """The values with names that a setting stands for, as a file or a config has it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    assert table.table is not None
+    try:
+        return table.table(value) if isinstance(value, str) else {}
+    except ValueError:
+        return {}
 
 
 def _without(draft: Draft, info: FieldInfo) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calisr_engine.config import fitting
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.methods.counts import Counts
+from calisr_engine.methods.counts import Counts, NotCountedError
 from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import ModelEntry, find, from_folder
 from calisr_engine.tasks import glue
@@ -68,25 +68,44 @@ def labels(config: RunConfig, known: Known = NOTHING) -> int | None:
     return 2 if task.name == "demo" else None
 
 
-def counts(config: RunConfig, known: Known = NOTHING) -> Counts | None:
+def counts(config: RunConfig, known: Known = NOTHING, wait: bool = False) -> Counts | None:
     """Trainable parameters of a run, with two labels where their number is not known here.
 
     `fft` is None where the run has no full phase, `lft` where it never leaves it. None as a whole
     for models whose sizes are not at hand or of an architecture without a formula.
+
+    Args:
+        wait: also where a library must be asked; not in the app's own turn.
     """
-    entry, switch_at = entry_of(config), config.schedule.switch_at
-    calibrated = config.calibration.variant != "off"
-    if entry is None:
-        return None
+    calibrated, switch_at = config.calibration.variant != "off", config.schedule.switch_at
     try:
-        found = method_counts(
-            entry, config.method, labels(config, known) or 2, calibrated or switch_at is not None
-        )
+        found = _counted(config, known, wait)
     except ValueError:
+        return None
+    if found is None:
         return None
     if not calibrated and not switch_at and found.lft is not None:
         return replace(found, fft=None)
     return replace(found, lft=None) if switch_at == 1.0 else found
+
+
+def are_awaited(config: RunConfig) -> bool:
+    """Whether `counts` must ask a library first, which takes a moment."""
+    try:
+        _counted(config, NOTHING, False)
+    except NotCountedError:
+        return True
+    except ValueError:
+        pass
+    return False
+
+
+def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
+    entry, outputs = entry_of(config), labels(config, known) or 2
+    if entry is None:
+        return None
+    begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
+    return method_counts(entry, config.method, outputs, begins_full, wait)
 
 
 def train_examples(config: RunConfig, known: Known = NOTHING) -> int | None:

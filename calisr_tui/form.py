@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from calisr_engine.config.describe import FieldInfo, all_fields, by_key
+from calisr_engine.config.describe import FieldInfo, all_fields, by_key, table_of
 from calisr_engine.config.options import OPTIONS, OWN_DATA
 from calisr_engine.errors import Problem
 from calisr_engine.methods.catalog import METHODS
@@ -176,16 +176,25 @@ class Group:
     infos: tuple[FieldInfo, ...]
 
 
-def groups(page: str, method: str) -> list[Group]:
+def groups(page: str, method: str, entries: Sequence[FieldInfo] = ()) -> list[Group]:
     """The settings of a page, without the one that its list chooses (but for a model's name, which
-    may be none of the list)."""
+    may be none of the list).
+
+    Args:
+        entries: what a setting that stands for several values may hold: fields in its place.
+    """
     infos = {info.key: info for info in all_fields(method) if page_of(info.key, page) == page}
     infos.pop("" if page in ("model", "data") else CHOICE_KEYS.get(page, ""), None)
     folded = FOLDED.get(page, {})
     hidden = {key for keys in folded.values() for key in keys}
     first = [key for key in (*_DATA, *_FIRST) if key in infos]
     ordered = [*first, *(key for key in infos if key not in first)]
+    tables = {each.key.rpartition(".")[0] for each in entries if each.key.startswith(f"{page}.")}
+    hidden |= tables
     found = [Group("", tuple(infos[key] for key in ordered if key not in hidden))]
+    for table in sorted(tables):
+        held = tuple(each for each in entries if each.key.rpartition(".")[0] == table)
+        found.append(Group(label(table), held))
     for title, keys in folded.items():
         there = tuple(infos[key] for key in keys if key in infos)
         found += [Group(title, there)] if there else []
@@ -285,7 +294,7 @@ def marks(problems: Sequence[Problem], method: str) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     known = by_key(method)
     for problem in problems:
-        keys = [key for key in problem.keys if key in known]
+        keys = [key for key in problem.keys if key in known or table_of(key, method)]
         for key in keys:
             said = sentence(problem) if key == keys[0] else f'see "{label(keys[0])}"'
             found.setdefault(key, []).append(said)

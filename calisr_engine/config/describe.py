@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,7 @@ class FieldInfo:
         help: one or two sentences for the user.
         model: what checks its values: the model that has it as a field, `RunConfig` for the name
             of the method.
+        table: reads the values with names that it stands for; None where it is one value.
     """
 
     key: str
@@ -56,6 +58,7 @@ class FieldInfo:
     default: Any
     help: str
     model: type[BaseModel]
+    table: Callable[[str], dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +120,12 @@ def _describe(key: str, model: type[BaseModel]) -> FieldInfo:
     field = model.model_fields[key.rpartition(".")[2]]
     annotation, optional = _without_none(field.annotation)
     kind, choices = _kind(annotation)
+    table = None
+    if issubclass(model, MethodBase):
+        name = key.rpartition(".")[2]
+        table = model.tables.get(name)
+        if name in model.choices:
+            kind, choices = "choice", model.choices[name]()
     expects = _words(kind, choices, field)
     return FieldInfo(
         key=key,
@@ -127,7 +136,43 @@ def _describe(key: str, model: type[BaseModel]) -> FieldInfo:
         default=field.get_default(call_default_factory=True),
         help=field.description or "",
         model=model,
+        table=table,
     )
+
+
+def entries(method: str, chosen: Mapping[str, Any]) -> list[FieldInfo]:
+    """What the settings of a method that stand for several values may hold: `method.options.r`.
+
+    Args:
+        chosen: the method's settings so far, by name.
+    """
+    model = METHODS[method]
+    return [
+        FieldInfo(
+            key=f"method.{setting}.{each.name}",
+            kind=each.kind,
+            expects=each.expects,
+            choices=each.choices,
+            optional=False,
+            default=each.default,
+            help=each.help,
+            model=model,
+        )
+        for setting in model.tables
+        for each in model.entries(setting, chosen)
+    ]
+
+
+def table_of(key: str, method: str | None) -> FieldInfo | None:
+    """The setting that `key` names a value of; None where it names none.
+
+    Args:
+        method: as for `names.unknown_key`: None stands for any.
+    """
+    whole, _, name = key.rpartition(".")
+    known = [method] if method is not None else list(METHODS)
+    found = (by_key(each).get(whole) for each in known if whole and name)
+    return next((info for info in found if info is not None and info.table is not None), None)
 
 
 def _method_name(model: type[MethodBase]) -> FieldInfo:

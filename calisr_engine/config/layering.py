@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from calisr_engine.config import check, names, preset_files
-from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
+from calisr_engine.config.describe import SECTION_NAMES, FieldInfo, all_fields, by_key, table_of
 from calisr_engine.config.toml_file import Document, read, show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 from calisr_engine.methods.catalog import METHODS
@@ -156,9 +156,16 @@ def _apply(
     if key in SECTION_NAMES and not layer.places[key].source.startswith("--set "):
         mend = f'[{key}] and below it name = "{value}"' if _named(key, value) else f"[{key}]"
         return Problem(f"expected a section, found {check.found(value)}", f"write {mend}", (key,))
-    problem = names.unknown_key(key, method)
-    if problem is not None:
-        return problem
+    table = table_of(key, method)
+    if table is not None:
+        value = _with_entry(table, result.values.get(table.key), key, value)
+        place, origin = layer.places[key], layer.origins[key]
+        key = table.key
+    else:
+        problem = names.unknown_key(key, method)
+        if problem is not None:
+            return problem
+        place, origin = layer.places[key], layer.origins[key]
     info = by_key(method or _owner(key))[key]
     try:
         cleaned = check.clean(info, value, layer.folder)
@@ -167,10 +174,21 @@ def _apply(
     if method is None and key.startswith("method."):
         return None  # right for some method, but perhaps not for the one below
     result.values[key] = cleaned
-    result.origins[key] = layer.origins[key]
-    result.places[key] = layer.places[key]
+    result.origins[key] = origin
+    result.places[key] = place
     result.wrong.discard(key)
     return None
+
+
+def _with_entry(table: FieldInfo, text: Any, key: str, value: Any) -> dict[str, Any]:
+    """A setting's values with names, one of them set; `none` takes it out."""
+    assert table.table is not None
+    values = table.table(text) if isinstance(text, str) else {}
+    name = key.rpartition(".")[2]
+    values[name] = value
+    if value is None or (isinstance(value, str) and value.lower() in check.EMPTY_WORDS):
+        del values[name]
+    return values
 
 
 def _named(section: str, value: Any) -> bool:

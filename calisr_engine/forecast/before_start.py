@@ -195,6 +195,7 @@ def _as_training(
     from calisr_engine.methods import registry
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
+    from calisr_engine.training.build import check_method
     from calisr_engine.training.device import choose_device, choose_precision, precision_notes
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
@@ -211,7 +212,9 @@ def _as_training(
     targets = find_targets(loaded.model)
     longest = errors.of(batching.longest_input, loaded.tokenizer, config.task.max_length, data)
     errors.of(registry.get(config.method.name).check_model, loaded.model)
-    if device is not None:
+    told = len(errors)
+    errors.of(check_method, config, targets)
+    if device is not None and len(errors) == told:
         errors.of(room.check_method, config, device, loaded.model, targets)
     if plan is not None:
         covered = config.method.covered(config.is_calibrated)

@@ -331,6 +331,15 @@ class Method(ABC):
             ConfigError: the architecture does not suit the method.
         """
 
+    def check_targets(  # noqa: B027
+        self, targets: Sequence[Target], settings: Any, calibrated: bool
+    ) -> None:
+        """Refuse settings that `attach` cannot put around these targets; they may be on no device.
+
+        Raises:
+            ConfigError: the message begins with the settings to mend.
+        """
+
     @abstractmethod
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Any, context: AttachContext

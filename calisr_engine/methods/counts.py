@@ -13,6 +13,10 @@ from calisr_engine.models.catalog import ModelEntry
 from calisr_engine.models.parts import parts
 
 
+class NotCountedError(ValueError):
+    """A library must be asked first."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Trainable parameters of one method on one encoder.
@@ -35,21 +39,27 @@ class Counts:
     certainty: Certainty = "exact"
 
 
-def counts(entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool) -> Counts:
+def counts(
+    entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool, wait: bool = True
+) -> Counts:
     """Trainable parameters of `method` on `entry`.
 
     Args:
         labels: outputs of the head (1 for regression).
         calibrated: whether the run is calibrated or has `schedule.switch_at`: some methods cover
             more components then.
+        wait: where there is no formula, ask the library that knows, which takes torch.
 
     Raises:
-        ValueError: no closed formula for the architecture.
+        NotCountedError: that would take asking the library.
+        ValueError: no closed formula for the architecture; or the library refuses the settings.
     """
     model = parts(entry, labels)
     if not method.has_light_phase:
         return Counts(model.total, model.total, None, 0)
     covered = model.has(method.covered(calibrated))
+    if not wait and not method.is_counted(model, covered):
+        raise NotCountedError
     core = method.count_core(model, covered)
     # What changes the architecture stands beside the matrices, which all have no light form then.
     beside = method.count_beside(model, () if method.changes_architecture else covered)

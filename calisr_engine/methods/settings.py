@@ -6,8 +6,8 @@ No torch here or in any `methods/NAME/settings.py`: forms, `--help` and config f
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -43,6 +43,23 @@ class Rate(NamedTuple):
     beside_full: float | None = None
 
 
+class Entry(NamedTuple):
+    """One of the values with names that a setting stands for (`method.options.r`).
+
+    Attributes:
+        kind: what a form should offer, as of a setting: int, float, text, flag or choice.
+        expects: the accepted values in words; choices: those of a choice.
+        default: the value where nobody names it, or None.
+    """
+
+    name: str
+    kind: Literal["int", "float", "text", "flag", "choice"]
+    expects: str
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+
+
 MEASURED = "measured, see docs/defaults.md"
 """Source of rates from our own search on small encoders."""
 
@@ -64,6 +81,9 @@ class MethodBase(Section):
         has_light_phase: whether anything ever freezes.
         sizes: names of the settings that say how much the method adds.
         rates: learning rates by size of the encoder, where nobody names any.
+        choices: settings of type text whose values are found when somebody asks for them.
+        tables: settings whose text stands for several values with names, with what reads it; each
+            of them can be set alone (`method.options.r`).
     """
 
     order: ClassVar[int] = 1000
@@ -75,6 +95,8 @@ class MethodBase(Section):
     has_light_phase: ClassVar[bool] = True
     sizes: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[Mapping[Width, Rate]] = {}
+    choices: ClassVar[Mapping[str, Callable[[], tuple[str, ...]]]] = {}
+    tables: ClassVar[Mapping[str, Callable[[str], dict[str, Any]]]] = {}
 
     name: str
     components: tuple[Component, ...] | None = Field(
@@ -112,6 +134,15 @@ class MethodBase(Section):
         named = self.components or self.default_components(calibrated)
         return tuple(component for component in COMPONENTS if component in named)
 
+    @classmethod
+    def entries(cls, setting: str, chosen: Mapping[str, Any]) -> tuple[Entry, ...]:
+        """What a setting of `tables` may hold, given the method's other settings.
+
+        Args:
+            chosen: other settings by name, as they are so far; perhaps wrong ones.
+        """
+        return ()
+
     def reading_refused(self, reading: str) -> str:
         """Why samples of this method cannot be taken by a `calibration.reading`; "" if they can."""
         return ""
@@ -121,6 +152,10 @@ class MethodBase(Section):
     @abstractmethod
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """What the method itself trains in the light phase: in the covered matrices, or added."""
+
+    def is_counted(self, model: Parts, covered: Sequence[Component]) -> bool:
+        """Whether `count_core` answers at once, from a formula or what it was asked before."""
+        return True
 
     def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
         """What trains in the full phase beyond the dense model (may be negative)."""

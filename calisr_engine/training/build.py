@@ -111,6 +111,7 @@ def prepare(
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
     room.check_batches(context, targets, *batches.lengths())
+    check_method(config, targets)
     room.check_method(config, context.device, loaded.model, targets)
     attachment = attach_method(
         context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
@@ -261,6 +262,18 @@ def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None
             "restore what changed, or start a new run",
         )
     return found, skipped
+
+
+def check_method(config: RunConfig, targets: list[Target]) -> None:
+    """Refuse settings that the method cannot be put around these targets with.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    calibrated = config.is_calibrated
+    names = config.method.covered(calibrated)
+    covered = [target for target in targets if target.component in names]
+    registry.get(config.method.name).check_targets(covered, config.method, calibrated)
 
 
 def attach_method(

@@ -70,6 +70,12 @@ def methods(
             help="Show this method's settings.", autocompletion=complete.names_of_methods
         ),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show what this tuner of the method can be told (`methods peft loha`)."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the fine-tuning methods, or show one with its settings."""
@@ -85,6 +91,9 @@ def methods(
             f"did you mean {near[0]}?" if near else f"methods: {', '.join(METHODS)}",
         )
     chosen = {name: METHODS[name]} if name else METHODS
+    if name is not None and kind is not None:
+        _show_kind(name, kind, as_json)
+        return
     if as_json:
         put_json([_describe_method(each) for each in chosen.values()])
         return
@@ -101,12 +110,47 @@ def methods(
         put(f"Not calibrated: {described['calibration_refused']}.")
     rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
     print_table("\nSettings, in [method]", ["key", "default", "what"], rows)
+    for key, found in METHODS[name].choices.items():
+        put(f"\n{key} is one of {', '.join(found())}; calisr methods {name} NAME shows its options")
     fits = [
         [each["size"], f"{each['rate']:g}", f"{each['core'] or each['rate']:g}", each["source"]]
         for each in described["rates"]
     ]
     titles = ["encoder", "learning_rate", "lft_learning_rate", "source"]
     print_table("\nRates where you name none, without calibration", titles, fits)
+
+
+def _show_kind(method: str, kind: str, as_json: bool) -> None:
+    """What a setting that stands for several values may hold, once another is chosen."""
+    from calisr_engine.config.describe import entries
+    from calisr_engine.errors import NotFoundError
+    from calisr_engine.methods.catalog import METHODS
+
+    choices = {key: found() for key, found in METHODS[method].choices.items()}
+    key = next((key for key, found in choices.items() if kind.lower() in found), None)
+    if key is None:
+        known = [each for found in choices.values() for each in found]
+        raise NotFoundError(
+            f"{method} has no {kind!r}",
+            f"it has {', '.join(known)}" if known else f"leave it out: calisr methods {method}",
+        )
+    found = entries(method, {key: kind.lower()})
+    if as_json:
+        rows = [
+            {"key": f.key, "default": f.default, "expects": f.expects, "help": f.help}
+            for f in found
+        ]
+        put_json(rows)
+        return
+    rows_of = [
+        [f.key, "" if f.default is None else str(f.default), f.expects, f.help] for f in found
+    ]
+    put(f"{key} = {kind.lower()}, of method {method}")
+    print_table(
+        "\nIts options, as in peft" if rows_of else "",
+        ["key", "default", "values", "what"],
+        rows_of,
+    )
 
 
 def _describe_method(settings: Any) -> dict[str, Any]:

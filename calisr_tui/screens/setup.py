@@ -170,7 +170,11 @@ class SetupScreen(Screen[None]):
 
     @on(Field.Edited)
     async def field_edited(self, event: Field.Edited) -> None:
+        before = self.draft.entries
         self.draft.change(event.key, event.text)
+        if self.draft.entries != before:
+            await self.form.show_fields()
+            self.form.focus_field(event.key)
         if event.key == CHOICE_KEYS["model"]:
             self.form.go_to_choice(event.text)
         await self._changed()

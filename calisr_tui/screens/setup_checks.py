@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
-from calisr_tui import data_source, marked_grid
+from calisr_tui import data_source, estimates, marked_grid
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
 from calisr_tui.marked_grid import Marked, Outlook
@@ -78,6 +78,9 @@ class Checks:
         """Read the data, or check settings that are complete, if there is anything to do."""
         self._timer = None
         asked, unchecked = self._draft.asked, self._draft.unchecked
+        resolved = self._draft.resolved
+        if resolved is not None and estimates.are_awaited(resolved.config):
+            self._work("count", partial(self._count, resolved))
         if asked is not None:
             self._work("data", partial(self._read, asked))
         elif unchecked is not None and (self._then is not None or self._may_check()):
@@ -94,6 +97,10 @@ class Checks:
 
     def _read(self, asked: Request) -> None:
         self._tell(self._was_read, data_source.read(asked))
+
+    def _count(self, resolved: ResolvedConfig) -> None:
+        estimates.counts(resolved.config, wait=True)
+        self._tell(self._show, False)
 
     async def _was_read(self, read: DataRead) -> None:
         if not self._draft.take(read):

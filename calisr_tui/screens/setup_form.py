@@ -150,7 +150,7 @@ class SetupForm(Vertical):
 
     def _groups(self) -> list[form.Group]:
         """The settings of the page; of data that nobody has seen, where it comes from."""
-        groups = form.groups(self.page, self.draft.method)
+        groups = form.groups(self.page, self.draft.method, self.draft.entries)
         if self.page == "data" and (self.draft.data is None or self.draft.data.look is None):
             first = form.Group("", groups[0].infos[:1])
             return [first, *groups[1:]]
@@ -255,6 +255,10 @@ class SetupForm(Vertical):
         begin = f"start {runs:,} runs" if self.draft.marked else "start the run"
         self.border_subtitle = Text(f"Enter: {begin if self.page == STEPS[-1] else 'next step'}")
         at_list = "" if any(f.info.key == key for f in fields) else marks.get(key, "")
+        tables = {
+            each.key.rpartition(".")[0] for each in self.draft.entries
+        }  # not fields of theirs
+        at_list = at_list or " ".join(marks[each] for each in sorted(tables & marks.keys()))
         below = self.query_one("#choice-problem", Static)
         note = self.draft.calibration_refused if self.page == "calibration" else ""
         below.display = bool(at_list or note)

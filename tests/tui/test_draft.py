@@ -252,3 +252,44 @@ def test_every_setting_stands_on_one_page_and_own_data_has_a_page_of_its_own(met
     both = {"task.max_length", "task.metric", "task.max_train_examples"}
     both |= {"task.max_validation_examples"}
     assert {key for key, pages in stands.items() if len(pages) > 1} == both
+
+
+def test_options_of_a_tuner_are_fields_of_their_own(tmp_path: Path) -> None:
+    draft = Draft(tmp_path, None)
+    draft.change("method.name", "peft")
+    draft.change("method.tuner", "loha")
+    assert "method.options.rank_dropout" in draft.known
+    titles = {group.title: group for group in form.groups("method", "peft", draft.entries)}
+    shown = [info.key for info in titles[""].infos]
+    assert "method.tuner" in shown
+    assert "method.options" not in shown  # its fields stand in its place
+    rank = draft.known["method.options.r"]
+    assert (rank.kind, draft.shown(rank).text, draft.shown(rank).default) == (
+        "int",
+        "",
+        "default: 8",
+    )
+    draft.change("method.options.r", "4")
+    draft.change("method.options.rank_dropout", "0.1")
+    assert draft.resolved is not None
+    assert draft.resolved.config.method.options == "r=4, rank_dropout=0.1"  # type: ignore[attr-defined]
+    assert draft.shown(rank).text == "4"
+    assert "several values in a grid file" in draft.may_mark(rank)
+    draft.change("method.options.r", "four")
+    assert draft.resolved is None
+    marks = form.marks(draft.problems, "peft")
+    assert "expects a whole number" in marks["method.options.r"]
+    draft.change("method.tuner", "ia3")  # has neither
+    assert not [key for key in draft.changes if key.startswith("method.options")]
+    assert draft.resolved is not None
+
+
+def test_options_of_a_preset_are_shown_and_can_be_emptied(tmp_path: Path) -> None:
+    draft = Draft(tmp_path, None)
+    draft.begin("published/vera-roberta-base-mrpc")
+    start = draft.known["method.options.d_initial"]
+    rank = draft.known["method.options.r"]
+    assert (draft.shown(rank).text, draft.shown(start).text) == ("8", "")  # 0.1 is peft's own
+    draft.change("method.options.r", "")
+    assert draft.resolved is not None
+    assert draft.resolved.config.method.options == "d_initial=0.1"  # type: ignore[attr-defined]
