@@ -174,7 +174,7 @@ def _apply(
 
 
 def _named(section: str, value: Any) -> bool:
-    return isinstance(value, str) and section in ("model", "task", "method")
+    return isinstance(value, str) and section in ("model", "task", "method", "regularizer")
 
 
 def _owner(key: str) -> str:
