@@ -42,12 +42,13 @@ LOST = "lost"
 
 @dataclass
 class Branch:
-    """The copy: a model with its method attached, and its optimizer."""
+    """The copy: a model with its method attached, its optimizer and its regulariser."""
 
     model: nn.Module
     attachment: Attachment
     optimizer: StepOptimizer
     step: OptimizerStep
+    regularization: Regularization | None
 
 
 class Branches:
@@ -132,6 +133,8 @@ class Branches:
             "optimizer": self._branch.optimizer.tensors(),
             "forms": form_tensors(self._branch.attachment),
         }
+        if self._branch.regularization is not None:
+            parts["regularizer"] = self._branch.regularization.state()
         return {f"{part}/{name}": t for part, own in parts.items() for name, t in own.items()}
 
     def load_state(self, state: Mapping[str, Tensor], waiting: Groups) -> None:
@@ -149,6 +152,8 @@ class Branches:
             for name, value in parts["model"].items():
                 present[name].copy_(value)
         branch.optimizer.load_tensors(parts.get("optimizer", {}))
+        if branch.regularization is not None:
+            branch.regularization.load_state(parts.get("regularizer", {}))
 
     def _grown(self) -> Branch:
         """A copy of the run as it is, in which every group has switched."""
@@ -160,7 +165,7 @@ class Branches:
         step = OptimizerStep(
             self._context, self._plan, self._batches, model, attachment, optimizer, regularization
         )
-        return Branch(model, attachment, optimizer, step)
+        return Branch(model, attachment, optimizer, step, regularization)
 
 
 def _pair(light: TargetForm, full: TargetForm) -> tuple[Tensor, Tensor]:

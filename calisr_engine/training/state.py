@@ -177,12 +177,12 @@ class Stateful:
                 present[name].copy_(value)
         load_forms(self.attachment, state.forms)
         self.optimizer.load_tensors(state.optimizer)
+        if self.regularization is not None:
+            self.regularization.load_state(state.regularizer)
         sampler = self.calibrator.sampler
         if sampler is not None:
             sampler.comparison.load_state_dict(state.comparison)
             sampler.reading.load_state(state.reading, self.calibrator.waiting())
-        if self.regularization is not None:
-            self.regularization.load_state(state.regularizer)
         self.calibrator.board = state.board
         self.calibrator.measured = state.measured
         self.evaluation.score = state.score
