@@ -12,7 +12,7 @@ from calisr_engine.config.describe import FieldInfo, all_fields, by_key
 from calisr_engine.config.options import OPTIONS, OWN_DATA
 from calisr_engine.errors import Problem
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.regularizers.catalog import RegularizerSettings
+from calisr_engine.regularizers.catalog import RegularizerSettings, owner
 
 STEPS = ("model", "task", "method", "calibration", "training")
 PAGES = ("model", "task", "data", "method", "calibration", "training")
@@ -192,6 +192,12 @@ def groups(page: str, method: str) -> list[Group]:
         there = tuple(infos[key] for key in keys if key in infos)
         found += [Group(title, there)] if there else []
     return found
+
+
+def is_idle(key: str, regularizer: str) -> bool:
+    """Whether a setting belongs to another regulariser than the one that is chosen."""
+    section, _, name = key.partition(".")
+    return section == "regularizer" and owner(name) not in ("", regularizer)
 
 
 def page_of(key: str, page: str = "") -> str:
