@@ -156,7 +156,14 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
 
 
 def meaning(config: RunConfig) -> str:
-    """What a choice of settings means, in two sentences."""
+    """What a choice of settings means, in two or three sentences."""
+    regularizer = config.regularizer.chosen
+    if regularizer is None:
+        return _meaning(config)
+    return f"{_meaning(config)} Beside it {regularizer.title}: {regularizer.summary}"
+
+
+def _meaning(config: RunConfig) -> str:
     method, calibration = config.method, config.calibration
     where = f"{config.model.name} on {config.task.name}"
     if not method.has_light_phase:

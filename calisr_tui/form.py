@@ -12,6 +12,7 @@ from calisr_engine.config.describe import FieldInfo, all_fields, by_key, table_o
 from calisr_engine.config.options import OPTIONS, OWN_DATA
 from calisr_engine.errors import Problem
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.regularizers.catalog import RegularizerSettings, owner
 
 STEPS = ("model", "task", "method", "calibration", "training")
 PAGES = ("model", "task", "data", "method", "calibration", "training")
@@ -39,7 +40,7 @@ _SECTIONS = {
     "model": ("model",),
     "method": ("method",),
     "calibration": ("calibration",),
-    "training": ("training", "schedule", "diagnostics", "output"),
+    "training": ("training", "schedule", "regularizer", "diagnostics", "output"),
 }
 _DATA = (
     *("task.train_file", "task.text_column", "task.text_pair_column", "task.label_column"),
@@ -109,6 +110,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
             *("training.precision", "training.threads", "training.activation_checkpointing"),
         ),
         "a switch at a fixed moment": ("schedule.switch_at",),
+        "a regularizer": tuple(f"regularizer.{key}" for key in RegularizerSettings.model_fields),
         "diagnostics": ("diagnostics.generalisation", "diagnostics.train_examples"),
         "what the run leaves": (
             *("output.name", "output.dir", "output.export", "output.predictions"),
@@ -129,6 +131,7 @@ _LABELS = {
     "training.lft_learning_rate": "light learning rate",
     "calibration.reading": "sample reading",
     "training.schedule": "rate schedule",
+    "regularizer.name": "regularizer",
     "output.dir": "folder of runs",
     "output.name": "name of the run",
     "model.name": "model",
@@ -199,6 +202,12 @@ def groups(page: str, method: str, entries: Sequence[FieldInfo] = ()) -> list[Gr
         there = tuple(infos[key] for key in keys if key in infos)
         found += [Group(title, there)] if there else []
     return found
+
+
+def is_idle(key: str, regularizer: str) -> bool:
+    """Whether a setting belongs to another regulariser than the one that is chosen."""
+    section, _, name = key.partition(".")
+    return section == "regularizer" and owner(name) not in ("", regularizer)
 
 
 def page_of(key: str, page: str = "") -> str:

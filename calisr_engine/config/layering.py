@@ -192,7 +192,7 @@ def _with_entry(table: FieldInfo, text: Any, key: str, value: Any) -> dict[str, 
 
 
 def _named(section: str, value: Any) -> bool:
-    return isinstance(value, str) and section in ("model", "task", "method")
+    return isinstance(value, str) and section in ("model", "task", "method", "regularizer")
 
 
 def _owner(key: str) -> str:

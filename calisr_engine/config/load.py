@@ -22,6 +22,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 from calisr_engine.methods.catalog import has_light_phase
+from calisr_engine.regularizers import catalog as regularizers
 from calisr_engine.settings import Reading
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
@@ -345,6 +346,11 @@ def _warnings(merged: Merged) -> list[str]:
     method = str(merged.values["method.name"])
     if not has_light_phase(method) and "training.lft_learning_rate" in own:
         idle["training.lft_learning_rate"] = f"has no effect with method {method}"
+    regularizer = str(merged.values["regularizer.name"])
+    for key in own:
+        of = regularizers.owner(key.partition(".")[2]) if key.startswith("regularizer.") else ""
+        if of not in ("", regularizer):
+            idle[key] = f'has no effect while regularizer.name = "{regularizer}"'
     if merged.values["task.validation_file"] is not None:
         why = "has no effect beside task.validation_file: nothing is set aside"
         both = ("task.validation_share", "task.split_seed")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from calisr_engine.calibration.controls import Control, parse_steps
 from calisr_engine.methods.catalog import MethodSettings
 from calisr_engine.methods.fft.settings import FullFineTuning
+from calisr_engine.models.component_names import SIX
 from calisr_engine.models.grouping import (
     GRAMMAR,
     VARIANTS,
@@ -22,6 +23,7 @@ from calisr_engine.models.grouping import (
     write_groups,
 )
 from calisr_engine.models.settings import ModelSettings
+from calisr_engine.regularizers.catalog import RegularizerSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
 from calisr_engine.tasks.settings import TaskSettings
 
@@ -399,6 +401,7 @@ class RunConfig(Section):
     method: MethodSettings = Field(default_factory=FullFineTuning)
     calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    regularizer: RegularizerSettings = Field(default_factory=RegularizerSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     diagnostics: DiagnosticsSettings = Field(default_factory=DiagnosticsSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
@@ -408,6 +411,17 @@ class RunConfig(Section):
     def is_calibrated(self) -> bool:
         """Whether there is a full phase before the light one, by measure or at a fixed moment."""
         return self.calibration.variant != "off" or self.schedule.switch_at is not None
+
+    @property
+    def has_full_phase(self) -> bool:
+        """Whether any component is fully fine-tuned, in the whole run or before a switch."""
+        method, switch_at = self.method, self.schedule.switch_at
+        if not method.has_light_phase or self.calibration.variant != "off":
+            return True
+        if switch_at is not None and switch_at > 0:
+            return True
+        covered = () if method.changes_architecture else method.covered(self.is_calibrated)
+        return method.elsewhere == "fft" and not set(covered) >= set(SIX)
 
     @property
     def control_seed(self) -> int:
@@ -446,6 +460,9 @@ class RunConfig(Section):
             )
         if calibrated:
             yield from self._broken_groups()
+        yield from self.regularizer.broken_beside(
+            method, self.has_full_phase, self.calibration.measures, self.training.precision
+        )
 
     def _broken_groups(self) -> Iterator[Broken]:
         """What is wrong with groups, and with steps for them, whatever the model."""

@@ -232,6 +232,11 @@ class RunView:
         return str(self.setting("calibration", "control", "off"))
 
     @property
+    def regularizer(self) -> str:
+        """What regularises it ("none": nothing)."""
+        return str(self.setting("regularizer", "name", "none"))
+
+    @property
     def reading(self) -> str:
         """What its samples compare."""
         return str(self.setting("calibration", "reading", "step"))

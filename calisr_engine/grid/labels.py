@@ -8,6 +8,8 @@ from calisr_engine.errors import NotFoundError
 from calisr_engine.grid.settings import Settings
 from calisr_engine.methods import catalog
 from calisr_engine.models import component_names
+from calisr_engine.regularizers import catalog as regularizers
+from calisr_engine.regularizers.catalog import NONE
 from calisr_engine.tasks import glue
 
 GROUPS = {members: name for name, members in component_names.GROUPS["S3"].items()}
@@ -19,7 +21,7 @@ MODELS = {
     "roberta-base": "RoBERTa-base",
     "roberta-large": "RoBERTa-large",
 }
-METHOD = ("method.name", "calibration.variant", "calibration.control")
+METHOD = ("method.name", "calibration.variant", "calibration.control", "regularizer.name")
 """Settings that make a row where nothing else is said."""
 TASK = ("task.name",)
 """The setting that makes a column there."""
@@ -66,6 +68,8 @@ def _word(settings: Settings, key: str, value: Any) -> str:
     if key == "calibration.control":
         off = settings.get("calibration.variant") == "off"
         return "" if off or value == "off" else str(value)
+    if key == "regularizer.name":
+        return "" if value == NONE else f"+{regularizers.label(str(value))}"
     if key == "task.name":
         return task_title(str(value))
     if key == "method.components":

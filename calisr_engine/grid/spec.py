@@ -32,7 +32,7 @@ class GridHead(_Strict):
         "best", description="Which metric of a run counts: its best or its last evaluation."
     )
     rows: tuple[str, ...] = Field(
-        ("method.name", "calibration.variant", "calibration.control"),
+        ("method.name", "calibration.variant", "calibration.control", "regularizer.name"),
         description="Settings that make a row.",
     )
     columns: tuple[str, ...] = Field(("task.name",), description="Settings that make a column.")

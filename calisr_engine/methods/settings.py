@@ -147,6 +147,16 @@ class MethodBase(Section):
         """Why samples of this method cannot be taken by a `calibration.reading`; "" if they can."""
         return ""
 
+    @property
+    def full_weights_refused(self) -> str:
+        """Why the dense matrices of its full phase cannot be set from outside; "" if they can."""
+        return ""
+
+    @property
+    def tries_out(self) -> bool:
+        """Whether a sample steps the light part on a copy, with the dense gradient."""
+        return False
+
     # Trainable numbers in closed formulas ---------------------------------------------------------
 
     @abstractmethod

@@ -54,6 +54,7 @@ class CardFacts:
     label_names: Sequence[str] | None = None
     plain: bool = True
     control: str = "off"
+    regularizer: str = ""
 
     @classmethod
     def of(cls, config: RunConfig, **found: Any) -> CardFacts:
@@ -64,6 +65,7 @@ class CardFacts:
             method=config.method.title,
             variant=config.calibration.variant,
             control=config.calibration.control,
+            regularizer=getattr(config.regularizer.chosen, "title", ""),
             delta=config.calibration.delta,
             seed=config.training.seed,
             **found,
@@ -118,7 +120,7 @@ def model_card(card: CardFacts) -> str:
         "---",
         f"# {card.base_model} on {card.task}",
         "",
-        f"Fine-tuned from `{card.base_model}` with {card.method}{_calibration(card)}.",
+        f"Fine-tuned from `{card.base_model}` with {_how(card)}.",
         "",
     ]
     if card.synthetic:
@@ -152,6 +154,11 @@ def model_card(card: CardFacts) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _how(card: CardFacts) -> str:
+    beside = f"; regularised by {card.regularizer}" if card.regularizer else ""
+    return f"{card.method}{_calibration(card)}{beside}"
 
 
 def _calibration(card: CardFacts) -> str:

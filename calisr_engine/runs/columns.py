@@ -70,6 +70,7 @@ _TABLE = (
     Column("method", "method", "text", lambda r: _known(r.method), "fine-tuning method"),
     Column("calibration", "cal", "text", lambda r: r.variant, "off, or its groups: D, S, S3 ..."),
     Column("control", "control", "text", lambda r: r.control, "what switches instead of the score"),
+    Column("regularizer", "reg", "text", _setting("regularizer.name"), "what regularises training"),
     Column("delta", "δ", "number", _delta, "threshold of the score, where it decides"),
     Column("seed", "seed", "number", lambda r: r.seed, "seed"),
     Column("metric", "metric", "text", lambda r: _known(r.metric), "name of the metric"),
@@ -151,7 +152,7 @@ def _of_setting(info: FieldInfo) -> Column:
 def all_columns() -> list[Column]:
     """Every column, then every setting that is not one of them."""
     named = {"model.name", "task.name", "method.name", "calibration.variant", "notes"}
-    named |= {"calibration.control", "calibration.delta", "training.seed"}
+    named |= {"calibration.control", "calibration.delta", "training.seed", "regularizer.name"}
     named |= {"training.learning_rate", "training.lft_learning_rate"}
     rest = [_of_setting(info) for key, info in known_fields().items() if key not in named]
     return [*COLUMNS.values(), *rest]

@@ -59,6 +59,7 @@ def new_run_dir(root: Path, config: RunConfig, name: str | None = None) -> Path:
             config.method.name,
             config.calibration.variant,
             *(() if config.calibration.control == "off" else (config.calibration.control,)),
+            *(() if config.regularizer.chosen is None else (config.regularizer.name,)),
             f"s{config.training.seed}",
             time.strftime("%y%m%d-%H%M%S"),
         )

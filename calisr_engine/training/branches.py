@@ -25,6 +25,7 @@ from calisr_engine.calibration.readings import GroupPairs, Groups
 from calisr_engine.errors import ConfigError, RunFailedError
 from calisr_engine.events.types import Warned
 from calisr_engine.methods.base import Attachment, TargetForm
+from calisr_engine.regularizers.base import Regularization
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import random_stream, rng_tensors
@@ -41,19 +42,20 @@ LOST = "lost"
 
 @dataclass
 class Branch:
-    """The copy: a model with its method attached, and its optimizer."""
+    """The copy: a model with its method attached, its optimizer and its regulariser."""
 
     model: nn.Module
     attachment: Attachment
     optimizer: StepOptimizer
     step: OptimizerStep
+    regularization: Regularization | None
 
 
 class Branches:
     """Keeps the branch of one run.
 
     Args:
-        model, phases, optimizer: the run's own, copied for each branch.
+        model, phases, optimizer, regularization: the run's own, copied for each branch.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Branches:
         model: nn.Module,
         phases: Phases,
         optimizer: StepOptimizer,
+        regularization: Regularization | None = None,
     ) -> None:
         if context.ranks.size > 1:
             raise ConfigError(
@@ -71,7 +74,7 @@ class Branches:
                 "start the run with one process, or set another reading",
             )
         self._context, self._plan, self._batches = context, plan, batches
-        self._run = (model, phases, optimizer)
+        self._run = (model, phases, optimizer, regularization)
         self._branch: Branch | None = None
         self._lost = self._spent = False
         self._stream: dict[str, Tensor] = {}
@@ -105,6 +108,7 @@ class Branches:
                 )
                 return
             self._branch.step.apply(step)
+            self._branch.step.finish(step)
 
     def pairs(self, sampled: Groups) -> GroupPairs:
         self._spent = True
@@ -129,6 +133,8 @@ class Branches:
             "optimizer": self._branch.optimizer.tensors(),
             "forms": form_tensors(self._branch.attachment),
         }
+        if self._branch.regularization is not None:
+            parts["regularizer"] = self._branch.regularization.state()
         return {f"{part}/{name}": t for part, own in parts.items() for name, t in own.items()}
 
     def load_state(self, state: Mapping[str, Tensor], waiting: Groups) -> None:
@@ -146,16 +152,20 @@ class Branches:
             for name, value in parts["model"].items():
                 present[name].copy_(value)
         branch.optimizer.load_tensors(parts.get("optimizer", {}))
+        if branch.regularization is not None:
+            branch.regularization.load_state(parts.get("regularizer", {}))
 
     def _grown(self) -> Branch:
         """A copy of the run as it is, in which every group has switched."""
-        model, phases, optimizer = copy.deepcopy(self._run)
+        model, phases, optimizer, regularization = copy.deepcopy(self._run)
         for group in phases.in_fft():
             phases.switch(PhaseChange(group, 0, "calibration", "a branch"), optimizer)
         model.train()  # a model that has just been loaded evaluates
         attachment = phases.attachment
-        step = OptimizerStep(self._context, self._plan, self._batches, model, attachment, optimizer)
-        return Branch(model, attachment, optimizer, step)
+        step = OptimizerStep(
+            self._context, self._plan, self._batches, model, attachment, optimizer, regularization
+        )
+        return Branch(model, attachment, optimizer, step, regularization)
 
 
 def _pair(light: TargetForm, full: TargetForm) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ from calisr_engine.models.components import Target, find_targets, start_regressi
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.fingerprints import changed
 from calisr_engine.models.load import LoadedModel, load_model
+from calisr_engine.regularizers.base import Regularization
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import mean_label
@@ -41,6 +42,7 @@ from calisr_engine.training.generalisation import Generalisation
 from calisr_engine.training.optim import StepOptimizer, make_optimizer
 from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
+from calisr_engine.training.regularize import open_regularization, weights_as_loaded
 from calisr_engine.training.reporter import Reporter
 from calisr_engine.training.schedule import StepPlan, step_plan
 from calisr_engine.training.state import Stateful, TrainState, unfit
@@ -113,11 +115,14 @@ def prepare(
     room.check_batches(context, targets, *batches.lengths())
     check_method(config, targets)
     room.check_method(config, context.device, loaded.model, targets)
-    attachment = attach_method(
-        context, loaded.model, targets, batches, plan, skip_costly=dry or state is not None
-    )
+    start = weights_as_loaded(config, targets)
+    skip_costly = dry or state is not None
+    attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
     with _taking_back(state):
         phases = open_phases(context, loaded.model, targets, attachment, state)
+    regularization = open_regularization(
+        config, loaded.model, targets, attachment, start, plan.total_steps, state is not None
+    )
     stepped = phases.stepped()
     room.check_optimizer(context, loaded.model, list(stepped.values()))
     optimizer = StepOptimizer(
@@ -128,7 +133,7 @@ def prepare(
         or (context.device.type == "cpu" and config.training.optimizer == "adamw"),
     )
     planned = planned_switches(config, plan, tuple(phases.groups))
-    sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer)
+    sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer, regularization)
     calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     generalisation = None
     if config.diagnostics.generalisation:
@@ -144,6 +149,7 @@ def prepare(
         calibrator,
         evaluation,
         reporter,
+        regularization,
     )
     if state is not None:
         with _taking_back(state):
@@ -163,7 +169,9 @@ def prepare(
         attachment=attachment,
         optimizer=optimizer,
         calibrator=calibrator,
-        step=OptimizerStep(context, plan, batches, loaded.model, attachment, optimizer),
+        step=OptimizerStep(
+            context, plan, batches, loaded.model, attachment, optimizer, regularization
+        ),
         evaluation=evaluation,
         reporter=reporter,
         stateful=stateful,
@@ -351,6 +359,7 @@ def open_sampler(
     model: nn.Module,
     phases: Phases,
     optimizer: StepOptimizer,
+    regularization: Regularization | None,
 ) -> Sampler | None:
     """What measures the run, by the reading of the settings; None where nothing is measured.
 
@@ -362,7 +371,7 @@ def open_sampler(
         return None
     reading: Reading
     if calibration.reading == "branches":
-        reading = Branches(context, plan, batches, model, phases, optimizer)
+        reading = Branches(context, plan, batches, model, phases, optimizer, regularization)
     elif calibration.reading == "since_last_sample":
         reading = SinceLastSample()
     else:

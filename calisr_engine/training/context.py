@@ -53,7 +53,9 @@ class RunContext:
         if training.threads is not None:
             torch.set_num_threads(training.threads)
         device = choose_device(ranks.device_name(training.device))
-        precision = choose_precision(device, training.precision)
+        regularizer = config.regularizer.chosen
+        fine = regularizer is not None and regularizer.needs_fp32
+        precision = "fp32" if fine else choose_precision(device, training.precision)
         return cls(config, paths, writer, ranks, device, precision, autocast_for(device, precision))
 
     def emit(self, step: int, event: Event) -> None:

@@ -7,6 +7,7 @@
         one global clip
         at a sampling step: remember the extra; step; compare stable ranks; count hits
         otherwise: step
+        the regulariser acts on the new weights
         at the end of a decision window: groups whose score is above delta switch
         evaluate; the method may rework itself by the metric; checkpoint
 
@@ -101,6 +102,7 @@ class TrainingLoop:
         if step.apply(self.step):
             phases.count()
         calibrator.sample(self.step)
+        step.finish(self.step)
         seconds = time.monotonic() - began - (calibrator.measured.seconds - sampling)
         run.reporter.step_done(self.step, step, phase, phases.counted, seconds)
 

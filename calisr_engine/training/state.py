@@ -19,6 +19,7 @@ import calisr_engine
 from calisr_engine.calibration.score import ScoreBoard
 from calisr_engine.errors import CalisrError
 from calisr_engine.methods.base import Attachment
+from calisr_engine.regularizers.base import Regularization
 from calisr_engine.training.calibrator import Calibrator, Measured
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import restore_rng, rng_json, rng_tensors, seed_rank
@@ -48,6 +49,7 @@ class TrainState:
         model: parameters and persistent buffers; optimizer: state by parameter name.
         forms: masks and the like, by target; comparison: anchors and start vectors.
         reading: what the reading keeps from sample to sample.
+        regularizer: what the regulariser keeps from step to step.
     """
 
     step: int
@@ -64,6 +66,7 @@ class TrainState:
     forms: Tensors
     comparison: Tensors
     reading: Tensors
+    regularizer: Tensors
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Tensors]]:
         """(plain JSON, named groups of tensors) for `load_state_dict`."""
@@ -116,7 +119,7 @@ class TrainState:
         )
 
 
-_TENSORS = ("model", "optimizer", "forms", "comparison", "reading")
+_TENSORS = ("model", "optimizer", "forms", "comparison", "reading", "regularizer")
 
 
 @dataclass
@@ -131,6 +134,7 @@ class Stateful:
     calibrator: Calibrator
     evaluation: Evaluation
     reporter: Reporter
+    regularization: Regularization | None = None
 
     def capture(self, step: int) -> TrainState:
         """The state after `step`; tensors are the run's own, not copies. All ranks must call it."""
@@ -150,6 +154,7 @@ class Stateful:
             forms=form_tensors(self.attachment),
             comparison={} if sampler is None else sampler.comparison.state_dict(),
             reading={} if sampler is None else sampler.reading.state(),
+            regularizer={} if self.regularization is None else self.regularization.state(),
         )
 
     def restore(self, state: TrainState) -> None:
@@ -172,6 +177,8 @@ class Stateful:
                 present[name].copy_(value)
         load_forms(self.attachment, state.forms)
         self.optimizer.load_tensors(state.optimizer)
+        if self.regularization is not None:
+            self.regularization.load_state(state.regularizer)
         sampler = self.calibrator.sampler
         if sampler is not None:
             sampler.comparison.load_state_dict(state.comparison)

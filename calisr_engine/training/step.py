@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.base import Attachment
+from calisr_engine.regularizers.base import Moment, Regularization
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import works_beside
@@ -43,6 +44,7 @@ class OptimizerStep:
         model: nn.Module,
         attachment: Attachment,
         optimizer: StepOptimizer,
+        regularization: Regularization | None = None,
     ) -> None:
         self.loss = torch.zeros((), device=context.device)
         self.norm: Tensor | None = None
@@ -60,6 +62,8 @@ class OptimizerStep:
         self._model = model
         self._attachment = attachment
         self._optimizer = optimizer
+        self._regularization = regularization or Regularization((), attachment)
+        self._penalty = torch.zeros((), device=context.device)
 
     def gradients(self, step: int) -> None:
         """Forward, backward, the sum over ranks, the clip.
@@ -89,6 +93,8 @@ class OptimizerStep:
             parameters = self._optimizer.parameters()
             self.norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
         total = self.loss if self.norm is None else self.loss + self.norm
+        if self._regularization.adds_to_loss:
+            total = total + self._penalty
         self._unread.append((step, self.loss, total))
         if self._bad is None:
             self.settle()
@@ -118,6 +124,10 @@ class OptimizerStep:
         self._optimizer.zero_grad()
         return changed
 
+    def finish(self, step: int) -> None:
+        """Let the regulariser act on the new weights, once nobody compares them any more."""
+        self._regularization.after_step(step)
+
     def _backward(self, step: int) -> Tensor:
         """Backward over this step's micro-batches.
 
@@ -133,17 +143,30 @@ class OptimizerStep:
         ]
         self.examples = sum(count for _, count in batches)
         mean = torch.zeros((), device=context.device)
-        for batch, _ in batches:
+        self._penalty.zero_()
+        for index, (batch, _) in enumerate(batches):
             if batch is None:
                 continue
             weight = len(batch["labels"]) / self.examples
-            with context.autocast():
-                loss = forward_loss(self._model, batch)
-            mean += loss.detach().float() * weight
-            (loss * weight if weight != 1.0 else loss).backward()
+            at = Moment(step, index, rank)
+            with self._regularization.around(at):
+                with context.autocast():
+                    loss, penalty = self._losses(batch, at)
+                mean += loss.detach().float() * weight
+                if penalty is not None:
+                    self._penalty += penalty.detach() * weight
+                    loss = loss + penalty
+                (loss * weight if weight != 1.0 else loss).backward()
         if self._attachment.penalty is not None and context.ranks.is_first:
             self._attachment.penalty().backward()
         return mean
+
+    def _losses(self, batch: Mapping[str, Tensor], at: Moment) -> tuple[Tensor, Tensor | None]:
+        """The mean loss of a micro-batch, and what the regulariser adds to it."""
+        if not self._regularization.adds_to_loss:
+            return forward_loss(self._model, batch), None
+        answer = self._model(**batch)
+        return answer.loss, self._regularization.penalty(self._model, batch, answer.logits, at)
 
 
 def _failed(step: int, what: str) -> RunFailedError:

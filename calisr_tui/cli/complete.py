@@ -75,6 +75,16 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{each}=" for each in _beginning(incomplete, _or_nothing(lambda: _keys(method)))]
 
 
+def names_of_regularizers(incomplete: str) -> list[str]:
+    return _beginning(incomplete, _or_nothing(_regularizers))
+
+
+def _regularizers() -> list[str]:
+    from calisr_engine.regularizers.catalog import REGULARIZERS
+
+    return list(REGULARIZERS)
+
+
 def _output_dir(ctx: typer.Context) -> Path:
     given = ctx.params.get("output_dir")
     return Path(given or "runs").expanduser()

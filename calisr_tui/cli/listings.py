@@ -16,6 +16,7 @@ from calisr_tui.cli.out import PlainConsole, put, put_json
 def add_to(app: typer.Typer) -> None:
     app.command("presets", epilog="Examples: calisr presets · calisr presets demo")(presets)
     app.command("methods", epilog="Examples: calisr methods · calisr methods lora")(methods)
+    app.command("regularizers", epilog="Example: calisr regularizers mixout")(regularizers)
     app.command("tasks", epilog="Example: calisr tasks --json")(tasks)
     app.command("models", epilog="Examples: calisr models · calisr models roberta-base")(models)
     app.command("doctor", epilog="Example: calisr doctor")(doctor)
@@ -153,6 +154,57 @@ def _show_kind(method: str, kind: str, as_json: bool) -> None:
     )
 
 
+def regularizers(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show this regularizer's settings.", autocompletion=complete.names_of_regularizers
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the regularizers that combine with the methods, or show one with its settings."""
+    from calisr_engine.config.names import nearest
+    from calisr_engine.errors import NotFoundError
+    from calisr_engine.regularizers.catalog import REGULARIZERS
+
+    if name is not None and name not in REGULARIZERS:
+        near = nearest(name, REGULARIZERS)
+        raise NotFoundError(
+            f"there is no regularizer {name!r}",
+            f"did you mean {near}?" if near else f"regularizers: {', '.join(REGULARIZERS)}",
+        )
+    chosen = {name: REGULARIZERS[name]} if name else REGULARIZERS
+    if as_json:
+        put_json([{"name": key, **_describe_regularizer(each)} for key, each in chosen.items()])
+        return
+    if name is None:
+        rows = [[key, each.title, each.summary, each.source] for key, each in chosen.items()]
+        print_table("Regularizers", ["name", "title", "what it does", "source"], rows)
+        return
+    described = _describe_regularizer(REGULARIZERS[name])
+    put(f"{described['title']} ({name}), {described['source']}\n{described['summary']}")
+    rows = [[s["key"], str(s["default"]), s["help"]] for s in described["settings"]]
+    print_table("\nSettings, in [regularizer]", ["key", "default", "what"], rows)
+
+
+def _describe_regularizer(settings: Any) -> dict[str, Any]:
+    return {
+        "title": settings.title,
+        "summary": settings.summary,
+        "source": settings.source,
+        "settings": _described_settings(settings),
+    }
+
+
+def _described_settings(settings: Any) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "default": field.default, "help": field.description}
+        for key, field in settings.model_fields.items()
+        if key != "name"
+    ]
+
+
 def _describe_method(settings: Any) -> dict[str, Any]:
     return {
         "name": settings.model_fields["name"].default,
@@ -160,11 +212,7 @@ def _describe_method(settings: Any) -> dict[str, Any]:
         "summary": settings.summary,
         "calibration_refused": settings.calibration_refused,
         "rates": [{"size": size, **each._asdict()} for size, each in settings.rates.items()],
-        "settings": [
-            {"key": key, "default": field.default, "help": field.description}
-            for key, field in settings.model_fields.items()
-            if key != "name"
-        ],
+        "settings": _described_settings(settings),
     }
 
 

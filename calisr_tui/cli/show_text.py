@@ -15,6 +15,7 @@ from calisr_engine.events.series import Series
 from calisr_engine.events.view import Generalised, RunView
 from calisr_engine.models.grouping import by_layer_and_component
 from calisr_engine.plain_words import one_line
+from calisr_engine.regularizers import catalog as regularizers
 from calisr_tui import words
 from calisr_tui.charts.group_map import is_map, shorter
 from calisr_tui.charts.runs_text import lines_of
@@ -58,6 +59,8 @@ def _facts(view: RunView, run_dir: Path) -> str:
         ("task", view.task + (" (synthetic data)" if view.synthetic_data else "")),
         ("method", f"{view.method}, calibration {view.variant}{_control(view)}"),
     ]
+    if view.regularizer != regularizers.NONE:
+        rows.append(("regularizer", regularizers.label(view.regularizer)))
     if view.variant != "off" and view.control in ("off", "coin"):
         rows.append(("delta", words.number(view.delta)))
     rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))

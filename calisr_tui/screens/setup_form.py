@@ -163,7 +163,7 @@ class SetupForm(Vertical):
         return [self._field(info) for info in group.infos]
 
     def _field(self, info: FieldInfo) -> Field:
-        return Field(
+        field = Field(
             info,
             self.draft.shown(info),
             self._values_of(info),
@@ -171,6 +171,14 @@ class SetupForm(Vertical):
             late=info.key in ("task.dataset", *data_source.SPLITS),  # each look asks the hub
             marked=info.key in self.draft.marked,
         )
+        field.idle = self._is_idle(info)
+        return field
+
+    def _is_idle(self, info: FieldInfo) -> bool:
+        """Whether the choice beside it leaves a setting without effect, in all runs of a grid."""
+        key = "regularizer.name"
+        chosen = self.draft.values(key) or (str(self.draft.value(key)),)
+        return all(form.is_idle(info.key, each) for each in chosen)
 
     def _values_of(self, info: FieldInfo) -> tuple[str, ...]:
         """What a setting is chosen from; none where it is typed."""
@@ -247,7 +255,10 @@ class SetupForm(Vertical):
                 await fold.turn(True)
         fields = self.query(Field)
         for field in fields:
+            field.idle = self._is_idle(field.info)
             field.show(self.draft.shown(field.info), marks.get(field.info.key, ""))
+        for fold in self.query(Fold):
+            fold.show_fields()
         if self.field_in_focus is not None:
             self._hint_of(self.field_in_focus)
         key = CHOICE_KEYS.get(self.page, "")

@@ -85,6 +85,9 @@ class Field(Vertical):
         wanted: what a path may lead to; None where no path is typed.
         late: tell only of text that was finished with Enter or by leaving the field.
         marked: whether several values are typed.
+
+    Attributes:
+        idle: whether the setting has no effect beside another's choice; a fold leaves it out.
     """
 
     class Edited(Message):
@@ -109,6 +112,7 @@ class Field(Vertical):
         super().__init__(classes="field")
         self.info = info
         self.marked = marked
+        self.idle = False
         self.choices = tuple(choices)
         self._shown, self._wanted, self.late = shown, wanted, late
         self._told = shown.text
@@ -220,8 +224,12 @@ class Fold(Vertical):
         self.heading.is_open = to
         if to and len(self.children) == 1:
             await self.mount_all(self._make())
+        self.show_fields()
+
+    def show_fields(self) -> None:
+        """Show the fields that are not idle, if it is open."""
         for field in self.query(Field):
-            field.display = to
+            field.display = self.is_open and not field.idle
 
     @property
     def is_open(self) -> bool:

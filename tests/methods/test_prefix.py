@@ -160,3 +160,49 @@ def test_reference_trains_prefixes_and_head_only() -> None:
     for name in run.phases.stepped():
         assert name.endswith((KEY, VALUE)) or name.startswith("classifier."), name
     assert run.phases.trainable() == prefix_count(2, 20, 32) + 32 * 2 + 2
+
+
+def projected(model: nn.Module) -> dict[str, Tensor]:
+    """The prefixes that an MLP gives, written out."""
+    e, w1, b1, w2, b2 = (
+        model.get_parameter(f"calisr_prefix.{name}")
+        for name in ("vectors", "inner.weight", "inner.bias", "outer.weight", "outer.bias")
+    )
+    together = torch.tanh(e @ w1.T + b1) @ w2.T + b2
+    width = e.shape[1]
+    names = [f"{layer}.{name}" for layer in ("layer.0", "layer.1") for name in (KEY, VALUE)]
+    return {n: together[:, i * width : (i + 1) * width] for i, n in enumerate(names)}
+
+
+@pytest.mark.parametrize("architecture", SUPPORTED)
+def test_a_projection_gives_the_model_that_has_its_prefixes_as_parameters(
+    architecture: str,
+) -> None:
+    made = Run("prefix", architecture, length=5, projection=7)
+    plain = Run("prefix", architecture, length=5)
+    for seed in range(2):
+        made.step(seed)
+    outside = {
+        name: value
+        for name, value in made.model.state_dict().items()
+        if not name.startswith("calisr_prefix.")
+    }
+    with torch.no_grad():
+        plain.model.load_state_dict(outside, strict=False)
+        values = list(projected(made.model).values())
+        for parameter, value in zip(prefixes(plain.model).values(), values, strict=True):
+            parameter.copy_(value)
+    torch.testing.assert_close(plain.logits(), made.logits(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_projection_trains_and_is_counted() -> None:
+    run = Run("prefix", length=5, projection=7)
+    own = {n: p for n, p in run.model.named_parameters() if n.startswith("calisr_prefix.")}
+    assert sum(p.numel() for p in own.values()) == prefix_count(2, 5, 32, 7)
+    assert prefixes(run.model) == {}
+    before = {name: p.detach().clone() for name, p in own.items()}
+    first = run.step(0)
+    for _ in range(8):
+        last = run.step(0)
+    assert last < first
+    assert not any(torch.equal(own[name], before[name]) for name in own)

@@ -23,6 +23,7 @@ from calisr_engine.models.architectures import ARCHITECTURES
 from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.tokenizer import load_tokenizer
 from calisr_engine.process.execute import execute
+from calisr_engine.regularizers.catalog import REGULARIZERS
 from calisr_engine.results.predictor import Predictor
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
@@ -136,6 +137,27 @@ def test_every_form_of_a_method_stays_on_its_device(
     kill_at(run, 4, "evaluated")  # it goes on from step 2, before sample and switch
     assert execute(run, raise_errors=True) == 0
     assert events(run, "completed")
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularizer_stays_on_its_device_and_waits_for_nothing(
+    name: str,
+    device: torch.device,
+    model: Path,
+    tmp_path: Path,
+    waits_of: dict[int, Counter[str]],
+) -> None:
+    """Before and after the switch, and once more from a checkpoint."""
+    proximal = ("regularizer.smart_proximal=1",) if name == "smart" else ()
+    sets = (*settings("lora"), f"regularizer.name={name}", *proximal)
+    run = make_run(model, tmp_path, "run", *sets)
+    assert execute(run, raise_errors=True) == 0
+    ordinary = {step: waits_of[step] for step in (2, 6, 7, 8)}
+    assert {step: dict(found) for step, found in ordinary.items() if found} == {}
+    killed = make_run(model, tmp_path, "killed", *sets, "output.progress_every_seconds=0")
+    kill_at(killed, 7)
+    assert execute(killed, raise_errors=True) == 0
+    assert weights(killed) == weights(run)
 
 
 def test_a_run_is_asked_on_the_device(device: torch.device, model: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def state(step: int, value: float = 1.0, best_step: int | None = None) -> TrainS
         forms={"layer::mask": torch.ones(2)},
         comparison={"layer::start": torch.ones(5, dtype=torch.float64)},
         reading={"layer": torch.full((2, 2), 3.0)},
+        regularizer={"layer::vector": torch.ones(3, dtype=torch.float64)},
     )
 
 
@@ -99,6 +100,7 @@ def test_the_comparison_of_states_sees_each_field(field: str) -> None:
         "forms": {},
         "comparison": {},
         "reading": {},
+        "regularizer": {},
     }
     value = changed.get(field, getattr(other, field))
     assert not equal(state(7), dataclasses.replace(state(7), **{field: value}))

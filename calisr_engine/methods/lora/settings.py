@@ -43,6 +43,10 @@ class Lora(MethodBase):
             )
         return ""
 
+    @property
+    def tries_out(self) -> bool:
+        return self.parametrisation == "shadow"
+
     def default_components(self, calibrated: bool) -> tuple[Component, ...]:
         """Query and value for the plain baseline (as published), all six where calibrated."""
         return super().default_components(calibrated) if calibrated else ("query", "value")

@@ -57,6 +57,10 @@ class MaskBert(MethodBase):
         """Of the uniform scores at the start, so that the share `sparsity` is masked."""
         return (self.score_range + self.threshold) / self.sparsity - self.score_range
 
+    @property
+    def full_weights_refused(self) -> str:
+        return "what MaskBERT computes with is its weights behind a mask, which it writes itself"
+
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """A score for each weight."""
         return model.entries(covered)

@@ -77,6 +77,19 @@ class Mpop(MethodBase):
             )
         return ""
 
+    @property
+    def full_weights_refused(self) -> str:
+        if self.parametrisation == "at_switch":
+            return ""
+        return (
+            "MPOP trains the tensors of a matrix, not the matrix; set method.parametrisation = "
+            '"at_switch"'
+        )
+
+    @property
+    def tries_out(self) -> bool:
+        return self.parametrisation == "at_switch"
+
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
         """The auxiliary tensors of each matrix, and of the word embeddings where they are MPO."""
         auxiliary = model.layers * sum(self._operator(model.shapes[name])[0] for name in covered)

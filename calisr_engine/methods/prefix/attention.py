@@ -14,7 +14,8 @@ IMPLEMENTATION = "calisr_prefix"
 """Name under which transformers knows this attention."""
 
 KEY, VALUE = "calisr_prefix_key", "calisr_prefix_value"
-"""Names of the prefixes on a self-attention module, each of shape (length, heads * head size)."""
+"""Names of the prefixes on a self-attention module, each of shape (length, heads * head size): its
+parameters, or what a projection has computed for this forward pass."""
 
 
 def heads_of(prefix: Tensor, rows: int, heads: int) -> Tensor:
@@ -51,8 +52,8 @@ def prefix_attention(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    prefix_key = module.get_parameter(KEY).to(key.dtype)
-    prefix_value = module.get_parameter(VALUE).to(value.dtype)
+    prefix_key = getattr(module, KEY).to(key.dtype)
+    prefix_value = getattr(module, VALUE).to(value.dtype)
     rows, heads = key.shape[:2]
     key = torch.cat([heads_of(prefix_key, rows, heads), key], dim=2)
     value = torch.cat([heads_of(prefix_value, rows, heads), value], dim=2)

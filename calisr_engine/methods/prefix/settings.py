@@ -34,6 +34,14 @@ class Prefix(MethodBase):
 
     name: Literal["prefix"] = "prefix"
     length: int = Field(20, ge=1, le=512, description="Number of prefix positions.")
+    projection: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="Hidden size of an MLP that makes all prefixes from one vector a position "
+        "(Li and Liang, 2021; P-tuning v2's prefix_projection: 512); none: each prefix is a "
+        "parameter itself, as in P-tuning v2's scripts for classification.",
+    )
 
     def broken_rules(self) -> Iterator[Broken]:
         if not set(self.covered(False)) >= set(self.pair):
@@ -47,12 +55,15 @@ class Prefix(MethodBase):
         return self.pair
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
-        return prefix_count(model.layers, self.length, model.hidden)
+        return prefix_count(model.layers, self.length, model.hidden, self.projection)
 
     def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
         return model.head if self.reference else super().count_beside(model, covered)
 
 
-def prefix_count(layers: int, length: int, width: int) -> int:
-    """Parameters of all prefixes: a key and a value for each position of each layer."""
-    return 2 * layers * length * width
+def prefix_count(layers: int, length: int, width: int, projection: int | None = None) -> int:
+    """Parameters of all prefixes: a key and a value for each position of each layer; with a
+    projection a vector for each position and the two layers of the MLP."""
+    if projection is None:
+        return 2 * layers * length * width
+    return length * width + (width + 1) * projection + (projection + 1) * 2 * layers * width
