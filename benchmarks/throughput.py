@@ -30,7 +30,7 @@ from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
 from calisr_engine.training.batching import TaskBatches
-from calisr_engine.training.build import prepare
+from calisr_engine.training.build import PreparedRun, prepare
 from calisr_engine.training.device import choose_device, choose_precision
 from calisr_engine.training.loop import TrainingLoop
 
@@ -66,22 +66,28 @@ def ours(
     resolved = load(None, sets, {"output.dir": root})
     paths = RunPaths(create_run(resolved))
     with EventWriter(paths.events, 1) as writer:
-        loop = TrainingLoop(prepare(resolved.config, paths, writer, resume=False))
-        device = loop.prepared.context.device
-        clock = Clock(loop.plan.total_steps, device)
-        train_step = loop._train_step
-
-        def watched() -> None:
-            train_step()
-            clock.step_done(loop.step)
-            if each_step is not None:
-                each_step(loop)
-
-        loop._train_step = watched  # type: ignore[method-assign]
+        loop = WatchedLoop(prepare(resolved.config, paths, writer, resume=False), each_step)
         loop.run()
     tally = loop.prepared.reporter.tally
     per_step = {str(p): tally.seconds[p] / n for p, n in tally.steps.items() if n}
-    return clock.steps_per_second, per_step
+    return loop.clock.steps_per_second, per_step
+
+
+class WatchedLoop(TrainingLoop):
+    """Our loop, timed; `each_step` is called after each step."""
+
+    def __init__(
+        self, run: PreparedRun, each_step: Callable[[TrainingLoop], None] | None = None
+    ) -> None:
+        super().__init__(run)
+        self.clock = Clock(self.plan.total_steps, run.context.device)
+        self._each_step = each_step
+
+    def _train_step(self) -> None:
+        super()._train_step()
+        self.clock.step_done(self.step)
+        if self._each_step is not None:
+            self._each_step(self)
 
 
 class Clock:
