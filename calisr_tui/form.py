@@ -87,6 +87,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "what a sample reads and keeps": (
             *("calibration.reading", "calibration.log_parts", "calibration.keep_samples"),
+            "calibration.prepare_first_sample",
         ),
         "controls, to compare with": (
             *("calibration.control", "calibration.matched_to", "calibration.switch_steps"),

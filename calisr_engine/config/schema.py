@@ -84,6 +84,12 @@ class CalibrationSettings(Section):
         "branches: what the light method alone would have made of the weights since the last "
         "sample, trained beside the run (one more model, and twice the time in full fine-tuning).",
     )
+    prepare_first_sample: bool = Field(
+        False,
+        description="Begin to make what the first sample needs, a certificate for each matrix, in "
+        "a thread half-way to it. Weights and decisions stay the same to the bit; the stable ranks "
+        "that samples log differ within their bounds, some 1e-10.",
+    )
     log_parts: bool = Field(
         False,
         description="Log at each sample also what the light part's and the extra part's step do "
