@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,19 +185,27 @@ LORA = (PLAIN, "method.name=lora", "method.reference=true")
 """Trains what plain peft trains: factors of query and value, and the head."""
 
 
-def turn(sets: list[str], root: Path) -> dict[str, float]:
-    """Steps a second of each side, one after the other."""
-    return {
+def turn(sets: list[str], root: Path, more: Sequence[str] = ()) -> dict[str, float]:
+    """Steps a second of each side, one after the other.
+
+    Args:
+        more: settings that our side is also timed with.
+    """
+    found = {
         "fft": ours([*sets, *FFT], root)[0],
         "fft peer": trainer(sets, root, lora=False),
         "lora": ours([*sets, *LORA], root)[0],
         "lora peer": trainer(sets, root, lora=True),
     }
+    if more:
+        found["fft with"] = ours([*sets, *FFT, *more], root)[0]
+        found["lora with"] = ours([*sets, *LORA, *more], root)[0]
+    return found
 
 
-def ratio(turns: list[dict[str, float]], name: str) -> str:
-    """Median and range over turns of ours / theirs."""
-    each = [found[name] / found[f"{name} peer"] for found in turns]
+def ratio(turns: list[dict[str, float]], name: str, to: str = "") -> str:
+    """Median and range over turns of `name` to `to`, by itself of ours to theirs."""
+    each = [found[name] / found[to or f"{name} peer"] for found in turns]
     return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
 
@@ -216,6 +224,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--with", dest="more", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -225,7 +234,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for number in range(arguments.turns + 1):
-            found = turn(sets, root)
+            found = turn(sets, root, arguments.more)
             both = ours(
                 [*sets, PLAIN, "method.name=lora", "schedule.switch_at=0.5",
                 'method.components=["query","key","value","attention_output","intermediate","output"]'],
@@ -251,6 +260,16 @@ def main() -> None:
         f"LoRA on all six components, switched half-way: {fft * 1000:.1f} ms a step before, "
         f"{lft * 1000:.1f} ms after ({fft / lft:.2f} times as fast).\n"
     )
+    if arguments.more:
+        text += (
+            f"\nWith {', '.join(arguments.more)}, against ours without and the other side:\n\n"
+            "| | steps/s | / without | / transformers |\n|---|---|---|---|\n"
+        ) + "".join(
+            f"| {name} | {median(turns, f'{name} with'):.2f} | "
+            f"{ratio(turns, f'{name} with', name)} | "
+            f"{ratio(turns, f'{name} with', f'{name} peer')} |\n"
+            for name in ("fft", "lora")
+        )
     if arguments.out:
         with arguments.out.open("a") as file:
             file.write(text + "\n")

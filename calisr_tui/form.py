@@ -107,6 +107,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "machine": (
             *("training.precision", "training.threads", "training.activation_checkpointing"),
+            *("training.last_layer", "training.compile", "training.overlap_gradients"),
         ),
         "a switch at a fixed moment": ("schedule.switch_at",),
         "diagnostics": ("diagnostics.generalisation", "diagnostics.train_examples"),

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.base import Attachment
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.compiled import CompiledLoss
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import works_beside
+from calisr_engine.training.exchange import BackwardSums
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.schedule import StepPlan
 
@@ -43,6 +45,7 @@ class OptimizerStep:
         model: nn.Module,
         attachment: Attachment,
         optimizer: StepOptimizer,
+        compiled: CompiledLoss | None = None,
     ) -> None:
         self.loss = torch.zeros((), device=context.device)
         self.norm: Tensor | None = None
@@ -60,6 +63,10 @@ class OptimizerStep:
         self._model = model
         self._attachment = attachment
         self._optimizer = optimizer
+        self._compiled = compiled
+        self._sums: BackwardSums | None = None
+        if context.ranks.size > 1 and context.config.training.overlap_gradients:
+            self._sums = BackwardSums(context.ranks, model, attachment)
 
     def gradients(self, step: int) -> None:
         """Forward, backward, the sum over ranks, the clip.
@@ -75,18 +82,19 @@ class OptimizerStep:
         self._optimizer.set_factor(self._plan.rate_factor(step))
         for form in forms:
             form.begin_step(step)
+        parameters = self._optimizer.parameters()
+        if self._sums is not None:
+            self._sums.begin(parameters)
         loss = self._backward(step)
+        summed = None if self._sums is None else self._sums.finish()
         for form in forms:
             form.pull()
-        self.loss, stop = ranks.add_gradients(
-            self._optimizer.parameters(), loss, self.stop.is_set()
-        )
+        self.loss, stop = ranks.add_gradients(parameters, loss, self.stop.is_set(), summed)
         if stop:
             self.stop.set()
         limit = self._context.config.training.max_grad_norm
         self.norm = None
         if limit != 0:
-            parameters = self._optimizer.parameters()
             self.norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
         total = self.loss if self.norm is None else self.loss + self.norm
         self._unread.append((step, self.loss, total))
@@ -133,12 +141,18 @@ class OptimizerStep:
         ]
         self.examples = sum(count for _, count in batches)
         mean = torch.zeros((), device=context.device)
-        for batch, _ in batches:
+        last = max((at for at, (batch, _) in enumerate(batches) if batch is not None), default=-1)
+        for at, (batch, _) in enumerate(batches):
             if batch is None:
                 continue
+            if at == last and self._sums is not None:
+                self._sums.arm()
             weight = len(batch["labels"]) / self.examples
             with context.autocast():
-                loss = forward_loss(self._model, batch)
+                if self._compiled is None:
+                    loss = forward_loss(self._model, batch)
+                else:
+                    loss = self._compiled(self._model, batch, step)
             mean += loss.detach().float() * weight
             (loss * weight if weight != 1.0 else loss).backward()
         if self._attachment.penalty is not None and context.ranks.is_first:

@@ -241,10 +241,12 @@ def test_a_sample_on_the_device_decides_as_on_the_cpu(device: torch.device) -> N
         there.load_state_dict(kept)
 
 
-def test_the_device_decides_as_the_cpu(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last_layer", ["full", "first_token"])
+def test_the_device_decides_as_the_cpu(last_layer: str, model: Path, tmp_path: Path) -> None:
     """Where both draw the same, here nothing: samples, decisions and losses agree."""
     sets = (
         *settings("lora"),
+        f"training.last_layer={last_layer}",
         "training.dropout=0",
         "calibration.control=off",
         "calibration.delta=0",
