@@ -37,16 +37,16 @@ PARTS: dict[str, Callable[[Bench], str]] = {
 }
 
 
-def results(bench: Bench, minutes: float) -> Iterator[str]:
-    """Each part of the page when it is done."""
+def results(bench: Bench, titles: list[str], minutes: float) -> Iterator[str]:
+    """Each of these parts of the page when it is done."""
     began = time.monotonic()
-    for title, part in PARTS.items():
+    for title in titles:
         if time.monotonic() - began > 60 * minutes:
             yield f"\n## {title}\n\nNot measured: the {minutes:g} minutes were over.\n"
             continue
         since = time.monotonic()
         try:
-            found = part(bench)
+            found = PARTS[title](bench)
         except Exception as error:
             traceback.print_exc()
             found = f"FAILED: {type(error).__name__}: {str(error).strip()[:500]}\n"
@@ -74,6 +74,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--self-test", action="store_true", help="tiny, on the CPU")
     parser.add_argument("--minutes", type=float, default=20, help="begin no part after so many")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one; repeatable")
     parser.add_argument("--out", type=Path, default=Path("gpu.md"))
     arguments = parser.parse_args()
     device, size = ("cpu", TINY) if arguments.self_test else (arguments.device, FULL)
@@ -81,7 +82,7 @@ def main() -> int:
         bench = Bench(device, size, Path(folder))
         title = heading("On a GPU" if bench.on_gpu else "The GPU's page on a CPU", describe(1, []))
         page = [f"{title}\nDevice: {gpu_words(bench)}.\n"]
-        for part in results(bench, arguments.minutes):
+        for part in results(bench, arguments.part or list(PARTS), arguments.minutes):
             page.append(part)
             arguments.out.write_text("".join(page))
             print(part, flush=True)

@@ -34,7 +34,8 @@ SIX = f"method.components={json.dumps(GROUPS)}"
 class Size:
     """How large everything is: layers and hidden size of each shape, steps, matrices.
 
-    `small` is the shape of the runs that decisions are compared of, `windows` their length.
+    `small` is the shape of the runs that decisions are compared of, `windows` their length;
+    `killed` are the methods whose runs are killed.
     """
 
     shapes: dict[str, tuple[int, int]]
@@ -45,10 +46,31 @@ class Size:
     steps: int
     turns: int
     matrix: int
+    killed: tuple[str, ...]
 
 
-FULL = Size({"BERT-base": (12, 768), "BERT-large": (24, 1024)}, (2, 128), 3, 4000, 32, 100, 3, 8192)
-TINY = Size({"tiny": (1, 64)}, (1, 64), 2, 200, 4, 10, 1, 256)
+FULL = Size(
+    shapes={"BERT-base": (12, 768), "BERT-large": (24, 1024)},
+    small=(2, 128),
+    windows=3,
+    rows=4000,
+    batch=32,
+    steps=100,
+    turns=3,
+    matrix=8192,
+    killed=("lora", "mpop", "child_tuning_d"),
+)
+TINY = Size(
+    shapes={"tiny": (1, 64)},
+    small=(1, 64),
+    windows=2,
+    rows=200,
+    batch=4,
+    steps=10,
+    turns=1,
+    matrix=256,
+    killed=("lora",),
+)
 
 
 class Bench:

@@ -58,7 +58,7 @@ def decisions(bench: Bench) -> str:
 def killed(bench: Bench) -> str:
     """SIGKILL after a checkpoint, resume, and compare with an undisturbed run."""
     rows = []
-    for method in ("lora", "mpop", "child_tuning_d"):
+    for method in bench.size.killed:
         sets = (
             f"method.name={method}",
             "training.max_steps=40",
