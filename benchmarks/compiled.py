@@ -43,6 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = save_model(Path(folder), arguments.layers, arguments.hidden, spiked=False)
         model = AutoModelForSequenceClassification.from_pretrained(path).to(device).train()
+    model.config.problem_type = "single_label_classification"  # as in a run
     shape = (arguments.batch, arguments.width)
     ids = torch.randint(5, 1000, shape, device=device)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}

@@ -36,6 +36,11 @@ def told(run: Path) -> list[str]:
     return [message for message in said if message.startswith("training.compile")]
 
 
+def lines_without_seconds(lines: list[str]) -> list[str]:
+    """Shape, and how many graphs came before the last switch."""
+    return [line.partition(", for ")[2] for line in lines]
+
+
 def story(run: Path) -> list[Any]:
     samples = [
         (each["step"], name, group["hit"])
@@ -68,6 +73,7 @@ def test_a_compiled_run_decides_as_any_and_resumes_to_the_same_bits(
     lines = told(run)
     assert lines[0].startswith("training.compile: graph 1 of at most 12 compiled in ")
     assert "before the last switch" in lines[-1]
+    assert len(set(lines_without_seconds(lines))) == len(lines), "a shape was compiled twice"
     assert not told(plain)
 
 
