@@ -19,7 +19,7 @@ from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.models.architectures import ARCHITECTURES
+from calisr_engine.models.architectures import ARCHITECTURES, DECODERS
 from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.tokenizer import load_tokenizer
 from calisr_engine.process.execute import execute
@@ -181,6 +181,8 @@ def test_a_forward_and_backward_pass_waits_for_nothing(kind: str, device: torch.
         sizes["attention_type"] = "original_full"
     elif kind == "deberta-v2":
         sizes |= {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c"]}
+    elif kind in DECODERS:
+        sizes |= {"head_dim": 8, "num_key_value_heads": 1}
     config = CONFIG_MAPPING[kind](**sizes, **common)
     model = AutoModelForSequenceClassification.from_config(config).to(device)
     look_at_no_mask()
