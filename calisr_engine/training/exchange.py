@@ -23,13 +23,12 @@ from calisr_engine.training.ranks import Ranks
 
 
 class BackwardSums:
-    """Adds gradients of one run over its ranks; a step calls the first three in this order."""
+    """Adds gradients of one run over its ranks; a step calls `begin`, `arm` and `finish`."""
 
     def __init__(self, ranks: Ranks, model: nn.Module, attachment: Attachment) -> None:
         self._ranks, self._model, self._attachment = ranks, model, attachment
         self._planned: list[nn.Parameter] = []
         self._buckets: list[list[nn.Parameter]] = []
-        self._bucket_of: dict[nn.Parameter, int] = {}
         self._hooks: list[Any] = []
         self._sent: list[tuple[Tensor, Any]] = []
         self._ready: set[nn.Parameter] = set()
@@ -75,10 +74,10 @@ class BackwardSums:
                 size = 0
             self._buckets[-1].append(parameter)
             size += parameter.numel() * parameter.element_size()
-        self._bucket_of = {p: at for at, bucket in enumerate(self._buckets) for p in bucket}
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(self._accumulated)
-            for parameter in self._bucket_of
+            for bucket in self._buckets
+            for parameter in bucket
         ]
 
     def _pulled(self) -> set[nn.Parameter]:
