@@ -181,8 +181,8 @@ def test_a_forward_and_backward_pass_waits_for_nothing(kind: str, device: torch.
         sizes["attention_type"] = "original_full"
     elif kind == "deberta-v2":
         sizes |= {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c"]}
-    elif kind in DECODERS:
-        sizes |= {"head_dim": 8, "num_key_value_heads": 1}
+    elif kind in DECODERS:  # as they are loaded
+        sizes |= {"head_dim": 8, "num_key_value_heads": 1, "use_cache": False}
     config = CONFIG_MAPPING[kind](**sizes, **common)
     model = AutoModelForSequenceClassification.from_config(config).to(device)
     look_at_no_mask()
