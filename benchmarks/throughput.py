@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
 from calisr_engine.training.batching import TaskBatches
-from calisr_engine.training.build import prepare
+from calisr_engine.training.build import PreparedRun, prepare
 from calisr_engine.training.device import choose_device, choose_precision
 from calisr_engine.training.loop import TrainingLoop
 
@@ -66,22 +66,28 @@ def ours(
     resolved = load(None, sets, {"output.dir": root})
     paths = RunPaths(create_run(resolved))
     with EventWriter(paths.events, 1) as writer:
-        loop = TrainingLoop(prepare(resolved.config, paths, writer, resume=False))
-        device = loop.prepared.context.device
-        clock = Clock(loop.plan.total_steps, device)
-        train_step = loop._train_step
-
-        def watched() -> None:
-            train_step()
-            clock.step_done(loop.step)
-            if each_step is not None:
-                each_step(loop)
-
-        loop._train_step = watched  # type: ignore[method-assign]
+        loop = WatchedLoop(prepare(resolved.config, paths, writer, resume=False), each_step)
         loop.run()
     tally = loop.prepared.reporter.tally
     per_step = {str(p): tally.seconds[p] / n for p, n in tally.steps.items() if n}
-    return clock.steps_per_second, per_step
+    return loop.clock.steps_per_second, per_step
+
+
+class WatchedLoop(TrainingLoop):
+    """Our loop, timed; `each_step` is called after each step."""
+
+    def __init__(
+        self, run: PreparedRun, each_step: Callable[[TrainingLoop], None] | None = None
+    ) -> None:
+        super().__init__(run)
+        self.clock = Clock(self.plan.total_steps, run.context.device)
+        self._each_step = each_step
+
+    def _train_step(self) -> None:
+        super()._train_step()
+        self.clock.step_done(self.step)
+        if self._each_step is not None:
+            self._each_step(self)
 
 
 class Clock:
@@ -179,19 +185,27 @@ LORA = (PLAIN, "method.name=lora", "method.reference=true")
 """Trains what plain peft trains: factors of query and value, and the head."""
 
 
-def turn(sets: list[str], root: Path) -> dict[str, float]:
-    """Steps a second of each side, one after the other."""
-    return {
+def turn(sets: list[str], root: Path, more: Sequence[str] = ()) -> dict[str, float]:
+    """Steps a second of each side, one after the other.
+
+    Args:
+        more: settings that our side is also timed with.
+    """
+    found = {
         "fft": ours([*sets, *FFT], root)[0],
         "fft peer": trainer(sets, root, lora=False),
         "lora": ours([*sets, *LORA], root)[0],
         "lora peer": trainer(sets, root, lora=True),
     }
+    if more:
+        found["fft with"] = ours([*sets, *FFT, *more], root)[0]
+        found["lora with"] = ours([*sets, *LORA, *more], root)[0]
+    return found
 
 
-def ratio(turns: list[dict[str, float]], name: str) -> str:
-    """Median and range over turns of ours / theirs."""
-    each = [found[name] / found[f"{name} peer"] for found in turns]
+def ratio(turns: list[dict[str, float]], name: str, to: str = "") -> str:
+    """Median and range over turns of `name` to `to`, by itself of ours to theirs."""
+    each = [found[name] / found[to or f"{name} peer"] for found in turns]
     return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
 
@@ -210,6 +224,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--with", dest="more", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -219,7 +234,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for number in range(arguments.turns + 1):
-            found = turn(sets, root)
+            found = turn(sets, root, arguments.more)
             both = ours(
                 [*sets, PLAIN, "method.name=lora", "schedule.switch_at=0.5",
                 'method.components=["query","key","value","attention_output","intermediate","output"]'],
@@ -245,6 +260,16 @@ def main() -> None:
         f"LoRA on all six components, switched half-way: {fft * 1000:.1f} ms a step before, "
         f"{lft * 1000:.1f} ms after ({fft / lft:.2f} times as fast).\n"
     )
+    if arguments.more:
+        text += (
+            f"\nWith {', '.join(arguments.more)}, against ours without and the other side:\n\n"
+            "| | steps/s | / without | / transformers |\n|---|---|---|---|\n"
+        ) + "".join(
+            f"| {name} | {median(turns, f'{name} with'):.2f} | "
+            f"{ratio(turns, f'{name} with', name)} | "
+            f"{ratio(turns, f'{name} with', f'{name} peer')} |\n"
+            for name in ("fft", "lora")
+        )
     if arguments.out:
         with arguments.out.open("a") as file:
             file.write(text + "\n")

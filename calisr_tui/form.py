@@ -89,6 +89,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "what a sample reads and keeps": (
             *("calibration.reading", "calibration.log_parts", "calibration.keep_samples"),
+            "calibration.prepare_first_sample",
         ),
         "controls, to compare with": (
             *("calibration.control", "calibration.matched_to", "calibration.switch_steps"),
@@ -108,6 +109,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "machine": (
             *("training.precision", "training.threads", "training.activation_checkpointing"),
+            *("training.last_layer", "training.compile", "training.overlap_gradients"),
         ),
         "a switch at a fixed moment": ("schedule.switch_at",),
         "a regularizer": tuple(f"regularizer.{key}" for key in RegularizerSettings.model_fields),

@@ -9,6 +9,8 @@ where a group's difference lies within the bounds, exact Gram eigenvalues decide
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -28,7 +30,7 @@ from calisr_engine.calibration.comparison import (
     group_comparison,
     still_open,
 )
-from calisr_engine.calibration.measure import Measured, measure
+from calisr_engine.calibration.measure import Measured, make_anchors, measure
 from calisr_engine.calibration.stable_rank import row_pieces, stable_rank
 
 __all__ = ["CertifiedComparison", "GroupComparison"]
@@ -52,6 +54,33 @@ class CertifiedComparison:
         self.small = small
         self.batched = batched
         self._anchors: dict[str, Anchor] = {}
+        self._making: threading.Thread | None = None
+        self._made: dict[str, Anchor] = {}
+
+    def prepare(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin to make the anchors of these weights, in a thread; whoever needs them waits.
+
+        So the first `compare` finds anchors of weights that are near its own, as later ones do. It
+        decides the same; the stable ranks it tells differ within their bounds.
+
+        Args:
+            weights: target name -> a copy that nobody else changes, on the CPU.
+        """
+        large = {n: w for n, w in weights.items() if min(w.shape) > self.small}
+
+        def make() -> None:
+            # What fails here fails, and is told, where the sample makes them itself.
+            with contextlib.suppress(RuntimeError, MemoryError):
+                self._made = make_anchors(large, self.directions)
+
+        self._making = threading.Thread(target=make, name="calisr-anchors", daemon=True)
+        self._making.start()
+
+    def _take_made(self) -> None:
+        if self._making is not None:
+            self._making.join()
+            self._anchors = self._made | self._anchors
+            self._making, self._made = None, {}
 
     @torch.no_grad()
     def compare(
@@ -70,6 +99,7 @@ class CertifiedComparison:
             ValueError: a weight that is not finite, or a pair of unequal shapes.
         """
         check_rule(rule, list(pairs))
+        self._take_made()
         again: dict[str, Pair | Callable[[], Pair]] = {}
         matrices: dict[str, MatrixComparison] = {}
         for batch in self._batches(pairs):
@@ -87,11 +117,13 @@ class CertifiedComparison:
 
     def forget(self, names: Iterable[str]) -> None:
         """Free what is kept for these targets."""
+        self._take_made()
         for name in names:
             self._anchors.pop(name, None)
 
     def state_dict(self) -> dict[str, Tensor]:
         """All state as flat name -> tensor (CPU); with it a resumed run gives the same bits."""
+        self._take_made()
         return {
             f"{name}::{key}": tensor.cpu()
             for name, anchor in self._anchors.items()
@@ -100,6 +132,7 @@ class CertifiedComparison:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` gave, replacing all present state."""
+        self._take_made()
         parts: dict[str, dict[str, Tensor]] = {}
         for key, tensor in state.items():
             name, _, part = key.rpartition("::")

@@ -11,7 +11,7 @@ from torch import Tensor
 from calisr_engine.calibration.anchor import Anchor, drift, make_anchor
 from calisr_engine.calibration.bounds import UNIT, TopBounds, top_bounds
 from calisr_engine.calibration.comparison import Pair, StableRankBounds
-from calisr_engine.calibration.stable_rank import check_finite, squared_frobenius, tall
+from calisr_engine.calibration.stable_rank import check_finite, squared_frobenius, tall, to_double
 from calisr_engine.calibration.subspace import Subspace, warm_start
 
 _TIGHT = 4e-11
@@ -82,6 +82,21 @@ def measure(
         }
         result.update(_bound({n: batch[n] for n in lost}, norms, anchors, fresh=True))
     return result
+
+
+@torch.no_grad()
+def make_anchors(weights: Mapping[str, Tensor], directions: int) -> dict[str, Anchor]:
+    """An anchor for each of these matrices, of any shape, before anything is compared.
+
+    Those whose squares would vanish or overflow, or that are not finite, get none.
+    """
+    made = {}
+    for name, weight in weights.items():
+        wide = to_double(weight)
+        squared = float(squared_frobenius(wide[None])[0])
+        if _ORDINARY[0] < squared < _ORDINARY[1]:
+            made[name] = make_anchor(wide, directions)
+    return made
 
 
 def _bound(

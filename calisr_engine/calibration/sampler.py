@@ -54,6 +54,15 @@ class Sampler:
         self.comparison = CertifiedComparison()
 
     @torch.no_grad()
+    def prepare(self, groups: Groups) -> None:
+        """Begin to make, in a thread, what the first sample needs, of the weights as they are."""
+        forms = [form for own in groups.values() for form in own]
+        # One at a time: in float64 all of them would be twice the model.
+        self.comparison.prepare(
+            {form.target.name: form.effective().to("cpu", torch.float32) for form in forms}
+        )
+
+    @torch.no_grad()
     def before_update(self, groups: Groups) -> None:
         """Before the optimizer step; `groups` is empty but at a sampling step."""
         self.reading.before_update(groups)

@@ -117,6 +117,12 @@ class CalibrationSettings(Section):
         "branches: what the light method alone would have made of the weights since the last "
         "sample, trained beside the run (one more model, and twice the time in full fine-tuning).",
     )
+    prepare_first_sample: bool = Field(
+        False,
+        description="Begin to make what the first sample needs, a certificate for each matrix, in "
+        "a thread half-way to it. Weights and decisions stay the same to the bit; the stable ranks "
+        "that samples log differ within their bounds, some 1e-10.",
+    )
     log_parts: bool = Field(
         False,
         description="Log at each sample also what the light part's and the extra part's step do "
@@ -247,6 +253,14 @@ def _of_one_element(optimizer: Any) -> Any:
 class TrainingSettings(Section):
     """How the weights are trained."""
 
+    def broken_rules(self) -> Iterator[Broken]:
+        if self.compile and self.activation_checkpointing:
+            yield Broken(
+                "a compiled pass chooses itself what it keeps and what it computes again",
+                "set compile or activation_checkpointing to false",
+                ("compile", "activation_checkpointing"),
+            )
+
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random in the run.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training data.")
     max_steps: int | None = Field(
@@ -310,6 +324,23 @@ class TrainingSettings(Section):
         False,
         description="Keep one tensor a layer of the forward pass and compute the rest again on the "
         "way back: less memory for one more forward pass a step, and the same bits.",
+    )
+    overlap_gradients: bool = Field(
+        False,
+        description="With several processes: add gradients over them while the backward pass still "
+        "works on others. The same bits with two processes; with more, sums may round otherwise.",
+    )
+    last_layer: Literal["full", "first_token"] = Field(
+        "full",
+        description="Compute the last layer for all tokens, or (first_token) its queries and its "
+        "feed-forward layer for the first one only, where the head reads nothing else: less work, "
+        "the same function and gradients but for rounding. With dropout other numbers are drawn.",
+    )
+    compile: bool = Field(
+        False,
+        description="Let torch compile the training pass: a graph for each width of batches, of "
+        "which there are few then (a little more is padded), and anew after each switch. Takes "
+        "minutes before it can pay; meant for GPUs. With dropout other numbers are drawn.",
     )
     eval_every_steps: int | None = Field(
         None, ge=1, description="Evaluate every so many steps; none: at epoch ends."
@@ -452,6 +483,12 @@ class RunConfig(Section):
                 'set calibration.variant = "off" or remove switch_at',
                 ("schedule.switch_at", "calibration.variant"),
             )
+        if self.training.compile and reading == "branches" and self.calibration.measures:
+            yield Broken(
+                "a branch is trained uncompiled, so its rounding would differ from the run's",
+                "set training.compile = false, or another reading",
+                ("training.compile", "calibration.reading"),
+            )
         if switch_at not in (None, 0.0) and method.calibration_refused:
             yield Broken(
                 f"{method.name} has no full phase to switch from: {method.calibration_refused}",
@@ -461,7 +498,11 @@ class RunConfig(Section):
         if calibrated:
             yield from self._broken_groups()
         yield from self.regularizer.broken_beside(
-            method, self.has_full_phase, self.calibration.measures, self.training.precision
+            method,
+            self.has_full_phase,
+            self.calibration.measures,
+            self.training.precision,
+            self.training.compile,
         )
 
     def _broken_groups(self) -> Iterator[Broken]:

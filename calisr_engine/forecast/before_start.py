@@ -193,6 +193,7 @@ def _as_training(
 ) -> list[str]:
     """The steps of `training.build.prepare` that need no weights and no run; notes on the way."""
     from calisr_engine.methods import registry
+    from calisr_engine.models import first_token
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
     from calisr_engine.training.build import check_method
@@ -212,6 +213,8 @@ def _as_training(
     targets = find_targets(loaded.model)
     longest = errors.of(batching.longest_input, loaded.tokenizer, config.task.max_length, data)
     errors.of(registry.get(config.method.name).check_model, loaded.model)
+    if config.training.last_layer == "first_token":
+        errors.of(first_token.check, loaded.model)
     told = len(errors)
     errors.of(check_method, config, targets)
     if device is not None and len(errors) == told:

@@ -101,12 +101,22 @@ def _located(model: nn.Module) -> list[Located]:
         raise ConfigError(
             f"model.{'components' if source == 'settings' else 'name'}: this {kind} model is not "
             f"built as expected: {len(found)} target matrices in {layers} layers, instead of "
-            f"{each} in each",
+            f"{each} in each{_lacking(found, places)}",
             HOW_TO_NAME
             if source == "settings"
             else "use a standard checkpoint of this architecture",
         )
     return found
+
+
+def _lacking(found: list[Located], places: Places) -> str:
+    """What the first layer that lacks something lacks, for a message."""
+    for layer in sorted({each.layer for each in found}):
+        have = {each.component for each in found if each.layer == layer}
+        lacking = [f"{name} ({place})" for name, place in places.items() if name not in have]
+        if lacking:
+            return f"; layer {layer} has no {' and no '.join(lacking)}"
+    return ""
 
 
 def take_apart(model: nn.Module) -> None:
@@ -250,11 +260,6 @@ def start_regression_at(model: nn.Module, value: float) -> None:
     ]
     if len(outputs) == 1 and outputs[0].bias is not None:
         nn.init.constant_(outputs[0].bias, value)
-
-
-def pooler_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters of the pooler, where the architecture has one."""
-    return [p for name, p in model.named_parameters() if "pooler." in name]
 
 
 _NORM = re.compile(r"(^|[._])layer_?norm|norm\w*\.[^.]+$", re.IGNORECASE)

@@ -66,12 +66,13 @@ class RegularizerSection(Section):
             yield from self.chosen.broken_rules()
 
     def broken_beside(
-        self, method: MethodBase, full_phase: bool, measured: bool, precision: str
+        self, method: MethodBase, full_phase: bool, measured: bool, precision: str, compiled: bool
     ) -> Iterator[Broken]:
         """The rules of a run over the regulariser and the rest, with dotted keys.
 
         Args:
-            full_phase, measured: as in `RegularizerBase.refused`; precision: training.precision.
+            full_phase, measured: as in `RegularizerBase.refused`.
+            precision, compiled: training.precision and training.compile.
         """
         chosen = self.chosen
         if chosen is None:
@@ -88,6 +89,12 @@ class RegularizerSection(Section):
                 f"what {chosen.title} changes is lost in the rounding of bf16",
                 'set training.precision = "fp32" or "auto"',
                 ("training.precision", "regularizer.name"),
+            )
+        if chosen.acts_within_pass and compiled:
+            yield Broken(
+                f"{chosen.title} acts within the forward pass, which is not compiled beside it",
+                "set training.compile = false",
+                ("training.compile", "regularizer.name"),
             )
 
 

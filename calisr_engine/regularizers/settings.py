@@ -23,6 +23,7 @@ class RegularizerBase(Section):
         summary: one sentence for lists and forms.
         source: the publication.
         needs_fp32: what it does is lost in the rounding of bf16.
+        acts_within_pass: it changes forward passes or adds to the loss, so none is compiled.
     """
 
     order: ClassVar[int] = 1000
@@ -31,6 +32,7 @@ class RegularizerBase(Section):
     summary: ClassVar[str]
     source: ClassVar[str]
     needs_fp32: ClassVar[bool] = False
+    acts_within_pass: ClassVar[bool] = False
 
     def refused(self, method: MethodBase, full_phase: bool, measured: bool) -> str:
         """Why it has no meaning in a run of `method`; "" where it has.

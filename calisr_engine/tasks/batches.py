@@ -260,11 +260,13 @@ def collate(
     pad_type_id: int = 0,
     padding_side: str = "right",
     multiple_of: int = 1,
+    width: int | None = None,
 ) -> dict[str, Tensor]:
     """One batch, padded to its longest row.
 
     Args:
         multiple_of: round the width up to a multiple of this (8 helps tensor cores).
+        width: or pad to this, which no row is longer than.
 
     Returns:
         `input_ids` and `attention_mask`, int64, shape (rows, width); `token_type_ids`, the same,
@@ -273,8 +275,8 @@ def collate(
     index = torch.as_tensor(rows, dtype=torch.int64)
     starts = data.offsets[index]
     lengths = data.offsets[index + 1] - starts
-    width = int(lengths.max())
-    width = -(-width // multiple_of) * multiple_of
+    if width is None:
+        width = -(-int(lengths.max()) // multiple_of) * multiple_of
     column = torch.arange(width).unsqueeze(0)
     if padding_side == "left":
         column = column - (width - lengths).unsqueeze(1)

@@ -36,6 +36,7 @@ class TaskBatches:
         notes: what the user should know of inputs that were cut or are not understood.
         per_epoch: micro-batches in one pass over the training data.
         train_count, validation_count: examples.
+        longest: tokens of the longest input.
     """
 
     def __init__(self, data: TaskData, tokenizer: Any, config: RunConfig) -> None:
@@ -43,13 +44,14 @@ class TaskBatches:
         self._seed = config.training.seed
         self._batch_size = config.training.batch_size
         self._eval_batch_size = config.training.eval_batch_size
-        self._longest, self.notes = longest_input(tokenizer, config.task.max_length, data)
+        self._few_widths = config.training.compile
+        self.longest, self.notes = longest_input(tokenizer, config.task.max_length, data)
         self._data = data
-        self._train = tokenize(data.train, tokenizer, self._longest)
+        self._train = tokenize(data.train, tokenizer, self.longest)
         self.notes += _unknown(self._train, tokenizer)
         self._lengths = self._train.lengths()
         self._splits = {
-            ("validation", name): tokenize(examples, tokenizer, self._longest)
+            ("validation", name): tokenize(examples, tokenizer, self.longest)
             for name, examples in data.validation.items()
         }
         self._orders: dict[int, list[list[int]]] = {}
@@ -61,7 +63,7 @@ class TaskBatches:
             share = self._train.full / self.train_count
             self.notes.append(
                 f"{self._train.full} training examples ({share:.1%}) fill task.max_length = "
-                f"{self._longest} tokens; most of them were cut"
+                f"{self.longest} tokens; most of them were cut"
             )
         self.validation_count = sum(len(rows) for rows in self._splits.values())
 
@@ -78,7 +80,7 @@ class TaskBatches:
 
     def train(self, epoch: int, index: int, device: torch.device) -> dict[str, Tensor]:
         """Micro-batch `index` of `epoch` (both from 0)."""
-        return self._collate(self._train, self._order(epoch)[index], device)
+        return moved(self._padded(self._order(epoch)[index]), device)
 
     def train_part(
         self, epoch: int, index: int, device: torch.device, rank: int, size: int
@@ -92,7 +94,7 @@ class TaskBatches:
         if not own:
             return None, len(rows)
         if not works_beside(device):
-            return self._collate(self._train, own, device), len(rows)
+            return moved(self._padded(own), device), len(rows)
         return moved(self._prepared(epoch, index, device, rank, size), device), len(rows)
 
     def _prepared(
@@ -101,7 +103,7 @@ class TaskBatches:
         """Rank's slice of a micro-batch in pinned memory; begins the next ones."""
 
         def prepare(rows: list[int]) -> dict[str, Tensor]:
-            batch = padded(self._train, rows, self._tokenizer)
+            batch = self._padded(rows)
             return {key: value.pin_memory() for key, value in batch.items()}
 
         if self._thread is None:
@@ -117,6 +119,13 @@ class TaskBatches:
         self._ahead = {at: self._ahead[at] for at in wanted if at in self._ahead}
         return self._ahead[epoch, index].result()
 
+    def _padded(self, rows: list[int]) -> dict[str, Tensor]:
+        """A training batch on the CPU."""
+        width = None
+        if self._few_widths:
+            width = wide_enough(max(self._lengths[row] for row in rows), self.longest)
+        return padded(self._train, rows, self._tokenizer, width)
+
     def _order(self, epoch: int) -> list[list[int]]:
         if epoch not in self._orders:
             order = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
@@ -130,7 +139,7 @@ class TaskBatches:
         count = min(limit or self.train_count, self.train_count)
         for start in range(0, count, self._batch_size):
             rows = list(range(start, min(start + self._batch_size, count)))
-            yield self._collate(self._train, rows, device)
+            yield moved(padded(self._train, rows, self._tokenizer), device)
 
     def of_training(
         self, chosen: Sequence[int], rank: int = 0, size: int = 1
@@ -146,13 +155,22 @@ class TaskBatches:
         """(rank's batches of (row numbers, tensors) on the CPU, rows of all ranks) of one set."""
         key = (split, name)
         if key not in self._splits:
-            self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self._longest)
+            self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self.longest)
         rows = self._splits[key]
         order = evaluation_batches(rows.lengths(), self._eval_batch_size)[rank::size]
         return evaluation_stream(rows, self._tokenizer, order), len(rows)
 
-    def _collate(self, data: Tokenized, rows: list[int], device: torch.device) -> dict[str, Tensor]:
-        return moved(padded(data, rows, self._tokenizer), device)
+
+def wide_enough(tokens: int, longest: int) -> int:
+    """The width of a batch whose longest row has so many tokens, where widths shall be few.
+
+    Multiples of 8 up to 32, then two steps to each doubling (48, 64, 96, 128, ...); never more than
+    `longest`.
+    """
+    step = 8
+    while tokens > 4 * step:
+        step *= 2
+    return min(-(-tokens // step) * step, longest)
 
 
 def batches_in(rows: int, batch_size: int) -> int:
@@ -211,12 +229,18 @@ def evaluation_stream(
     return ((rows, padded(data, rows, tokenizer)) for rows in order)
 
 
-def padded(data: Tokenized, rows: list[int], tokenizer: Any) -> dict[str, Tensor]:
-    """One batch on the CPU, padded as the tokenizer pads."""
+def padded(
+    data: Tokenized,
+    rows: list[int],
+    tokenizer: Any,
+    width: int | None = None,
+) -> dict[str, Tensor]:
+    """One batch on the CPU, padded as the tokenizer pads, to its longest row or to `width`."""
     return collate(
         data,
         rows,
         tokenizer.pad_token_id,
         getattr(tokenizer, "pad_token_type_id", 0),
         tokenizer.padding_side,
+        width=width,
     )

@@ -23,6 +23,7 @@ from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.components import Target, find_targets, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.fingerprints import changed
+from calisr_engine.models.first_token import compute_first_token_only
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.regularizers.base import Regularization
 from calisr_engine.runs.layout import RunPaths
@@ -33,6 +34,7 @@ from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.branches import Branches
 from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
+from calisr_engine.training.compiled import CompiledLoss
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.determinism import seed_everything, seed_rank
 from calisr_engine.training.device import works_beside
@@ -159,6 +161,9 @@ def prepare(
     if context.ranks.size > 1:
         _begin_equal(context.ranks, loaded.model, attachment)
     start_step = 0 if state is None else state.step
+    compiled = None
+    if config.training.compile:
+        compiled = CompiledLoss(context, forward_loss, batches.longest)
     return PreparedRun(
         context=context,
         data=data,
@@ -170,7 +175,7 @@ def prepare(
         optimizer=optimizer,
         calibrator=calibrator,
         step=OptimizerStep(
-            context, plan, batches, loaded.model, attachment, optimizer, regularization
+            context, plan, batches, loaded.model, attachment, optimizer, regularization, compiled
         ),
         evaluation=evaluation,
         reporter=reporter,
@@ -225,6 +230,8 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
     fresh = config.model.head == "fresh"
     if fresh and data.kind == "regression" and config.training.regression_start == "mean":
         start_regression_at(loaded.model, mean_label(data.train))
+    if config.training.last_layer == "first_token":
+        compute_first_token_only(loaded.model)
     loaded.model.to(context.device)
     if works_beside(context.device):
         look_at_no_mask()

@@ -93,6 +93,9 @@ class Calibrator:
         self._reading = None if self._sampler is None else self._sampler.reading
         self._sampling: Mapping[str, list[TargetForm]] = {}
         self._remembering = 0.0
+        first_sample = plan.first_sample() if calibration.prepare_first_sample else None
+        # Half-way: weights are near those of the sample, and there is time left.
+        self._prepare_at = None if first_sample is None else first_sample // 2 + 1
 
     # Sampling -----------------------------------------------------------------------------------
 
@@ -100,9 +103,12 @@ class Calibrator:
         """The groups that are in FFT."""
         return {name: self.phases.groups[name] for name in self.phases.in_fft()}
 
-    def begin_step(self) -> None:
+    def begin_step(self, step: int) -> None:
         """Before the forward pass: whatever the reading must keep or copy by now."""
         self._remembering = 0.0
+        if self._sampler is not None and step == self._prepare_at and self.waiting():
+            with self._timed():
+                self._sampler.prepare(self.waiting())
         if self._reading is not None:
             with self._timed():
                 self._reading.before_gradients(self.waiting())

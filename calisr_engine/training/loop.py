@@ -94,7 +94,7 @@ class TrainingLoop:
         calibrator, phases = run.calibrator, run.calibrator.phases
         began, sampling = time.monotonic(), calibrator.measured.seconds
         phase = phases.of_run()
-        calibrator.begin_step()
+        calibrator.begin_step(self.step)
         step.gradients(self.step)
         if self._is_looked_at():
             step.settle()

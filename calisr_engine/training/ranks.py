@@ -1,12 +1,13 @@
 """Several processes that train one run together (data-parallel), and what they tell each other.
 
 Each process ("rank") holds the whole model and takes its slice of every batch. Gradients are added
-by hand, once an optimizer step, over the parameters that are stepped just then, in the order of
-their names. There is no DDP wrapper: a wrapper fixes the set of reduced parameters when it is made,
-while a switch changes that set in mid-run. The sum is taken after the methods' `pull`, not before.
-Both give the same (a pull is linear in the dense gradient, and its masks and gates are drawn from
-the run's seed alone, so they are equal on all ranks), but after a switch the parameters of a light
-method are far smaller than the dense matrices, and only they travel.
+by hand, once an optimizer step (after the backward pass, or in it: `exchange.py`), over the
+parameters that are stepped just then, in the order of their names. There is no DDP wrapper: a
+wrapper fixes the set of reduced parameters when it is made, while a switch changes that set in mid-
+run. The sum is taken after the methods' `pull`, not before. Both give the same (a pull is linear in
+the dense gradient, and its masks and gates are drawn from the run's seed alone, so they are equal
+on all ranks), but after a switch the parameters of a light method are far smaller than the dense
+matrices, and only they travel.
 
 Rank 0 alone writes to the run directory and decides; the others hear of its decisions at the same
 step. Ranks find each other by the environment that torchrun and `accelerate launch` set.
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -161,8 +162,22 @@ class Ranks:
                 dist.all_reduce(tensor)
         return tensor
 
+    def begin_to_add(self, tensor: Tensor) -> Any:
+        """Begin to sum over all ranks, in place; `wait` for what this gives."""
+        with self._together("add"):
+            return dist.all_reduce(tensor, async_op=True)
+
+    def wait(self, work: Any) -> None:
+        """Wait until the sum that was begun is there."""
+        with self._together("add"):
+            work.wait()
+
     def add_gradients(
-        self, parameters: Sequence[nn.Parameter], loss: Tensor, stop: bool
+        self,
+        parameters: Sequence[nn.Parameter],
+        loss: Tensor,
+        stop: bool,
+        summed: Mapping[nn.Parameter, Tensor] | None = None,
     ) -> tuple[Tensor, bool]:
         """Sum the gradients of `parameters` over all ranks, in place.
 
@@ -173,12 +188,14 @@ class Ranks:
             parameters: the same on all ranks, in the same order.
             loss: this rank's share of the mean loss.
             stop: whether this process was asked to stop.
+            summed: sums that are there already (`exchange.py`), the same parameters on all ranks.
 
         Returns:
             The loss of the whole batch, and whether any rank was asked to stop.
         """
         if self.size == 1:
             return loss, stop
+        summed = summed or {}
         facts = torch.zeros(2 + len(parameters), dtype=torch.float64)
         facts[0], facts[1] = loss.item(), float(stop)
         for at, parameter in enumerate(parameters):
@@ -191,6 +208,9 @@ class Ranks:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             gradient = parameter.grad
+            if parameter in summed:
+                gradient.copy_(summed[parameter])
+                continue
             if bucket and (_bytes(bucket) >= BUCKET_BYTES or bucket[0].dtype != gradient.dtype):
                 self._add_together(bucket)
                 bucket = []

@@ -81,7 +81,8 @@ def check_batches(
     # of one activation are there at once.
     layer = 2 * hidden + inner
     again = config.training.activation_checkpointing
-    kept = (layers * hidden + layer if again else layers * layer, 2 * inner)
+    whole = layers if config.training.last_layer == "full" else layers - 1
+    kept = (layers * hidden + layer if again else whole * layer, 2 * inner)
     cases = (("batch_size", train, kept[0]), ("eval_batch_size", others, kept[1]))
     for key, lengths, numbers in cases:
         rows = min(getattr(config.training, key), len(lengths))

@@ -91,6 +91,10 @@ class StepPlan:
             return step % self.every_steps == 0
         return (step - 1) % self.window + 1 in self.samples
 
+    def first_sample(self) -> int | None:
+        """The first step that is measured; None where there is none."""
+        return next(filter(self.is_sample, range(1, self.total_steps + 1)), None)
+
     def is_window_end(self, step: int) -> bool:
         return step % self.window == 0
 

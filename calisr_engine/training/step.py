@@ -13,8 +13,10 @@ from calisr_engine.errors import RunFailedError
 from calisr_engine.methods.base import Attachment
 from calisr_engine.regularizers.base import Moment, Regularization
 from calisr_engine.training.batching import TaskBatches
+from calisr_engine.training.compiled import CompiledLoss
 from calisr_engine.training.context import RunContext
 from calisr_engine.training.device import works_beside
+from calisr_engine.training.exchange import BackwardSums
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.schedule import StepPlan
 
@@ -45,6 +47,7 @@ class OptimizerStep:
         attachment: Attachment,
         optimizer: StepOptimizer,
         regularization: Regularization | None = None,
+        compiled: CompiledLoss | None = None,
     ) -> None:
         self.loss = torch.zeros((), device=context.device)
         self.norm: Tensor | None = None
@@ -64,6 +67,10 @@ class OptimizerStep:
         self._optimizer = optimizer
         self._regularization = regularization or Regularization((), attachment)
         self._penalty = torch.zeros((), device=context.device)
+        self._compiled = compiled
+        self._sums: BackwardSums | None = None
+        if context.ranks.size > 1 and context.config.training.overlap_gradients:
+            self._sums = BackwardSums(context.ranks, model, attachment)
 
     def gradients(self, step: int) -> None:
         """Forward, backward, the sum over ranks, the clip.
@@ -79,18 +86,19 @@ class OptimizerStep:
         self._optimizer.set_factor(self._plan.rate_factor(step))
         for form in forms:
             form.begin_step(step)
+        parameters = self._optimizer.parameters()
+        if self._sums is not None:
+            self._sums.begin(parameters)
         loss = self._backward(step)
+        summed = None if self._sums is None else self._sums.finish()
         for form in forms:
             form.pull()
-        self.loss, stop = ranks.add_gradients(
-            self._optimizer.parameters(), loss, self.stop.is_set()
-        )
+        self.loss, stop = ranks.add_gradients(parameters, loss, self.stop.is_set(), summed)
         if stop:
             self.stop.set()
         limit = self._context.config.training.max_grad_norm
         self.norm = None
         if limit != 0:
-            parameters = self._optimizer.parameters()
             self.norm = torch.nn.utils.clip_grad_norm_(parameters, limit, foreach=True)
         total = self.loss if self.norm is None else self.loss + self.norm
         if self._regularization.adds_to_loss:
@@ -144,9 +152,12 @@ class OptimizerStep:
         self.examples = sum(count for _, count in batches)
         mean = torch.zeros((), device=context.device)
         self._penalty.zero_()
+        own = [index for index, (batch, _) in enumerate(batches) if batch is not None]
         for index, (batch, _) in enumerate(batches):
             if batch is None:
                 continue
+            if index == own[-1] and self._sums is not None:
+                self._sums.arm()
             weight = len(batch["labels"]) / self.examples
             at = Moment(step, index, rank)
             with self._regularization.around(at):
@@ -164,7 +175,9 @@ class OptimizerStep:
     def _losses(self, batch: Mapping[str, Tensor], at: Moment) -> tuple[Tensor, Tensor | None]:
         """The mean loss of a micro-batch, and what the regulariser adds to it."""
         if not self._regularization.adds_to_loss:
-            return forward_loss(self._model, batch), None
+            if self._compiled is None:
+                return forward_loss(self._model, batch), None
+            return self._compiled(self._model, batch, at.step), None
         answer = self._model(**batch)
         return answer.loss, self._regularization.penalty(self._model, batch, answer.logits, at)
 

@@ -103,6 +103,15 @@ def test_a_first_matrix_of_twice_the_height_has_a_gate() -> None:
     [
         ({k: v for k, v in PLAIN.items() if "fc2" not in k}, "output cannot be told"),
         (
+            {k: v for k, v in PLAIN.items() if "k_proj" not in k},
+            "names of its matrices key cannot be told",
+        ),
+        (
+            {k: v for k, v in PLAIN.items() if k[-6:] not in ("k_proj", "v_proj")}
+            | {"attn__kv": (16, 8)},
+            "key and value cannot be told",
+        ),
+        (
             PLAIN | {"attn__self__query": (8, 8)},
             r"query could be attn\.q_proj or attn\.self\.query",
         ),
@@ -119,6 +128,14 @@ def test_what_cannot_be_told_is_refused_with_what_there_is(
     for name, (rows, columns) in matrices.items():
         assert f"{name.replace('__', '.')} ({rows} x {columns})" in caught.value.message
     assert "[model.components]" in caught.value.hint
+
+
+def test_a_layer_of_a_known_architecture_with_a_query_and_no_key_is_refused() -> None:
+    model = built("bert")
+    attention = model.get_submodule("bert.encoder.layer.1.attention.self")
+    attention.key = nn.Identity()
+    with pytest.raises(ConfigError, match=r"layer 1 has no key \(encoder\.layer"):
+        find_targets(model)
 
 
 def test_matrices_of_no_component_are_told() -> None:

@@ -6,11 +6,14 @@ import multiprocessing
 import os
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from calisr_engine.errors import RunFailedError
+from calisr_engine.methods.base import Attachment, TargetForm
 from calisr_engine.training import ranks as module
+from calisr_engine.training.exchange import BackwardSums
 from calisr_engine.training.ranks import Place, Ranks
 from tests.training.rank_process import free_port
 
@@ -101,3 +104,54 @@ def test_alone_everything_comes_back_as_it_was() -> None:
         ranks.check_equal(own, 1)
     assert ranks.is_first
     assert not Ranks(Place(1, 2)).is_first
+
+
+def test_buckets_are_sent_while_the_backward_pass_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one order, the last layer first; what a form pulls is left for later."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(3, 3) for _ in range(4)))
+    seen: list[tuple[int, int]] = []
+
+    class Work:
+        def wait(self) -> None: ...
+
+    def reduce(flat: torch.Tensor, async_op: bool = False) -> Work:
+        assert async_op
+        seen.append((flat.numel(), sum(p.grad is not None for p in model.parameters())))
+        flat.mul_(2)
+        return Work()
+
+    class Pulled(TargetForm):
+        weight = model[1].weight
+        core = extra = lambda self: []
+        remember = pair = effective = switch = lambda self: None
+
+        def pull(self) -> None: ...
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", reduce)
+    monkeypatch.setattr(module, "BUCKET_BYTES", 40)
+    attachment = Attachment(model, {"1": Pulled(None)})  # type: ignore[abstract, arg-type]
+    sums = BackwardSums(Ranks(Place(0, 2)), model, attachment)
+    for passes in (1, 2):
+        model.zero_grad()
+        seen.clear()
+        sums.begin(list(model.parameters()))
+        for number in range(passes):
+            assert not seen
+            if number == passes - 1:
+                sums.arm()
+            model(torch.ones(2, 3)).sum().backward()
+        # 12 numbers a layer (bias and matrix), but 3 of the one whose matrix is pulled.
+        assert sum(count for count, _ in seen) == 39
+        assert passes == 2 or seen[0][1] < 8, "the first one waited for all gradients"
+        found = sums.finish()
+        assert set(found) == set(model.parameters()) - {model[1].weight}
+        for parameter, total in found.items():
+            assert total.equal(2 * parameter.grad)
+    seen.clear()
+    model.zero_grad()
+    sums.begin(list(model.parameters()))  # a rank without a row of the batch
+    assert all(not total.any() for total in sums.finish().values())
+    assert sum(count for count, _ in seen) == 39
+    sums.begin(list(model[2].parameters()))  # others train now
+    assert set(sums.finish()) == set(model[2].parameters())

@@ -17,7 +17,7 @@ from tests.training.test_runs import assert_predicts, same, story, weights
 from tests.training.tiny_run import make_run, save_model
 
 FEW = ["vblora", "PiSSA", "oft", "DoRA", "adamss"]
-"""With a shared bank, changing the base at the start, multiplicative, with a norm, with clusters."""
+"""With a shared bank, changing the base at the start, multiplicative, with a norm, clustered."""
 
 
 @pytest.fixture(scope="module")

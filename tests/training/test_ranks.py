@@ -122,10 +122,11 @@ def test_how_long_ranks_wait_can_be_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
     """Same switches at the same steps; losses and weights equal but for the order of additions.
 
-    The masks are those of the first process.
+    The masks are those of the first process. Gradients added in the backward pass give the same
+    bits as those added after it.
     """
 
-    def runs(name: str) -> list[Path]:
+    def runs(name: str, *more: str) -> list[Path]:
         return [
             make_run(
                 model,
@@ -135,15 +136,20 @@ def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
                 "training.dropout=0.0",
                 *CALIBRATED,
                 *UNEVEN,
+                *more,
             )
             for method in METHODS
         ]
 
     single, double = runs("one"), runs("two")
+    overlapped = runs("overlapped", "training.overlap_gradients=true")
     for run in single:
         assert execute(run, raise_errors=True) == 0
-    jobs = [{"run_dir": run, "on": 1, "other_masks": True} for run in double]
-    assert statuses(jobs) == [[0] * len(METHODS)] * 2
+    jobs = [{"run_dir": run, "on": 1, "other_masks": True} for run in [*double, *overlapped]]
+    assert statuses(jobs) == [[0] * 2 * len(METHODS)] * 2
+    for after, meanwhile in zip(double, overlapped, strict=True):
+        mine, theirs = weights(after), weights(meanwhile)
+        assert all(theirs[name].equal(value) for name, value in mine.items())
     for one, two in zip(single, double, strict=True):
         assert switches(one) == switches(two)
         assert len({step for step, _, _ in switches(one)}) >= 1

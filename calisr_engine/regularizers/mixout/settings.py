@@ -17,6 +17,7 @@ class Mixout(RegularizerBase):
     summary: ClassVar[str] = (
         "Computes each training step with pretrained columns in the place of most trained ones."
     )
+    acts_within_pass: ClassVar[bool] = True
     source: ClassVar[str] = "Lee, Cho and Kang, ICLR 2020"
 
     mixout_probability: float = Field(

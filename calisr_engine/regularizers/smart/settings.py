@@ -19,6 +19,7 @@ class Smart(RegularizerBase):
     summary: ClassVar[str] = (
         "Adds to the loss how far the worst small change of the embeddings moves the answer."
     )
+    acts_within_pass: ClassVar[bool] = True
     source: ClassVar[str] = "Jiang, He, Chen, Liu, Gao and Zhao, ACL 2020"
     needs_fp32: ClassVar[bool] = True
 
