@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+from calisr_engine.analysis.error_report import ErrorReport, Mistake
 from calisr_engine.plain_words import one_line
 from calisr_tui.verbatim import Table, Text
 from calisr_tui.words import share

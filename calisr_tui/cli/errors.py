@@ -13,7 +13,7 @@ from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, quiet
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
 if TYPE_CHECKING:
-    from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+    from calisr_engine.analysis.error_report import ErrorReport, Mistake
 
 EXAMPLE = "Example: calisr errors runs/my-run --label good --predicted bad --out wrong.csv"
 

@@ -23,7 +23,7 @@ from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import DataTable, Static
 
 if TYPE_CHECKING:
-    from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+    from calisr_engine.analysis.error_report import ErrorReport, Mistake
     from calisr_engine.results.answers import Evaluated
 
 MOST_ROWS = 500
