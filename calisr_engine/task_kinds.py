@@ -15,6 +15,10 @@ THRESHOLD = 0.5
 """Probability above which a label of a multi-label task is given, where nobody says another."""
 
 
+OUTSIDE = "O"
+"""The tag of a word that is part of no entity."""
+
+
 @dataclass(frozen=True)
 class TaskKind:
     """One kind of task.

@@ -17,8 +17,8 @@ from calisr_engine.analysis.error_report import (
     by_length,
     number_of,
 )
+from calisr_engine.task_kinds import OUTSIDE
 from calisr_engine.tasks.tagged import (
-    OUTSIDE,
     Entity,
     as_bioes,
     entities,

@@ -106,9 +106,7 @@ def _labelled(
                 targets = [cells.targets(each, label) for each in tables]
                 cells.check_spread(tables[0], label, targets[0])
                 numbers = targets
-    rows = [
-        _examples(table, settings, each, notes) for table, each in zip(tables, numbers, strict=True)
-    ]
+    rows = [_examples(table, settings, numbers[place], notes) for place, table in enumerate(tables)]
     return classes, rows
 
 

@@ -14,14 +14,12 @@ from typing import Any
 
 from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
+from calisr_engine.task_kinds import OUTSIDE
 from calisr_engine.tasks import labels
 from calisr_engine.tasks.cells import at, is_missing, whole_characters, word
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.label_sets import as_list
 from calisr_engine.tasks.table import Table
-
-OUTSIDE = "O"
-"""The tag of a word that is part of no entity."""
 
 _ENTITY = re.compile(r"([BIESLU])-(.+)", re.DOTALL)
 _AS_BIOES = {"L": "E", "U": "S"}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
-from calisr_engine.task_kinds import KINDS
+from calisr_engine.task_kinds import KINDS, OUTSIDE
 from calisr_engine.tasks.batches import (
     Tokenized,
     collate,
@@ -21,7 +21,6 @@ from calisr_engine.tasks.batches import (
     tokenize,
 )
 from calisr_engine.tasks.data import TaskData
-from calisr_engine.tasks.tagged import OUTSIDE
 from calisr_engine.training.device import moved, works_beside
 from calisr_engine.training.predict import Take
 from calisr_engine.training.ranks import slice_of
