@@ -80,7 +80,11 @@ def counts(config: RunConfig, known: Known = NOTHING) -> Counts | None:
         return None
     try:
         found = method_counts(
-            entry, config.method, labels(config, known) or 2, calibrated or switch_at is not None
+            entry,
+            config.method,
+            labels(config, known) or 2,
+            calibrated or switch_at is not None,
+            per_word=config.task.is_own and config.task.kind == "token",
         )
     except ValueError:
         return None

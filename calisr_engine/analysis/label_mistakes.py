@@ -76,7 +76,7 @@ class LabelSets:
             mean_confidence=float(self.probabilities.mean()),
             expected_calibration_error=calibration_error(curve, self.label.size),
             residuals=None,
-            lengths=by_length(None if self.texts is None else words_in(self.texts), self._scores),
+            lengths=by_length(None if self.texts is None else words_in(self.texts), self._in_part),
             kind="multi_label",
         )
 
@@ -131,6 +131,12 @@ class LabelSets:
 
         names = ("micro_f1", "macro_f1", "subset_accuracy")
         return metrics.compute(names, self.predicted[rows], self.label[rows])
+
+    def _in_part(self, rows: Any) -> dict[str, float]:
+        """Without the mean over labels, of which a part of the rows may have none."""
+        scores = self._scores(rows)
+        del scores["macro_f1"]
+        return scores
 
     def _class_scores(self) -> tuple[ClassScore, ...]:
         from sklearn.metrics import precision_recall_fscore_support

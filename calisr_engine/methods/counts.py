@@ -35,18 +35,21 @@ class Counts:
     certainty: Certainty = "exact"
 
 
-def counts(entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool) -> Counts:
+def counts(
+    entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool, per_word: bool = False
+) -> Counts:
     """Trainable parameters of `method` on `entry`.
 
     Args:
         labels: outputs of the head (1 for regression).
         calibrated: whether the run is calibrated or has `schedule.switch_at`: some methods cover
             more components then.
+        per_word: whether words are tagged.
 
     Raises:
         ValueError: no closed formula for the architecture.
     """
-    model = parts(entry, labels)
+    model = parts(entry, labels, per_word)
     if not method.has_light_phase:
         return Counts(model.total, model.total, None, 0)
     covered = model.has(method.covered(calibrated))

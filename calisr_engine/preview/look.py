@@ -85,6 +85,11 @@ class Look:
     problem: CalisrError | None = None
     source: Source | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def marks_entities(self) -> bool:
+        """Whether the classes are tags that mark entities."""
+        return self.source is not None and tagged.marks_entities(self.source.label_names)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; the problem as message and hint."""
         found = {name: getattr(self, name) for name in ("path", "form", "columns", "notes")}

@@ -148,7 +148,9 @@ def _labels(given: Mapping[str, Any], table: Table, described: Sequence[Column])
             values, reasons = dict(found.values), dict(found.why)
             if label is None:
                 values["label_column"] = column.name
-                reasons["label_column"] = reasons["kind"].removeprefix(f"{quoted(column.name)} has ")
+                reasons["label_column"] = reasons["kind"].removeprefix(
+                    f"{quoted(column.name)} has "
+                )
             return Several(*(_not_given(each, given) for each in (values, reasons)))
     return Several()
 

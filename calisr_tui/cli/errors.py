@@ -88,11 +88,15 @@ def _show(report: ErrorReport, wrong: list[Mistake], rows: int) -> None:
         console.print(charts.residual_bars(report, width))
     else:
         console.print(charts.classes_table(report), "")
-        console.print(charts.confusion_table(report, width), "")
-        console.print(charts.calibration_curve(report, width))
+        if report.confusion is not None:
+            console.print(charts.confusion_table(report, width), "")
+        if report.calibration is not None:
+            console.print(charts.calibration_curve(report, width))
     console.print(charts.lengths_table(report))
     if wrong[:rows]:
         of = f"{min(rows, len(wrong)):,} of {len(wrong):,}"
         what = "mistakes, the most confident" if report.wrong is not None else "rows, the worst"
+        if report.kind == "token":
+            what = "entities that are missed or made up, the most confident"
         console.print(f"\n{of} {what} first")
         console.print(charts.mistakes_table(report, wrong[:rows], width))
