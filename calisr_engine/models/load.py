@@ -18,7 +18,7 @@ from calisr_engine.models.components import OWN_PLACES, check_head, take_apart
 from calisr_engine.models.folder import explained, find_folder, quiet, read_config
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
-from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
+from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer, read_words
 from calisr_engine.task_kinds import KINDS, TaskKind
 
 WHOLE_TEXTS = KINDS["classification"]
@@ -88,6 +88,8 @@ def load_model(
         if dropout is not None:
             _set_dropout(config, dropout)
         tokenizer, said = load_tokenizer(source.tokenizer)
+        if task.per_word:
+            read_words(tokenizer)
         found: dict[str, Tensor] = {}
         sparse = getattr(config, "attention_type", None) == "block_sparse"
         if sparse:
