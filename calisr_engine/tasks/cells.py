@@ -159,4 +159,5 @@ def word(cell: Any) -> str:
     if isinstance(cell, dict):
         return "an object"
     words = {list: "a list", bool: "true or false", bytes: "bytes"}
+    words |= {int: "a number", float: "a number"}
     return words.get(type(cell), f"a {type(cell).__name__}")

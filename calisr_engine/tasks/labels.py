@@ -70,10 +70,13 @@ def _checked(table: Table, column: str, row: int, cell: Any) -> bool | int | flo
         )
     if isinstance(cell, bool | int | float | str):
         return cell
-    raise DataError(
-        f"{at(table, column, row)}: {word(cell)} where a label is expected",
-        "write a name or a whole number",
-    )
+    mend = "write a name or a whole number"
+    if isinstance(cell, list):
+        mend += (
+            '; for several labels a text set task.kind = "multi_label", for a tag of each word '
+            '"token"'
+        )
+    raise DataError(f"{at(table, column, row)}: {word(cell)} where a label is expected", mend)
 
 
 def _label(cell: bool | int | float | str, numeric: bool, booleans: bool) -> str:

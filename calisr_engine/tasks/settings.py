@@ -27,7 +27,7 @@ class TaskSettings(Section):
         "(such as SST-2/train.tsv). Without it the hub is asked.",
     )
     train_file: DataPath | None = Field(
-        None, description="Own training data: a CSV, TSV, JSONL or Parquet file."
+        None, description="Own training data: a CSV, TSV, JSONL, Parquet or CoNLL file."
     )
     validation_file: DataPath | None = Field(
         None,
