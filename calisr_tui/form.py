@@ -73,7 +73,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
     "task": {
         "files and fewer examples": (
             *("task.data_dir", "task.metric", "task.max_train_examples"),
-            "task.max_validation_examples",
+            *("task.max_validation_examples", "task.train_language", "task.eval_languages"),
         )
     },
     "data": {

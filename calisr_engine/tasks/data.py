@@ -19,9 +19,11 @@ from calisr_engine.tasks import (
     metrics,
     own_files,
     prediction_table,
+    superglue_read,
     tagged,
 )
 from calisr_engine.tasks.examples import Examples, subsample
+from calisr_engine.tasks.glue_task import GlueTask
 from calisr_engine.tasks.metrics import Tagged
 from calisr_engine.tasks.outputs import given_labels
 from calisr_engine.tasks.settings import TaskSettings
@@ -203,12 +205,19 @@ def _read(settings: TaskSettings) -> Source:
         with concerning("task.name"):
             task = glue.find(settings.name)
         with concerning("task.data_dir", "task.name"):
-            source = (
-                hub.read(task)
-                if settings.data_dir is None
-                else glue_folder.read(task, settings.data_dir)
-            )
+            source = _read_known(task, settings)
     return replace(source, notes=(*source.notes, *unused))
+
+
+def _read_known(task: GlueTask, settings: TaskSettings) -> Source:
+    """A task known by name, from its official files where a folder is given, else from the hub."""
+    if task.languages:
+        return superglue_read.read_languages(task, settings)
+    if task.collection == "SuperGLUE":
+        return superglue_read.read(task, settings.data_dir)
+    if settings.data_dir is None:
+        return hub.read(task)
+    return glue_folder.read(task, settings.data_dir)
 
 
 def _fingerprint(source: Source) -> str:

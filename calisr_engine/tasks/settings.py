@@ -77,6 +77,15 @@ class TaskSettings(Section):
             "none refuses them.",
         )
     )
+    train_language: str | None = Field(
+        None, description="Language that trains, of tasks with several (XNLI, PAWS-X); none: en."
+    )
+    eval_languages: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None,
+        description="Languages that validate, of tasks with several, each a set of its own; the "
+        "first picks the best model. None takes the one that trains.",
+        json_schema_extra={"expects": 'a list of languages such as ["de", "fr"], or none'},
+    )
     header: bool = Field(
         True,
         description="Whether the first row of CSV and TSV files names the columns; if not they "
@@ -133,6 +142,18 @@ class TaskSettings(Section):
             return self.label_columns
         return () if self.label_column is None else (self.label_column,)
 
+    def _broken_languages(self) -> Iterator[Broken]:
+        """Languages that a task does not have."""
+        known = glue.find(self.name).languages
+        one = self.train_language
+        given = {"train_language": (one,) if one else (), "eval_languages": self.eval_languages}
+        for key, languages in given.items():
+            for language in languages or ():
+                if language not in known:
+                    of = f"{glue.find(self.name).title} has no language {language[:20]!r}"
+                    mend = f"it has {', '.join(known)}" if known else "leave it out: it has one"
+                    yield Broken(of, mend, (key, "name"))
+
     def _broken_labels(self) -> Iterator[Broken]:
         """Rules of what only some kinds of task have."""
         several = self.label_columns
@@ -180,6 +201,8 @@ class TaskSettings(Section):
         if not self.is_own and self.validation_file is None:
             if glue.plain(self.name) != "demo" and not glue.is_task(self.name):
                 yield Broken(*glue.unknown(self.name), ("name",))
+            elif glue.is_task(self.name):
+                yield from self._broken_languages()
             return
         if not self.is_own:
             yield Broken(

@@ -182,7 +182,12 @@ def test_a_step_weighs_words_not_rows(model: Path, tmp_path: Path) -> None:
     for name, size, accumulate in (("a", 16, 1), ("b", 8, 2)):
         (tmp_path / name).mkdir()
         sets = (f"training.batch_size={size}", f"training.accumulate={accumulate}")
-        whole = ("training.dropout=0.0", "training.warmup_ratio=0", "training.epochs=1", "task.max_train_examples=16")
+        whole = (
+            "training.dropout=0.0",
+            "training.warmup_ratio=0",
+            "training.epochs=1",
+            "task.max_train_examples=16",
+        )
         one = start(model, tmp_path / name, "token", *sets, *whole)
         assert execute(one, raise_errors=True) == 0
         losses.append(events(one, "progress")[0]["loss"])
