@@ -95,14 +95,15 @@ class DataRead:
         """What a setting can be chosen from, each with a note; empty where it is typed.
 
         Args:
-            kind: classification or regression, as the data is read.
+            kind: of the task, as the data is read.
         """
         if key in COLUMNS:
             return [(each["name"], f"{each['why']} · {each['example']}") for each in self.columns]
         if key == "task.metric" and self.look is not None:
             from calisr_engine.preview.roles import metrics_that_fit
 
-            return [(name, "") for name in metrics_that_fit(kind, self.classes or 2)]
+            spans = self.look.marks_entities
+            return [(name, "") for name in metrics_that_fit(kind, self.classes or 2, spans)]
         return []
 
     @property
@@ -110,6 +111,8 @@ class DataRead:
         """The metric that picks the best model where none is named."""
         from calisr_engine.preview.roles import usual_metric
 
+        if self.look is not None and self.look.source is not None:
+            return self.look.source.metrics[0]
         regression = self.look is not None and self.look.sets and not self.look.sets[0].labels
         return usual_metric("regression" if regression else "classification")
 

@@ -107,8 +107,8 @@ class Draft:
             for other in ("task.train_file", "task.validation_file", "task.test_file"):
                 self.changes.pop(other, None)
         if key in ("task.train_file", "task.dataset", "task.header", "task.encoding"):
-            for column in ("text_column", "text_pair_column", "label_column", "kind", "metric"):
-                self.changes.pop(f"task.{column}", None)  # those of other data
+            for other in form.OF_THESE_DATA:
+                self.changes.pop(other, None)
 
     def choose_task(self, name: str) -> None:
         """Take a task of the list, or own data."""

@@ -105,7 +105,8 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
     if entry is None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    return method_counts(entry, config.method, outputs, begins_full, wait)
+    per_word = config.task.is_own and config.task.kind == "token"
+    return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
 
 
 def train_examples(config: RunConfig, known: Known = NOTHING) -> int | None:

@@ -26,15 +26,24 @@ CHOICE_KEYS = {
 }
 """The setting that the list of a page chooses."""
 
-OWN_KEYS = frozenset({*OWN_DATA, "task.header", "task.split_seed"} - {"task.name", "task.metric"})
+OWN_KEYS = frozenset(
+    {*OWN_DATA, "task.header", "task.split_seed", "task.threshold"} - {"task.name", "task.metric"}
+)
 """Settings that only the user's own data have."""
 
 EMPTIED = {
     *("task.train_file", "task.validation_file", "task.test_file", "task.dataset"),
     *("task.train_split", "task.validation_split", "task.test_split", "task.text_column"),
-    *("task.text_pair_column", "task.label_column", "task.kind", "task.encoding"),
+    *("task.text_pair_column", "task.label_column", "task.label_columns"),
+    *("task.label_separator", "task.kind", "task.encoding"),
 }
 """Settings of own data that are empty where other data trains."""
+
+OF_THESE_DATA = (
+    *("task.text_column", "task.text_pair_column", "task.label_column", "task.label_columns"),
+    *("task.label_separator", "task.kind", "task.metric"),
+)
+"""Settings that go with the data: other data has other columns."""
 
 _SECTIONS = {
     "model": ("model",),
@@ -46,6 +55,7 @@ _DATA = (
     *("task.train_file", "task.text_column", "task.text_pair_column", "task.label_column"),
     *("task.kind", "task.metric", "task.validation_file", "task.validation_share"),
     *("task.max_length", "task.dataset", "task.train_split", "task.validation_split"),
+    *("task.label_columns", "task.label_separator", "task.threshold"),
     *("task.test_split", "task.split_seed", "task.encoding", "task.header", "task.test_file"),
     *("task.name", "task.max_train_examples", "task.max_validation_examples"),
 )
@@ -64,12 +74,15 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
     "task": {
         "files and fewer examples": (
             *("task.data_dir", "task.metric", "task.max_train_examples"),
-            "task.max_validation_examples",
+            *("task.max_validation_examples", "task.train_language", "task.eval_languages"),
         )
     },
     "data": {
         "a data set of the Hugging Face hub": (
             *("task.dataset", "task.train_split", "task.validation_split", "task.test_split"),
+        ),
+        "several labels a text": (
+            *("task.label_columns", "task.label_separator", "task.threshold"),
         ),
         "how files are read, and more": (
             *("task.split_seed", "task.encoding", "task.header", "task.test_file", "task.name"),
@@ -128,6 +141,8 @@ _LABELS = {
     "task.text_column": "text",
     "task.text_pair_column": "second text",
     "task.label_column": "label",
+    "task.label_columns": "label columns",
+    "task.label_separator": "label separator",
     "task.dataset": "data set",
     "task.data_dir": "GLUE folder",
     "training.lft_learning_rate": "light learning rate",
@@ -143,7 +158,9 @@ _LABELS = {
 
 
 _EMPTY = {
-    "task.train_file": "CSV, TSV, JSONL, Parquet, or a folder of them",
+    "task.train_file": "CSV, TSV, JSONL, Parquet, CoNLL, or a folder of them",
+    "task.label_columns": "none: all labels stand in one column",
+    "task.label_separator": "none: the cells are lists",
     "task.validation_file": "none: a share of the rows is set aside",
     "task.dataset": "NAME or NAME:CONFIG, read with Enter",
     "task.encoding": "default: UTF-8",

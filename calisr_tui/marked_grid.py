@@ -116,7 +116,7 @@ def settings_of(asked: Marked, words: Words) -> ResolvedConfig:
     if method is not None and method.calibration_refused:
         options["calibration.variant"] = "off"
     if "task.name" in values:
-        of_glue = glue.is_task(values["task.name"])
+        of_glue = glue.is_of_glue(values["task.name"])
         options.pop("task.data_dir", None)
         options |= {"task.data_dir": asked.data_dir} if of_glue and asked.data_dir else {}
     return replace(asked.inputs, options=options).load()

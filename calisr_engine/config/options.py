@@ -32,6 +32,8 @@ OPTIONS: dict[str, str] = {
     "task.text_column": "--text",
     "task.text_pair_column": "--text-pair",
     "task.label_column": "--label",
+    "task.label_columns": "--labels",
+    "task.label_separator": "--label-separator",
     "task.kind": "--kind",
     "task.metric": "--metric",
     "task.encoding": "--encoding",

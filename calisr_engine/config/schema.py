@@ -503,6 +503,7 @@ class RunConfig(Section):
             self.calibration.measures,
             self.training.precision,
             self.training.compile,
+            (self.task.is_own and self.task.kind) or "classification",
         )
 
     def _broken_groups(self) -> Iterator[Broken]:

@@ -111,8 +111,12 @@ def command_words(config: RunConfig, base: str, start: Mapping[str, Any]) -> str
     words = ["calisr", "run", *([base] if base else [])]
     changed = _differences(config, start)
     for key in (*(OWN_DATA if config.task.is_own else ()), *_OPTIONS_IN_COMMANDS):
-        if changed.get(key) is not None and not str(changed[key]).startswith("-"):
-            words += [OPTIONS[key], str(changed.pop(key))]
+        value = changed.get(key)
+        if isinstance(value, tuple):
+            value = ",".join(value) if all(map(_is_plain, value)) else None
+        if value is not None and not str(value).startswith("-"):
+            words += [OPTIONS[key], str(value)]
+            changed.pop(key)
     for key, value in changed.items():
         words += ["--set", f"{key}={_set_value(key, value)}"]
     return " ".join(shlex.quote(word) for word in words)
@@ -130,11 +134,16 @@ def _differences(config: RunConfig, start: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_plain(word: str) -> bool:
+    """Whether a word of a list needs neither quotes nor brackets around the list."""
+    return word == word.strip() and not set(word) & set(",[]\"'")
+
+
 def _set_value(key: str, value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(value) if all(map(_is_plain, value)) else toml_value(value)
     if isinstance(value, str | Path):
         text = str(value)
         return text if parse_value(key, text.strip()) == text else toml_value(text)

@@ -40,7 +40,12 @@ class Counts:
 
 
 def counts(
-    entry: ModelEntry, method: MethodBase, labels: int, calibrated: bool, wait: bool = True
+    entry: ModelEntry,
+    method: MethodBase,
+    labels: int,
+    calibrated: bool,
+    per_word: bool = False,
+    wait: bool = True,
 ) -> Counts:
     """Trainable parameters of `method` on `entry`.
 
@@ -48,13 +53,14 @@ def counts(
         labels: outputs of the head (1 for regression).
         calibrated: whether the run is calibrated or has `schedule.switch_at`: some methods cover
             more components then.
+        per_word: whether words are tagged.
         wait: where there is no formula, ask the library that knows, which takes torch.
 
     Raises:
         NotCountedError: that would take asking the library.
         ValueError: no closed formula for the architecture; or the library refuses the settings.
     """
-    model = parts(entry, labels)
+    model = parts(entry, labels, per_word)
     if not method.has_light_phase:
         return Counts(model.total, model.total, None, 0)
     covered = model.has(method.covered(calibrated))

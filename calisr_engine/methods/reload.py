@@ -24,7 +24,9 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.components import find_targets, take_apart
 from calisr_engine.models.folder import OWN_EXPORT
+from calisr_engine.models.load import opener
 from calisr_engine.storage.plain import read_json
+from calisr_engine.task_kinds import kind_of_export
 
 WEIGHTS = "calisr_model.safetensors"
 METHOD = OWN_EXPORT
@@ -32,16 +34,17 @@ FORMAT = 1
 
 
 def load_with_method(folder: Path | str) -> nn.Module:
-    """The sequence classifier that `save_with_method` wrote, on the CPU and in evaluation mode.
+    """The classifier that `save_with_method` wrote, on the CPU and in evaluation mode.
 
     Raises:
         UnavailableError: the folder holds no such model, or a damaged one.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     folder = Path(folder)
     settings = read_settings(folder)
     try:
+        content = read_json(folder / "config.json")
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         weights = load_file(folder / WEIGHTS)
     except Exception as error:
@@ -49,7 +52,7 @@ def load_with_method(folder: Path | str) -> nn.Module:
             f"{folder} cannot be opened: {error}", "the folder is not complete; export it again"
         ) from error
     with torch.random.fork_rng(devices=[]):
-        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        model = opener(kind_of_export(content)).from_config(config, dtype=torch.float32)
     take_apart(model)
     attach_for_reading(model, settings)
     try:

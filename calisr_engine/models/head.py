@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.weights import is_head, listed
+from calisr_engine.task_kinds import KINDS, TaskKind
 
 FRESH = 'set model.head = "fresh" for a new one, drawn from the seed'
 
@@ -43,7 +44,10 @@ def unused(name: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def class_order(
-    name: str, config: Mapping[str, Any], label_names: Sequence[str] | None
+    name: str,
+    config: Mapping[str, Any],
+    label_names: Sequence[str] | None,
+    task: TaskKind = KINDS["classification"],
 ) -> list[int]:
     """For each class of the run, its number in the checkpoint; [0] for a regression.
 
@@ -51,9 +55,10 @@ def class_order(
         ConfigError: the checkpoint's head is not for these classes.
     """
     kinds = [str(kind) for kind in config.get("architectures") or ()]
-    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+    if not any(kind.endswith(task.architecture) for kind in kinds):
+        whole = "words" if task.per_word else "whole texts"
         raise ConfigError(
-            f"model.head: {name} has no head for whole texts (config.json: architectures = "
+            f"model.head: {name} has no head for {whole} (config.json: architectures = "
             f"{listed(kinds) or 'none'})",
             FRESH,
         )

@@ -20,7 +20,10 @@ from calisr_engine.models.decoder import fit_padding
 from calisr_engine.models.folder import explained, find_folder, quiet, read_config
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
-from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer
+from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer, read_words
+from calisr_engine.task_kinds import KINDS, TaskKind
+
+WHOLE_TEXTS = KINDS["classification"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class LoadedModel:
     """A model ready for training.
 
     Attributes:
-        model: transformers' sequence classifier in fp32 on the CPU, with a linear layer for each
-            component (`components.take_apart`).
+        model: transformers' classifier of texts or words in fp32 on the CPU, with a linear layer
+            for each component (`components.take_apart`).
         tokenizer: its tokenizer; gives nothing that the model has no row for.
         description: one line for people.
         fingerprint: of weights, config.json and tokenizer (`fingerprints.changed`).
@@ -52,7 +55,7 @@ def load_model(
     dropout: float | None = None,
     headers_only: bool = False,
 ) -> LoadedModel:
-    """Load an encoder with a head for `num_labels` classes (1 for regression).
+    """Load an encoder with a head of `num_labels` outputs for a kind of task.
 
     The head is drawn from `seed` alone, whatever the global random state was and whatever head the
     checkpoint has, unless `settings.head` asks for that one.
@@ -65,12 +68,12 @@ def load_model(
         UnavailableError: the model is not here and cannot be had.
         ConfigError: it is here but cannot be used; the message says why.
     """
-    meta = torch.device("meta")
+    meta, task = torch.device("meta"), KINDS[kind]
     with quiet():
         source = _source(settings)
         order = None
         if settings.head == "by_name":
-            order = head.class_order(settings.name, source.content, label_names)
+            order = head.class_order(settings.name, source.content, label_names, task)
         config = source.config
         check_fits(
             FLOAT_BYTES * least_parameters(config),
@@ -80,9 +83,7 @@ def load_model(
         config.output_hidden_states = config.output_attentions = False
         config.chunk_size_feed_forward = 0  # saves memory, and takes no odd lengths
         config.num_labels = num_labels
-        config.problem_type = (
-            "regression" if kind == "regression" else "single_label_classification"
-        )
+        config.problem_type = task.problem_type
         if label_names:
             config.id2label = dict(enumerate(label_names))
             config.label2id = {name: index for index, name in enumerate(label_names)}
@@ -92,6 +93,8 @@ def load_model(
         tokenizer, said = load_tokenizer(source.tokenizer, may_lack_padding=decodes)
         if decodes:
             said += fit_padding(tokenizer, config)
+        if task.per_word:
+            read_words(tokenizer)
         found: dict[str, Tensor] = {}
         sparse = getattr(config, "attention_type", None) == "block_sparse"
         if sparse:
@@ -99,10 +102,10 @@ def load_model(
         notes: list[str] = []
         if source.weights is None:
             with explained(settings.name, local=True), meta if headers_only else nullcontext():
-                stored = _drawn(config, seed)
+                stored = _drawn(config, seed, task)
         else:
             found = weights.read_weights(source.weights, headers_only)
-            stored, notes = _filled(settings.name, config, found, seed)
+            stored, notes = _filled(settings.name, config, found, seed, task)
         if sparse:
             notes.append(
                 f"{settings.name} attends in full: its sparse attention draws blocks while it "
@@ -119,7 +122,7 @@ def load_model(
             notes += head.keep_head(stored, found, order)
         elif head.has_head(found):
             notes += head.unused(settings.name, source.content)
-            model, _ = _filled(settings.name, config, head.without_head(found), seed)
+            model, _ = _filled(settings.name, config, head.without_head(found), seed, task)
         check_head(model)
         take_apart(model)
     if not headers_only:
@@ -216,25 +219,46 @@ def _with_places(config: Any, settings: ModelSettings) -> Any:
     return config
 
 
-def _drawn(config: Any, seed: int) -> nn.Module:
-    from transformers import AutoModelForSequenceClassification
+def opener(task: TaskKind) -> Any:
+    """transformers' class that opens models of a kind of task, such as
+    AutoModelForSequenceClassification."""
+    import transformers
 
+    return getattr(transformers, task.auto_class)
+
+
+def _drawn(config: Any, seed: int, task: TaskKind = WHOLE_TEXTS) -> nn.Module:
+    _class_of(config, task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = AutoModelForSequenceClassification.from_config(config)
+        model: nn.Module = opener(task).from_config(config)
     return model.float()
 
 
+def _class_of(config: Any, task: TaskKind) -> Any:
+    """The model class of an architecture for a kind of task.
+
+    Raises:
+        ConfigError: transformers has none that tags words.
+    """
+    classes: Any = opener(task)._model_mapping
+    if type(config) not in classes and task.per_word:
+        raise ConfigError(
+            f"model.name: transformers has no model of the architecture {config.model_type!r} that "
+            "tags words",
+            "use another encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT",
+        )
+    return classes[type(config)]
+
+
 def _filled(
-    name: str, config: Any, found: Mapping[str, Tensor], seed: int
+    name: str, config: Any, found: Mapping[str, Tensor], seed: int, task: TaskKind
 ) -> tuple[nn.Module, list[str]]:
     """The model with these weights, the rest drawn from `seed`; and notes on the weights.
 
     A head of the file is taken where it has the right shape.
     """
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-
-    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    kind = _class_of(config, task)
     notes = weights.check_types(found)
     weights.check_names(found, str(kind.base_model_prefix), name)
     with explained(name, local=True), torch.random.fork_rng(devices=[]):

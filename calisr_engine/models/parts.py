@@ -67,8 +67,11 @@ class Parts:
         return self.layers * sum(self.shapes[name][0] for name in self.has(components))
 
 
-def parts(entry: ModelEntry, labels: int = 2) -> Parts:
+def parts(entry: ModelEntry, labels: int = 2, per_word: bool = False) -> Parts:
     """The parts of `entry` with a head of `labels` outputs.
+
+    Args:
+        per_word: whether words are tagged: then neither pooler nor dense layer is before them.
 
     Raises:
         ValueError: the architecture is not one of `POOLED`.
@@ -88,7 +91,7 @@ def parts(entry: ModelEntry, labels: int = 2) -> Parts:
         word_table=(entry.vocabulary, hidden),
         tables=(entry.vocabulary + entry.positions + entry.types) * hidden,
         norms=norms,
-        pooler=dense if pooled else 0,
-        head=output if pooled else dense + output,
-        all_biases=biases + norms // 2 + (hidden if pooled else 0),
+        pooler=dense if pooled and not per_word else 0,
+        head=output if pooled or per_word else dense + output,
+        all_biases=biases + norms // 2 + (hidden if pooled and not per_word else 0),
     )

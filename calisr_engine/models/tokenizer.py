@@ -136,6 +136,24 @@ def _read_otherwise(folder: Path, tokenizer: Any) -> list[str]:
     return []
 
 
+def read_words(tokenizer: Any) -> None:
+    """Have words that are given one by one read as they are in a text, with a blank before each.
+
+    Byte-level tokenizers (RoBERTa's, ModernBERT's) take a blank for a part of the word behind it,
+    and add none to words of their own accord. The export has the changed tokenizer.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    outer = getattr(backend, "pre_tokenizer", None)
+    if outer is None:
+        return
+    inner = list(outer) if type(outer).__name__ == "Sequence" else [outer]
+    for part in inner:
+        if type(part).__name__ == "ByteLevel" and not part.add_prefix_space:
+            part.add_prefix_space = True
+            tokenizer.init_kwargs["add_prefix_space"] = True
+            tokenizer.add_prefix_space = True
+
+
 def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
     """Make `tokenizer` give nothing that `model` has no row for; notes on what was done.
 

@@ -10,12 +10,13 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from calisr_engine.tasks.cells import is_missing
+from calisr_engine.tasks.label_sets import as_list
 from calisr_engine.tasks.table import Table
 
 SAMPLE = 20_000
 """Rows that are looked at, spread evenly; more would not change a guess."""
 
-Kind = Literal["text", "words", "whole", "number", "boolean", "nested", "empty"]
+Kind = Literal["text", "words", "whole", "number", "boolean", "list", "nested", "empty"]
 
 KINDS: dict[Kind, str] = {
     "text": "texts",
@@ -23,6 +24,7 @@ KINDS: dict[Kind, str] = {
     "whole": "whole numbers",
     "number": "numbers",
     "boolean": "true or false",
+    "list": "lists",
     "nested": "lists or objects",
     "empty": "nothing",
 }
@@ -38,13 +40,15 @@ class Column:
     """One column, from at most `SAMPLE` rows of it.
 
     Attributes:
-        kind: what its cells are: "text" has spaces in it, "words" mostly has none.
-        distinct: different values among `rows`.
+        kind: what its cells are: "text" has spaces in it, "words" mostly has none; "list" are
+            lists of words or whole numbers, also those that a text writes.
+        distinct: different values among `rows`; of lists, of their entries.
         missing: rows without a value.
-        words: of a cell in the mean.
+        words: of a cell in the mean; of lists, entries.
         longest: characters of its longest cell.
         example: the first cell that is not empty, as text.
-        counts: its values by how often they come, the commonest first, at most 200.
+        counts: its values by how often they come, the commonest first, at most 200; of lists, of
+            their entries.
         rising: its numbers grow from each row to the next.
     """
 
@@ -75,6 +79,21 @@ def columns(table: Table) -> tuple[Column, ...]:
 
 def _column(name: str, cells: Sequence[Any]) -> Column:
     there = [cell for cell in cells if not is_missing(cell)]
+    entries = lists_of(there)
+    if entries is not None:
+        counted = Counter(entry for each in entries for entry in each)
+        first = next((each for each in entries if each), [])
+        return Column(
+            name,
+            "list",
+            len(cells),
+            len(counted),
+            len(cells) - len(there),
+            sum(map(len, entries)) / len(entries),
+            max(sum(map(len, each)) for each in entries),
+            " ".join(first),
+            dict(counted.most_common(200)),
+        )
     if any(isinstance(cell, dict | list | bytes) for cell in there):
         example = type(next(c for c in there if isinstance(c, dict | list | bytes))).__name__
         return Column(name, "nested", len(cells), 0, len(cells) - len(there), 0.0, 0, example)
@@ -94,6 +113,17 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
         dict(counts.most_common(200)),
         len(numbers) > 1 and all(a < b for a, b in pairwise(numbers)),
     )
+
+
+def lists_of(cells: Sequence[Any]) -> list[list[str]] | None:
+    """The entries of cells that are all lists of words or whole numbers; None where one is not."""
+    found: list[list[str]] = []
+    for cell in cells:
+        value = cell if isinstance(cell, list | tuple) else as_list(cell)
+        if value is None or not all(isinstance(each, str | int) for each in value):
+            return None
+        found.append([str(each) for each in value])
+    return found or None
 
 
 def _kind(texts: Sequence[str], counts: Mapping[str, int]) -> Kind:

@@ -43,11 +43,13 @@ def data_files(folder: Path) -> list[Path]:
         DataError: the folder cannot be read.
     """
     try:
-        return sorted(
+        found = sorted(
             each
             for each in folder.iterdir()
             if each.suffix.lower() in FORMATS and not each.name.startswith(".") and each.is_file()
         )
+        # Most texts in a folder are no data: one must say by its name that it is.
+        return [each for each in found if each.suffix.lower() != ".txt" or use_of(each)]
     except OSError as error:
         raise unreadable(folder, error) from error
 

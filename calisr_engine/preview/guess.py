@@ -14,6 +14,7 @@ from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
 from calisr_engine.preview import folders, roles
 from calisr_engine.preview.columns import Column, columns
+from calisr_engine.preview.several import several
 from calisr_engine.tasks import glue, hub_parquet
 from calisr_engine.tasks.files import decoded, read_bytes
 from calisr_engine.tasks.formats import FORMATS, Form, read_table
@@ -73,16 +74,19 @@ def guess(given: Mapping[str, Any]) -> Guessed:
     for key in ("text_column", "text_pair_column", "label_column"):
         if given.get(key) is not None:
             check_column(table.path, table.header, given[key])
+    for name in given.get("label_columns") or ():
+        check_column(table.path, table.header, name)
     described = columns(table)
-    _columns(given, described, found)
+    more = several(given, table, described)
+    _columns({**given, **more.values}, described, found)
     if "name" not in given:
         source = files.get("train_file", Path(str(given.get("dataset"))))
         found["name"] = roles.Guess(name_of(source), "the name of the data")
-    values: dict[str, Any] = {key: each.value for key, each in found.items()}
+    values: dict[str, Any] = {**more.values, **{key: each.value for key, each in found.items()}}
     values |= {key: path for key, path in files.items() if given.get(key) != path}
     if "header" in values:
         values["header"] = False
-    reasons = {key: each.why for key, each in found.items()}
+    reasons = {**more.why, **{key: each.why for key, each in found.items()}}
     return Guessed(table, described, values, reasons, splits)
 
 
@@ -176,13 +180,22 @@ def _is_number(text: str) -> bool:
 def _columns(
     given: Mapping[str, Any], described: tuple[Column, ...], found: dict[str, roles.Guess]
 ) -> None:
+    """Columns, kind and metric that are not given, of data with one label a row; the text alone of
+    data with several."""
     names = ("text_column", "text_pair_column", "label_column")
     text, pair, label = (given.get(name) for name in names)
-    guessed = roles.roles(described, text, pair, label)
-    for key, each in zip(names, (guessed.text, guessed.pair, guessed.label), strict=True):
+    labels = given.get("label_columns") or ()
+    free = tuple(each for each in described if each.name not in labels)
+    guessed = roles.roles(free, text, pair, label)
+    each_is = [guessed.text, guessed.pair, guessed.label]
+    if given.get("kind") == "token":
+        each_is[1] = None
+    if labels:
+        each_is[2] = None
+    for key, each in zip(names, each_is, strict=True):
         if each is not None and key not in given:
             found[key] = each
-    named = label if label is not None else guessed.label.value if guessed.label else None
+    named = label if label is not None else each_is[2].value if each_is[2] else None
     column = next((each for each in described if each.name == named), None)
     if column is None:
         return
@@ -204,7 +217,7 @@ def lacking(
         ("text_column", "--text", "a text"),
         ("label_column", "--label", "a label"),
     ):
-        if values.get(key) is None:
+        if values.get(key) is None and not (key == "label_column" and values.get("label_columns")):
             names = ", ".join(quoted(each.name) for each in described[:12])
             return DataError(
                 f"{path}: no column looks like {what}", f"name it with {option}; columns: {names}"

@@ -6,7 +6,7 @@ The rows are those that `tasks.own_files` reads, so that a look and a run never 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from calisr_engine.preview.columns import KINDS, Column
 from calisr_engine.preview.guess import Guessed
 from calisr_engine.preview.lengths import Counter as TokenCounter
 from calisr_engine.preview.lengths import Lengths, lengths
-from calisr_engine.tasks import metrics, own_files
+from calisr_engine.tasks import metrics, own_files, tagged
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
@@ -29,7 +29,7 @@ HEAD = 20
 LONGEST_CELL = 500
 """Characters of a cell that are kept for showing."""
 
-SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", "\t": "tabs", "": ""}
+SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", "\t": "tabs", " ": "blanks", "": ""}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class SetLook:
     """One side of the data: train, validation or test.
 
     Attributes:
-        labels: rows by class, in the order of the classes; empty without classes.
+        labels: rows by class, in the order of the classes (words, where each has a tag); empty
+            without classes.
         lowest, highest, mean: of the targets of a regression, else None.
         duplicates: rows whose texts and label another row above has as well.
         conflicts: different texts that come with several labels, with such rows' labels for the
@@ -84,6 +85,11 @@ class Look:
     problem: CalisrError | None = None
     source: Source | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def marks_entities(self) -> bool:
+        """Whether the classes are tags that mark entities."""
+        return self.source is not None and tagged.marks_entities(self.source.label_names)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; the problem as message and hint."""
         found = {name: getattr(self, name) for name in ("path", "form", "columns", "notes")}
@@ -107,7 +113,8 @@ def look(task: TaskSettings, guessed: Guessed, tokens: TokenCounter | None = Non
     try:
         source = own_files.read(task, guessed.table)
         if task.metric is not None:
-            metrics.check(task.metric, source.kind, len(source.label_names))
+            spans = tagged.marks_entities(source.label_names)
+            metrics.check(task.metric, source.kind, len(source.label_names), spans)
     except CalisrError as error:
         return _with(seen, problem=error)
     return _with(
@@ -200,7 +207,9 @@ def _form(table: Table, header: bool) -> str:
         parts.append(f"separated by {SEPARATORS[table.separator]}")
     if table.encoding:
         parts.append(table.encoding.upper())
-    if table.separator and not header:
+    if table.per_line:
+        parts.append("a word a line")
+    elif table.separator and not header:
         parts.append("no header")
     return ", ".join(parts)
 
@@ -211,8 +220,9 @@ def _described(column: Column, get: Callable[[str], Any], why: Mapping[str, str]
         ("text_column", "text"),
         ("text_pair_column", "pair"),
         ("label_column", "label"),
+        ("label_columns", "label"),
     ):
-        if get(key) == column.name:
+        if get(key) == column.name or (key == "label_columns" and column.name in (get(key) or ())):
             role, reason = word, why.get(key, "given")
     return {
         "name": column.name,
@@ -226,6 +236,8 @@ def _described(column: Column, get: Callable[[str], Any], why: Mapping[str, str]
 
 def _cell(value: Any) -> str:
     text = "" if value is None else str(value)
+    if isinstance(value, list):
+        text = " ".join(map(str, value))
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}..."
 
 
@@ -234,14 +246,16 @@ def _set(name: str, rows: Examples, source: Source) -> SetLook:
     empty = sum(not text.strip() for text in rows.text)
     if rows.label is None:
         return SetLook(name, len(rows), duplicates=len(texts) - len(set(texts)), empty=empty)
-    named = [_label(source, label) for label in rows.label]
+    named = [_label(source, label, rows.words is not None) for label in rows.label]
     by_text: dict[tuple[str, str], set[str]] = defaultdict(set)
     for text, label in zip(texts, named, strict=True):
         by_text[text].add(label)
     several = [(text[0], sorted(labels)) for text, labels in by_text.items() if len(labels) > 1]
     pairs = Counter(zip(texts, named, strict=True))
-    counted = Counter(rows.label)
-    numbers: Sequence[float] = rows.label if not source.label_names else ()
+    counted = rows.classes() if source.label_names else Counter[int]()
+    numbers: list[float] = []
+    if not source.label_names:
+        numbers = [label for label in rows.label if not isinstance(label, tuple)]
     return SetLook(
         name,
         len(rows),
@@ -256,7 +270,11 @@ def _set(name: str, rows: Examples, source: Source) -> SetLook:
     )
 
 
-def _label(source: Source, label: int | float) -> str:
+def _label(source: Source, label: int | float | tuple[int, ...], words: bool) -> str:
+    if isinstance(label, tuple):
+        given = label if words else [number for number, one in enumerate(label) if one]
+        between = " " if words else ", "
+        return between.join(source.label_names[number] for number in given) or "no label"
     return source.label_names[int(label)] if source.label_names else f"{label:g}"
 
 

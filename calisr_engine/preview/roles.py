@@ -133,19 +133,23 @@ def metric_of(label: Column, kind: str) -> Guess:
     return Guess(usual, "no class has nearly all rows")
 
 
-def metrics_that_fit(kind: str, classes: int) -> list[str]:
-    """Names of the metrics for labels of that kind; `classes` counts for a classification only."""
-    return metrics.valid_names(kind, classes if kind == "classification" else 0)
+def metrics_that_fit(kind: str, classes: int, spans: bool = True) -> list[str]:
+    """Names of the metrics for labels of that kind; `classes` counts for a classification only.
+
+    Args:
+        spans: whether tags of words mark entities.
+    """
+    return metrics.valid_names(kind, classes if kind == "classification" else 0, spans)
 
 
-def usual_metric(kind: str) -> str:
+def usual_metric(kind: str, spans: bool = True) -> str:
     """The metric that picks the best model where none is named."""
-    return default_metrics(kind, 2)[0]
+    return default_metrics(kind, 2, spans)[0]
 
 
 def is_id(column: Column) -> bool:
     """Whether a column only numbers or names the rows."""
-    if column.kind in ("text", "nested", "empty") or column.rows < 2:
+    if column.kind in ("text", "list", "nested", "empty") or column.rows < 2:
         return False
     each_its_own = column.distinct == column.rows - column.missing
     named = bool(set(_words(column.name)[-1:]) & set(ID_NAMES)) or not column.name.strip()
@@ -192,11 +196,11 @@ def _is_text(column: Column) -> bool:
 
 
 def _text_score(column: Column) -> float:
-    if column.kind in ("nested", "empty", "boolean", "number", "whole") or is_id(column):
+    if column.kind in ("list", "nested", "empty", "boolean", "number", "whole") or is_id(column):
         return 0.0
-    named = _named(column.name, TEXT_NAMES)
-    score = 12.0 * named + min(column.words, 20.0) + 5.0 * column.distinct / max(1, column.rows)
-    if _named(column.name, LABEL_NAMES) and column.distinct <= min(50, column.rows / 2):
+    is_named = named(column.name, TEXT_NAMES)
+    score = 12.0 * is_named + min(column.words, 20.0) + 5.0 * column.distinct / max(1, column.rows)
+    if named(column.name, LABEL_NAMES) and column.distinct <= min(50, column.rows / 2):
         score -= 30.0
     return max(score, 0.1) if column.kind == "text" else max(score - 6.0, 0.01)
 
@@ -205,21 +209,21 @@ def _text_reason(column: Column) -> str:
     reasons = [f"{column.words:.0f} words in the mean"] if column.words >= 1.5 else []
     if column.distinct > column.rows * 0.95:
         reasons.append("nearly all different")
-    if _named(column.name, TEXT_NAMES):
+    if named(column.name, TEXT_NAMES):
         reasons.insert(0, "its name")
     return ", ".join(reasons) or "the only column of texts"
 
 
 def _label_score(column: Column, last: bool) -> float:
-    if column.kind in ("nested", "empty") or is_id(column) or column.distinct < 1:
+    if column.kind in ("list", "nested", "empty") or is_id(column) or column.distinct < 1:
         return 0.0
-    named = _named(column.name, LABEL_NAMES)
+    is_named = named(column.name, LABEL_NAMES)
     classes = column.distinct <= min(MOST_CLASSES, max(2.0, column.rows / 2))
     if column.kind == "text" and not (classes and column.words < 6):
         return 0.0
     if not classes and column.kind not in ("number", "whole"):
         return 0.0
-    score = 20.0 * named + (8.0 if classes else 2.0) + (2.0 if last else 0.0)
+    score = 20.0 * is_named + (8.0 if classes else 2.0) + (2.0 if last else 0.0)
     score += 6.0 / column.distinct if column.distinct > 1 else -7.0
     return max(score - 20.0 * column.missing / max(1, column.rows), 0.01)
 
@@ -231,10 +235,10 @@ def _label_reason(column: Column) -> str:
         number = KINDS[column.kind]
     else:
         number = f"{column.distinct:,} different values"
-    return f"its name, {number}" if _named(column.name, LABEL_NAMES) else number
+    return f"its name, {number}" if named(column.name, LABEL_NAMES) else number
 
 
-def _named(name: str, known: Sequence[str]) -> float:
+def named(name: str, known: Sequence[str]) -> float:
     """1 where the whole name is one of these, less where a word of it is."""
     if name.strip().lower() in known:
         return 1.0

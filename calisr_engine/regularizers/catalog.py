@@ -66,13 +66,19 @@ class RegularizerSection(Section):
             yield from self.chosen.broken_rules()
 
     def broken_beside(
-        self, method: MethodBase, full_phase: bool, measured: bool, precision: str, compiled: bool
+        self,
+        method: MethodBase,
+        full_phase: bool,
+        measured: bool,
+        precision: str,
+        compiled: bool,
+        kind: str,
     ) -> Iterator[Broken]:
         """The rules of a run over the regulariser and the rest, with dotted keys.
 
         Args:
             full_phase, measured: as in `RegularizerBase.refused`.
-            precision, compiled: training.precision and training.compile.
+            precision, compiled, kind: training.precision, training.compile and task.kind.
         """
         chosen = self.chosen
         if chosen is None:
@@ -95,6 +101,12 @@ class RegularizerSection(Section):
                 f"{chosen.title} acts within the forward pass, which is not compiled beside it",
                 "set training.compile = false",
                 ("training.compile", "regularizer.name"),
+            )
+        if chosen.needs_one_answer and kind not in ("classification", "regression"):
+            yield Broken(
+                f"{chosen.title} compares the one answer of each text, and task.kind is {kind}",
+                "take another regulariser",
+                ("regularizer.name", "task.kind"),
             )
 
 

@@ -24,6 +24,7 @@ class RegularizerBase(Section):
         source: the publication.
         needs_fp32: what it does is lost in the rounding of bf16.
         acts_within_pass: it changes forward passes or adds to the loss, so none is compiled.
+        needs_one_answer: it compares answers, so each text must have one class or number.
     """
 
     order: ClassVar[int] = 1000
@@ -33,6 +34,7 @@ class RegularizerBase(Section):
     source: ClassVar[str]
     needs_fp32: ClassVar[bool] = False
     acts_within_pass: ClassVar[bool] = False
+    needs_one_answer: ClassVar[bool] = False
 
     def refused(self, method: MethodBase, full_phase: bool, measured: bool) -> str:
         """Why it has no meaning in a run of `method`; "" where it has.

@@ -15,15 +15,17 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, DamagedError, NotFoundError, UnavailableError
 from calisr_engine.methods.reload import METHOD, attach_for_reading, load_with_method
 from calisr_engine.models.blocks import apart
-from calisr_engine.models.load import load_model
+from calisr_engine.models.load import load_model, opener
 from calisr_engine.plain_words import command
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.sealed import MANIFEST, verified
+from calisr_engine.task_kinds import kind_of_export
 from calisr_engine.tasks.batches import evaluation_batches, tokenize
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.training import best
-from calisr_engine.training.batching import evaluation_stream
+from calisr_engine.training.batching import evaluation_stream, taking, unseen_logits
 from calisr_engine.training.device import autocast_for, choose_precision
 from calisr_engine.training.predict import predict
 
@@ -113,7 +115,7 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
     Raises:
         UnavailableError: the folder is damaged.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     verify_exported(folder)
     safe = {"trust_remote_code": False, "local_files_only": True}
@@ -121,7 +123,7 @@ def open_exported(folder: Path) -> tuple[nn.Module, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
         if (folder / METHOD).is_file():
             return load_with_method(folder), tokenizer
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model = opener(kind_of_export(read_json(folder / "config.json"))).from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, **safe
         )
     except CalisrError:
@@ -207,7 +209,8 @@ def logits_of(
     batch_size: int | None = None,
     keep_tokens: bool = True,
 ) -> Tensor:
-    """Logits of shape (rows, classes) in fp32 on the CPU, with a run's input length and precision.
+    """Logits of shape (answers, classes) in fp32 on the CPU, with a run's input length and
+    precision; an answer is that of a row, or of a word.
 
     Args:
         batch_size: rows of a batch; None takes the run's own.
@@ -227,4 +230,16 @@ def logits_of(
             if progress is not None:
                 progress(done, len(data))
 
-    return predict(model.to(device), batches(), len(data), device, autocast).logits
+    names: Any = getattr(model.config, "id2label", {})
+    unseen = None
+    if data.words is not None:
+        unseen = unseen_logits("token", [str(names[number]) for number in sorted(names)])
+    return predict(
+        model.to(device),
+        batches(),
+        data.answers,
+        device,
+        autocast,
+        take=taking(data, tokenizer),
+        unseen=unseen,
+    ).logits

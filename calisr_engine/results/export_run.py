@@ -27,6 +27,7 @@ from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import whole_folder
+from calisr_engine.task_kinds import kind_of_export
 
 
 def export_run(run_dir: Path, folder: Path, adapter_only: bool = False) -> None:
@@ -66,7 +67,7 @@ def export_from_best(run_dir: Path, folder: Path) -> None:
     config = from_resolved(RunPaths(run_dir).config)
     task, view = task_of(config), load_view(run_dir)
     weights = best_weights(run_dir)
-    names = class_names(run_dir, config) if task.kind == "classification" else ()
+    names = class_names(run_dir, config) if task.has_classes else ()
     model, tokenizer = rebuild(config, names, task.kind, weights)
     plain = not config.method.changes_architecture
     card = CardFacts.of(
@@ -98,7 +99,7 @@ def write_adapter(paths: RunPaths, folder: Path) -> None:
     loaded = load_model(
         config.model,
         num_labels=len(plain.get("id2label", {})) or 1,
-        kind="regression" if plain.get("problem_type") == "regression" else "classification",
+        kind=kind_of_export(plain).name,
         seed=config.training.seed,
     )
     covered = [

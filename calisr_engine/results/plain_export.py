@@ -14,15 +14,8 @@ from torch import Tensor, nn
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.storage.sealed import sealed_folder
 from calisr_engine.storage.whole import tensor_bytes
+from calisr_engine.task_kinds import KINDS, TaskKind
 
-PLAIN_USE = (
-    "The weights are merged: nothing but transformers is needed.",
-    "",
-    "```python",
-    "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
-    "",
-    'model = AutoModelForSequenceClassification.from_pretrained("THIS_FOLDER")',
-)
 OWN_USE = (
     "The method changed the architecture, so calisr is needed to open it.",
     "",
@@ -33,6 +26,18 @@ OWN_USE = (
     "",
     'model = load_with_method("THIS_FOLDER")',
 )
+
+
+def plain_use(kind: TaskKind) -> tuple[str, ...]:
+    """How to open a model of merged weights."""
+    return (
+        "The weights are merged: nothing but transformers is needed.",
+        "",
+        "```python",
+        f"from transformers import {kind.auto_class}, AutoTokenizer",
+        "",
+        f'model = {kind.auto_class}.from_pretrained("THIS_FOLDER")',
+    )
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,17 @@ class CardFacts:
     plain: bool = True
     control: str = "off"
     regularizer: str = ""
+    kind: TaskKind = KINDS["classification"]
+    threshold: float | None = None
 
     @classmethod
     def of(cls, config: RunConfig, **found: Any) -> CardFacts:
         """Those of a run with these settings; `found` is what only the run itself knows."""
+        task = config.task
+        kind = KINDS[task.kind if task.is_own and task.kind else "classification"]
         return cls(
+            kind=kind,
+            threshold=task.threshold if kind.name == "multi_label" else None,
             base_model=_told_to_others(config.model.name),
             task=config.task.name,
             method=config.method.title,
@@ -88,7 +99,7 @@ def export_merged(
 ) -> None:
     """Write `folder` whole or not at all: config, weights, tokenizer, model card.
 
-    `AutoModelForSequenceClassification.from_pretrained(folder)` opens it. `weights` are dense fp32
+    `from_pretrained(folder)` of the task's class in transformers opens it. `weights` are dense fp32
     tensors under transformers' own names.
 
     Raises:
@@ -115,7 +126,7 @@ def model_card(card: CardFacts) -> str:
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-classification",
+        f"pipeline_tag: {card.kind.pipeline}",
         "tags: [calisr, stable-rank]",
         "---",
         f"# {card.base_model} on {card.task}",
@@ -142,11 +153,13 @@ def model_card(card: CardFacts) -> str:
         lines.append(f"| {group} | {what} |")
     if card.label_names:
         lines.append(f"| labels | {', '.join(card.label_names)} |")
+    if card.threshold is not None:
+        lines.append(f"| a label is given above the probability | {card.threshold:g} |")
     lines += [
         f"| made with | calisr {calisr_engine.__version__}, torch {torch.__version__}, "
         f"transformers {transformers.__version__} |",
         "",
-        *(PLAIN_USE if card.plain else OWN_USE),
+        *(plain_use(card.kind) if card.plain else OWN_USE),
         'tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")',
         "```",
         "",

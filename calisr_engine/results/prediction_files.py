@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any, TextIO
 from calisr_engine.errors import ConfigError
 from calisr_engine.results.run_task import RunTask
 from calisr_engine.storage.whole import whole_file
-from calisr_engine.tasks import cells
-from calisr_engine.tasks.data import TEXTS, one_cell
-from calisr_engine.tasks.formats import read_table
+from calisr_engine.tasks import cells, tagged
+from calisr_engine.tasks.conll import FIRST_COLUMN
+from calisr_engine.tasks.formats import FORMATS as FORMATS_OF
+from calisr_engine.tasks.formats import format_of, read_table
+from calisr_engine.tasks.prediction_table import TEXTS, one_cell
 from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
-    from calisr_engine.analysis.mistakes import Mistake
+    from calisr_engine.analysis.error_report import Mistake
     from calisr_engine.results.predictor import Prediction, Text
 
 Row = tuple["Text", "Prediction"]
 
 FORMATS = (".csv", ".tsv", ".jsonl")
+WORDS_FORMAT = ".conll"
+"""One more, for tasks whose words have tags: a word and its tag a line, an empty line after each
+text."""
 
 
 def read_texts(
@@ -42,6 +47,15 @@ def read_texts(
         raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --text-pair out")
     given = (text, text_pair)[: 1 + task.is_pair]
     names = task.columns[0]
+    if path.suffix.lower() in FORMATS_OF and format_of(path) == "conll":
+        if not task.tags_words:
+            raise ConfigError(
+                f"{path} is a file of words in the format of CoNLL, and {task.name} takes whole "
+                "texts",
+                "give a CSV, TSV, JSONL or Parquet file, or lines of text: calisr predict RUN - < "
+                "FILE",
+            )
+        names = (FIRST_COLUMN,)
     table: Table | None = None
     if len(task.columns) > 1 and None in given:  # the likeliest that the file has
         table = read_table(path, None, task.form)
@@ -54,46 +68,61 @@ def read_texts(
             f"{path}: {len(table.blank):,} lines without any cell are left out, the first is line "
             f"{table.blank[0]}"
         )
+    if task.tags_words:
+        return list(tagged.without_tags(table, wanted[0]).words or ()), notes
     columns = [cells.texts(table, name, notes) for name in wanted]
     if task.is_pair:
         return list(zip(*columns, strict=True)), notes
     return list(columns[0]), notes
 
 
-def check_out(path: Path) -> None:
+def check_out(path: Path, task: RunTask | None = None) -> None:
     """Refuse a name that says no format that is written.
+
+    Args:
+        task: whose predictions shall be written; None for other rows.
 
     Raises:
         ConfigError: it ends otherwise.
     """
-    if path.suffix.lower() not in FORMATS:
+    known = (*FORMATS, WORDS_FORMAT) if task is not None and task.tags_words else FORMATS
+    if path.suffix.lower() not in known:
         raise ConfigError(
             f"{path}: files ending in {path.suffix or 'nothing'} are not written",
-            f"name a file that ends in {', '.join(FORMATS)}",
+            f"name a file that ends in {', '.join(known)}",
         )
     if path.is_dir():
         raise ConfigError(f"{path} is a folder", "name a file")
 
 
 def write_predictions(
-    path: Path, rows: Iterable[Row], is_pair: bool, classes: Sequence[str] | None
+    path: Path, rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None
 ) -> int:
     """Write texts with their predictions, whole or not at all; returns how many.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    count = 0
+    count, suffix = 0, path.suffix.lower()
     with (
         whole_file(path, "the predictions", "then predict again") as part,
         part.open("w", encoding="utf-8", newline="") as file,
     ):
         write = _writer(path, file)
-        if path.suffix.lower() != ".jsonl":
-            write(header(is_pair, classes))
+        if suffix in (".csv", ".tsv"):
+            write(header(task, classes))
         for count, (text, found) in enumerate(rows, 1):  # noqa: B007
-            write(record(text, found) if path.suffix.lower() == ".jsonl" else fields(text, found))
+            if suffix == WORDS_FORMAT:
+                lines = [f"{_one_word(each.word)} {each.tag}\n" for each in found.words or ()]
+                file.write("".join([*lines, "\n"]))
+            else:
+                write(record(text, found) if suffix == ".jsonl" else fields(text, found))
     return count
+
+
+def _one_word(word: str) -> str:
+    """A word without blanks, which would part columns."""
+    return "_".join(word.split()) or "_"
 
 
 def write_mistakes(path: Path, rows: Sequence[Mistake]) -> int:
@@ -139,27 +168,60 @@ def tsv_line(values: Sequence[str]) -> str:
     return "\t".join(map(one_cell, values))
 
 
-def header(is_pair: bool, classes: Sequence[str] | None) -> list[str]:
+def header(task: RunTask, classes: Sequence[str] | None) -> list[str]:
     """Names of the columns that `fields` fills."""
-    texts = ["text", "text_pair"] if is_pair else ["text"]
+    if task.tags_words:
+        return ["text", "prediction", "entities"]
+    texts = ["text", "text_pair"] if task.is_pair else ["text"]
     return [*texts, "prediction", *(f"probability {name}" for name in classes or ())]
 
 
 def fields(text: Text, found: Prediction) -> list[str]:
-    """Cells of one prediction."""
+    """Cells of one prediction; labels and entities as JSON, tags with a blank between."""
+    if found.words is not None:
+        words, tags = " ".join(each.word for each in found.words), _tags(found)
+        return [words, " ".join(tags), _json(_entities(found))]
     texts = map(cells.whole_characters, [text] if isinstance(text, str) else text)
     values = (found.probabilities or {}).values()
-    return [*texts, _written(found.prediction), *map(_written, values)]
+    said = found.prediction
+    written = _json(list(said)) if isinstance(said, tuple) else _written(said)
+    return [*texts, written, *map(_written, values)]
 
 
 def record(text: Text, found: Prediction) -> dict[str, Any]:
     """One prediction as plain JSON values."""
+    if found.words is not None:
+        return {
+            "text": " ".join(each.word for each in found.words),
+            "words": [each.word for each in found.words],
+            "prediction": _tags(found),
+            "probabilities": [each.probability for each in found.words],
+            "entities": _entities(found),
+        }
     names = ("text",) if isinstance(text, str) else ("text", "text_pair")
     texts = map(cells.whole_characters, (text,) if isinstance(text, str) else text)
-    said: dict[str, Any] = {**dict(zip(names, texts, strict=True)), "prediction": found.prediction}
+    value = found.prediction
+    plain = list(value) if isinstance(value, tuple) else value
+    said: dict[str, Any] = {**dict(zip(names, texts, strict=True)), "prediction": plain}
     if found.probabilities is not None:
         said["probabilities"] = found.probabilities
     return said
+
+
+def _tags(found: Prediction) -> list[str]:
+    return [each.tag for each in found.words or ()]
+
+
+def _entities(found: Prediction) -> list[dict[str, Any]]:
+    """Type, first word, word after the last, text and mean probability of each."""
+    return [
+        {**asdict(entity), "text": text, "probability": share}
+        for entity, text, share in found.entities
+    ]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _written(value: str | float) -> str:

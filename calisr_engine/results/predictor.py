@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -27,12 +28,24 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.batches import MEGA_BATCHES
 from calisr_engine.tasks.cells import whole_characters
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.outputs import given_labels, label_probabilities
+from calisr_engine.tasks.tagged import Entity, entities
 from calisr_engine.training.device import choose_device
 
-Text = str | tuple[str, str]
-"""A text, or both texts of a pair."""
+Text = str | tuple[str, ...]
+"""A text, or both texts of a pair; where each word has a tag, a text that is cut at blanks, or its
+words."""
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class TaggedWord:
+    """A word, its tag, and the probability of that tag."""
+
+    word: str
+    tag: str
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -40,12 +53,29 @@ class Prediction:
     """What the model says of one text.
 
     Attributes:
-        prediction: the class name, or the value of a regression.
-        probabilities: by class name, in the order of the classes; None for a regression.
+        prediction: the class name, or the value of a regression; the labels that are given where
+            there can be several; the tags of the words where each has one.
+        probabilities: by class name, in the order of the classes; None for a regression and for
+            words.
+        words: where each word has a tag; None else.
     """
 
-    prediction: str | float
+    prediction: str | float | tuple[str, ...]
     probabilities: dict[str, float] | None
+    words: tuple[TaggedWord, ...] | None = None
+
+    @property
+    def entities(self) -> tuple[tuple[Entity, str, float], ...]:
+        """(entity, its words, the mean probability of their tags) where the tags mark any."""
+        words = self.words or ()
+        return tuple(
+            (
+                each,
+                " ".join(one.word for one in words[each.start : each.end]),
+                fmean(one.probability for one in words[each.start : each.end]),
+            )
+            for each in entities([one.tag for one in words])
+        )
 
 
 class Predictor:
@@ -78,10 +108,10 @@ class Predictor:
         self.task: RunTask = task_of(self._config)
         self.batch_size = batch_size or self._config.training.eval_batch_size
         names: Sequence[str] = ()
-        if self.task.kind == "classification" and not export_counts(run_dir):
+        if self.task.has_classes and not export_counts(run_dir):
             names = class_names(run_dir, self._config)
         model, self._tokenizer = open_best(run_dir, self._config, names, self.task.kind)
-        self.classes = model_classes(model) if self.task.kind == "classification" else None
+        self.classes = model_classes(model) if self.task.has_classes else None
         """Class names by class number; None for a regression."""
         self._model = model.to(self.device)
 
@@ -107,13 +137,15 @@ class Predictor:
         size = window or self.batch_size * MEGA_BATCHES
         rows = enumerate(texts, 1)
         while part := list(itertools.islice(rows, size)):
-            found = self._predicted(self.logits(self._examples(part), keep_tokens=False))
+            examples = self._examples(part)
+            found = self._predicted(self.logits(examples, keep_tokens=False), examples)
             yield from zip((text for _, text in part), found, strict=True)
 
     def logits(
         self, examples: Examples, progress: Progress | None = None, keep_tokens: bool = True
     ) -> Tensor:
-        """Logits of shape (rows, classes), fp32 on the CPU, in the order of `examples`.
+        """Logits of shape (rows, classes), or (words, classes) where each word has a tag, fp32 on
+        the CPU, in the order of `examples`.
 
         Args:
             examples: at least one row.
@@ -137,6 +169,8 @@ class Predictor:
         return logits
 
     def _examples(self, rows: Sequence[tuple[int, Text]]) -> Examples:
+        if self.task.tags_words:
+            return Examples.of_words([words_of(row) for _, row in rows])
         for number, row in rows:
             if isinstance(row, str) is self.task.is_pair:
                 wanted, found = "a pair of texts", "one text"
@@ -150,15 +184,46 @@ class Predictor:
         text, *pair = (tuple(map(whole_characters, column)) for column in columns)
         return Examples(text, pair[0] if pair else None)
 
-    def _predicted(self, logits: Tensor) -> Iterator[Prediction]:
+    def _predicted(self, logits: Tensor, examples: Examples) -> Iterator[Prediction]:
         if self.classes is None:
             for value in logits.reshape(-1).double().tolist():
                 yield Prediction(value, None)
             return
+        if self.task.kind == "multi_label":
+            yield from self._several(logits)
+            return
         shares = torch.softmax(logits.double(), dim=-1)
+        if examples.words is not None:
+            yield from self._tagged(shares, examples.words)
+            return
         for number, row in zip(logits.argmax(-1).tolist(), shares.tolist(), strict=True):
             probabilities = dict(zip(self.classes, row, strict=True))
             yield Prediction(self.classes[number], probabilities)
+
+    def _several(self, logits: Tensor) -> Iterator[Prediction]:
+        names = self.classes or []
+        values = logits.double().numpy()
+        given = given_labels(values, self.task.threshold).tolist()
+        for row, said in zip(label_probabilities(values).tolist(), given, strict=True):
+            own = tuple(name for name, one in zip(names, said, strict=True) if one)
+            yield Prediction(own, dict(zip(names, row, strict=True)))
+
+    def _tagged(self, shares: Tensor, words: Sequence[Sequence[str]]) -> Iterator[Prediction]:
+        names, at = self.classes or [], 0
+        best, numbers = (each.tolist() for each in shares.max(dim=-1))
+        for row in words:
+            own = tuple(
+                TaggedWord(word, names[numbers[at + place]], best[at + place])
+                for place, word in enumerate(row)
+            )
+            at += len(row)
+            yield Prediction(tuple(each.tag for each in own), None, own)
+
+
+def words_of(text: Text) -> tuple[str, ...]:
+    """The words of a text whose words are tagged: cut at blanks, where it is not cut yet."""
+    parts = text.split() if isinstance(text, str) else text
+    return tuple(map(whole_characters, parts))
 
 
 def model_classes(model: nn.Module) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, UnavailableError
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_json
+from calisr_engine.task_kinds import KINDS, THRESHOLD, KindName
 from calisr_engine.tasks import demo, glue
 from calisr_engine.tasks.formats import AS_USUAL, Form
 
@@ -22,13 +22,25 @@ class RunTask:
         columns: names that the text columns may have in a file, the likeliest first; one name in
             each for single texts, two for pairs.
         form: what text files of its data do not say of themselves.
+        threshold: probability above which a label is given, where there are several a text.
     """
 
     name: str
-    kind: Literal["classification", "regression"]
+    kind: KindName
     is_pair: bool
     columns: tuple[tuple[str, ...], ...]
     form: Form = AS_USUAL
+    threshold: float = THRESHOLD
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether what it says is the name of a class, or several."""
+        return KINDS[self.kind].has_classes
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether it takes the words of a text, and says something of each."""
+        return KINDS[self.kind].per_word
 
 
 def task_of(config: RunConfig) -> RunTask:
@@ -40,7 +52,8 @@ def task_of(config: RunConfig) -> RunTask:
         own = (task.text_column, task.text_pair_column)
         columns = tuple(name for name in own if name is not None)
         form = Form(task.encoding, task.header)
-        return RunTask(task.name, task.kind, len(columns) == 2, (columns,), form)
+        pair = len(columns) == 2
+        return RunTask(task.name, task.kind, pair, (columns,), form, task.threshold)
     if glue.plain(task.name) == "demo":
         return RunTask(demo.NAME, "classification", False, (("text",), ("sentence",)))
     known = glue.find(task.name)

@@ -83,7 +83,7 @@ def choose_runs(folders: Sequence[Path], named: Mapping[str, str]) -> dict[str, 
     chosen = {task: _named(task, run, folders) for task, run in _by_task(named).items()}
     found: dict[str, list[Candidate]] = defaultdict(list)
     for summary in _complete(folders):
-        if glue.is_task(summary.task):
+        if glue.is_of_glue(summary.task):
             task = glue.find(summary.task).name
             candidate = None if task in chosen else _candidate(Path(summary.path), summary)
             if candidate is not None:
@@ -119,7 +119,7 @@ def _candidate(path: Path, summary: RunSummary) -> Candidate | None:
         view = load_view(path)
     except CalisrError:
         return None
-    if config.task.is_own or not glue.is_task(config.task.name):
+    if config.task.is_own or not glue.is_of_glue(config.task.name):
         return None
     task = glue.find(config.task.name)
     metric = task.metrics[0]
@@ -139,13 +139,12 @@ def _by_task(named: Mapping[str, str]) -> dict[str, str]:
                 f"--run {word}={run}: AX is predicted by the model of MNLI",
                 f"name the run of MNLI: --run mnli={run}",
             )
-        try:
-            task = glue.find(word).name
-        except NotFoundError as error:
+        if not glue.is_of_glue(word):
             raise ConfigError(
                 f"--run {word}={run}: there is no task {word!r}",
                 f"the tasks are {', '.join(glue.names())}",
-            ) from error
+            )
+        task = glue.find(word).name
         if task in result:
             raise ConfigError(f"--run: {task} is named twice", "keep one of them")
         result[task] = run

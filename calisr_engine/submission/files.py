@@ -14,7 +14,7 @@ from pathlib import Path
 from calisr_engine.errors import ConfigError, DataError, RunFailedError
 from calisr_engine.storage.whole import whole_file
 from calisr_engine.tasks import glue
-from calisr_engine.tasks.glue import GlueTask
+from calisr_engine.tasks.glue_task import GlueTask
 
 HEADER = "index\tprediction"
 LOWEST, HIGHEST = 0.0, 5.0

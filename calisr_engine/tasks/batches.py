@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.tasks import token_cache
 from calisr_engine.tasks.examples import Examples
 
@@ -29,6 +30,9 @@ MEGA_BATCHES = 50
 
 CHUNK = 2000
 
+IGNORED = -100
+"""The label of a token that has none; the loss passes it over."""
+
 
 @dataclass(frozen=True)
 class Tokenized:
@@ -38,8 +42,13 @@ class Tokenized:
         ids: int32, shape (tokens of all rows,).
         offsets: int64, shape (rows + 1,); row i is ids[offsets[i]:offsets[i + 1]].
         types: uint8, like ids; None where the tokenizer gives no token types.
-        labels: int64 or float32, shape (rows,); None without labels.
+        labels: int64 or float32, shape (rows,); float32, shape (rows, classes) for several labels;
+            int64, like ids, where each word has one: at its first token, `IGNORED` elsewhere. None
+            without labels.
         full: rows that fill the longest input, most of which were cut to fit.
+        words: int32, like ids: at the first token of a word its number in all rows together, -1
+            elsewhere; None where the whole text has the answer.
+        answers: how many answers a model gives: one a row, or one a word.
     """
 
     ids: Tensor
@@ -47,9 +56,42 @@ class Tokenized:
     types: Tensor | None
     labels: Tensor | None
     full: int = 0
+    words: Tensor | None = None
+    answers: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def terms(self) -> list[int]:
+        """Of how many terms the loss of each row is the mean: one, or its words with a label."""
+        if self.words is None or self.labels is None:
+            return [1] * len(self)
+        there = torch.zeros(len(self.ids) + 1, dtype=torch.int64)
+        there[1:] = (self.labels != IGNORED).cumsum(0)
+        return (there[self.offsets[1:]] - there[self.offsets[:-1]]).tolist()
+
+    def take(
+        self, rows: Sequence[int], logits: Tensor, padding_side: str = "right"
+    ) -> tuple[list[int], Tensor]:
+        """(numbers of answers, their logits of shape (answers, classes)) from those of a batch.
+
+        Args:
+            rows: of the batch.
+            logits: shape (rows, outputs), or (rows, width, classes) where each word has an answer.
+        """
+        if self.words is None:
+            return list(rows), logits
+        numbers, lines, columns = [], [], []
+        width = logits.shape[1]
+        for line, row in enumerate(rows):
+            start, end = int(self.offsets[row]), int(self.offsets[row + 1])
+            words = self.words[start:end]
+            own = torch.nonzero(words >= 0).flatten()
+            numbers.append(words[own].long())
+            columns.append(own + (width - (end - start) if padding_side == "left" else 0))
+            lines.append(torch.full_like(own, line))
+        at = [torch.cat(each).to(logits.device) for each in (lines, columns)]
+        return torch.cat(numbers).tolist(), logits[at[0], at[1]]
 
     def lengths(self) -> list[int]:
         """Tokens in each row."""
@@ -78,17 +120,26 @@ def tokenize(
         if keep
         else _tokenize(examples, tokenizer, longest)
     )
-    labels: Tensor | None = None
-    if examples.label is not None:
-        real = any(isinstance(label, float) for label in examples.label)
-        labels = torch.tensor(examples.label, dtype=torch.float32 if real else torch.int64)
     return Tokenized(
         ids=tensors["ids"],
         offsets=tensors["offsets"],
         types=tensors.get("types"),
-        labels=labels,
+        labels=_labels(examples, tensors.get("words")),
         full=int(tensors["full"]),
+        words=tensors.get("words"),
+        answers=examples.answers,
     )
+
+
+def _labels(examples: Examples, words: Tensor | None) -> Tensor | None:
+    if examples.label is None:
+        return None
+    if words is not None:
+        flat = [tag for row in examples.label if isinstance(row, tuple) for tag in row]
+        own = torch.tensor([*flat, IGNORED], dtype=torch.int64)  # -1 is the last
+        return own[words.long()]
+    real = any(isinstance(label, float | tuple) for label in examples.label)
+    return torch.tensor(examples.label, dtype=torch.float32 if real else torch.int64)
 
 
 def _kept(
@@ -119,14 +170,20 @@ def _tokens(
 ) -> dict[str, Tensor]:
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
+    words: list[np.ndarray] = []
     lengths: list[int] = []
-    full = 0
+    full = before = 0
+    if examples.words is not None:
+        check_words(tokenizer)
     for start in range(0, len(examples), CHUNK):
         part = slice(start, start + CHUNK)
         pair = None if examples.text_pair is None else list(examples.text_pair[part])
+        split = examples.words is not None
+        texts: Any = examples.words if examples.words is not None else examples.text
         coded: Any = tokenizer(
-            list(examples.text[part]),
+            list(map(list, texts[part])) if split else list(texts[part]),
             pair,
+            is_split_into_words=split,
             truncation="longest_first",
             max_length=longest,
             padding=False,
@@ -141,6 +198,12 @@ def _tokens(
         ids.append(_flat(rows, np.int32))
         if "token_type_ids" in coded:
             types.append(_flat([row or [0] for row in coded["token_type_ids"]], np.uint8))
+        if split:
+            numbered = []
+            for row, own in enumerate(texts[part]):
+                numbered.append(_first_tokens(coded.word_ids(row), before) or [-1])
+                before += len(own)
+            words.append(_flat(numbered, np.int32))
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     tensors = {
@@ -150,7 +213,33 @@ def _tokens(
     }
     if types:
         tensors["types"] = torch.from_numpy(np.concatenate(types))
+    if words:
+        tensors["words"] = torch.from_numpy(np.concatenate(words))
     return tensors
+
+
+def check_words(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that does not tell which word a token is of.
+
+    Raises:
+        ConfigError: it is none of the library `tokenizers`.
+    """
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            "model.name: its tokenizer does not tell which word a token is of, so words cannot be "
+            "tagged",
+            "use a model with a tokenizer.json",
+        )
+
+
+def _first_tokens(words: Sequence[int | None], before: int) -> list[int]:
+    """The number of each token's word where it is the first of it, -1 elsewhere."""
+    found, last = [], None
+    for word in words:
+        first = word is not None and word != last
+        found.append(before + word if first and word is not None else -1)
+        last = word if word is not None else last
+    return found
 
 
 @contextlib.contextmanager
@@ -270,7 +359,8 @@ def collate(
 
     Returns:
         `input_ids` and `attention_mask`, int64, shape (rows, width); `token_type_ids`, the same,
-        where the tokenizer gives them; `labels`, int64 or float32, shape (rows,), where known.
+        where the tokenizer gives them; `labels`, where known: int64 or float32, shape (rows,),
+        (rows, classes), or (rows, width) where each word has one.
     """
     index = torch.as_tensor(rows, dtype=torch.int64)
     starts = data.offsets[index]
@@ -288,6 +378,8 @@ def collate(
     }
     if data.types is not None:
         batch["token_type_ids"] = data.types[source].long().masked_fill_(~inside, pad_type_id)
-    if data.labels is not None:
+    if data.labels is not None and data.words is not None:
+        batch["labels"] = data.labels[source].masked_fill_(~inside, IGNORED)
+    elif data.labels is not None:
         batch["labels"] = data.labels[index]
     return batch

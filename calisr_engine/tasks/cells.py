@@ -65,7 +65,10 @@ def _text(table: Table, column: str, row: int, cell: Any) -> str:
         )
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return str(cell)
-    raise DataError(f"{where} {word(cell)} where a text is expected", "write a string there")
+    mend = "write a string there"
+    if isinstance(cell, list):
+        mend += ', or set task.kind = "token", where each word of a list has a tag'
+    raise DataError(f"{where} {word(cell)} where a text is expected", mend)
 
 
 def targets(table: Table, column: str) -> tuple[float, ...]:
@@ -156,4 +159,5 @@ def word(cell: Any) -> str:
     if isinstance(cell, dict):
         return "an object"
     words = {list: "a list", bool: "true or false", bytes: "bytes"}
+    words |= {int: "a number", float: "a number"}
     return words.get(type(cell), f"a {type(cell).__name__}")

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
-from calisr_engine.tasks import demo, glue, glue_folder, hub, metrics, own_files
+from calisr_engine.task_kinds import KINDS, THRESHOLD, KindName
+from calisr_engine.tasks import (
+    demo,
+    glue,
+    glue_folder,
+    hub,
+    metrics,
+    own_files,
+    prediction_table,
+    superglue_read,
+    tagged,
+)
 from calisr_engine.tasks.examples import Examples, subsample
+from calisr_engine.tasks.glue_task import GlueTask
+from calisr_engine.tasks.metrics import Tagged
+from calisr_engine.tasks.outputs import given_labels
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-_BREAK = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-"""Where readers of tables cut cells or lines."""
-
-
-LOGIT = "logit "
-"""Before the name of a class, in the header of a table of predictions."""
-TEXTS = ("text", "text_pair")
-"""The columns of texts there."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,11 @@ class TaskData:
         synthetic: generated rather than collected (the demo task).
         fingerprint: sha256 of the rows used, in order.
         notes: what the user should know about this data.
+        threshold: probability above which a label is given, where there are several a text.
     """
 
     name: str
-    kind: Literal["classification", "regression"]
+    kind: KindName
     label_names: tuple[str, ...] | None
     metrics: tuple[str, ...]
     train: Examples
@@ -54,6 +59,7 @@ class TaskData:
     synthetic: bool
     fingerprint: str
     notes: tuple[str, ...]
+    threshold: float = THRESHOLD
 
     @property
     def metric(self) -> str:
@@ -61,9 +67,15 @@ class TaskData:
         return self.metrics[0]
 
     def predictions(self, logits: Tensor) -> np.ndarray:
-        """Class numbers, or values for regression, from logits of shape (examples, outputs)."""
+        """What these logits say, as `metrics.compute` takes it.
+
+        Args:
+            logits: shape (rows, outputs), or (words, classes) where each word has a tag.
+        """
         if self.kind == "regression":
             return logits.reshape(-1).double().numpy()
+        if self.kind == "multi_label":
+            return given_labels(logits.double().numpy(), self.threshold)
         return logits.argmax(dim=-1).numpy()
 
     def score(self, name: str, logits: Tensor) -> dict[str, float]:
@@ -72,17 +84,26 @@ class TaskData:
         Raises:
             RunFailedError: the logits are not finite.
         """
-        labels = self.validation[name].label
-        assert labels is not None
+        labels, tags = self._truth(name)
         if not logits.isfinite().all():
             metrics.compute([], [float("nan")], [0.0])
-        return metrics.compute(self.metrics, self.predictions(logits), labels)
+        return metrics.compute(self.metrics, self.predictions(logits), labels, tags)
 
     def score_notes(self, name: str, logits: Tensor) -> list[str]:
         """Why some of those metrics say nothing; empty as a rule."""
-        labels = self.validation[name].label
-        assert labels is not None
-        return metrics.notes(self.metrics, self.predictions(logits), labels)
+        return metrics.notes(self.metrics, self.predictions(logits), self._truth(name)[0])
+
+    def _truth(self, name: str) -> tuple[Sequence[Any], Tagged | None]:
+        """Labels of a validation set, one after the other; and what the tags of words are."""
+        rows = self.validation[name]
+        assert rows.label is not None
+        if rows.words is None:
+            return rows.label, None
+        numbers = [number for row in rows.label if isinstance(row, tuple) for number in row]
+        names = self.label_names or ()
+        if not tagged.marks_entities(names):
+            return numbers, None
+        return numbers, Tagged(tagged.as_bioes(names), list(map(len, rows.words)))
 
     def prediction_table(
         self,
@@ -91,35 +112,11 @@ class TaskData:
         split: Literal["validation", "test"] = "validation",
         texts: bool = False,
     ) -> str:
-        """Predictions as tab-separated text with a header row.
-
-        Columns: index (as the source numbers its rows), label (not for test sets), prediction
-        (class name or value), for classes the logit of each, and with `texts` the text or both.
-        """
+        """Predictions as tab-separated text with a header row; see `prediction_table.written`."""
         examples = (self.validation if split == "validation" else self.test)[name]
-        if len(logits) != len(examples):
-            raise ValueError(f"{len(logits)} predictions for {len(examples)} rows")
-        names = self.label_names
-        index = examples.index or range(len(examples))
-        header = ["index", *(["label"] if examples.label is not None else []), "prediction"]
-        if names is not None:
-            header += [f"{LOGIT}{one_cell(each)}" for each in names]
-        columns = [examples.text, *([] if examples.text_pair is None else [examples.text_pair])]
-        columns = columns if texts else []
-        header += TEXTS[: len(columns)]
-        lines = ["\t".join(header)]
-        values = logits.reshape(len(examples), -1).tolist()
-        for row, predicted in enumerate(self.predictions(logits).tolist()):
-            cells = [str(index[row])]
-            if examples.label is not None:
-                label = examples.label[row]
-                cells.append(str(label) if names is None else one_cell(names[int(label)]))
-            cells.append(repr(predicted) if names is None else one_cell(names[predicted]))
-            if names is not None:
-                cells += [repr(value) for value in values[row]]
-            cells += [one_cell(column[row]) for column in columns]
-            lines.append("\t".join(cells))
-        return "\n".join(lines) + "\n"
+        return prediction_table.written(
+            examples, self.predictions(logits).tolist(), logits, self.label_names, texts
+        )
 
 
 def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
@@ -140,7 +137,8 @@ def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
     classes = len(source.label_names)
     names = source.metrics
     if settings.metric is not None:
-        metrics.check(settings.metric, source.kind, classes)
+        spans = tagged.marks_entities(source.label_names)
+        metrics.check(settings.metric, source.kind, classes, spans)
         names = (settings.metric, *(name for name in names if name != settings.metric))
     salt = glue.plain(source.name)
     train = subsample(source.train, settings.max_train_examples, f"{salt} train")
@@ -158,7 +156,9 @@ def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
                 f"{len(after):,} of {len(before):,} {word} rows are used, as the settings say"
             )
     left = set(train.label or ())
-    if len(left) < 2:
+    if KINDS[source.kind].has_classes:
+        left = set(train.classes())
+    if len(left) < 2 and source.kind != "multi_label":
         one = "class" if source.label_names else "value"
         raise DataError(
             f"task.max_train_examples: the {len(train):,} training rows that it leaves are all of "
@@ -182,6 +182,7 @@ def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
         synthetic=source.synthetic,
         fingerprint=_fingerprint(replace(source, train=train, validation=validation)),
         notes=tuple(notes),
+        threshold=settings.threshold,
     )
 
 
@@ -190,7 +191,10 @@ def _read(settings: TaskSettings) -> Source:
         return own_files.read(settings)
     unused = [
         f"task.{key} has no effect without task.train_file"
-        for key in ("text_column", "text_pair_column", "label_column", "kind", "test_file")
+        for key in (
+            *("text_column", "text_pair_column", "label_column", "label_columns"),
+            *("label_separator", "kind", "test_file"),
+        )
         if getattr(settings, key) is not None
     ]
     if glue.plain(settings.name) == "demo":
@@ -201,12 +205,19 @@ def _read(settings: TaskSettings) -> Source:
         with concerning("task.name"):
             task = glue.find(settings.name)
         with concerning("task.data_dir", "task.name"):
-            source = (
-                hub.read(task)
-                if settings.data_dir is None
-                else glue_folder.read(task, settings.data_dir)
-            )
+            source = _read_known(task, settings)
     return replace(source, notes=(*source.notes, *unused))
+
+
+def _read_known(task: GlueTask, settings: TaskSettings) -> Source:
+    """A task known by name, from its official files where a folder is given, else from the hub."""
+    if task.languages:
+        return superglue_read.read_languages(task, settings)
+    if task.collection == "SuperGLUE":
+        return superglue_read.read(task, settings.data_dir)
+    if settings.data_dir is None:
+        return hub.read(task)
+    return glue_folder.read(task, settings.data_dir)
 
 
 def _fingerprint(source: Source) -> str:
@@ -218,8 +229,3 @@ def _fingerprint(source: Source) -> str:
         "validation": {name: rows.fingerprint() for name, rows in source.validation.items()},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def one_cell(text: str) -> str:
-    """The text with a space for each character at which readers of tables cut."""
-    return _BREAK.sub(" ", text)

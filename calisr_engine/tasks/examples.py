@@ -6,9 +6,13 @@ import hashlib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+Labels = tuple[int, ...] | tuple[float, ...] | tuple[tuple[int, ...], ...]
+"""A class number or a target of each row; else what `Examples.label` says."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +22,53 @@ class Examples:
     Attributes:
         text: the text, or the first of each pair.
         text_pair: the second text of each pair, None for single texts.
-        label: class numbers (int) or targets (float), None for data without labels.
+        label: class numbers (int) or targets (float); for several labels a tuple of 0 and 1 a row,
+            one for each class; for words a tuple of their class numbers; None for data without.
         index: what the source calls each row (needed for submissions), else 0, 1, 2, ...
+        words: of each text, where each word has a label; None else.
     """
 
     text: tuple[str, ...]
     text_pair: tuple[str, ...] | None = None
-    label: tuple[int, ...] | tuple[float, ...] | None = None
+    label: Labels | None = None
     index: tuple[int | str, ...] | None = None
+    words: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        for column in (self.text_pair, self.label, self.index):
+        for column in (self.text_pair, self.label, self.index, self.words):
             assert column is None or len(column) == len(self.text), "columns differ in length"
+
+    @classmethod
+    def of_words(
+        cls,
+        words: Sequence[Sequence[str]],
+        label: Sequence[Sequence[int]] | None = None,
+        index: tuple[int | str, ...] | None = None,
+    ) -> Examples:
+        """Rows whose words are known; the text is these with a space between."""
+        rows = tuple(map(tuple, words))
+        tags = None if label is None else tuple(map(tuple, label))
+        return cls(tuple(map(" ".join, rows)), None, tags, index, rows)
 
     def __len__(self) -> int:
         return len(self.text)
+
+    @property
+    def answers(self) -> int:
+        """How many answers a model gives: one a row, or one a word."""
+        return len(self) if self.words is None else sum(map(len, self.words))
+
+    def classes(self) -> Counter[int]:
+        """How often each class number comes: in rows, or of words that have it."""
+        counts: Counter[int] = Counter()
+        for label in self.label or ():
+            if not isinstance(label, tuple):
+                counts[int(label)] += 1
+            elif self.words is not None:
+                counts.update(label)
+            else:
+                counts.update(number for number, given in enumerate(label) if given)
+        return counts
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         item: dict[str, Any] = {"text": self.text[row]}
@@ -42,11 +78,13 @@ class Examples:
             item["label"] = self.label[row]
         if self.index is not None:
             item["index"] = self.index[row]
+        if self.words is not None:
+            item["words"] = self.words[row]
         return item
 
     @property
     def column_names(self) -> list[str]:
-        optional = ("text_pair", "label", "index")
+        optional = ("text_pair", "label", "index", "words")
         return ["text", *(name for name in optional if getattr(self, name) is not None)]
 
     def take(self, rows: Sequence[int]) -> Examples:
@@ -61,21 +99,24 @@ class Examples:
             text_pair=pick(self.text_pair),
             label=pick(self.label),
             index=pick(self.index),
+            words=pick(self.words),
         )
 
     def text_fingerprint(self) -> str:
         """sha256 of the texts alone, which is what tokenising depends on."""
-        return _sha256([self.text, self.text_pair])
+        return _sha256([self.text, self.text_pair] if self.words is None else [self.words])
 
     def fingerprint(self) -> str:
         """sha256 of texts and labels."""
+        if self.words is not None:
+            return _sha256([self.words, self.label])
         return _sha256([self.text, self.text_pair, self.label])
 
 
 def mean_label(examples: Examples) -> float:
-    """Mean of the labels, rounded once."""
-    assert examples.label is not None
-    return math.fsum(examples.label) / len(examples.label)
+    """Mean of targets, rounded once."""
+    targets = [each for each in examples.label or () if not isinstance(each, tuple)]
+    return math.fsum(targets) / len(targets)
 
 
 def subsample(examples: Examples, count: int | None, salt: str) -> Examples:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calisr_engine.errors import DataError
+from calisr_engine.tasks.conll import read_conll
 from calisr_engine.tasks.delimited import read_csv, read_tsv
 from calisr_engine.tasks.files import decoded, read_bytes
 from calisr_engine.tasks.json_lines import read_json_lines
@@ -22,6 +23,13 @@ FORMATS: dict[str, str] = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".conll": "conll",
+    ".conllu": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bioes": "conll",
+    ".txt": "conll",
 }
 
 
@@ -42,7 +50,7 @@ AS_USUAL = Form()
 
 
 def format_of(path: Path) -> str:
-    """csv, tsv, jsonl or parquet.
+    """csv, tsv, jsonl, parquet or conll.
 
     Raises:
         DataError: the ending is that of no format which is read.
@@ -51,7 +59,8 @@ def format_of(path: Path) -> str:
     if form is None:
         raise DataError(
             f"{path}: files ending in {path.suffix or 'nothing'} are not read",
-            "use a CSV, TSV, JSONL or Parquet file (.csv, .tsv, .jsonl, .parquet)",
+            "use a CSV, TSV, JSONL or Parquet file (.csv, .tsv, .jsonl, .parquet), or for words "
+            "with tags one in the format of CoNLL (.conll, .txt)",
         )
     return form
 
@@ -69,7 +78,10 @@ def read_table(path: Path, names: Sequence[str] | None, form: Form = AS_USUAL) -
         table = read_parquet(path, names)
     else:
         text, encoding = decoded(path, read_bytes(path), form.encoding)
-        if kind == "jsonl":
+        if kind == "conll":
+            alone = names is not None and len(names) == 1
+            table = read_conll(path, text, least=1 if alone else 2)
+        elif kind == "jsonl":
             table = read_json_lines(path, text, names)
         else:
             table = (read_csv if kind == "csv" else read_tsv)(path, text, form.header)

@@ -58,6 +58,11 @@ def _of_datasets(rows: Any) -> pa.Table:
     table = rows.with_format("arrow")[:]
     for at, (name, feature) in enumerate(rows.features.items()):
         names = getattr(feature, "names", None)
+        inner = getattr(getattr(feature, "feature", None), "names", None)
+        if inner is not None:
+            lists = table.column(name).to_pylist()
+            cells = [None if each is None else [inner[n] for n in each] for each in lists]
+            table = table.set_column(at, name, pa.array(cells, pa.list_(pa.string())))
         if names is None:
             continue
         numbers = table.column(name).to_pylist()  # None and -1 are rows without a label

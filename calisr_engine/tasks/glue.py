@@ -1,4 +1,5 @@
-"""The table of GLUE tasks: columns, labels, metrics and official sizes (Wang et al., 2019).
+"""The table of GLUE tasks: columns, labels, metrics and official sizes (Wang et al., 2019); and
+what is known by name beside them (`superglue`).
 
 Imports nothing heavy, so that the command line can list tasks at once.
 """
@@ -7,62 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 from calisr_engine.errors import NotFoundError
 from calisr_engine.plain_words import quoted
-
-Kind = Literal["classification", "regression"]
-
-HUB_ID = "nyu-mll/glue"
-
-
-@dataclass(frozen=True)
-class GlueTask:
-    """One task of the benchmark.
-
-    Attributes:
-        name: how settings name it, which is also its configuration on the hub.
-        title: how papers write it.
-        label_names: class names, in the order of the class numbers; empty for regression.
-        file_labels: how the official files write those classes, in the same order.
-        metrics: the metric that papers report, then the usual second one.
-        hub_columns: names of the text, or of both texts, on the hub.
-        file_columns: the same in the official files.
-        file_label: name of the label column in the official files.
-        folder: name of the folder of the official files.
-        validation, test: set -> (official file, split on the hub).
-        sizes: official number of rows of "train" and of each validation and test set, the test
-            sets as "test" or "test/NAME".
-        bare_header: names of the columns where train and dev have no header row.
-    """
-
-    name: str
-    title: str
-    summary: str
-    kind: Kind
-    label_names: tuple[str, ...]
-    file_labels: tuple[str, ...]
-    metrics: tuple[str, ...]
-    hub_columns: tuple[str, ...]
-    file_columns: tuple[str, ...]
-    folder: str
-    sizes: Mapping[str, int]
-    file_label: str = "label"
-    validation: Mapping[str, tuple[str, str]] = field(
-        default_factory=lambda: {"validation": ("dev.tsv", "validation")}
-    )
-    test: Mapping[str, tuple[str, str]] = field(
-        default_factory=lambda: {"test": ("test.tsv", "test")}
-    )
-    bare_header: tuple[str, ...] = ()
-    hub_id: str = HUB_ID
-
-    @property
-    def is_pair(self) -> bool:
-        return len(self.hub_columns) == 2
+from calisr_engine.tasks import superglue
+from calisr_engine.tasks.glue_task import GlueTask
 
 
 def _sizes(train: int, validation: int, test: int) -> dict[str, int]:
@@ -215,7 +165,8 @@ _TASKS: tuple[GlueTask, ...] = (
     ),
 )
 
-_BY_NAME = {task.name: task for task in _TASKS}
+_GLUE = {task.name: task for task in _TASKS}
+_BY_NAME = _GLUE | {task.name: task for task in superglue.TASKS}
 _OTHER_NAMES = {"sts": "stsb", "sst": "sst2", "mnlim": "mnli", "mnlimm": "mnli"}
 
 
@@ -226,12 +177,26 @@ def plain(name: str) -> str:
 
 def names() -> list[str]:
     """Names of all GLUE tasks."""
+    return list(_GLUE)
+
+
+def known() -> list[str]:
+    """Names of all tasks that are known by name, the GLUE tasks first."""
     return list(_BY_NAME)
 
 
 def is_task(name: str) -> bool:
+    """Is this one of the tasks known by name, however it is written?"""
+    return _word(name) in _BY_NAME
+
+
+def is_of_glue(name: str) -> bool:
     """Is this one of the GLUE tasks, however it is written?"""
-    return (_OTHER_NAMES.get(plain(name)) or plain(name)) in _BY_NAME
+    return _word(name) in _GLUE
+
+
+def _word(name: str) -> str:
+    return _OTHER_NAMES.get(plain(name)) or plain(name)
 
 
 def find(name: str) -> GlueTask:
@@ -240,19 +205,17 @@ def find(name: str) -> GlueTask:
     Raises:
         NotFoundError: there is none; the hint has the nearest name.
     """
-    word = plain(name)
-    word = _OTHER_NAMES.get(word, word)
-    if word in _BY_NAME:
-        return _BY_NAME[word]
+    if is_task(name):
+        return _BY_NAME[_word(name)]
     raise NotFoundError(*unknown(name))
 
 
 def unknown(name: str) -> tuple[str, str]:
     """What to say of a name that no task has, and the mend with the nearest one."""
-    known = ["demo", *names()]
-    near = difflib.get_close_matches(plain(name), known, n=1, cutoff=0.5)
+    every = ["demo", *known()]
+    near = difflib.get_close_matches(plain(name), every, n=1, cutoff=0.5)
     meant = f"did you mean {near[0]}? " if near else ""
     return (
         f"there is no task {quoted(name)}",
-        f"{meant}tasks: {', '.join(known)}; own data needs task.train_file or task.dataset",
+        f"{meant}tasks: {', '.join(every)}; own data needs task.train_file or task.dataset",
     )

@@ -15,7 +15,8 @@ from calisr_engine.tasks import cells, labels
 from calisr_engine.tasks.delimited import read_plain_tsv
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.files import is_there, read_text
-from calisr_engine.tasks.glue import GlueTask, plain
+from calisr_engine.tasks.glue import plain
+from calisr_engine.tasks.glue_task import GlueTask
 from calisr_engine.tasks.source import Source
 from calisr_engine.tasks.table import Table
 
@@ -107,7 +108,7 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
         deeper = [
             e
             for each in inside
-            if plain(each.name) in ("glue", "gluedata")
+            if plain(each.name) in ("glue", "gluedata", "superglue")
             for e in sorted(each.iterdir())
             if e.is_dir()
         ]
@@ -118,7 +119,7 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
     for each in [*inside, *deeper]:
         if plain(each.name) in wanted:
             return each
-    if is_there(data_dir / "train.tsv") and plain(data_dir.resolve().name) in wanted:
+    if is_there(data_dir / task.train_name) and plain(data_dir.resolve().name) in wanted:
         return data_dir
     found = ", ".join(each.name for each in inside[:12]) or "no folder at all"
     raise UnavailableError(

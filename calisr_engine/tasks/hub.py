@@ -8,7 +8,7 @@ from typing import Any
 
 from calisr_engine.errors import UnavailableError
 from calisr_engine.tasks.examples import Examples
-from calisr_engine.tasks.glue import GlueTask
+from calisr_engine.tasks.glue_task import GlueTask
 from calisr_engine.tasks.source import Source
 
 
@@ -109,8 +109,8 @@ def _first_line(error: Exception) -> str:
 
 def _mend(task: GlueTask) -> str:
     return (
-        f"give the folder of the official files (--data-dir FOLDER with {task.folder}/train.tsv in "
-        "it), or take the built-in task (task.name = demo)"
+        "give the folder of the official files (--data-dir FOLDER with "
+        f"{task.folder}/{task.train_name} in it), or take the built-in task (task.name = demo)"
     )
 
 

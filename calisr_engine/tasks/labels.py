@@ -17,7 +17,7 @@ import difflib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -70,10 +70,13 @@ def _checked(table: Table, column: str, row: int, cell: Any) -> bool | int | flo
         )
     if isinstance(cell, bool | int | float | str):
         return cell
-    raise DataError(
-        f"{at(table, column, row)}: {word(cell)} where a label is expected",
-        "write a name or a whole number",
-    )
+    mend = "write a name or a whole number"
+    if isinstance(cell, list):
+        mend += (
+            '; for several labels a text set task.kind = "multi_label", for a tag of each word '
+            '"token"'
+        )
+    raise DataError(f"{at(table, column, row)}: {word(cell)} where a label is expected", mend)
 
 
 def _label(cell: bool | int | float | str, numeric: bool, booleans: bool) -> str:
@@ -83,17 +86,21 @@ def _label(cell: bool | int | float | str, numeric: bool, booleans: bool) -> str
     return text.lower() if booleans and text.lower() in _SPELLED else text
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of classes: whole numbers in order, else in alphabetical order."""
+    found = list(names)
+    if all(_WHOLE.fullmatch(name) for name in found):
+        return sorted(found, key=lambda name: (Decimal(name), name))
+    return sorted(found)
+
+
 def class_names(table: Table, column: str, labels: Sequence[str]) -> tuple[str, ...]:
     """The classes of a training column: numbers in order, else names in alphabetical order.
 
     Raises:
         DataError: there is one class only, or as good as one for each row.
     """
-    names = list(set(labels))
-    if all(_WHOLE.fullmatch(name) for name in names):
-        names.sort(key=lambda name: (Decimal(name), name))
-    else:
-        names.sort()
+    names = ordered(set(labels))
     if len(names) == 1:
         raise DataError(
             f"{table.path}, column {quoted(column)}: all {len(labels):,} rows have the label "
@@ -123,13 +130,15 @@ def class_numbers(
         found = number.get(label)
         if found is None:
             raise DataError(
-                f"{at(table, column, row)}: unknown label {quoted(label)}", _hint(label, names)
+                f"{at(table, column, row)}: unknown label {quoted(label)}",
+                unknown_hint(label, names),
             )
         result.append(found)
     return tuple(result)
 
 
-def _hint(label: str, names: Sequence[str]) -> str:
+def unknown_hint(label: str, names: Sequence[str]) -> str:
+    """How to mend a label that is none of the training data's."""
     shown = ", ".join(map(quoted, names[:12])) + (", ..." if len(names) > 12 else "")
     alike = next((name for name in names if _looks(name) == _looks(label)), None)
     if alike is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from calisr_engine.settings import Broken, DataPath, Section, Words
+from calisr_engine.task_kinds import THRESHOLD, KindName
 from calisr_engine.tasks import glue
+
+SEVERAL = "a list of columns, or none"
 
 
 class TaskSettings(Section):
@@ -24,7 +27,7 @@ class TaskSettings(Section):
         "(such as SST-2/train.tsv). Without it the hub is asked.",
     )
     train_file: DataPath | None = Field(
-        None, description="Own training data: a CSV, TSV, JSONL or Parquet file."
+        None, description="Own training data: a CSV, TSV, JSONL, Parquet or CoNLL file."
     )
     validation_file: DataPath | None = Field(
         None,
@@ -34,7 +37,9 @@ class TaskSettings(Section):
     test_file: DataPath | None = Field(
         None, description="Own unlabelled data to predict (optional)."
     )
-    text_column: str | None = Field(None, description="Column with the text (own files).")
+    text_column: str | None = Field(
+        None, description="Column with the text, or with the list of its words (own files)."
+    )
     text_pair_column: str | None = Field(
         None, description="Column with the second text, for pairs of sentences (own files)."
     )
@@ -72,19 +77,50 @@ class TaskSettings(Section):
             "none refuses them.",
         )
     )
+    train_language: str | None = Field(
+        None, description="Language that trains, of tasks with several (XNLI, PAWS-X); none: en."
+    )
+    eval_languages: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None,
+        description="Languages that validate, of tasks with several, each a set of its own; the "
+        "first picks the best model. None takes the one that trains.",
+        json_schema_extra={"expects": 'a list of languages such as ["de", "fr"], or none'},
+    )
     header: bool = Field(
         True,
         description="Whether the first row of CSV and TSV files names the columns; if not they "
         "are called `column 1` and so on.",
     )
-    label_column: str | None = Field(None, description="Column with the label (own files).")
-    kind: Literal["classification", "regression"] | None = Field(
-        None, description="What the labels of own files are: class names or numbers."
+    label_column: str | None = Field(
+        None, description="Column with the label, the labels, or the tags of the words (own files)."
+    )
+    label_columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None,
+        description="Several columns of 0 and 1, one a label, in the place of label_column "
+        "(multi_label).",
+        json_schema_extra={"expects": SEVERAL},
+    )
+    label_separator: Annotated[str, Field(min_length=1, max_length=8)] | None = Field(
+        None,
+        description="What stands between the labels of one row (multi_label); none reads lists, "
+        'as JSON writes them ("[...]") or as JSONL and Parquet have them.',
+    )
+    kind: KindName | None = Field(
+        None,
+        description="What the labels of own files are. classification: one class a text; "
+        "regression: a number; multi_label: any number of labels; token: a tag for each word.",
+    )
+    threshold: float = Field(
+        THRESHOLD,
+        gt=0.0,
+        lt=1.0,
+        description="Probability above which a label is given (multi_label).",
     )
     metric: str | None = Field(
         None,
         description="Metric that picks the best model: accuracy, f1, macro_f1, matthews, pearson, "
-        "spearman. None takes the task's own.",
+        "spearman; micro_f1, macro_f1, subset_accuracy for several labels; span_f1, "
+        "span_precision, span_recall, accuracy for words. None takes the task's own.",
     )
     max_length: int = Field(128, ge=8, le=8192, description="Longest input in tokens; cut beyond.")
     max_train_examples: int | None = Field(
@@ -99,10 +135,74 @@ class TaskSettings(Section):
         """Whether the data is the user's: files, or a data set of the hub."""
         return self.train_file is not None or self.dataset is not None
 
+    @property
+    def labels_in(self) -> tuple[str, ...]:
+        """Names of the columns that hold what is learned."""
+        if self.label_columns:
+            return self.label_columns
+        return () if self.label_column is None else (self.label_column,)
+
+    def _broken_languages(self) -> Iterator[Broken]:
+        """Languages that a task does not have."""
+        known = glue.find(self.name).languages
+        one = self.train_language
+        given = {"train_language": (one,) if one else (), "eval_languages": self.eval_languages}
+        for key, languages in given.items():
+            for language in languages or ():
+                if language not in known:
+                    of = f"{glue.find(self.name).title} has no language {language[:20]!r}"
+                    mend = f"it has {', '.join(known)}" if known else "leave it out: it has one"
+                    yield Broken(of, mend, (key, "name"))
+
+    def _broken_labels(self) -> Iterator[Broken]:
+        """Rules of what only some kinds of task have."""
+        several = self.label_columns
+        if self.kind is not None and self.kind != "multi_label":
+            for key in ("label_columns", "label_separator"):
+                if getattr(self, key):
+                    yield Broken(
+                        f"{key} is for several labels a text, and kind is {self.kind}",
+                        f'set kind = "multi_label", or leave {key} out',
+                        (key, "kind"),
+                    )
+        elif several and self.label_column is not None:
+            yield Broken(
+                "label_columns and label_column exclude each other",
+                "name the columns of 0 and 1, or the one column that has all labels",
+                ("label_columns", "label_column"),
+            )
+        elif several and self.label_separator is not None:
+            yield Broken(
+                "label_separator has no meaning beside label_columns",
+                "leave it out: a column of 0 and 1 is one label",
+                ("label_separator", "label_columns"),
+            )
+        elif several and len(several) < 2:
+            yield Broken(
+                "label_columns has one column only",
+                "add the others; one column of 0 and 1 is label_column of a classification",
+                ("label_columns",),
+            )
+        for key in ("text_column", "text_pair_column"):
+            if several and getattr(self, key) in several:
+                yield Broken(
+                    f"{key} is one of label_columns, {getattr(self, key)[:80]!r}",
+                    "the label must not stand in the text",
+                    ("label_columns", key),
+                )
+        if self.kind == "token" and self.text_pair_column is not None:
+            yield Broken(
+                "the words of a text are tagged, and there are two texts",
+                'leave text_pair_column out, or set another kind than "token"',
+                ("text_pair_column", "kind"),
+            )
+
     def broken_rules(self) -> Iterator[Broken]:
         if not self.is_own and self.validation_file is None:
             if glue.plain(self.name) != "demo" and not glue.is_task(self.name):
                 yield Broken(*glue.unknown(self.name), ("name",))
+            elif glue.is_task(self.name):
+                yield from self._broken_languages()
             return
         if not self.is_own:
             yield Broken(
@@ -119,8 +219,9 @@ class TaskSettings(Section):
                         ("dataset", key),
                     )
         for key in ("text_column", "label_column", "kind"):
-            if getattr(self, key) is None:
+            if getattr(self, key) is None and not (key == "label_column" and self.label_columns):
                 yield Broken(f"own data needs {key}", "add it to [task]", (key,))
+        yield from self._broken_labels()
         columns = ("text_column", "text_pair_column", "label_column")
         named = [(key, getattr(self, key)) for key in columns if getattr(self, key) is not None]
         for at, (key, column) in enumerate(named):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from calisr_engine.task_kinds import KindName
 from calisr_engine.tasks.examples import Examples
 
 
@@ -22,7 +22,7 @@ class Source:
     """
 
     name: str
-    kind: Literal["classification", "regression"]
+    kind: KindName
     label_names: tuple[str, ...]
     metrics: tuple[str, ...]
     train: Examples

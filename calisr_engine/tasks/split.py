@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TypeGuard
 
 from calisr_engine.errors import DataError
 from calisr_engine.tasks.examples import Examples
@@ -29,7 +30,8 @@ class Split:
     """The two sides, each as row numbers in the order of the source.
 
     Attributes:
-        missing: classes that have one text only, which trains, so that none validates.
+        missing: classes that have one text only, which trains, so that none validates; not told
+            where a row can have several.
     """
 
     train: tuple[int, ...]
@@ -39,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows that share a text: they go to one side."""
+    """Rows that share a text: they go to one side. A label of -1 is none at all."""
 
     rows: tuple[int, ...]
     digest: bytes
@@ -48,6 +50,8 @@ class _Group:
 
 def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Split:
     """Set `share` of the rows aside: of each class, or of each tenth of the targets.
+
+    A row with several classes, or with a tag for each word, counts for the rarest of them.
 
     Args:
         examples: all rows, with labels.
@@ -59,6 +63,9 @@ def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Spl
         DataError: there are too few texts for that; message and hint name no file.
     """
     groups = _groups(examples, seed)
+    one_each = not isinstance((examples.label or (0,))[0], tuple)
+    if not one_each:
+        groups = _by_rarest(groups, examples)
     if len(groups) < FEWEST_TEXTS:
         raise DataError(
             f"{len(groups)} different texts in {len(examples)} rows are too few to set some aside "
@@ -73,9 +80,9 @@ def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Spl
         chosen = _choose(stratum, wanted[key])
         if chosen:
             aside.update(row for group in chosen for row in group.rows)
-        elif classes:
+        elif classes and one_each:
             missing.append(int(stratum[0].label))
-    if classes and len(strata) - len(missing) < 2:
+    if not aside or (classes and one_each and len(strata) - len(missing) < 2):
         raise DataError(
             "no two classes have two different texts each, so validation rows cannot be set aside",
             "add rows, or give a validation file",
@@ -103,9 +110,25 @@ def _groups(examples: Examples, seed: int) -> list[_Group]:
     groups = []
     for (text, pair), rows in found.items():
         name = f"{seed}\0{text}\0{pair}".encode("utf-8", "surrogatepass")
-        labels = [examples.label[row] for row in rows]
-        groups.append(_Group(tuple(rows), hashlib.sha256(name).digest(), _label(labels)))
+        digest = hashlib.sha256(name).digest()
+        labels = [each for each in map(examples.label.__getitem__, rows) if _is_plain(each)]
+        groups.append(_Group(tuple(rows), digest, _label(labels) if labels else -1))
     return sorted(groups, key=lambda group: group.digest)
+
+
+def _is_plain(label: object) -> TypeGuard[int | float]:
+    return not isinstance(label, tuple)
+
+
+def _by_rarest(groups: Sequence[_Group], examples: Examples) -> list[_Group]:
+    """Each with the rarest class of its first row for label, -1 where it has none."""
+    counts = examples.classes()
+
+    def rarest(row: int) -> int:
+        own = examples.take([row]).classes()
+        return min(own, key=lambda number: (counts[number], number), default=-1)
+
+    return [replace(group, label=rarest(group.rows[0])) for group in groups]
 
 
 def _label(labels: Sequence[int] | Sequence[float]) -> int | float:

@@ -27,6 +27,7 @@ class Table:
         repeated: names that one row holds more than once (JSON), with the first such line.
         separator: what stands between the fields of a line ("" where there are none).
         encoding: of a text file ("" where the format has its own).
+        per_line: each row stands on several lines, one for each entry of the lists in its cells.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Table:
     repeated: Mapping[str, int] = field(default_factory=dict)
     separator: str = ""
     encoding: str = ""
+    per_line: bool = False
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -57,9 +59,11 @@ class Table:
             )
         return self.columns[name]
 
-    def at(self, row: int) -> str:
-        """Where a row stands, for messages: "FILE, line 7"."""
-        return f"{self.path}, {self.place} {self.lines[row]}"
+    def at(self, row: int, entry: int = 0) -> str:
+        """Where a row stands, for messages: "FILE, line 7"; with an entry of its lists where
+        these have lines of their own."""
+        line = self.lines[row] + (entry if self.per_line else 0)
+        return f"{self.path}, {self.place} {line}"
 
 
 def check_column(path: Path, header: Sequence[str], name: str) -> None:

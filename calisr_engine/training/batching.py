@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
+from calisr_engine.task_kinds import KINDS, OUTSIDE
 from calisr_engine.tasks.batches import (
     Tokenized,
     collate,
@@ -20,10 +22,14 @@ from calisr_engine.tasks.batches import (
 )
 from calisr_engine.tasks.data import TaskData
 from calisr_engine.training.device import moved, works_beside
+from calisr_engine.training.predict import Take
 from calisr_engine.training.ranks import slice_of
 
 SOME_UNKNOWN, MOST_UNKNOWN = 0.1, 0.5
 """Shares of unknown tokens in the training data that are noted, and refused."""
+
+SURELY_NOT = -30.0
+"""Logit of a class that a word is not of."""
 
 AHEAD = 4
 """Micro-batches that are prepared for a GPU before they are asked for."""
@@ -35,6 +41,7 @@ class TaskBatches:
     Attributes:
         notes: what the user should know of inputs that were cut or are not understood.
         per_epoch: micro-batches in one pass over the training data.
+        unseen: logits of a word that was cut, for `predict`.
         train_count, validation_count: examples.
         longest: tokens of the longest input.
     """
@@ -49,7 +56,9 @@ class TaskBatches:
         self._data = data
         self._train = tokenize(data.train, tokenizer, self.longest)
         self.notes += _unknown(self._train, tokenizer)
-        self._lengths = self._train.lengths()
+        self._lengths, self._terms = self._train.lengths(), self._train.terms()
+        _check_terms(self._train, self._terms)
+        self.unseen = unseen_logits(data.kind, data.label_names)
         self._splits = {
             ("validation", name): tokenize(examples, tokenizer, self.longest)
             for name, examples in data.validation.items()
@@ -59,7 +68,11 @@ class TaskBatches:
         self._thread: ThreadPoolExecutor | None = None
         self.per_epoch = batches_in(len(self._train), self._batch_size)
         self.train_count = len(self._train)
-        if self._train.full:
+        if self._train.words is not None:
+            self.notes += _cut_words("training", self._train)
+            for name, rows in self._splits.items():
+                self.notes += _cut_words(name[1], rows)
+        elif self._train.full:
             share = self._train.full / self.train_count
             self.notes.append(
                 f"{self._train.full} training examples ({share:.1%}) fill task.max_length = "
@@ -96,6 +109,12 @@ class TaskBatches:
         if not works_beside(device):
             return moved(self._padded(own), device), len(rows)
         return moved(self._prepared(epoch, index, device, rank, size), device), len(rows)
+
+    def terms(self, epoch: int, index: int, rank: int, size: int) -> tuple[int, int]:
+        """Of how many terms the loss of a micro-batch is the mean: (rank's slice of it, all)."""
+        rows = self._order(epoch)[index]
+        own = slice_of(rows, rank, size)
+        return sum(self._terms[row] for row in own), sum(self._terms[row] for row in rows)
 
     def _prepared(
         self, epoch: int, index: int, device: torch.device, rank: int, size: int
@@ -151,14 +170,16 @@ class TaskBatches:
 
     def evaluation(
         self, split: str, name: str, rank: int = 0, size: int = 1
-    ) -> tuple[Iterator[tuple[list[int], dict[str, Tensor]]], int]:
-        """(rank's batches of (row numbers, tensors) on the CPU, rows of all ranks) of one set."""
+    ) -> tuple[Iterator[tuple[list[int], dict[str, Tensor]]], int, Take | None]:
+        """Of one set: (rank's batches of (row numbers, tensors) on the CPU, answers of all ranks,
+        what is an answer in a batch's logits)."""
         key = (split, name)
         if key not in self._splits:
             self._splits[key] = tokenize(self._data.test[name], self._tokenizer, self.longest)
         rows = self._splits[key]
         order = evaluation_batches(rows.lengths(), self._eval_batch_size)[rank::size]
-        return evaluation_stream(rows, self._tokenizer, order), len(rows)
+        batches = evaluation_stream(rows, self._tokenizer, order)
+        return batches, rows.answers, taking(rows, self._tokenizer)
 
 
 def wide_enough(tokens: int, longest: int) -> int:
@@ -227,6 +248,46 @@ def evaluation_stream(
 ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
     """(row numbers, tensors on the CPU) of each batch."""
     return ((rows, padded(data, rows, tokenizer)) for rows in order)
+
+
+def _cut_words(name: str, data: Tokenized) -> list[str]:
+    """A note where words have no token: beyond the longest input, or made of nothing."""
+    assert data.words is not None
+    cut = data.answers - int((data.words >= 0).sum())
+    if not cut:
+        return []
+    what = "nothing is learned of them" if name == "training" else f"they count as {OUTSIDE}"
+    return [
+        f"{cut:,} of {data.answers:,} {name} words have no token, as they stand beyond "
+        f"task.max_length tokens; {what}"
+    ]
+
+
+def taking(data: Tokenized, tokenizer: Any) -> Take | None:
+    """What is an answer in the logits of a batch, for `predict`; None where each row has one."""
+    if data.words is None:
+        return None
+    return partial(data.take, padding_side=tokenizer.padding_side)
+
+
+def unseen_logits(kind: str, names: Sequence[str] | None) -> list[float] | None:
+    """Logits of a word that was cut: outside of all entities, where there is such a tag."""
+    if not KINDS[kind].per_word or names is None:
+        return None
+    return [0.0 if name == OUTSIDE else SURELY_NOT for name in names] if OUTSIDE in names else None
+
+
+def _check_terms(train: Tokenized, terms: Sequence[int]) -> None:
+    """Refuse training data of which the tokenizer leaves no word.
+
+    Raises:
+        ConfigError: there is nothing that a loss could be of.
+    """
+    if train.words is not None and not sum(terms):
+        raise ConfigError(
+            "model.name: the tokenizer makes no token of any word of the training data",
+            "use a model of the language and the writing of these texts, with its own tokenizer",
+        )
 
 
 def padded(

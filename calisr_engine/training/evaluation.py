@@ -141,9 +141,16 @@ class Evaluation:
         losses: list[float | None] = []
         for name in self._batches.validation_names():
             rank, size = context.ranks.rank, context.ranks.size
-            batches, count = self._batches.evaluation("validation", name, rank, size)
+            batches, count, take = self._batches.evaluation("validation", name, rank, size)
             result = predict(
-                self._model, batches, count, context.device, context.autocast, context.ranks
+                self._model,
+                batches,
+                count,
+                context.device,
+                context.autocast,
+                context.ranks,
+                take,
+                self._batches.unseen,
             )
             logits[name] = result.logits
             losses.append(result.loss)

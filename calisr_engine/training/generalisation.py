@@ -30,7 +30,7 @@ from calisr_engine.methods.base import Attachment, seeded_generator
 from calisr_engine.models.components import Target
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
-from calisr_engine.training.predict import predict
+from calisr_engine.training.predict import loss_alone, predict
 from calisr_engine.training.schedule import StepPlan
 
 
@@ -94,7 +94,13 @@ class Generalisation:
         context, ranks = self._context, self._context.ranks
         batches = self._batches.of_training(self._rows, ranks.rank, ranks.size)
         found = predict(
-            self._model, batches, len(self._rows), context.device, context.autocast, ranks
+            self._model,
+            batches,
+            len(self._rows),
+            context.device,
+            context.autocast,
+            ranks,
+            loss_alone,
         )
         if not ranks.is_first:
             return

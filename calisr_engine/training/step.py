@@ -22,7 +22,8 @@ from calisr_engine.training.schedule import StepPlan
 
 
 def forward_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean loss of one micro-batch: cross entropy, or squared error for regression."""
+    """Mean loss of one micro-batch, as its kind of task has it: cross entropy (over texts, or over
+    words), binary cross entropy for several labels, squared error for regression."""
     loss = model(**batch).loss
     assert isinstance(loss, Tensor)
     return loss
@@ -140,25 +141,28 @@ class OptimizerStep:
         """Backward over this step's micro-batches.
 
         Returns the mean loss; with several ranks, what this rank's slices add to it. A slice weighs
-        as many examples as it has, so uneven slices add up to the gradient of the whole batch.
+        as many examples (words, where each has a tag) as it has, so uneven slices add up to the
+        gradient of the whole batch.
         """
         context = self._context
         rank, size = context.ranks.rank, context.ranks.size
         epoch, _ = self._plan.epoch_of(step)
+        indices = self._plan.micro_batches(step)
         batches = [
-            self._batches.train_part(epoch, index, context.device, rank, size)
-            for index in self._plan.micro_batches(step)
+            self._batches.train_part(epoch, index, context.device, rank, size) for index in indices
         ]
         self.examples = sum(count for _, count in batches)
+        terms = [self._batches.terms(epoch, index, rank, size) for index in indices]
+        every = sum(all_ranks for _, all_ranks in terms)
         mean = torch.zeros((), device=context.device)
         self._penalty.zero_()
-        own = [index for index, (batch, _) in enumerate(batches) if batch is not None]
-        for index, (batch, _) in enumerate(batches):
-            if batch is None:
-                continue
-            if index == own[-1] and self._sums is not None:
+        mine = [at for at, (batch, _) in enumerate(batches) if batch is not None and terms[at][0]]
+        for index in mine:
+            batch = batches[index][0]
+            assert batch is not None
+            if index == mine[-1] and self._sums is not None:
                 self._sums.arm()
-            weight = len(batch["labels"]) / self.examples
+            weight = terms[index][0] / every
             at = Moment(step, index, rank)
             with self._regularization.around(at):
                 with context.autocast():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+from calisr_engine.analysis.error_report import ErrorReport, Mistake
 from calisr_engine.plain_words import one_line
 from calisr_tui.verbatim import Table, Text
 from calisr_tui.words import share
@@ -30,18 +30,31 @@ def summary(report: ErrorReport) -> str:
             f"{scores['root_mean_squared_error']:.4g} · Pearson {scores['pearson']:.4f} · "
             f"Spearman {scores['spearman']:.4f}"
         )
-    return (
-        f"{report.wrong:,} of {report.rows:,} rows are wrong · accuracy "
-        f"{scores['accuracy']:.4f} · macro F1 {scores['macro_f1']:.4f} · Matthews "
-        f"{scores['matthews']:.4f}"
-    )
+    told = " · ".join(f"{_NAMES[name]} {value:.4f}" for name, value in scores.items())
+    what = "texts have a wrong tag" if report.kind == "token" else "rows are wrong"
+    return f"{report.wrong:,} of {report.rows:,} {what} · {told}"
+
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "matthews": "Matthews",
+    "subset_accuracy": "all labels right",
+    "span_f1": "span F1",
+    "span_precision": "precision",
+    "span_recall": "recall",
+}
+_OF_CLASS = {"multi_label": ("label", "rows"), "token": ("type", "there")}
+"""What a line of the table of classes is, and what is counted of it; else a class, and rows."""
 
 
 def classes_table(report: ErrorReport) -> Table:
     """A row a class, the worst F1 first: precision, recall, F1, how often true and predicted."""
     table = _table()
-    table.add_column("class", overflow="ellipsis", no_wrap=True, max_width=24)
-    for name in ("precision", "recall", "F1", "rows", "predicted"):
+    one, counted = _OF_CLASS.get(report.kind, ("class", "rows"))
+    table.add_column(one, overflow="ellipsis", no_wrap=True, max_width=24)
+    for name in ("precision", "recall", "F1", counted, "predicted"):
         table.add_column(name, justify="right", no_wrap=True)
     worst = sorted(report.classes or (), key=lambda each: (each.f1, -each.rows))
     for each in worst[:MOST_CLASSES]:
@@ -53,8 +66,9 @@ def classes_table(report: ErrorReport) -> Table:
 
 
 def confusion_table(report: ErrorReport, width: int) -> Table:
-    """True classes down, predicted across; where that does not fit, what is confused most."""
-    names = [one_line(each.name) for each in report.classes or ()]
+    """True classes down, predicted across; where that does not fit, what is confused most. Words by
+    the type of their entity, where each has a tag."""
+    names = [one_line(each) for each in report.confusion_names]
     matrix = report.confusion or ()
     cell = max((len(f"{count:,}") for row in matrix for count in row), default=1)
     room = (width - 26) // max(1, len(names)) - 2
@@ -62,7 +76,7 @@ def confusion_table(report: ErrorReport, width: int) -> Table:
     if len(names) > MOST_SQUARE or room < max(4, cell):
         for name in ("true", "predicted"):
             table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=width // 3)
-        table.add_column("rows", justify="right")
+        table.add_column("words" if report.kind == "token" else "rows", justify="right")
         for true, said, count in report.confusions()[:MOST_CLASSES]:
             table.add_row(one_line(true), one_line(said), f"{count:,}")
         return table
@@ -90,8 +104,12 @@ def calibration_curve(report: ErrorReport, width: int) -> Text:
     error, mean = report.expected_calibration_error, report.mean_confidence
     assert error is not None
     assert mean is not None
-    text.append(f"expected calibration error {error:.4f} · {share(mean)} sure in the mean\n")
-    text.append("confidence    rows  sure   right   bar right, │ sure\n", "dim")
+    if report.kind == "multi_label":  # each label of each row, by its probability
+        text.append(f"expected calibration error {error:.4f}, each label of each row\n")
+        text.append("probability labels  said   there   bar there, │ said\n", "dim")
+    else:
+        text.append(f"expected calibration error {error:.4f} · {share(mean)} sure in the mean\n")
+        text.append("confidence    rows  sure   right   bar right, │ sure\n", "dim")
     room = max(8, width - 37)
     for each in report.calibration or ():
         text.append(f"{each.low:.1f} to {each.high:.1f}  {each.rows:>6,}  ", "dim")
@@ -112,7 +130,8 @@ def lengths_table(report: ErrorReport) -> Table | Text:
     table.add_column("rows", justify="right")
     names = [*report.lengths[0].scores]
     for name in names:
-        table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=True)
+        heading = _SHORT.get(name) or _NAMES.get(name, name.replace("_", " "))
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in report.lengths:
         words = f"{each.low}" if each.low == each.high else f"{each.low} to {each.high}"
         table.add_row(words, f"{each.rows:,}", *(f"{each.scores[name]:.4f}" for name in names))

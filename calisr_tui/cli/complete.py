@@ -130,7 +130,7 @@ def _methods() -> list[str]:
 def _tasks() -> list[str]:
     from calisr_engine.tasks import glue
 
-    return ["demo", *glue.names()]
+    return ["demo", *glue.known()]
 
 
 def _or_nothing(ask: Any) -> Iterable[str]:

@@ -13,7 +13,7 @@ from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, quiet
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
 if TYPE_CHECKING:
-    from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+    from calisr_engine.analysis.error_report import ErrorReport, Mistake
 
 EXAMPLE = "Example: calisr errors runs/my-run --label good --predicted bad --out wrong.csv"
 
@@ -88,11 +88,15 @@ def _show(report: ErrorReport, wrong: list[Mistake], rows: int) -> None:
         console.print(charts.residual_bars(report, width))
     else:
         console.print(charts.classes_table(report), "")
-        console.print(charts.confusion_table(report, width), "")
-        console.print(charts.calibration_curve(report, width))
+        if report.confusion is not None:
+            console.print(charts.confusion_table(report, width), "")
+        if report.calibration is not None:
+            console.print(charts.calibration_curve(report, width))
     console.print(charts.lengths_table(report))
     if wrong[:rows]:
         of = f"{min(rows, len(wrong)):,} of {len(wrong):,}"
         what = "mistakes, the most confident" if report.wrong is not None else "rows, the worst"
+        if report.kind == "token":
+            what = "entities that are missed or made up, the most confident"
         console.print(f"\n{of} {what} first")
         console.print(charts.mistakes_table(report, wrong[:rows], width))

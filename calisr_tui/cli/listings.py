@@ -220,14 +220,14 @@ def tasks(as_json: Json = False) -> None:
     """List the tasks."""
     from calisr_engine.tasks import glue
 
-    found = [glue.find(name) for name in glue.names()]
+    found = [glue.find(name) for name in glue.known()]
     if as_json:
         rows = [{"name": t.name, "kind": t.kind, "metrics": list(t.metrics)} for t in found]
         demo = {"name": "demo", "kind": "classification", "metrics": ["matthews", "accuracy"]}
         put_json([demo | {"synthetic": True}, *rows])
         return
     table = [["demo", "classification", "matthews, accuracy", "built in, synthetic, offline"]]
-    table += [[t.name, t.kind, ", ".join(t.metrics), "GLUE"] for t in found]
+    table += [[t.name, t.kind, ", ".join(t.metrics), t.collection] for t in found]
     print_table("Tasks", ["name", "kind", "metrics", "source"], table)
 
 

@@ -50,7 +50,16 @@ TestSplit = Annotated[str | None, option("--test-split", "Its split to predict."
 TextColumn = Annotated[str | None, option("--text", "Column with the text.", "COLUMN")]
 PairColumn = Annotated[str | None, option("--text-pair", "Column with the second text.", "COLUMN")]
 LabelColumn = Annotated[str | None, option("--label", "Column with the label.", "COLUMN")]
-Kind = Annotated[str | None, option("--kind", "classification or regression.", "KIND")]
+LabelColumns = Annotated[
+    str | None,
+    option("--labels", "Several columns of 0 and 1, one a label: toxic,obscene.", "COLUMNS"),
+]
+LabelSeparator = Annotated[
+    str | None, option("--label-separator", "What stands between the labels of a row.", "TEXT")
+]
+Kind = Annotated[
+    str | None, option("--kind", "classification, regression, multi_label or token.", "KIND")
+]
 Metric = Annotated[
     str | None, option("--metric", "Metric that picks the best model, such as macro_f1.", "METRIC")
 ]
@@ -79,6 +88,9 @@ def task_options(ctx: typer.Context) -> dict[str, Any]:
     names |= {"task.header": "--header", "task.max_length": "--max-length"}
     places = {opt.lstrip("-"): each.name for each in ctx.command.params for opt in each.opts}
     found = {key: ctx.params.get(places.get(name.lstrip("-"), "")) for key, name in names.items()}
+    if found.get("task.label_columns") is not None:
+        columns = str(found["task.label_columns"]).split(",")
+        found["task.label_columns"] = [each.strip() for each in columns if each.strip()]
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -89,7 +101,8 @@ def say_guesses(found: Guessed, seen: Look) -> None:
     say(f"data: {seen.path}: {seen.form}; {sizes(seen) or f'{len(found.table):,} rows'}")
     for key, value in found.values.items():
         name = key.removesuffix("_file").removesuffix("_column").replace("_", " ")
-        say(f"  {name} = {'none' if key == 'header' else value} ({found.why[key]})")
+        shown = ", ".join(value) if isinstance(value, tuple) else value
+        say(f"  {name} = {'none' if key == 'header' else shown} ({found.why[key]})")
     say("  otherwise: --text, --text-pair, --label, --kind, --metric; look at it with: calisr data")
 
 
@@ -127,6 +140,8 @@ def data(
     text: TextColumn = None,
     text_pair: PairColumn = None,
     label: LabelColumn = None,
+    labels: LabelColumns = None,
+    label_separator: LabelSeparator = None,
     kind: Kind = None,
     metric: Metric = None,
     encoding: Encoding = None,

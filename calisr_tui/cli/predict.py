@@ -13,6 +13,7 @@ import typer
 
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.plain_words import one_line, quoted
+from calisr_tui.charts.answer import name_of
 from calisr_tui.cli.options import OutputDir, RunArgument, find_run, quiet_libraries
 from calisr_tui.cli.out import close_stdout, put, put_json, put_json_line, say
 
@@ -66,20 +67,21 @@ def predict(
     """Predict texts with a run's best model, also of a run that stopped, failed or still trains.
 
     Classes come with their probabilities, in the order of the texts. A table on a terminal, else
-    tab-separated lines.
+    tab-separated lines. Where words are tagged, texts are cut at blanks, and entities stand in
+    brackets.
     """
     from calisr_engine.config.load import from_resolved
     from calisr_engine.results import prediction_files
     from calisr_engine.results.run_task import task_of
 
     _check_one_source(texts or [], pairs or [], file, text, text_pair)
-    if out is not None:
-        prediction_files.check_out(out)
-        if file is not None and out.resolve() == file.resolve():
-            raise ConfigError(f"--out is the file to predict, {out}", "name another file")
+    if out is not None and file is not None and out.resolve() == file.resolve():
+        raise ConfigError(f"--out is the file to predict, {out}", "name another file")
     run_dir = find_run(name, output_dir)
     config = from_resolved(run_dir / "config.toml")
     task = task_of(config)
+    if out is not None:
+        prediction_files.check_out(out, task)
     quiet_libraries()
     rows: Iterable[Text]
     if file is not None:
@@ -97,12 +99,12 @@ def predict(
     window = 1 if texts == ["-"] and sys.stdin.isatty() else None
     found = predictor.with_texts(rows, window)
     if out is not None:
-        count = prediction_files.write_predictions(out, found, task.is_pair, predictor.classes)
+        count = prediction_files.write_predictions(out, found, task, predictor.classes)
         say(f"{count:,} texts predicted")
         put_json({"out": str(out), "rows": count}) if as_json else put(out)
         return
     try:
-        _show(found, task.is_pair, predictor.classes, as_json)
+        _show(found, task, predictor.classes, as_json)
     except BrokenPipeError:  # enough was read; typer would take it for a failure
         close_stdout()
 
@@ -174,16 +176,20 @@ def _texts_of(stream: Iterable[bytes], task: RunTask) -> Iterator[Text]:
         yield text, second
 
 
-def _show(rows: Iterable[Row], is_pair: bool, classes: Sequence[str] | None, as_json: bool) -> None:
+def _show(rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None, as_json: bool) -> None:
     from calisr_engine.results.prediction_files import fields, header, record, tsv_line
 
     if as_json:
         for row in rows:
             put_json_line(record(*row))
     elif sys.stdout.isatty():
-        _table(rows, classes)
+        if task.tags_words:
+            for _, found in rows:
+                put(name_of(found))
+        else:
+            _table(rows, classes)
     else:
-        put(tsv_line(header(is_pair, classes)))
+        put(tsv_line(header(task, classes)))
         for row in rows:
             put(tsv_line(fields(*row)))
 
@@ -212,12 +218,7 @@ def _table(rows: Iterable[Row], classes: Sequence[str] | None) -> None:
     put(line("prediction", titles, "text"))
     for text, found in rows:
         words = text if isinstance(text, str) else " | ".join(text)
-        put(line(_name(found), _shares(found, shown), one_line(words[: 4 * room])))
-
-
-def _name(found: Prediction) -> str:
-    value = found.prediction
-    return one_line(value) if isinstance(value, str) else f"{value:.6g}"
+        put(line(name_of(found), _shares(found, shown), one_line(words[: 4 * room])))
 
 
 def _shares(found: Prediction, shown: Sequence[str] | None) -> list[str]:

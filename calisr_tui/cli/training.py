@@ -86,6 +86,8 @@ def run(
     text: own_data.TextColumn = None,
     text_pair: own_data.PairColumn = None,
     label: own_data.LabelColumn = None,
+    labels: own_data.LabelColumns = None,
+    label_separator: own_data.LabelSeparator = None,
     kind: own_data.Kind = None,
     metric: own_data.Metric = None,
     encoding: own_data.Encoding = None,

@@ -23,7 +23,7 @@ from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import DataTable, Static
 
 if TYPE_CHECKING:
-    from calisr_engine.analysis.mistakes import ErrorReport, Mistake
+    from calisr_engine.analysis.error_report import ErrorReport, Mistake
     from calisr_engine.results.answers import Evaluated
 
 MOST_ROWS = 500
@@ -140,7 +140,19 @@ class ErrorsScreen(Screen[None]):
 
     @property
     def _views(self) -> dict[str, Drawn]:
-        return OF_VALUES if self.report is not None and self.report.wrong is None else OF_CLASSES
+        report = self.report
+        if report is None:
+            return OF_CLASSES
+        if report.wrong is None:
+            return OF_VALUES
+        lacking = {"Confusion": report.confusion, "Calibration": report.calibration}
+        return {
+            name: drawn for name, drawn in OF_CLASSES.items() if lacking.get(name, ()) is not None
+        }
+
+    @property
+    def _of_words(self) -> bool:
+        return self.report is not None and self.report.kind == "token"
 
     def redraw(self) -> None:
         if not self.is_mounted:
@@ -176,7 +188,7 @@ class ErrorsScreen(Screen[None]):
             for word, name in (("of", self.label), ("taken for", self.predicted))
             if name is not None
         ]
-        what = " ".join(["mistakes", *chosen])
+        what = " ".join(["wrong entities" if self._of_words else "mistakes", *chosen])
         first = "" if len(self.rows) <= MOST_ROWS else f", {MOST_ROWS} shown"
         return f"{len(self.rows):,} {what}, the most confident first{first}"
 

@@ -332,7 +332,7 @@ def offers(page: str) -> dict[str, str]:
             found[each] = f"{entry.layers} layers, hidden {entry.hidden}, {total}"
         return found
     if page == "task":
-        tasks = [(each, glue.find(each)) for each in glue.names()]
+        tasks = [(each, glue.find(each)) for each in glue.known()]
         return {
             "demo": "synthetic sentences, needs no download",
             OWN: "a file, a folder, or a data set of the hub",

@@ -18,7 +18,7 @@ from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.layout import RunPaths
 from calisr_tui.asking import Answered, Asking, Failed, News, Opened
-from calisr_tui.charts.answer import answer_bars
+from calisr_tui.charts.answer import answer, name_of, tagged_text
 from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
@@ -135,8 +135,8 @@ class TryScreen(Screen[None]):
     def _answer(self, width: int) -> Text:
         said = self.newest
         if said is None:
-            return Text("Its classes come as you type." if self._typed() is None else "…", "dim")
-        text = answer_bars(said.found.prediction, said.found.probabilities, width)
+            return Text("Its answers come as you type." if self._typed() is None else "…", "dim")
+        text = answer(said.found, width)
         text.append(f"\n{1000 * said.seconds:.0f} ms", "dim")
         return text
 
@@ -155,7 +155,9 @@ class TryScreen(Screen[None]):
 def _line(said: Answered) -> Text:
     found = said.found
     texts = " | ".join(one_line(text) for text in said.texts)
+    if found.words is not None:
+        return tagged_text(found, shares=False)
     if found.probabilities is None or not isinstance(found.prediction, str):
-        return Text(f"{found.prediction:.6g}  {texts}")
+        return Text.assemble((name_of(found), "bold"), f"  {texts}")
     sure = found.probabilities[found.prediction]
     return Text.assemble((f"{sure:.4f} {one_line(found.prediction)}", "bold"), f"  {texts}")

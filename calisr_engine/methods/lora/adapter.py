@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.lora.settings import Lora
 from calisr_engine.models.components import HEAD_MODULES
+from calisr_engine.task_kinds import kind_of_export
 
 ROUNDING = 1e-5
 """How far the factors' product may lie from the update, relative to the matrix: merged weights are
@@ -52,8 +53,9 @@ def write_adapter(
     heads = [name for name, _ in model.named_children() if name in HEAD_MODULES]
     modules: dict[str, Any] = {name: model.get_submodule(name) for name in targets}
     before = {name: module.weight.detach().clone() for name, module in modules.items()}
+    kind = kind_of_export({"architectures": [type(model).__name__]})
     config = LoraConfig(
-        task_type="SEQ_CLS",
+        task_type="TOKEN_CLS" if kind.per_word else "SEQ_CLS",
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft takes fractions too
         lora_dropout=settings.dropout,

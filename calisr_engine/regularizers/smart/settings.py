@@ -20,6 +20,7 @@ class Smart(RegularizerBase):
         "Adds to the loss how far the worst small change of the embeddings moves the answer."
     )
     acts_within_pass: ClassVar[bool] = True
+    needs_one_answer: ClassVar[bool] = True
     source: ClassVar[str] = "Jiang, He, Chen, Liu, Gao and Zhao, ACL 2020"
     needs_fp32: ClassVar[bool] = True
 

@@ -1,0 +1,147 @@
+"""SuperGLUE from its official folder (JSON lines) or the hub; XNLI and PAWS-X by language from the
+hub, with one validation set a language."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from calisr_engine.errors import DataError, concerning
+from calisr_engine.plain_words import quoted
+from calisr_engine.tasks import glue_folder, hub_parquet, labels
+from calisr_engine.tasks.cells import at, texts
+from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.files import is_there
+from calisr_engine.tasks.formats import read_table
+from calisr_engine.tasks.glue_task import GlueTask
+from calisr_engine.tasks.settings import TaskSettings
+from calisr_engine.tasks.source import Source
+from calisr_engine.tasks.table import Table
+
+MARK = "*"
+"""Stands before and behind the word of WiC in both sentences."""
+
+
+def read(task: GlueTask, data_dir: Path | None) -> Source:
+    """A task of SuperGLUE: train, validation, and test where it is there.
+
+    Raises:
+        UnavailableError: it is neither in the folder nor on the hub.
+        DataError: a file is there and cannot be used.
+    """
+    notes: list[str] = []
+    columns = [*task.hub_columns, *(name for ends in task.words for name in ends), "label"]
+    if data_dir is None:
+        found = hub_parquet.find(f"{task.hub_id}:{task.name}")
+        tables: dict[str, Table] = {
+            split: found.table(found.named(split), columns) for split in ("train", "validation")
+        }
+        if "test" in found.splits:
+            tables["test"] = found.table("test", columns[:-1])
+    else:
+        folder = glue_folder.find_folder(task, data_dir)
+        files = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
+        tables = {}
+        for split, file in files.items():
+            if split != "test" or is_there(folder / file):
+                names = columns if split != "test" else columns[:-1]
+                tables[split] = read_table(folder / file, names)
+    rows = {split: _rows(task, table, split, notes) for split, table in tables.items()}
+    return _source(task, rows.pop("train"), rows, notes)
+
+
+def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
+    """XNLI or PAWS-X: one language trains, and each of some validates.
+
+    Raises:
+        UnavailableError: a language is neither in the cache nor in reach.
+    """
+    notes: list[str] = []
+    if settings.data_dir is not None:
+        notes.append(f"task.data_dir has no effect on {task.title}, which comes from the hub")
+    columns = [*task.hub_columns, "label"]
+    train = settings.train_language or task.languages[0]
+
+    def of(language: str, split: str) -> Examples:
+        found = hub_parquet.find(f"{task.hub_id}:{language}")
+        return _rows(task, found.table(found.named(split), columns), split, notes, language)
+
+    with concerning("task.train_language", "task.name"):
+        rows = of(train, "train")
+    languages = settings.eval_languages or (train,)
+    with concerning("task.eval_languages", "task.name"):
+        validation = {language: of(language, "validation") for language in languages}
+    if len(languages) == 1:
+        validation = {"validation": validation[languages[0]]}
+    notes.append(f"{task.title}: {train} trains, {', '.join(languages)} validates")
+    return _source(task, rows, validation, notes)
+
+
+def _source(
+    task: GlueTask, train: Examples, others: dict[str, Examples], notes: list[str]
+) -> Source:
+    test = {"test": others.pop("test")} if "test" in others else {}
+    return Source(
+        name=task.name,
+        kind=task.kind,
+        label_names=task.label_names,
+        metrics=task.metrics,
+        train=train,
+        validation=others,
+        test=test,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _rows(
+    task: GlueTask, table: Table, split: str, notes: list[str], language: str = ""
+) -> Examples:
+    one, other = (texts(table, name, notes) for name in task.hub_columns)
+    if task.words:
+        one, other = (_marked(table, *each) for each in zip(task.words, (one, other), strict=True))
+    label = None
+    if split != "test":
+        raw = [_label(task, table, row, cell) for row, cell in enumerate(table.column("label"))]
+        label = labels.class_numbers(table, "label", raw, task.file_labels)
+    official = task.sizes[split]
+    if len(one) != official:
+        of = f"{task.title} {language}".strip()
+        notes.append(f"{of} {split} has {len(one):,} of {official:,} rows")
+    return Examples(one, other, label, tuple(range(len(one))))
+
+
+def _label(task: GlueTask, table: Table, row: int, cell: Any) -> str:
+    """The label as official files write it; the hub has numbers and booleans."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, int):
+        if 0 <= cell < len(task.file_labels):
+            return task.file_labels[cell]
+        raise DataError(
+            f"{at(table, 'label', row)}: {cell} where 0 to {len(task.file_labels) - 1} is expected",
+            "rows without a label cannot train; give the split that has them",
+        )
+    return str(cell).strip().lower()
+
+
+def _marked(table: Table, ends: tuple[str, str], sentences: tuple[str, ...]) -> tuple[str, ...]:
+    """Each sentence with the word that `ends` say (first character, and after the last) marked.
+
+    Raises:
+        DataError: they are no places in the sentence.
+    """
+    columns = [table.column(name) for name in ends]
+    found = []
+    for row, (sentence, start, end) in enumerate(zip(sentences, *columns, strict=True)):
+        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end):
+            raise DataError(
+                f"{at(table, ends[0], row)}: {start} to {end} is no word of {quoted(sentence, 40)}",
+                "give the official file",
+            )
+        found.append(mark(sentence, start, end))
+    return tuple(found)
+
+
+def mark(sentence: str, start: int, end: int) -> str:
+    """The sentence with marks around its characters from `start` to `end`."""
+    return f"{sentence[:start]}{MARK} {sentence[start:end]} {MARK}{sentence[end:]}"
