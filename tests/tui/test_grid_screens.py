@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
+from calisr_tui.widgets.grid_cells import NotableRuns
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 
@@ -84,6 +86,20 @@ async def test_the_list_opens_a_failed_run_and_says_why_it_failed(workplace: Pat
         assert isinstance(live, LiveScreen)
         assert live.feed is not None
         assert live.feed.view.state == "failed"
+
+
+async def test_a_run_of_a_long_name_tells_its_state_where_little_fits(workplace: Path) -> None:
+    async with opened(workplace, size=(60, 24)) as (app, pilot):
+        listed = app.screen.query_one(NotableRuns)
+        assert app.screen.reading is not None
+        first = app.screen.reading.table.notable[0]
+        listed.show([replace(first, row="bitfit with a schedule of its own " * 4)])
+        await pilot.pause()
+        box = listed.content_region
+        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        (line,) = [text[box.x : box.right] for text in shown[box.y : box.bottom]]
+        assert "running" in line
+        assert "bitfit with" in line
 
 
 async def test_a_waiting_run_cannot_be_opened(workplace: Path) -> None:
