@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from calisr_engine.plain_words import one_line
-from calisr_engine.runs.arrange import text_of
+from calisr_engine.runs.arrange import Group, text_of
 from calisr_engine.runs.columns import Column
 from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
@@ -117,12 +117,9 @@ def without_empty(runs: Sequence[RunSummary], columns: Iterable[Column]) -> list
 
 def fitted(text: str, width: int) -> str:
     """The text in exactly `width` cells; one that is longer ends with a dotted sign."""
-    length = cell_len(text)
-    if length <= width:
-        return text + " " * (width - length)
-    while cell_len(text) > max(0, width - 1):
-        text = text[:-1]
-    return text + "…" + " " * (width - cell_len(text) - 1)
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(0, width - 1)) + "…"
 
 
 def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
@@ -136,6 +133,41 @@ def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
     kept = max(1, sum(room is None or end <= room for end in ends))
     widths = [widths[0] if room is None else min(widths[0], room), *widths[1:]]
     return [(" " * GAP).join(map(fitted, row[:kept], widths[:kept])).rstrip() for row in rows]
+
+
+def of_group(group: Group) -> str:
+    """What a group's runs come to, in one line: how many, the best and the mean metric, states."""
+    count = len(group.runs)
+    parts = ["1 run" if count == 1 else f"{count:,} runs"]
+    best, complete = group.best, len(group.complete)
+    if best is not None:
+        parts.append(f"{one_line(best.metric)} best {words.figure(best.best)}")
+        if complete:
+            spread = f" ± {words.figure(group.deviation)}" if group.deviation is not None else ""
+            parts[-1] += f", mean {words.figure(group.mean)}{spread} of {complete} complete"
+    elif not group.comparable:
+        parts.append("tasks or metrics differ")
+    if set(group.counts) != {"completed"}:
+        parts.append(", ".join(f"{n:,} {state}" for state, n in group.counts.items()))
+    return " · ".join(parts)
+
+
+def group_line(group: Group, room: int | None) -> str:
+    """The heading of a group in a list, cut to `room` cells."""
+    named = f"{one_line(group.column.title)} {one_line(group.path[-1])}"
+    line = f"{'  ' * group.level}{named}  {of_group(group)}"
+    return line if room is None else fitted(line, room).rstrip()
+
+
+def group_in_words(group: Group) -> Text:
+    """A group in a few lines: what its runs come to, which is the best, and keys."""
+    best = group.best
+    lines = [
+        of_group(group),
+        f"best: {best.name or best.run_id}" if best is not None else "",
+        "Enter folds and unfolds it · t tags its runs, p pins them · g other groups",
+    ]
+    return Text("\n".join(line for line in lines if line))
 
 
 def in_words(run: RunSummary) -> Text:
