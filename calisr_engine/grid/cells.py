@@ -158,7 +158,10 @@ def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
     for run in runs:
         by_seed.setdefault(run.seed, []).append(run)
     kept = {
-        seed: max(group, key=lambda run: (run.counts, run.updated, run.run_id))
+        seed: max(
+            group,
+            key=lambda run: (run.counts, run.state == "completed", run.updated, run.run_id),
+        )
         for seed, group in by_seed.items()
     }
     return [
@@ -168,10 +171,15 @@ def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
             run,
             counts=False,
             left_out=f"{kept[run.seed].run_id} has the same settings and seed"
-            + (", and is newer" if run.counts else ""),
+            + (_why_rather(kept[run.seed], run) if run.counts else ""),
         )
         for run in runs
     ]
+
+
+def _why_rather(kept: TableRun, other: TableRun) -> str:
+    complete = kept.state == "completed" and other.state != "completed"
+    return ", and is complete" if complete else ", and is newer"
 
 
 def _cell(row: str, column: str, runs: list[TableRun]) -> TableCell:
