@@ -115,6 +115,8 @@ class Typing(ModalScreen[str | None]):
 
     Args:
         empty: whether an empty line is an answer, too.
+        goes_on: whether what is typed goes on with the value; else the first key takes its place.
+        longest: so many characters are taken; the rest is cut.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -122,22 +124,41 @@ class Typing(ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, title: str, text: str, value: str = "", placeholder: str = "", empty: bool = False
+        self,
+        title: str,
+        text: str,
+        value: str = "",
+        placeholder: str = "",
+        empty: bool = False,
+        goes_on: bool = False,
+        longest: int | None = None,
     ) -> None:
         super().__init__()
         self._title, self._text, self._value, self._placeholder = title, text, value, placeholder
-        self._empty = empty
+        self._empty, self._goes_on, self._longest = empty, goes_on, longest
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Text(self._title)
             dialog.border_subtitle = "Enter take it · Esc cancel"
             yield Static(self._text, classes="dialog-text")
-            yield Input(self._value, placeholder=self._placeholder, compact=True)
+            yield Input(
+                self._value,
+                placeholder=self._placeholder,
+                compact=True,
+                select_on_focus=not self._goes_on,
+            )
+
+    @on(Input.Changed)
+    def cut(self, event: Input.Changed) -> None:
+        """What is too long is cut as it comes, and that is told."""
+        if self._longest is not None and len(event.value) > self._longest:
+            event.input.value = event.value[: self._longest]
+            self.notify(f"cut to {self._longest:,} characters", severity="warning")
 
     @on(Input.Submitted)
     def typed(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
+        text = event.value.strip()[: self._longest]
         self.dismiss(text if text or self._empty else None)
 
     def action_cancel(self) -> None:

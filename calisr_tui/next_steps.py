@@ -28,8 +28,8 @@ class NextSteps(Screen[None]):
     """A screen with a run at hand. Its keys always work; the footer names those that fit the run.
 
     Attributes:
-        FOOTER: state of the run -> id of a binding -> its word in the footer; a state that is not
-            there leaves the footer as the bindings have it.
+        FOOTER: state of the run, "" where there is none -> id of a binding -> its word in the
+            footer; a state that is not there leaves the footer as the bindings have it.
     """
 
     app: Host
@@ -91,7 +91,7 @@ class NextSteps(Screen[None]):
 
     def _fitting(self) -> Mapping[str, str] | None:
         run = self.at_hand
-        return None if run is None else self.FOOTER.get(run[1])
+        return self.FOOTER.get("" if run is None else run[1])
 
     def name_next_steps(self) -> None:
         """Let the footer follow the run at hand."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calisr_engine.errors import CalisrError, ConfigError
+from calisr_engine.runs.about import LONGEST_NAME, LONGEST_NOTES
 from calisr_tui.dialogs import Typing
 from calisr_tui.host import Host
 
@@ -30,7 +31,8 @@ def ask_name(app: Host, run: RunSummary | None, then: Then) -> None:
         if text is not None:
             _change(app, [run], lambda about: replace(about, name=text), then)
 
-    app.push_screen(Typing("Name the run", run.run_id, run.name, empty=True), typed)
+    dialog = Typing("Name the run", run.run_id, run.name, empty=True, longest=LONGEST_NAME)
+    app.push_screen(dialog, typed)
 
 
 def ask_notes(app: Host, run: RunSummary | None, then: Then) -> None:
@@ -43,9 +45,15 @@ def ask_notes(app: Host, run: RunSummary | None, then: Then) -> None:
         if text is not None:
             _change(app, [run], lambda about: replace(about, notes=text), then)
 
-    app.push_screen(
-        Typing("Note about the run", run.name or run.run_id, run.notes, empty=True), typed
+    dialog = Typing(
+        "Note about the run",
+        run.name or run.run_id,
+        run.notes,
+        empty=True,
+        goes_on=True,
+        longest=LONGEST_NOTES,
     )
+    app.push_screen(dialog, typed)
 
 
 def ask_tags(app: Host, runs: Sequence[RunSummary], then: Then) -> None:
