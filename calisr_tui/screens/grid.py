@@ -104,11 +104,6 @@ class GridScreen(Screen[None]):
         wait = max(ACTIVE_SECONDS if active else IDLE_SECONDS, READING_SHARE * self._took)
         if self._since > wait:
             self.action_reload()
-        if reading is not None:
-            ended = self.app.started.ended_grid(reading.grid.folder)
-            if ended is not None:
-                training.tell_end(self.app, reading.grid.head.name, *ended)
-                self.action_reload()
 
     def action_reload(self) -> None:
         self._since = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -197,16 +198,21 @@ async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path
 # Training in a process of its own ----------------------------------------------------------------
 
 
-def test_a_process_tells_its_end_once(tmp_path: Path) -> None:
-    import sys
-
-    started = StartedRuns()
-    (tmp_path / "log.txt").write_text("from before\n")
-    started.start_grid("study", tmp_path, [sys.executable, "-c", "print('why'); exit(4)"])
-    started.grids[tmp_path.resolve()].process.wait()
-    assert started.grid_messages() == []
-    assert started.ended_grid(tmp_path) == (4, "why")
-    assert started.ended_grid(tmp_path) is None
+async def test_a_grid_s_end_is_told_once_wherever_one_is(workplace: Path) -> None:
+    (STUDY / "log.txt").write_text("from before\n")
+    async with opened(workplace, "f4") as (app, pilot):
+        words = [sys.executable, "-c", "print('why'); exit(4)"]
+        app.started.start_grid("study", STUDY, words)
+        app.started.grids[STUDY.resolve()].process.wait()
+        assert app.started.grid_messages() == []
+        app._tick()
+        app._tick()
+        await settle(pilot)
+        assert [type(each) for each in app.screen_stack].count(Reading) == 1
+        assert "study has ended" in str(app.screen.query_one(".dialog").border_title)
+        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert "why" in text
+        assert "from before" not in text
 
 
 # Report ------------------------------------------------------------------------------------------
