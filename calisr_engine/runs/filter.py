@@ -64,9 +64,11 @@ class FilterError(ConfigError):
         self.start, self.end = start, end
 
     def told(self, text: str) -> str:
-        """The term of the filter `text` that cannot be used, why, and how to mend it, on a line."""
-        said = f"{text[self.start : self.end]}: {self.message}"
-        return f"{said}; {self.hint}" if self.hint else said
+        """The term of the filter `text` that cannot be used, how to mend it, and why, on a line:
+        where that is cut, the mend is what is left."""
+        return (
+            f"{text[self.start : self.end]}: {'; '.join(filter(None, (self.hint, self.message)))}"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Comparison:
         names: of the runs, in order.
         warnings: why their numbers do not compare, a sentence each.
         differing: setting -> its value in each run.
-        headings, results: of the table of results, a row a run, without its name.
+        headings, results: of the table of results, a row a run, without its name; where little
+            fits, the last columns are left out.
         seeds: cells of runs that differ in the seed alone.
         seed_headings, seed_rows: of their table, a row a cell, without its runs.
     """
@@ -56,7 +57,7 @@ def comparison(views: Mapping[str, RunView]) -> Comparison:
             for key, values in differences(views).items()
         },
         headings=(
-            *("best", "at", "last", "metric", "trains", "time", "switched", "state"),
+            *("best", "at", "last", "metric", "state", "trains", "time", "switched"),
             *(["paper"] * papers),
         ),
         results=tuple(
@@ -79,10 +80,10 @@ def _result(view: RunView) -> tuple[str, ...]:
         str(view.best_step or "–"),
         words.figure(view.last),
         one_line(view.metric or "–"),
+        view.state,
         words.share(view.share),
         words.seconds(view.duration),
         f"{switched} of {len(view.groups)}" if view.groups else "–",
-        view.state,
     )
 
 

@@ -137,18 +137,20 @@ def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
 
 def of_group(group: Group) -> str:
     """What a group's runs come to, in one line: how many, the best and the mean metric, states."""
-    count = len(group.runs)
+    count, complete, states = len(group.runs), len(group.complete), dict(group.counts)
     parts = ["1 run" if count == 1 else f"{count:,} runs"]
-    best, complete = group.best, len(group.complete)
+    best = group.best
     if best is not None:
         parts.append(f"{one_line(best.metric)} best {words.figure(best.best)}")
         if complete:
             spread = f" ± {words.figure(group.deviation)}" if group.deviation is not None else ""
-            parts[-1] += f", mean {words.figure(group.mean)}{spread} of {complete} complete"
+            parts[-1] += f", mean {words.figure(group.mean)}{spread} of {complete:,} complete"
     elif not group.comparable:
         parts.append("tasks or metrics differ")
-    if set(group.counts) != {"completed"}:
-        parts.append(", ".join(f"{n:,} {state}" for state, n in group.counts.items()))
+    if states.get("completed") in (complete, count):  # which is said already, or goes without it
+        del states["completed"]
+    if states:
+        parts.append(", ".join(f"{n:,} {state}" for state, n in states.items()))
     return " · ".join(parts)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from rich.console import Group
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,10 +14,11 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.events.view import RunView
-from calisr_engine.grid.compare import counted, names_of
+from calisr_engine.grid.compare import names_of
 from calisr_engine.runs.store import is_run
 from calisr_tui import words
-from calisr_tui.charts.compare_plots import AXES, GLYPHS, MEASURES, SWITCH, overlay
+from calisr_tui.charts.compare_plots import AXES, MEASURES, SWITCH, overlay
+from calisr_tui.charts.compare_tables import tables_of
 from calisr_tui.charts.compare_text import Comparison, comparison
 from calisr_tui.charts.plot import Plot
 from calisr_tui.choice import Choice
@@ -26,11 +26,13 @@ from calisr_tui.dialogs import Picking
 from calisr_tui.feed import RunFeed
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
-from calisr_tui.verbatim import Table, Text
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.verbatim import Static
 
 MOST_COMPARED = 8
+AROUND = 4
+"""Cells of a line that a border and a scroll bar take."""
 LIVE_SECONDS = 1.0
 """Between two looks at the runs; a look at logs that have not grown takes no time."""
 
@@ -82,6 +84,7 @@ class CompareScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.app.size.width < 100, "compact")
+        self.redraw()
 
     def on_tick(self, elapsed: float) -> None:
         """Take in what is new, here where it is drawn, so that tables and curves say the same."""
@@ -164,7 +167,8 @@ class CompareScreen(Screen[None]):
         for chart, measure in zip(charts, (self.measure, other), strict=True):
             plot = overlay(views, measure, self.axis, self.group, together)
             chart.show(plot, title=f"{self._title(measure)} · {SWITCH} a switch")
-        tables.update(self._tables(self.said, colours(self.app.theme)))
+        room = self.app.size.width - AROUND
+        tables.update(tables_of(self.said, colours(self.app.theme), room))
 
     def _title(self, measure: str) -> str:
         if measure == "metric":
@@ -174,43 +178,6 @@ class CompareScreen(Screen[None]):
         if measure == "stable rank":
             return f"Stable rank of {self.group}" if self.group else "Total stable rank"
         return measure.capitalize()
-
-    def _tables(self, said: Comparison, styles: dict[str, str]) -> Group:
-        """Settings that differ, then results, then seeds."""
-        signs = {
-            name: (GLYPHS[index % 8], styles[f"run{index % 8 + 1}"])
-            for index, name in enumerate(said.names)
-        }
-        parts: list[Table | Text] = [Text("Settings that differ", "bold")]
-        if said.differing:
-            settings = _table()
-            settings.add_column("", style=styles["dim"], no_wrap=True)
-            for name in said.names:
-                settings.add_column(Text(*signs[name]))
-            for key, values in said.differing.items():
-                settings.add_row(key, *values)
-            parts.append(settings)
-        else:
-            parts.append(Text("none", styles["dim"]))
-        parts.append(Text("\nResults", "bold"))
-        runs = _table()
-        for column in ("", *said.headings):
-            runs.add_column(column, header_style=styles["dim"], no_wrap=True)
-        runs.add_column("run", header_style=styles["dim"], no_wrap=True, overflow="ellipsis")
-        for name, row in zip(said.names, said.results, strict=True):
-            best, *rest = row
-            runs.add_row(Text(*signs[name]), Text(best, "bold"), *rest, Text(name, styles["dim"]))
-        parts += [runs, Text("\nMean and spread over seeds", "bold")]
-        seeds = _table()
-        for heading in said.seed_headings:
-            seeds.add_column(heading, header_style=styles["dim"])
-        for cell, row in zip(said.seeds, said.seed_rows, strict=True):
-            marks = Text()
-            for name in counted(cell):
-                marks.append(*signs[name])
-            seeds.add_row(Text.assemble(marks, " ", row[0]), *row[1:])
-        parts.append(seeds)
-        return Group(*parts)
 
     # Keys ----------------------------------------------------------------------------------------
 
@@ -285,7 +252,3 @@ class CompareScreen(Screen[None]):
 def _views(feeds: Mapping[Path, RunFeed]) -> dict[str, RunView]:
     names = names_of(feeds)
     return {names[path]: feed.view for path, feed in feeds.items()}
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -86,7 +86,7 @@ def test_groups_have_a_line_each_above_their_runs(
     ]
     said = "method lora  3 runs · matthews best 0.9321, mean 0.9321 ± 0.0000 of 2 complete"
     assert lines[0].startswith(said)
-    assert lines[0].endswith("…" if width else "2 completed, 1 interrupted")
+    assert lines[0].endswith("…" if width else "complete · 1 interrupted")
     assert max(map(len, lines)) <= (width or 999)
     groups = told(capsys, folder, "runs", "--group", "method,state", "--folded")
     assert [line.split()[0] for line in groups] == ["method", "state", "state"]

@@ -96,7 +96,7 @@ async def test_a_filter_that_cannot_be_used_leaves_the_list_and_says_why(folder:
         await press(pilot, "escape", "slash", *"-run-5 bset>0.8", "enter")
         assert listed(app) == "4 3 2 1"
         assert "4 of 5" in line(app, "#runs-head")
-        assert "bset>0.8: there is no column" in line(app, "#runs-columns")
+        assert "bset>0.8: did you mean best?" in line(app, "#runs-columns")
         assert "run-4" in str(curves.border_title)
         assert footer(app)[:3] == ["Try", "Errors", "Export"]
 
