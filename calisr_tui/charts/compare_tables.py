@@ -54,8 +54,8 @@ def tables_of(said: Comparison, styles: Mapping[str, str], room: int) -> Group:
     seeds = _table()
     for heading, *texts in zip(said.seed_headings, *said.seed_rows, strict=True):
         figures = heading in ("metric", "mean", "± sd")
-        width = max(map(cell_len, (heading, *texts))) if figures else None
-        seeds.add_column(heading, header_style=styles["dim"], no_wrap=figures, min_width=width)
+        least = max(map(cell_len, (heading, *texts))) if figures else None
+        seeds.add_column(heading, header_style=styles["dim"], no_wrap=figures, min_width=least)
     for cell, row in zip(said.seeds, said.seed_rows, strict=True):
         marks = Text()
         for name in counted(cell):

@@ -10,7 +10,6 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.events.view import RunView
@@ -24,7 +23,7 @@ from calisr_tui.charts.plot import Plot
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.feed import RunFeed
-from calisr_tui.host import Host
+from calisr_tui.next_steps import FittingFooter
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
@@ -37,10 +36,9 @@ LIVE_SECONDS = 1.0
 """Between two looks at the runs; a look at logs that have not grown takes no time."""
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(FittingFooter):
     """The runs that were marked on the runs screen; those in training grow."""
 
-    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure", "Next curve", id="compare.measure"),
         Binding("x", "axis", "Axis", id="compare.axis"),

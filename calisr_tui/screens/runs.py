@@ -60,6 +60,7 @@ class RunsScreen(RunListing):
     FOOTER = FOOTER
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", key_display="space", id="runs.mark"),
+        Binding("M", "unmark", "No marks", show=False, id="runs.unmark"),
         Binding("c", "compare", "Compare", id="runs.compare"),
         Binding("l", "curves", "Curves", show=False, id="runs.curves"),
         Binding("x", "export", "Export", show=False, id="runs.export"),
@@ -162,9 +163,16 @@ class RunsScreen(RunListing):
             self.app.notify(f"at most {MOST_COMPARED} runs can be compared", severity="warning")
         else:
             self.marked.append(run.run_id)
-        listed = self.query_one(RunList)
-        listed.mark(self.marked)
-        listed.action_move(1)
+        self._marks_changed()
+        self.query_one(RunList).action_move(1)
+
+    def action_unmark(self) -> None:
+        """Take all marks away, also of runs that the filter hides."""
+        self.marked.clear()
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self.query_one(RunList).mark(self.marked)
         self.show_head()
         self._follow()
 
@@ -193,6 +201,7 @@ class RunsScreen(RunListing):
         return [
             *ONE_RUN,
             ("runs: mark", "for comparison", "mark"),
+            ("runs: no marks", "take all marks away", "unmark"),
             ("runs: compare", "the marked ones", "compare"),
             *LIST_COMMANDS,
             ("runs: curves", "where little fits, in place of the words", "curves"),

@@ -65,6 +65,13 @@ async def test_the_newest_grid_of_the_folder_opens_by_itself(workplace: Path) ->
         assert app.screen.reading.table.counts["completed"] == 12
 
 
+@pytest.mark.parametrize("keys", ["", "t", "f"])
+async def test_a_narrow_footer_leaves_words_out_and_cuts_none(keys: str, workplace: Path) -> None:
+    async with opened(workplace, *keys, size=(60, 24)) as (app, _):
+        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        assert shown[-1].rstrip().endswith("F1 Help q Quit")
+
+
 async def test_enter_on_a_cell_lists_its_runs_and_enter_opens_one(workplace: Path) -> None:
     async with opened(workplace, "down", "enter") as (app, pilot):
         assert isinstance(app.screen, Picking)

@@ -294,6 +294,9 @@ async def test_curves_follow_the_cursor_the_marks_and_runs_in_training(folder: P
             await press(pilot, "space", "space")
             assert "2 marked runs" in str(curves.border_title)
             assert {each.role for each in curves.plots[0].lines} == {"run1", "run2"}
+            await press(pilot, "M")
+            assert "marked" not in line(app, "#runs-head")
+            assert {each.role for each in curves.plots[0].lines} == {"metric"}
 
 
 async def test_thousands_of_lines_draw_those_that_are_seen(
