@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, over_runs
-from calisr_engine.figures.runs import RunSet, distinct
+from calisr_engine.figures.runs import RunSet, distinct, mixed
 
 
 def switch_steps(runs: RunSet) -> Panel:
@@ -28,9 +28,12 @@ def switch_steps(runs: RunSet) -> Panel:
         x, y, spread = [], [], []
         never = []
         for place, group in enumerate(groups):
-            having = [run.view.groups[group] for run in own if group in run.view.groups]
-            total = own[0].view.total_steps
-            shares = [100 * g.switch.step / total for g in having if g.switch is not None]
+            having = [(run.view, run.view.groups[group]) for run in own if group in run.view.groups]
+            shares = [
+                100 * its.switch.step / view.total_steps
+                for view, its in having
+                if its.switch is not None
+            ]
             if shares:
                 mean, deviation = mean_and_spread(shares)
                 x.append(float(place))
@@ -38,6 +41,7 @@ def switch_steps(runs: RunSet) -> Panel:
                 spread.append(deviation)
             if len(shares) < len(having):
                 never.append(f"{group} {len(having) - len(shares)} of {len(having)}")
+        notes += mixed(label, own)
         if never:
             notes.append(
                 f"{label}: runs without a switch (no part of the mean): " + ", ".join(never)
