@@ -149,7 +149,22 @@ def tabulate(runs: Iterable[TableRun]) -> dict[Key, TableCell]:
     grouped: dict[Key, list[TableRun]] = {}
     for run in runs:
         grouped.setdefault((run.row, run.column), []).append(run)
-    return {key: _cell(*key, _each_seed_once(group)) for key, group in grouped.items()}
+    return {key: _cell(*key, _each_seed_once(_of_one(group))) for key, group in grouped.items()}
+
+
+def _of_one(runs: list[TableRun]) -> list[TableRun]:
+    """The runs of a cell; those of another metric than most do not count, and say so: versions
+    have evaluated a task by different ones."""
+    metrics = Counter(run.metric for run in runs if run.counts)
+    if len(metrics) < 2:
+        return runs
+    usual = metrics.most_common(1)[0][0]
+    return [
+        replace(run, counts=False, left_out=f"its metric is {run.metric}, not {usual}")
+        if run.counts and run.metric != usual
+        else run
+        for run in runs
+    ]
 
 
 def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
@@ -189,7 +204,7 @@ def _cell(row: str, column: str, runs: list[TableRun]) -> TableCell:
     return TableCell(
         row=row,
         column=column,
-        metric=next((run.metric for run in runs if run.metric), ""),
+        metric=next((run.metric for run in [*counted, *runs] if run.metric), ""),
         mean=mean,
         deviation=deviation,
         seeds=tuple(run.seed for run in counted),
