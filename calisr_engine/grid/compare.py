@@ -42,8 +42,8 @@ def differences(views: Mapping[str, RunView]) -> dict[str, dict[str, Any]]:
 def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
     """Cells of runs that are equal but for the seed: mean and spread of the best metric so far.
 
-    The rules are those of a grid's table. Runs that were never evaluated are left out, and those of
-    different metrics are in different cells, whatever their settings say.
+    The rules are those of a grid's table. Runs that were never evaluated, or of which no settings
+    are known, are left out, and those of different metrics are in different cells.
     """
     runs = [
         TableRun(
@@ -58,7 +58,7 @@ def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
             updated=view.updated or 0.0,
         )
         for name, view in views.items()
-        if view.best is not None
+        if view.best is not None and view.config
     ]
     settings = {name: {**flatten(v.config), "metric": v.metric} for name, v in views.items()}
     return list(tabulate(place(runs, settings, METHOD, TASK)[0]).values())

@@ -161,8 +161,7 @@ def _common(by: Column, run: RunSummary) -> str:
     value = by.value(run)
     if by.kind == "moment" and type(value) in (int, float):
         return time.strftime("%Y-%m-%d", time.localtime(value))
-    exact = type(value) is not float or float(f"{value:g}") == value
-    return text_of(value) if exact else repr(value)
+    return exact_text(value)
 
 
 def _natural(by: Column, run: RunSummary, text: str) -> tuple[bool, float, str]:
@@ -180,6 +179,12 @@ def text_of(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def exact_text(value: Any) -> str:
+    """As `text_of`, with as many digits as tell a number from all others."""
+    short = text_of(value)
+    return repr(value) if type(value) is float and float(short) != value else short
 
 
 def as_csv(runs: Iterable[RunSummary], columns: Sequence[Column]) -> str:

@@ -11,6 +11,7 @@ from calisr_engine.grid.cells import TableCell
 from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
 from calisr_engine.grid.paper import beside
 from calisr_engine.plain_words import one_line
+from calisr_engine.runs.arrange import exact_text
 from calisr_tui import words
 
 
@@ -98,7 +99,7 @@ def _spread(cell: TableCell) -> tuple[str, ...]:
 
 
 def value_text(value: Any) -> str:
-    """A setting as one writes it; a dash where a run has none."""
+    """A setting as one writes it, so that others look different; a dash where a run has none."""
     if value is None:
         return "–"
-    return f"{value:g}" if isinstance(value, float) else one_line(str(value))
+    return exact_text(value) if isinstance(value, float) else one_line(str(value))

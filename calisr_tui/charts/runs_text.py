@@ -179,7 +179,7 @@ def in_words(run: RunSummary) -> Text:
     lines = [
         f"{run.metric or 'metric'} best {words.figure(run.best)}, last {words.figure(run.last)}"
         f" · took {words.seconds(run.duration)} · trains {words.share(run.share)}",
-        f"{run.task} · {run.model} · {run.method} · {calibration} · seed {run.seed}",
+        f"{run.task} · {run.model} · {run.method} · {calibration} · seed {words.seed(run.seed)}",
         " · ".join(filter(None, (" ".join(f"#{tag}" for tag in run.tags), one_line(run.notes)))),
         f"! {run.problem}" if run.problem else "",
         run.run_id if run.name else "",

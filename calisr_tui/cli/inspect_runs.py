@@ -133,10 +133,11 @@ def note(
     """
     from dataclasses import asdict, replace
 
+    from calisr_engine.runs import store
     from calisr_engine.runs.about import read_about, retagged, write_about
 
     told = {}
-    for run_dir in [find_run(each, output_dir) for each in names]:
+    for run_dir in [store.find(each, output_dir) for each in names]:
         before = read_about(run_dir)
         about = retagged(before, [*(add or ()), *(f"-{tag}" for tag in remove or ())])
         about = replace(
@@ -159,9 +160,9 @@ def note(
 
 def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
     """Show one run: summary, switch timeline, trainable share and loss."""
-    from calisr_engine.runs import load_view
+    from calisr_engine.runs import load_view, store
 
-    run_dir = find_run(name, output_dir)
+    run_dir = store.find(name, output_dir)
     view = load_view(run_dir)
     if as_json:
         put_json(view.to_dict())
@@ -182,12 +183,12 @@ def compare(
     """Compare runs: settings that differ, results, mean and spread over seeds."""
     from calisr_engine.grid.compare import differences, fields, names_of
     from calisr_engine.grid.paper import figure_beside_run
-    from calisr_engine.runs import load_views
+    from calisr_engine.runs import load_views, store
     from calisr_tui.charts.compare_text import comparison
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
-    run_dirs = [find_run(name, output_dir) for name in names]
+    run_dirs = [store.find(name, output_dir) for name in names]
     if len({each.resolve() for each in run_dirs}) < len(run_dirs):
         raise ConfigError("compare takes different runs, and one of these is named twice")
     found, problems = load_views(run_dirs)
@@ -259,6 +260,7 @@ def replay(
     output_dir: OutputDir = Path("runs"),
 ) -> int:
     """Replay a run in the terminal app."""
+    from calisr_engine.runs import store
     from calisr_tui.cli.open_app import run_app
 
     if example:
@@ -268,4 +270,4 @@ def replay(
         return run_app(replay=folder, output_dir=output_dir)
     if name is None:
         raise ConfigError("replay needs a run, or --example", "`calisr runs` lists the runs")
-    return run_app(replay=find_run(name, output_dir), output_dir=output_dir)
+    return run_app(replay=store.find(name, output_dir), output_dir=output_dir)

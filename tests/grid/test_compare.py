@@ -131,4 +131,4 @@ def test_a_log_without_settings_is_said(tmp_path: Path) -> None:
     first = next(iter(chosen))
     chosen[first].config = {}
     assert warnings(chosen) == [f"The log of {first} does not say its settings."]
-    assert len(over_seeds(chosen)) == 2
+    assert [cell.seeds for cell in over_seeds(chosen)] == [(2,)]  # nobody knows what the other is
