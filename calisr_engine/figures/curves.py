@@ -62,7 +62,7 @@ def curves(runs: RunSet) -> list[Panel]:
         for what, found in (("loss", losses[-1]), ("evaluation", scores[-1])):
             if not found.x:
                 notes.append(f"{label}: its runs have no {what} at the same steps")
-        notes += mixed(label, own, BUT if own[0].kind not in SWITCHED else ())
+        notes += mixed([(label, own)], BUT if own[0].kind not in SWITCHED else ())
     marks: list[float] = []
     for run in chosen:
         which = f"{run.method}, seed {run.seed}"

@@ -192,14 +192,21 @@ def _newest_of_each(runs: Sequence[FigureRun]) -> tuple[FigureRun, ...]:
     return tuple(run for run in runs if run.path in kept)
 
 
-def mixed(label: str, runs: Sequence[FigureRun], but: Sequence[str] = ()) -> list[str]:
-    """A note on runs that are averaged though they differ in more than the seed; none else.
+def mixed(
+    averaged: Iterable[tuple[str, Sequence[FigureRun]]], but: Sequence[str] = ()
+) -> list[str]:
+    """Notes on runs that are averaged though they differ in more than the seed.
 
     Args:
+        averaged: (label, the runs behind it).
         but: settings in which they are meant to differ, beside those of a control's steps.
     """
-    keys = [key for key in told_apart([flatten(run.view.config) for run in runs]) if key not in but]
-    return [f"{label}: runs of different {', '.join(keys)} are averaged"] if keys else []
+    found: dict[str, list[str]] = {}
+    for name, runs in averaged:
+        keys = told_apart([flatten(run.view.config) for run in runs])
+        if differing := ", ".join(key for key in keys if key not in but):
+            found.setdefault(differing, []).append(name)
+    return [f"averaged over different {keys}: {'; '.join(who)}" for keys, who in found.items()]
 
 
 def begun_views(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, over_runs
-from calisr_engine.figures.runs import RunSet, distinct, mixed
+from calisr_engine.figures.runs import FigureRun, RunSet, distinct, mixed
 
 
 def switch_steps(runs: RunSet) -> Panel:
@@ -20,6 +20,7 @@ def switch_steps(runs: RunSet) -> Panel:
     )
     groups = distinct(name for run in chosen for name in run.view.groups)
     series, notes = [], []
+    averaged: list[tuple[str, list[FigureRun]]] = []
     several_tasks = len({run.task for run in chosen}) > 1
     kinds = list(dict.fromkeys((run.row, run.task) for run in chosen))
     for (row, task), (colour, marker) in zip(kinds, looks(kinds), strict=True):
@@ -41,7 +42,7 @@ def switch_steps(runs: RunSet) -> Panel:
                 spread.append(deviation)
             if len(shares) < len(having):
                 never.append(f"{group} {len(having) - len(shares)} of {len(having)}")
-        notes += mixed(label, own)
+        averaged.append((label, own))
         if never:
             notes.append(
                 f"{label}: runs without a switch (no part of the mean): " + ", ".join(never)
@@ -64,7 +65,7 @@ def switch_steps(runs: RunSet) -> Panel:
         y_label="switch, % of all steps",
         series=tuple(series),
         x_names=tuple(groups),
-        notes=tuple(notes),
+        notes=(*notes, *mixed(averaged)),
     )
 
 

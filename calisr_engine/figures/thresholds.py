@@ -91,7 +91,7 @@ def _told_of(chosen: list[FigureRun], task: str) -> list[str]:
     for run in own:
         seeds.setdefault(float(run.view.delta or 0.0), []).append(run.seed)
     counts = {delta: len(each) for delta, each in sorted(seeds.items())}
-    notes = mixed(task, own, ("calibration.delta",))
+    notes = mixed([(task, own)], ("calibration.delta",))
     if len({tuple(sorted(each)) for each in seeds.values()}) > 1:
         runs = ", ".join(f"{count} at {delta:g}" for delta, count in counts.items())
         notes.append(f"{task}: not every delta has the same seeds (runs: {runs})")

@@ -135,7 +135,7 @@ def test_figure_2a_takes_each_run_s_own_steps_and_says_what_it_averages(tmp_path
     log.write_text(log.read_text().replace('"total_steps":100', '"total_steps":200'))
     panel = switches.switch_steps(gather([str(tmp_path)], tmp_path))
     assert panel.series[0].y == (25.0,)  # of 20 and 30 percent
-    assert panel.notes == ("MPOP+CaliSr-S: runs of different calibration.delta are averaged",)
+    assert panel.notes == ("averaged over different calibration.delta: MPOP+CaliSr-S",)
 
 
 def test_of_runs_with_the_same_settings_and_seed_the_newest_is_drawn(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_figure_5_says_where_deltas_do_not_compare(tmp_path: Path) -> None:
         write_log(tmp_path, f"{delta}{seed}", {"query": 20}, seed=seed, delta=delta, method=method)
     (panel,) = thresholds.metric_by_threshold(gather([str(tmp_path)], tmp_path))
     assert panel.notes[:2] == (
-        "MRPC: runs of different method.name are averaged",
+        "averaged over different method.name: MRPC",
         "MRPC: not every delta has the same seeds (runs: 2 at 0.4, 1 at 0.6)",
     )
 
