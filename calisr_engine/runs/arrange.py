@@ -26,6 +26,8 @@ class Group:
         path: the values of the groups around it and its own, as text.
         within: what each of them is of.
         folded: whether its runs are left out of the rows.
+
+    What its runs come to is computed once: a heading is drawn again and again.
     """
 
     path: Path
@@ -42,7 +44,7 @@ class Group:
     def level(self) -> int:
         return len(self.path) - 1
 
-    @property
+    @cached_property
     def counts(self) -> Counter[str]:
         """How many runs are in each state, the most frequent first."""
         return Counter(dict(Counter(run.state for run in self.runs).most_common()))
@@ -59,7 +61,7 @@ class Group:
         scored = (run for run in self.runs if run.best is not None)
         return len({(run.task, run.metric) for run in scored}) < 2
 
-    @property
+    @cached_property
     def best(self) -> RunSummary | None:
         """The run with the highest metric; None where runs have different ones, or none."""
         return max(self._scored, key=lambda run: run.best or 0.0, default=None)
@@ -69,12 +71,12 @@ class Group:
         """The best metrics of the complete runs; none where runs have different ones."""
         return tuple(r.best for r in self._scored if r.state == "completed" and r.best is not None)
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Of `complete`; None where those are none."""
         return statistics.fmean(self.complete) if self.complete else None
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """Standard deviation (n - 1) of `complete`; None where those are less than two."""
         return statistics.stdev(self.complete) if len(self.complete) > 1 else None
