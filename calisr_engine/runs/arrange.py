@@ -159,11 +159,18 @@ def _grouped(
 
 
 def _common(by: Column, run: RunSummary) -> str:
-    """What the runs of a group have in common: a value, of moments the day."""
+    """What the runs of a group have in common: a value; of moments the day; and what is measured
+    counts as the same where a list shows it so."""
     value = by.value(run)
-    if by.kind == "moment" and type(value) in (int, float):
+    if not by.numeric or type(value) not in (int, float):
+        return text_of(value)
+    if by.kind == "moment":
         return time.strftime("%Y-%m-%d", time.localtime(value))
-    return exact_text(value)
+    if by.kind == "share":
+        return f"{100 * value:.1f}%"
+    if by.kind == "seconds":
+        return f"{value:.0f}s"
+    return f"{value:.4f}" if by.name in ("best", "last") else exact_text(value)
 
 
 def _natural(by: Column, run: RunSummary, text: str) -> tuple[bool, float, str]:

@@ -82,6 +82,14 @@ def test_moments_are_grouped_by_day() -> None:
     assert ids(grouped([*runs, summary("x", created=None)], [column("created")])) == expected
 
 
+def test_what_is_measured_is_grouped_as_it_is_shown() -> None:
+    values = {"best": (0.70001, 0.70002), "share": (0.0131, 0.0132), "updated": (1090.2, 1089.8)}
+    first, second = (summary(n, **{k: v[i] for k, v in values.items()}) for i, n in enumerate("ab"))
+    names = {"best": "0.7000", "share": "1.3%", "time": "90s"}
+    for name, text in names.items():
+        assert ids(grouped([first, second], [column(name)])) == f"{text}: a b"
+
+
 def test_numbers_that_differ_in_a_late_digit_are_of_different_groups() -> None:
     rates = (1e-5, 1.0000001e-5, 1e-5)
     runs = [summary(str(n), settings={"training.learning_rate": r}) for n, r in enumerate(rates)]
