@@ -110,6 +110,17 @@ class Reading(ModalScreen[None]):
             self.app.notify("copied")
 
 
+class Lines(Input):
+    """One line that takes several when they are pasted, each end of a line as `ends`."""
+
+    def __init__(self, *args: Any, ends: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ends = ends
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.text = self._ends.join(event.text.splitlines())
+
+
 class Typing(ModalScreen[str | None]):
     """One line to type; Escape gives None.
 
@@ -117,6 +128,7 @@ class Typing(ModalScreen[str | None]):
         empty: whether an empty line is an answer, too.
         goes_on: whether what is typed goes on with the value; else the first key takes its place.
         longest: so many characters are taken; the rest is cut.
+        ends: what stands for the end of a line; without it the first line of a paste is taken.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -132,22 +144,24 @@ class Typing(ModalScreen[str | None]):
         empty: bool = False,
         goes_on: bool = False,
         longest: int | None = None,
+        ends: str = "",
     ) -> None:
         super().__init__()
         self._title, self._text, self._value, self._placeholder = title, text, value, placeholder
-        self._empty, self._goes_on, self._longest = empty, goes_on, longest
+        self._empty, self._goes_on, self._longest, self._ends = empty, goes_on, longest, ends
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Text(self._title)
             dialog.border_subtitle = "Enter take it · Esc cancel"
             yield Static(self._text, classes="dialog-text")
-            yield Input(
-                self._value,
-                placeholder=self._placeholder,
-                compact=True,
-                select_on_focus=not self._goes_on,
-            )
+            how: dict[str, Any] = {
+                "placeholder": self._placeholder,
+                "compact": True,
+                "select_on_focus": not self._goes_on,
+            }
+            ends = self._ends
+            yield Lines(self._value, ends=ends, **how) if ends else Input(self._value, **how)
 
     @on(Input.Changed)
     def cut(self, event: Input.Changed) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from calisr_engine.runs.summary import RunSummary
 
 Then = Callable[[], None]
+BREAK = " ⏎ "
+"""The end of a line where a note is typed, which is in one line."""
 
 
 def ask_name(app: Host, run: RunSummary | None, then: Then) -> None:
@@ -43,15 +45,17 @@ def ask_notes(app: Host, run: RunSummary | None, then: Then) -> None:
 
     def typed(text: str | None) -> None:
         if text is not None:
-            _change(app, [run], lambda about: replace(about, notes=text), then)
+            notes = text.replace(BREAK, "\n")
+            _change(app, [run], lambda about: replace(about, notes=notes), then)
 
     dialog = Typing(
         "Note about the run",
         run.name or run.run_id,
-        run.notes,
+        BREAK.join(run.notes.splitlines()),
         empty=True,
         goes_on=True,
         longest=LONGEST_NOTES,
+        ends=BREAK,
     )
     app.push_screen(dialog, typed)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from calisr_engine.events.log import EventWriter, last_attempt
@@ -146,7 +147,14 @@ async def test_a_note_is_gone_on_with_and_cut_where_it_is_too_long(folder: Path)
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, "f4", "i", *" and again", "enter")
         assert read_about(folder / "runs" / "run-5").notes == "again and again"
+        write_about(folder / "runs" / "run-5", About(notes="two\nlines"))
+        await press(pilot, "u", "i")
+        app.screen.query_one(Input).post_message(events.Paste(", one\nmore"))
+        await settle(pilot)
+        await press(pilot, "enter")
+        assert read_about(folder / "runs" / "run-5").notes == "two\nlines, one\nmore"
         await press(pilot, "i")
+        assert app.screen.query_one(Input).value == "two ⏎ lines, one ⏎ more"
         app.screen.query_one(Input).value = "x" * 5000
         await settle(pilot)
         assert len(app.screen.query_one(Input).value) == LONGEST_NOTES
