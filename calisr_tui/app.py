@@ -143,6 +143,12 @@ class CalisrApp(Host):
             self.show_error("The run could not go on", engine.error)
         for run_dir in self.started.ended():
             self._tell_end(run_dir)
+        for grid in self.started.ended_grids():
+            from calisr_tui.screens import grid_training
+
+            grid_training.tell_end(self, grid)
+            if reload := getattr(self._mode_screen("grid"), "action_reload", None):
+                reload()
         for export in self.started.ended_exports():
             if export.failed:
                 self.push_screen(Reading("The export failed", export.said, copy=export.said))

@@ -110,11 +110,25 @@ class Reading(ModalScreen[None]):
             self.app.notify("copied")
 
 
+class Lines(Input):
+    """One line that takes several when they are pasted, each end of a line as `ends`."""
+
+    def __init__(self, *args: Any, ends: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ends = ends
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.text = self._ends.join(event.text.splitlines())
+
+
 class Typing(ModalScreen[str | None]):
     """One line to type; Escape gives None.
 
     Args:
         empty: whether an empty line is an answer, too.
+        goes_on: whether what is typed goes on with the value; else the first key takes its place.
+        longest: so many characters are taken; the rest is cut.
+        ends: what stands for the end of a line; without it the first line of a paste is taken.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -122,22 +136,43 @@ class Typing(ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, title: str, text: str, value: str = "", placeholder: str = "", empty: bool = False
+        self,
+        title: str,
+        text: str,
+        value: str = "",
+        placeholder: str = "",
+        empty: bool = False,
+        goes_on: bool = False,
+        longest: int | None = None,
+        ends: str = "",
     ) -> None:
         super().__init__()
         self._title, self._text, self._value, self._placeholder = title, text, value, placeholder
-        self._empty = empty
+        self._empty, self._goes_on, self._longest, self._ends = empty, goes_on, longest, ends
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Text(self._title)
             dialog.border_subtitle = "Enter take it · Esc cancel"
             yield Static(self._text, classes="dialog-text")
-            yield Input(self._value, placeholder=self._placeholder, compact=True)
+            how: dict[str, Any] = {
+                "placeholder": self._placeholder,
+                "compact": True,
+                "select_on_focus": not self._goes_on,
+            }
+            ends = self._ends
+            yield Lines(self._value, ends=ends, **how) if ends else Input(self._value, **how)
+
+    @on(Input.Changed)
+    def cut(self, event: Input.Changed) -> None:
+        """What is too long is cut as it comes, and that is told."""
+        if self._longest is not None and len(event.value) > self._longest:
+            event.input.value = event.value[: self._longest]
+            self.notify(f"cut to {self._longest:,} characters", severity="warning")
 
     @on(Input.Submitted)
     def typed(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
+        text = event.value.strip()[: self._longest]
         self.dismiss(text if text or self._empty else None)
 
     def action_cancel(self) -> None:

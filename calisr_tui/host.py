@@ -15,6 +15,7 @@ from textual.screen import ModalScreen, Screen
 from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import shown
+from calisr_engine.runs.store import History
 from calisr_engine.storage.plain import read_plain
 from calisr_tui import places
 from calisr_tui.dialogs import Reading
@@ -35,7 +36,8 @@ class Host(App[int]):
         config: folder of the user's keys, theme and lists; None for the usual one.
 
     Attributes:
-        training: the runs and grids that this app started.
+        history: the runs of the output folder, for all screens.
+        started: the runs and grids that this app started.
         chosen_runs: what the compare screen shows.
         live_back: the place that Escape goes to from the live screen.
     """
@@ -44,6 +46,7 @@ class Host(App[int]):
         super().__init__()
         self.output_dir, self.data_dir = output_dir, data_dir
         self.config_dir = config if config is not None else config_dir()
+        self.history = History(output_dir)
         self.started = StartedRuns()
         self._sieve = Unsteered()
         self.chosen_runs: list[Path] = []

@@ -1,4 +1,5 @@
-"""What can be done with a run next, by key: ask it, see its errors, export it, make one like it."""
+"""What can be done with a run next, by key: ask it, see its errors, export it, make one like it;
+and a footer that has room for its words."""
 
 from __future__ import annotations
 
@@ -24,55 +25,22 @@ COMMANDS = [
 _KEPT = ("app.help", "app.quit")
 
 
-class NextSteps(Screen[None]):
-    """A screen with a run at hand. Its keys always work; the footer names those that fit the run.
-
-    Attributes:
-        FOOTER: state of the run -> id of a binding -> its word in the footer; a state that is not
-            there leaves the footer as the bindings have it.
-    """
+class FittingFooter(Screen[None]):
+    """A screen whose footer is never cut: where it has no room for all words, the last ones before
+    Help and Quit are left out."""
 
     app: Host
-    FOOTER: ClassVar[Mapping[str, Mapping[str, str]]] = {}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "try_it", "Try", show=False, id="run.try"),
-        Binding("E", "errors", "Errors", show=False, id="run.errors"),
-        Binding("X", "export", "Export", show=False, id="run.export"),
-        Binding("N", "begin_from", "New like it", show=False, id="run.begin_from"),
-    ]
-    _named: Mapping[str, str] | None = None
-
-    @property
-    def at_hand(self) -> tuple[Path, str] | None:
-        """(directory, state) of the run that the keys are for."""
-        raise NotImplementedError
 
     @property
     def active_bindings(self) -> Any:
         """As the footer reads them."""
-        found = super().active_bindings
-        named = self._fitting()
-        return self._as_room_is(found if named is None else self._listed(found, named))
+        return self._as_room_is(self._listed(super().active_bindings))
 
-    def _listed(self, found: Any, named: Mapping[str, str]) -> Any:
-        """Those that are named are shown, in this order and by these words."""
-        listed = {
-            key: each._replace(
-                binding=replace(
-                    each.binding,
-                    show=each.binding.id in named,
-                    description=named.get(each.binding.id or "", each.binding.description),
-                )
-            )
-            for key, each in found.items()
-        }
-        at = {name: place for place, name in enumerate(named)}
-        return dict(
-            sorted(listed.items(), key=lambda item: at.get(item[1].binding.id or "", len(at)))
-        )
+    def _listed(self, found: Any) -> Any:
+        """What the footer would list if it had room."""
+        return found
 
     def _as_room_is(self, found: Any) -> Any:
-        """Where the footer has no room for all words, the last ones before Help and Quit go."""
         words: dict[str, tuple[str | None, int]] = {}  # a key for each action
         for each in found.values():
             binding = each.binding
@@ -89,9 +57,52 @@ class NextSteps(Screen[None]):
             for key, each in found.items()
         }
 
+
+class NextSteps(FittingFooter):
+    """A screen with a run at hand. Its keys always work; the footer names those that fit the run.
+
+    Attributes:
+        FOOTER: state of the run, "" where there is none -> id of a binding -> its word in the
+            footer; a state that is not there leaves the footer as the bindings have it.
+    """
+
+    FOOTER: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "try_it", "Try", show=False, id="run.try"),
+        Binding("E", "errors", "Errors", show=False, id="run.errors"),
+        Binding("X", "export", "Export", show=False, id="run.export"),
+        Binding("N", "begin_from", "New like it", show=False, id="run.begin_from"),
+    ]
+    _named: Mapping[str, str] | None = None
+
+    @property
+    def at_hand(self) -> tuple[Path, str] | None:
+        """(directory, state) of the run that the keys are for."""
+        raise NotImplementedError
+
+    def _listed(self, found: Any) -> Any:
+        """Those that are named for the run are shown, in this order and by these words."""
+        named = self._fitting()
+        if named is None:
+            return found
+        listed = {
+            key: each._replace(
+                binding=replace(
+                    each.binding,
+                    show=each.binding.id in named,
+                    description=named.get(each.binding.id or "", each.binding.description),
+                )
+            )
+            for key, each in found.items()
+        }
+        at = {name: place for place, name in enumerate(named)}
+        return dict(
+            sorted(listed.items(), key=lambda item: at.get(item[1].binding.id or "", len(at)))
+        )
+
     def _fitting(self) -> Mapping[str, str] | None:
         run = self.at_hand
-        return None if run is None else self.FOOTER.get(run[1])
+        return self.FOOTER.get("" if run is None else run[1])
 
     def name_next_steps(self) -> None:
         """Let the footer follow the run at hand."""

@@ -181,14 +181,11 @@ class StartedRuns:
             )
             self.grids[folder.resolve()] = GridProcess(name, path, begin, process)
 
-    def ended_grid(self, folder: Path) -> tuple[int, str] | None:
-        """Exit status and output of the grid's process, told once; None while it goes on."""
-        found = self.grids.get(folder.resolve())
-        status = found.process.poll() if found is not None else None
-        if found is None or status is None:
-            return None
-        del self.grids[folder.resolve()]
-        return status, found.output()
+    def ended_grids(self) -> list[GridProcess]:
+        """Processes of grids that have ended, each told once."""
+        ended = [each for each in self.grids.values() if each.process.poll() is not None]
+        self.grids = {path: each for path, each in self.grids.items() if each not in ended}
+        return ended
 
     def start_export(self, command: list[str], folder: Path) -> ExportProcess:
         """Export a run's model to a folder, in a process of its own.

@@ -72,6 +72,10 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
 
 
+def seed(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
 def moment(value: float | None) -> str:
     """Unix seconds as local date and time."""
     return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from calisr_engine.figures.data import Look, Panel, Series, Style, looks, over_runs
-from calisr_engine.figures.runs import KINDS, FigureRun, RunSet
+from calisr_engine.figures.runs import KINDS, FigureRun, RunSet, mixed
 from calisr_engine.models.component_names import SIX
 
 DELTA = 0.5
@@ -13,6 +13,9 @@ DELTA = 0.5
 
 SWITCHED = ("calibrated", "control")
 """Kinds of runs in which groups switched at steps of their own."""
+
+BUT = ("calibration.variant", "calibration.delta", "schedule.switch_at")
+"""Settings in which runs that stayed in one phase may differ: they decided nothing."""
 
 BINS = 40
 """Stretches of a run over which the training loss is averaged."""
@@ -31,7 +34,8 @@ def curves(runs: RunSet) -> list[Panel]:
     runs.only(lambda run: run.kind == "fft", "in full fine-tuning")
     runs.only(lambda run: run.kind == "lft", "with the light method from the first step")
     kinds = ("fft", "lft", "calibrated", "control")
-    chosen = _once([run for kind in kinds for run in runs.runs if run.kind == kind])
+    drawn = [run for kind in kinds for run in runs.runs if run.kind == kind]
+    chosen = _once(drawn)
     tasks = {run.task for run in chosen}
     grouped: dict[tuple[str, str], list[FigureRun]] = {}
     for run in chosen:
@@ -39,6 +43,11 @@ def curves(runs: RunSet) -> list[Panel]:
         grouped.setdefault((f"{run.light_method} {how}".strip(), run.task), []).append(run)
     ranks, losses, scores = [], [], []
     notes: list[str] = []
+    if len(chosen) < len(drawn):
+        notes.append(
+            f"{len(drawn) - len(chosen)} runs are not drawn: of each kind, method, task and seed "
+            "the first one is"
+        )
     most = max(map(len, grouped.values()))
     for ((how, task), own), look in zip(grouped.items(), looks(list(grouped)), strict=True):
         name = f"{how} {task}" if len(tasks) > 1 else how
@@ -50,6 +59,10 @@ def curves(runs: RunSet) -> list[Panel]:
             notes.append(f"{label}: no stable rank was measured and no checkpoint was kept")
         losses.append(_mean(label, [binned_loss(run) for run in own], "line", look))
         scores.append(_mean(label, [accuracies(run) for run in own], "line+points", look))
+        for what, found in (("loss", losses[-1]), ("evaluation", scores[-1])):
+            if not found.x:
+                notes.append(f"{label}: its runs have no {what} at the same steps")
+        notes += mixed([(label, own)], BUT if own[0].kind not in SWITCHED else ())
     marks: list[float] = []
     for run in chosen:
         which = f"{run.method}, seed {run.seed}"

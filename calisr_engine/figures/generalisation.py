@@ -125,7 +125,7 @@ def study(sources: Sequence[str], output_dir: Path) -> Study:
         NotFoundError: a source names nothing, or no complete run of them has logged it.
         ConfigError: a grid file is wrong.
     """
-    views = begun_views(sources, output_dir)
+    views, problems = begun_views(sources, output_dir)
     left_out = {name: "it is not complete" for name, v in views.items() if v.state != "completed"}
     views = {name: view for name, view in views.items() if name not in left_out}
     left_out |= {
@@ -134,6 +134,7 @@ def study(sources: Sequence[str], output_dir: Path) -> Study:
         if not (view.generalisation and view.generalisation[-1].gap is not None)
     }
     views = {name: view for name, view in views.items() if name not in left_out}
+    left_out |= problems
     if not views:
         raise NotFoundError(
             f"no complete run of {', '.join(sources)} has logged its generalisation",

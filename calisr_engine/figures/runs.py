@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from calisr_engine.errors import NotFoundError
+from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.view import RunView
 from calisr_engine.grid import expand_grid
+from calisr_engine.grid.compare import names_of
 from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
+from calisr_engine.grid.settings import decides, told_apart
 from calisr_engine.methods import catalog
-from calisr_engine.runs import load_view, load_views, store
+from calisr_engine.runs import load_views, store
 
 Kind = Literal["fft", "lft", "calibrated", "scheduled", "control"]
 KINDS: dict[Kind, str] = {
@@ -101,12 +105,14 @@ class FigureRun:
 
 @dataclass(frozen=True)
 class RunSet:
-    """Attributes: runs: the complete ones; left_out: state -> how many others there are."""
+    """Attributes: runs: the complete ones, of those with the same settings and seed the newest;
+    left_out: state -> how many others there are; repeated: how many older ones."""
 
     runs: tuple[FigureRun, ...]
     left_out: Counter[str]
     source: str
     train_with: str = ""
+    repeated: int = 0
 
     def notes(self) -> tuple[str, ...]:
         count = len(self.runs)
@@ -114,6 +120,8 @@ class RunSet:
         if self.left_out:
             states = ", ".join(f"{count} {state}" for state, count in self.left_out.items())
             said.append(f"left out, as they are not complete: {states}")
+        if self.repeated:
+            said.append(f"left out, as newer ones have the same settings and seed: {self.repeated}")
         return tuple(said)
 
     def only(self, wanted: Callable[[FigureRun], bool], what: str) -> list[FigureRun]:
@@ -166,11 +174,47 @@ def gather(sources: Sequence[str], output_dir: Path, sets: tuple[str, ...] = ())
             runs.append(FigureRun(path, view))
         else:
             missing[view.state] += 1
-    return RunSet(tuple(runs), +missing, ", ".join(sources), "; ".join(grids))
+    once = _newest_of_each(runs)
+    repeated = len(runs) - len(once)
+    return RunSet(once, +missing, ", ".join(sources), "; ".join(grids), repeated)
 
 
-def begun_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
-    """Run id -> view, of all runs that the sources name and that have begun.
+def _newest_of_each(runs: Sequence[FigureRun]) -> tuple[FigureRun, ...]:
+    """The runs in order, of those with the same settings and seed the newest: a seed counts once.
+
+    Where no score decides, a hand may have: the steps of the switches count as settings.
+    """
+    newest: dict[str, FigureRun] = {}
+    for run in sorted(runs, key=lambda run: run.view.updated or 0.0):
+        known = {k: v for k, v in flatten(run.view.config).items() if decides(k)}
+        steps = run.view.switched if run.view.variant == "off" else None
+        newest[json.dumps([known, steps], sort_keys=True) if known else str(run.path)] = run
+    kept = {run.path for run in newest.values()}
+    return tuple(run for run in runs if run.path in kept)
+
+
+def mixed(
+    averaged: Iterable[tuple[str, Sequence[FigureRun]]], but: Sequence[str] = ()
+) -> list[str]:
+    """Notes on runs that are averaged though they differ in more than the seed.
+
+    Args:
+        averaged: (label, the runs behind it).
+        but: settings in which they are meant to differ, beside those of a control's steps.
+    """
+    found: dict[str, list[str]] = {}
+    for name, runs in averaged:
+        keys = told_apart([flatten(run.view.config) for run in runs])
+        if differing := ", ".join(key for key in keys if key not in but):
+            found.setdefault(differing, []).append(name)
+    return [f"averaged over different {keys}: {'; '.join(who)}" for keys, who in found.items()]
+
+
+def begun_views(
+    sources: Sequence[str], output_dir: Path
+) -> tuple[dict[str, RunView], dict[str, str]]:
+    """(run id -> view, of all runs that the sources name and that have begun; run id -> why it
+    cannot be read). Runs of one id in two folders are told apart by those.
 
     Raises:
         NotFoundError: a source names nothing.
@@ -183,7 +227,12 @@ def begun_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
         except NotFoundError:
             found = [p for p in run_dirs(source, output_dir) if (p / "events.jsonl").is_file()]
             paths |= dict.fromkeys(found)
-    return {path.name: load_view(path) for path in paths}
+    names = names_of(paths)
+    views, problems = load_views(paths)
+    return (
+        {names[path]: view for path, view in views.items()},
+        {names[path]: problem for path, problem in problems.items()},
+    )
 
 
 def run_dirs(source: str, output_dir: Path) -> list[Path]:

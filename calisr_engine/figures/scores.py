@@ -30,16 +30,19 @@ class ScoreRow:
         return {"row": self.row, "run_ids": list(self.runs), **self.score.to_dict()}
 
 
-def score_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
-    """Run id -> view, of all runs that the sources name and that have begun.
+def score_views(
+    sources: Sequence[str], output_dir: Path
+) -> tuple[dict[str, RunView], dict[str, str]]:
+    """As `begun_views`, of the runs that have a sample.
 
     Raises:
         NotFoundError: a source names nothing, or no run of them has a sample.
         ConfigError: a grid file is wrong.
     """
+    begun, problems = begun_views(sources, output_dir)
     views = {
         name: view
-        for name, view in begun_views(sources, output_dir).items()
+        for name, view in begun.items()
         if any(group.counted for group in view.groups.values())
     }
     if not views:
@@ -47,7 +50,7 @@ def score_views(sources: Sequence[str], output_dir: Path) -> dict[str, RunView]:
             f"no run of {', '.join(sources)} has a stable rank sample",
             "name calibrated runs that have got to their first sample, or a grid of such runs",
         )
-    return views
+    return views, problems
 
 
 def score_rows(views: Mapping[str, RunView]) -> list[ScoreRow]:

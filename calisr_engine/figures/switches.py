@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, over_runs
-from calisr_engine.figures.runs import RunSet, distinct
+from calisr_engine.figures.runs import FigureRun, RunSet, distinct, mixed
 from calisr_engine.models.grouping import by_layer_and_component
 
 
@@ -22,6 +22,7 @@ def switch_steps(runs: RunSet) -> Panel:
     groups = distinct(name for run in chosen for name in run.view.groups)
     places, spots = _spots(groups)
     series, notes = [], []
+    averaged: list[tuple[str, list[FigureRun]]] = []
     several_tasks = len({run.task for run in chosen}) > 1
     kinds = list(dict.fromkeys((run.row, run.task) for run in chosen))
     parts = distinct(part for _, part in spots.values())
@@ -35,9 +36,12 @@ def switch_steps(runs: RunSet) -> Panel:
         never = []
         for group in [each for each in groups if spots[each][1] == part]:
             place, _ = spots[group]
-            having = [run.view.groups[group] for run in own if group in run.view.groups]
-            total = own[0].view.total_steps
-            shares = [100 * g.switch.step / total for g in having if g.switch is not None]
+            having = [(run.view, run.view.groups[group]) for run in own if group in run.view.groups]
+            shares = [
+                100 * its.switch.step / view.total_steps
+                for view, its in having
+                if its.switch is not None
+            ]
             if shares:
                 mean, deviation = mean_and_spread(shares)
                 x.append(float(place))
@@ -45,6 +49,7 @@ def switch_steps(runs: RunSet) -> Panel:
                 spread.append(deviation)
             if len(shares) < len(having):
                 never.append(f"{group} {len(having) - len(shares)} of {len(having)}")
+        averaged.append((label, own))
         if never:
             notes.append(
                 f"{label}: runs without a switch (no part of the mean): " + ", ".join(never)
@@ -67,7 +72,7 @@ def switch_steps(runs: RunSet) -> Panel:
         y_label="switch, % of all steps",
         series=tuple(series),
         x_names=places,
-        notes=tuple(notes),
+        notes=(*notes, *mixed(averaged)),
     )
 
 

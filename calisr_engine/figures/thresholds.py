@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calisr_engine.figures.data import Panel, Series, mean_and_spread, over_runs
-from calisr_engine.figures.runs import FigureRun, RunSet, distinct
+from calisr_engine.figures.runs import FigureRun, RunSet, distinct, mixed
 
 
 def _calibrated(runs: RunSet) -> list[FigureRun]:
@@ -38,6 +38,7 @@ def best_thresholds(runs: RunSet) -> Panel:
         equal += [(float(place), delta) for delta in winners[1:]]
         seconds = [mean for mean in means.values() if top - mean >= 1e-9]
         lead = f"{top - max(seconds):.2f} points before the next" if seconds else "all are equal"
+        notes += _told_of(chosen, task)
         notes.append(f"{task}: {top:.2f} at delta {', '.join(f'{d:g}' for d in winners)}, {lead}")
     found = [*best, *equal]
     return Panel(
@@ -69,7 +70,7 @@ def metric_by_threshold(runs: RunSet) -> list[Panel]:
     panels = []
     for number, task in enumerate(distinct(run.task for run in chosen)):
         metric = next(run.view.metric for run in chosen if run.task == task)
-        note = _same_decisions(chosen, task)
+        same = _same_decisions(chosen, task)
         panels.append(
             Panel(
                 name="5b",
@@ -77,10 +78,24 @@ def metric_by_threshold(runs: RunSet) -> list[Panel]:
                 x_label="delta",
                 y_label=f"best {metric}, %",
                 series=(over_runs(task, _means(chosen, task), "line+points", (number, None)),),
-                notes=(note,) if note else (),
+                notes=(*_told_of(chosen, task), *([same] if same else [])),
             )
         )
     return panels
+
+
+def _told_of(chosen: list[FigureRun], task: str) -> list[str]:
+    """What makes the deltas of a task compare badly: other settings, or other seeds."""
+    own = [run for run in chosen if run.task == task]
+    seeds: dict[float, list[int]] = {}
+    for run in own:
+        seeds.setdefault(float(run.view.delta or 0.0), []).append(run.seed)
+    counts = {delta: len(each) for delta, each in sorted(seeds.items())}
+    notes = mixed([(task, own)], ("calibration.delta",))
+    if len({tuple(sorted(each)) for each in seeds.values()}) > 1:
+        runs = ", ".join(f"{count} at {delta:g}" for delta, count in counts.items())
+        notes.append(f"{task}: not every delta has the same seeds (runs: {runs})")
+    return notes
 
 
 def _same_decisions(chosen: list[FigureRun], task: str) -> str:

@@ -149,7 +149,22 @@ def tabulate(runs: Iterable[TableRun]) -> dict[Key, TableCell]:
     grouped: dict[Key, list[TableRun]] = {}
     for run in runs:
         grouped.setdefault((run.row, run.column), []).append(run)
-    return {key: _cell(*key, _each_seed_once(group)) for key, group in grouped.items()}
+    return {key: _cell(*key, _each_seed_once(_of_one(group))) for key, group in grouped.items()}
+
+
+def _of_one(runs: list[TableRun]) -> list[TableRun]:
+    """The runs of a cell; those of another metric than most do not count, and say so: versions
+    have evaluated a task by different ones."""
+    metrics = Counter(run.metric for run in runs if run.counts)
+    if len(metrics) < 2:
+        return runs
+    usual = metrics.most_common(1)[0][0]
+    return [
+        replace(run, counts=False, left_out=f"its metric is {run.metric}, not {usual}")
+        if run.counts and run.metric != usual
+        else run
+        for run in runs
+    ]
 
 
 def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
@@ -158,7 +173,10 @@ def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
     for run in runs:
         by_seed.setdefault(run.seed, []).append(run)
     kept = {
-        seed: max(group, key=lambda run: (run.counts, run.updated, run.run_id))
+        seed: max(
+            group,
+            key=lambda run: (run.counts, run.state == "completed", run.updated, run.run_id),
+        )
         for seed, group in by_seed.items()
     }
     return [
@@ -168,10 +186,15 @@ def _each_seed_once(runs: list[TableRun]) -> list[TableRun]:
             run,
             counts=False,
             left_out=f"{kept[run.seed].run_id} has the same settings and seed"
-            + (", and is newer" if run.counts else ""),
+            + (_why_rather(kept[run.seed], run) if run.counts else ""),
         )
         for run in runs
     ]
+
+
+def _why_rather(kept: TableRun, other: TableRun) -> str:
+    complete = kept.state == "completed" and other.state != "completed"
+    return ", and is complete" if complete else ", and is newer"
 
 
 def _cell(row: str, column: str, runs: list[TableRun]) -> TableCell:
@@ -181,7 +204,7 @@ def _cell(row: str, column: str, runs: list[TableRun]) -> TableCell:
     return TableCell(
         row=row,
         column=column,
-        metric=next((run.metric for run in runs if run.metric), ""),
+        metric=next((run.metric for run in [*counted, *runs] if run.metric), ""),
         mean=mean,
         deviation=deviation,
         seeds=tuple(run.seed for run in counted),

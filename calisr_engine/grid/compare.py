@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from calisr_engine.events.flat_settings import flatten
@@ -12,6 +14,18 @@ from calisr_engine.grid.cells import TableCell, TableRun, place, tabulate
 from calisr_engine.grid.labels import METHOD, TASK, task_title
 
 IGNORED = ("output.", "notes")
+
+
+def names_of(run_dirs: Iterable[Path]) -> dict[Path, str]:
+    """Run directory -> its name; with as many folders above it as tell it from the others."""
+    dirs = list(dict.fromkeys(run_dirs))
+    names = {each: each.name for each in dirs}
+    for depth in range(2, max((len(each.absolute().parts) for each in dirs), default=0) + 1):
+        taken = Counter(names.values())
+        for each in dirs:
+            if taken[names[each]] > 1:
+                names[each] = "/".join(each.absolute().parts[-depth:])
+    return names
 
 
 def differences(views: Mapping[str, RunView]) -> dict[str, dict[str, Any]]:
@@ -28,7 +42,8 @@ def differences(views: Mapping[str, RunView]) -> dict[str, dict[str, Any]]:
 def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
     """Cells of runs that are equal but for the seed: mean and spread of the best metric so far.
 
-    The rules are those of a grid's table. Runs that were never evaluated are left out.
+    The rules are those of a grid's table. Runs that were never evaluated, or of which no settings
+    are known, are left out, and those of different metrics are in different cells.
     """
     runs = [
         TableRun(
@@ -43,9 +58,9 @@ def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
             updated=view.updated or 0.0,
         )
         for name, view in views.items()
-        if view.best is not None
+        if view.best is not None and view.config
     ]
-    settings = {name: flatten(view.config) for name, view in views.items()}
+    settings = {name: {**flatten(v.config), "metric": v.metric} for name, v in views.items()}
     return list(tabulate(place(runs, settings, METHOD, TASK)[0]).values())
 
 
@@ -64,6 +79,10 @@ def warnings(views: Mapping[str, RunView]) -> list[str]:
     ]
     for cell in over_seeds(views):
         said += [f"{run.run_id} is left out: {run.left_out}." for run in cell.runs if run.left_out]
+        early = [run.run_id for run in cell.runs if run.counts and run.state != "completed"]
+        if early and len(cell.seeds) > 1:
+            verb = "is" if len(early) == 1 else "are"
+            said.append(f"{', '.join(early)} {verb} not complete, and part of a mean so far.")
     return said
 
 

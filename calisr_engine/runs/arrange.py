@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import statistics
+import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from calisr_engine.runs.columns import Column
@@ -20,26 +24,77 @@ class Group:
 
     Attributes:
         path: the values of the groups around it and its own, as text.
-        column: what the value is of.
+        within: what each of them is of.
         folded: whether its runs are left out of the rows.
+
+    What its runs come to is computed once: a heading is drawn again and again.
     """
 
     path: Path
-    column: Column
+    within: tuple[Column, ...]
     runs: tuple[RunSummary, ...]
     folded: bool = False
+
+    @property
+    def column(self) -> Column:
+        """What its own value is of."""
+        return self.within[-1]
 
     @property
     def level(self) -> int:
         return len(self.path) - 1
 
-    @property
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many runs are in each state, the most frequent first."""
+        return Counter(dict(Counter(run.state for run in self.runs).most_common()))
+
+    @cached_property
+    def _scored(self) -> list[RunSummary]:
+        """The runs with a metric; none where those of different ones are among them."""
+        scored = [run for run in self.runs if run.best is not None]
+        return scored if self.comparable else []
+
+    @cached_property
+    def comparable(self) -> bool:
+        """Whether all runs that were evaluated were so by one metric on one task."""
+        scored = (run for run in self.runs if run.best is not None)
+        return len({(run.task, run.metric) for run in scored}) < 2
+
+    @cached_property
     def best(self) -> RunSummary | None:
         """The run with the highest metric; None where runs have different ones, or none."""
-        scored = [run for run in self.runs if run.best is not None]
-        if len({(run.task, run.metric) for run in scored}) != 1:
-            return None
-        return max(scored, key=lambda run: run.best or 0.0)
+        return max(self._scored, key=lambda run: run.best or 0.0, default=None)
+
+    @cached_property
+    def complete(self) -> tuple[float, ...]:
+        """The best metrics of the complete runs; none where runs have different ones."""
+        return tuple(r.best for r in self._scored if r.state == "completed" and r.best is not None)
+
+    @cached_property
+    def mean(self) -> float | None:
+        """Of `complete`; None where those are none."""
+        return statistics.fmean(self.complete) if self.complete else None
+
+    @cached_property
+    def deviation(self) -> float | None:
+        """Standard deviation (n - 1) of `complete`; None where those are less than two."""
+        return statistics.stdev(self.complete) if len(self.complete) > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what the group is of, its runs, and what they come to."""
+        best = self.best
+        return {
+            "group": dict(zip((column.name for column in self.within), self.path, strict=True)),
+            "runs": [run.run_id for run in self.runs],
+            "states": dict(self.counts),
+            "metric": best.metric if best is not None else None,
+            "best": best.best if best is not None else None,
+            "best_run": best.run_id if best is not None else None,
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "complete": len(self.complete),
+        }
 
 
 Row = RunSummary | Group
@@ -77,24 +132,45 @@ def grouped(
     return _grouped(tuple(runs), tuple(by), (), folded)
 
 
+def innermost(runs: Sequence[RunSummary], by: Sequence[Column]) -> list[Group]:
+    """The groups that hold runs and no further groups, in the order of the tree."""
+    groups = (row for row in grouped(runs, by) if isinstance(row, Group))
+    return [group for group in groups if len(group.path) == len(by)]
+
+
 def _grouped(
     runs: tuple[RunSummary, ...], by: tuple[Column, ...], path: Path, folded: Collection[Path]
 ) -> list[Row]:
-    if not by:
+    if len(path) == len(by):
         return list(runs)
-    own, *rest = by
-    parts: dict[Any, list[RunSummary]] = {}
+    within = by[: len(path) + 1]
+    parts: dict[str, list[RunSummary]] = {}
     for run in runs:
-        parts.setdefault(text_of(own.value(run)), []).append(run)
-    order = sorted(parts, key=lambda text: _natural(own, parts[text][0], text))
+        parts.setdefault(_common(within[-1], run), []).append(run)
+    order = sorted(parts, key=lambda text: _natural(within[-1], parts[text][0], text))
     rows: list[Row] = []
     for text in order:
         here = (*path, text)
-        group = Group(here, own, tuple(parts[text]), here in folded)
+        group = Group(here, within, tuple(parts[text]), here in folded)
         rows.append(group)
         if not group.folded:
-            rows += _grouped(group.runs, tuple(rest), here, folded)
+            rows += _grouped(group.runs, by, here, folded)
     return rows
+
+
+def _common(by: Column, run: RunSummary) -> str:
+    """What the runs of a group have in common: a value; of moments the day; and what is measured
+    counts as the same where a list shows it so."""
+    value = by.value(run)
+    if not by.numeric or type(value) not in (int, float):
+        return text_of(value)
+    if by.kind == "moment":
+        return time.strftime("%Y-%m-%d", time.localtime(value))
+    if by.kind == "share":
+        return f"{100 * value:.1f}%"
+    if by.kind == "seconds":
+        return f"{value:.0f}s"
+    return f"{value:.4f}" if by.name in ("best", "last") else exact_text(value)
 
 
 def _natural(by: Column, run: RunSummary, text: str) -> tuple[bool, float, str]:
@@ -114,6 +190,12 @@ def text_of(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def exact_text(value: Any) -> str:
+    """As `text_of`, with as many digits as tell a number from all others."""
+    short = text_of(value)
+    return repr(value) if type(value) is float and float(short) != value else short
+
+
 def as_csv(runs: Iterable[RunSummary], columns: Sequence[Column]) -> str:
     """A CSV table with a heading; a value that a run does not have is an empty cell.
 
@@ -124,6 +206,24 @@ def as_csv(runs: Iterable[RunSummary], columns: Sequence[Column]) -> str:
     writer.writerow([column.name for column in columns])
     for run in runs:
         writer.writerow([_cell(column.value(run)) for column in columns])
+    return text.getvalue()
+
+
+def groups_as_csv(runs: Sequence[RunSummary], by: Sequence[Column]) -> str:
+    """A CSV table with a line for each of the innermost groups, as `Group.to_dict` has them.
+
+    Of the runs stands how many, of the states "completed=3 failed=1".
+    """
+    rows = []
+    for group in innermost(runs, by):
+        said = group.to_dict()
+        states = " ".join(f"{state}={count}" for state, count in said["states"].items())
+        rows.append(said.pop("group") | said | {"runs": len(group.runs), "states": states})
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return text.getvalue()
 
 

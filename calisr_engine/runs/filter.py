@@ -63,6 +63,13 @@ class FilterError(ConfigError):
         super().__init__(message, hint)
         self.start, self.end = start, end
 
+    def told(self, text: str) -> str:
+        """The term of the filter `text` that cannot be used, how to mend it, and why, on a line:
+        where that is cut, the mend is what is left."""
+        return (
+            f"{text[self.start : self.end]}: {'; '.join(filter(None, (self.hint, self.message)))}"
+        )
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -96,6 +103,21 @@ def parse(text: str) -> Filter:
         tests.append(_not(test) if found["no"] else test)
         at = found.end()
     return Filter(text, tuple(tests))
+
+
+def usable(text: str) -> tuple[Filter, FilterError | None]:
+    """The filter of the terms that can be used, and the first mistake among the others.
+
+    A list that is filtered as one types stays what the finished terms make it.
+    """
+    first: FilterError | None = None
+    rest = text
+    while True:
+        try:
+            return parse(rest), first
+        except FilterError as error:
+            first = first or error
+            rest = rest[: error.start] + rest[error.end :]
 
 
 def _past_space(text: str, at: int) -> int:

@@ -32,7 +32,7 @@ class _Entry(msgspec.Struct, Generic[T]):
 
 
 class _Content(msgspec.Struct, Generic[T]):
-    version: Literal[4]
+    version: Literal[5]
     runs: dict[str, _Entry[T]]
 
 
@@ -78,7 +78,7 @@ class Index(Generic[T]):
         """Write the file if something changed; a read-only folder goes without one."""
         if self._changed:
             self._changed = False
-            text = msgspec.json.encode(_Content(version=4, runs=self._entries)).decode()
+            text = msgspec.json.encode(_Content(version=5, runs=self._entries)).decode()
             with contextlib.suppress(StorageError):
                 write_text(self._path, text, "the index of the runs")
 

@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -108,17 +109,21 @@ class History:
     """The runs of a folder, to be listed again and again: what has not changed is not read again.
 
     An index file beside them keeps that from one process to the next; it is rebuilt where it is
-    missing, damaged or out of date.
+    missing, damaged or out of date. Several threads may read it, one after the other.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._index = Index(root, RunSummary)
+        self._turn = threading.RLock()
         self._listed: list[RunSummary] = []
         self._looked_at: tuple[float, int | None] = -math.inf, None
 
     def read(self) -> list[RunSummary]:
         """All runs, newest first; one whose log cannot be read is `unreadable`."""
+        with self._turn:
+            return self._read()
+
+    def _read(self) -> list[RunSummary]:
         self._looked_at = time.monotonic(), _changed(self.root)
         found = {run_id: self._look(run_id) for run_id in run_ids(self.root)}
         self._index.keep(found.keys())
@@ -132,14 +137,15 @@ class History:
 
     def read_again(self) -> list[RunSummary]:
         """As `read`, but complete runs are looked at once a minute, unless some came or went."""
-        at, changed = self._looked_at
-        if time.monotonic() - at > COMPLETE_SECONDS or changed != _changed(self.root):
-            return self.read()
-        self._listed = [
-            each if each.state == "completed" else self._look(each.run_id) or each
-            for each in self._listed
-        ]
-        return self._listed
+        with self._turn:
+            at, changed = self._looked_at
+            if time.monotonic() - at > COMPLETE_SECONDS or changed != _changed(self.root):
+                return self._read()
+            self._listed = [
+                each if each.state == "completed" else self._look(each.run_id) or each
+                for each in self._listed
+            ]
+            return self._listed
 
     def _look(self, run_id: str) -> RunSummary | None:
         """A run as it is now; None where it was removed just now."""
@@ -155,6 +161,11 @@ class History:
             summary = replace(summary, run_id=run_id, path=path)
         self._index.put(run_id, key, summary)
         return _as_it_is(summary)
+
+    @cached_property
+    def _index(self) -> Index[RunSummary]:
+        """Read with the first look, not as the object is made: of thousands of runs it is long."""
+        return Index(self.root, RunSummary)
 
     @cached_property
     def _before(self) -> str:

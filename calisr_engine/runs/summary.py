@@ -149,29 +149,18 @@ def summarise(run_dir: Path) -> RunSummary:
     except DamagedError as error:
         return RunSummary(run_dir.name, str(run_dir), "unreadable", problem=error.message, **said)
     return RunSummary(
-        run_id=run_dir.name,
-        path=str(run_dir),
-        state=view.state,
-        model=view.model,
-        task=view.task,
-        method=view.method,
-        variant=view.variant,
-        control=view.control,
-        delta=view.delta,
-        seed=view.seed,
-        metric=view.metric,
-        best=view.best,
-        last=view.last,
-        step=view.step,
-        total_steps=view.total_steps,
-        share=view.share,
-        created=view.created,
-        updated=view.updated,
-        switched=view.switched,
+        run_dir.name,
+        str(run_dir),
         problem="; ".join(filter(None, (view.problem, problem))),
         settings_text=_json(flatten(view.config)),
+        **{name: getattr(view, name) for name in _OF_VIEW},
         **said,
     )
+
+
+_OWN = {"run_id", "path", "problem", "settings_text", *(each.name for each in fields(About))}
+_OF_VIEW = tuple(each.name for each in fields(RunSummary) if each.name not in _OWN)
+"""What a history line takes from the view, where it has the same name."""
 
 
 def _json(settings: dict[str, Any]) -> str:
@@ -183,7 +172,8 @@ def _json(settings: dict[str, Any]) -> str:
 def _complete_view(log: Path) -> RunView | None:
     """What the first lines and the last one say of a complete run; None for any other run.
 
-    The summary in the last line holds what folding the whole log would give.
+    The summary in the last line holds what folding the whole log would give. Settings and steps
+    stand in the first lines, unless the run went on once more: it may have been given more epochs.
     """
     view = RunView()
     try:
@@ -195,7 +185,7 @@ def _complete_view(log: Path) -> RunView | None:
                 return None
             last = _last_line(file)
         lines = decode_block(last)[0]
-        if not lines or lines[0].kind is not Completed:
+        if not lines or lines[0].kind is not Completed or lines[0].attempt > 1:
             return None
         said = fold_lines(view, lines).summary or {}
         view.metric, view.best, view.last = said["metric"], said["best"], said["last"]

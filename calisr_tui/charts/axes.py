@@ -129,8 +129,8 @@ def _x_axis(plot: Plot, width: int, labelled: bool) -> Axis:
         names = [shown(name)[:room] for name in plot.x_names]
         some = max(1, -(-count * 4 // max(1, width - 8)))  # of many names that are cut, some
         return Axis((-0.5, count - 0.5), list(range(0, count, some)), names[::some])
-    if high <= low:
-        high = low + 1
+    if high <= low:  # a single point stands in the middle
+        low, high = (low / 2, 1.5 * low) if low > 0 else (low, low + 1)
     if not labelled:
         return Axis((low, high), [], [])
     places = ticks(low, high, max(3, width // 11))

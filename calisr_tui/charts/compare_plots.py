@@ -128,8 +128,12 @@ def interpolated(x: Sequence[float], y: Sequence[float], at: float) -> float:
 # Several runs ------------------------------------------------------------------------------------
 
 
-def folded(curves: Sequence[Curve]) -> Curve:
-    """Mean of curves where all of them are, and a band of one standard deviation to each side."""
+def folded(curves: Sequence[Curve], stairs: bool = False) -> Curve:
+    """Mean of curves where all of them are, and a band of one standard deviation to each side.
+
+    Args:
+        stairs: whether they keep each value up to the next point, as the trainable share does.
+    """
     curves = [each for each in curves if each.x]
     if len(curves) < 2:
         return curves[0] if curves else Curve((), ())
@@ -138,7 +142,7 @@ def folded(curves: Sequence[Curve]) -> Curve:
     places = sorted({x for each in curves for x in each.x if low <= x <= high})
     if len(places) > BAND_POINTS:
         places = places[:: -(-len(places) // BAND_POINTS)] + places[-1:]
-    rows = [[interpolated(each.x, each.y, x) for each in curves] for x in places]
+    rows = [[_height(each, x, stairs) for each in curves] for x in places]
     mean = [statistics.fmean(row) for row in rows]
     spread = [statistics.stdev(row) for row in rows]
     return Curve(
@@ -164,25 +168,24 @@ def overlay(
     """
     lines: list[Line] = []
     names = list(views)
+    share = measure == "trainable share"
     first_of = {name: each[0] for each in together for name in each if name in views}
     for index, name in enumerate(names):
         role, glyph = f"run{index % 8 + 1}", GLYPHS[index % 8]
         if first_of.get(name, name) != name:
             continue
         members = [each for each in names if first_of.get(each, each) == name]
-        found = folded([curve(views[each], measure, axis, group) for each in members])
-        staircase = measure == "trainable share" and len(members) == 1
+        found = folded([curve(views[each], measure, axis, group) for each in members], share)
         for edge in (found.low, found.high):
             if edge:
                 lines.append(Line(found.x, edge, role, "points", EDGE))
-        lines.append(Line(found.x, found.y, role, "steps" if staircase else "line"))
+        lines.append(Line(found.x, found.y, role, "steps" if share else "line"))
         lines += _signs(found, role, glyph, index / max(1, len(names)), measure == "metric")
         if len(members) == 1 and found.x:
             steps = along(views[name], sorted({s.step for s in views[name].switches}), axis)
             on = [x for x in steps if found.x[0] <= x <= found.x[-1]]
-            at = tuple(_height(found, x, staircase) for x in on)
+            at = tuple(_height(found, x, share) for x in on)
             lines.append(Line(tuple(on), at, role, "points", SWITCH))
-    share = measure == "trainable share"
     return Plot(
         lines=tuple(lines),
         unit="%" if share else "",
@@ -201,8 +204,8 @@ def _signs(found: Curve, role: str, glyph: str, offset: float, every: bool) -> l
     return [Line((found.x[at],), (found.y[at],), role, "points", glyph)]
 
 
-def _height(found: Curve, x: float, staircase: bool) -> float:
-    if staircase:
+def _height(found: Curve, x: float, stairs: bool) -> float:
+    if stairs:
         return found.y[max(0, bisect.bisect_right(found.x, x) - 1)]
     return interpolated(found.x, found.y, x)
 

@@ -11,6 +11,7 @@ from calisr_engine.grid.cells import TableCell
 from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
 from calisr_engine.grid.paper import beside
 from calisr_engine.plain_words import one_line
+from calisr_engine.runs.arrange import exact_text
 from calisr_tui import words
 
 
@@ -22,7 +23,8 @@ class Comparison:
         names: of the runs, in order.
         warnings: why their numbers do not compare, a sentence each.
         differing: setting -> its value in each run.
-        headings, results: of the table of results, a row a run, without its name.
+        headings, results: of the table of results, a row a run, without its name; where little
+            fits, the last columns are left out.
         seeds: cells of runs that differ in the seed alone.
         seed_headings, seed_rows: of their table, a row a cell, without its runs.
     """
@@ -56,7 +58,7 @@ def comparison(views: Mapping[str, RunView]) -> Comparison:
             for key, values in differences(views).items()
         },
         headings=(
-            *("best", "at", "last", "metric", "trains", "time", "switched", "state"),
+            *("best", "at", "last", "metric", "state", "trains", "time", "switched"),
             *(["paper"] * papers),
         ),
         results=tuple(
@@ -79,10 +81,10 @@ def _result(view: RunView) -> tuple[str, ...]:
         str(view.best_step or "–"),
         words.figure(view.last),
         one_line(view.metric or "–"),
+        view.state,
         words.share(view.share),
         words.seconds(view.duration),
         f"{switched} of {len(view.groups)}" if view.groups else "–",
-        view.state,
     )
 
 
@@ -97,7 +99,7 @@ def _spread(cell: TableCell) -> tuple[str, ...]:
 
 
 def value_text(value: Any) -> str:
-    """A setting as one writes it; a dash where a run has none."""
+    """A setting as one writes it, so that others look different; a dash where a run has none."""
     if value is None:
         return "–"
-    return f"{value:g}" if isinstance(value, float) else one_line(str(value))
+    return exact_text(value) if isinstance(value, float) else one_line(str(value))

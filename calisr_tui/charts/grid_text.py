@@ -73,15 +73,21 @@ def cell_text(cell: TableCell | None, styles: Mapping[str, str]) -> Text:
 def totals_text(
     table: Table, eta_seconds: float | None, styles: Mapping[str, str], width: int
 ) -> Text:
-    """The whole grid in a line, or two where it is narrow: a bar, counts, the time left."""
+    """The whole grid in a line, or more where it is narrow: a bar, counts, the time left.
+
+    A line ends between two of them, never in one.
+    """
     counts = table.counts
     text = bar(table.fraction, 8 if width < 100 else 24, styles)
     text.append(f" {counts['completed']} of {len(table.runs)} complete", "bold")
-    for sign in _signs(counts, styles, words_too=True):
-        text.append("  ").append_text(sign)
+    parts = _signs(counts, styles, words_too=True)
     if eta_seconds is not None:
-        left = f"about {words.seconds(eta_seconds)} left"
-        text.append(("  " if text.cell_len + 2 + len(left) <= width - 2 else "\n") + left)
+        parts.append(Text(f"about {words.seconds(eta_seconds)} left"))
+    used = text.cell_len
+    for part in parts:
+        fits = used + 2 + part.cell_len <= width - 2
+        used = used + 2 + part.cell_len if fits else part.cell_len
+        text.append("  " if fits else "\n").append_text(part)
     return text
 
 

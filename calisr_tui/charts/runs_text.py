@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from calisr_engine.plain_words import one_line
-from calisr_engine.runs.arrange import text_of
+from calisr_engine.runs.arrange import Group, text_of
 from calisr_engine.runs.columns import Column
 from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
@@ -117,12 +117,9 @@ def without_empty(runs: Sequence[RunSummary], columns: Iterable[Column]) -> list
 
 def fitted(text: str, width: int) -> str:
     """The text in exactly `width` cells; one that is longer ends with a dotted sign."""
-    length = cell_len(text)
-    if length <= width:
-        return text + " " * (width - length)
-    while cell_len(text) > max(0, width - 1):
-        text = text[:-1]
-    return text + "…" + " " * (width - cell_len(text) - 1)
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(0, width - 1)) + "…"
 
 
 def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
@@ -138,6 +135,43 @@ def lines_of(rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
     return [(" " * GAP).join(map(fitted, row[:kept], widths[:kept])).rstrip() for row in rows]
 
 
+def of_group(group: Group) -> str:
+    """What a group's runs come to, in one line: how many, the best and the mean metric, states."""
+    count, complete, states = len(group.runs), len(group.complete), dict(group.counts)
+    parts = ["1 run" if count == 1 else f"{count:,} runs"]
+    best = group.best
+    if best is not None:
+        parts.append(f"{one_line(best.metric)} best {words.figure(best.best)}")
+        if complete:
+            spread = f" ± {words.figure(group.deviation)}" if group.deviation is not None else ""
+            parts[-1] += f", mean {words.figure(group.mean)}{spread} of {complete:,} complete"
+    elif not group.comparable:
+        parts.append("tasks or metrics differ")
+    if states.get("completed") in (complete, count):  # which is said already, or goes without it
+        del states["completed"]
+    if states:
+        parts.append(", ".join(f"{n:,} {state}" for state, n in states.items()))
+    return " · ".join(parts)
+
+
+def group_line(group: Group, room: int | None) -> str:
+    """The heading of a group in a list, cut to `room` cells."""
+    named = f"{one_line(group.column.title)} {one_line(group.path[-1])}"
+    line = f"{'  ' * group.level}{named}  {of_group(group)}"
+    return line if room is None else fitted(line, room).rstrip()
+
+
+def group_in_words(group: Group) -> Text:
+    """A group in a few lines: what its runs come to, which is the best, and keys."""
+    best = group.best
+    lines = [
+        of_group(group),
+        f"best: {best.name or best.run_id}" if best is not None else "",
+        "Enter folds and unfolds it · t tags its runs, p pins them · g other groups",
+    ]
+    return Text("\n".join(line for line in lines if line))
+
+
 def in_words(run: RunSummary) -> Text:
     """A run in a few lines: what came of it, what it is, what was said of it, and keys."""
     calibration = words.calibration(run.variant, run.delta, run.control)
@@ -145,7 +179,7 @@ def in_words(run: RunSummary) -> Text:
     lines = [
         f"{run.metric or 'metric'} best {words.figure(run.best)}, last {words.figure(run.last)}"
         f" · took {words.seconds(run.duration)} · trains {words.share(run.share)}",
-        f"{run.task} · {run.model} · {run.method} · {calibration} · seed {run.seed}",
+        f"{run.task} · {run.model} · {run.method} · {calibration} · seed {words.seed(run.seed)}",
         " · ".join(filter(None, (" ".join(f"#{tag}" for tag in run.tags), one_line(run.notes)))),
         f"! {run.problem}" if run.problem else "",
         run.run_id if run.name else "",

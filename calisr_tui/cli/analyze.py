@@ -113,7 +113,9 @@ def score(
     """
     from calisr_engine.figures.scores import score_rows, score_views
 
-    views = score_views(sources, output_dir)
+    views, problems = score_views(sources, output_dir)
+    for name, problem in problems.items():
+        say(f"{name} is left out: {problem}")
     found = score_rows(views)
     if as_json:
         alone = [row for name, view in views.items() for row in score_rows({name: view})]

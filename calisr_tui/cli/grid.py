@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,7 +111,7 @@ def run(
     from calisr_engine.grid.state import count_states, read_states, why_failed
     from calisr_engine.grid.train import train_grid
     from calisr_tui.cli.grid_live import GridLive
-    from calisr_tui.cli.grid_places import Place
+    from calisr_tui.cli.grid_places import Place, at_work
 
     grid = _expanded(name, output_dir, data_dir, sets)
     if dry_run:
@@ -138,18 +135,8 @@ def run(
         live.say(f"[{done}/{total}] {what}: {run.run_id}{why}")
         live.change(run_dir, what)
 
-    try:
-        with stop_signals() as stop, GridLive(total, done) as live:
-            result = train_grid(grid, executor, retry_failed, on_change, live.update, stop.is_set)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            say("asking the runs to stop and save ...")
-        executor.stop()
-        executor.close()
-        if isinstance(error, KeyboardInterrupt):
-            say("go on with the same command")
-        raise
-    executor.close()
+    with at_work(executor) as stop, GridLive(total, done) as live:
+        result = train_grid(grid, executor, retry_failed, on_change, live.update, stop.is_set)
     counts = count_states(read_states(grid))
     if counts["failed"]:
         say(
@@ -257,22 +244,6 @@ def report(
             raise ConfigError(f"--policy: {policy!r} is not best or last")
         grid = grid.with_head(policy=policy)
     put(render(grid_table(grid, against=against), style, explain).removesuffix("\n"))
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Set while in the block once this process is asked to end, by SIGTERM or its terminal."""
-    asked = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _expanded(name: str, output_dir: Path, data_dir: Path | None, sets: list[str] | None) -> Grid:

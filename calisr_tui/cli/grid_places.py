@@ -1,7 +1,12 @@
-"""Where `grid run` trains: the options of this machine, a Ray cluster or SLURM, as an executor."""
+"""Where `grid run` and `tune` train: the options of this machine, a Ray cluster or SLURM, as an
+executor; and how its work ends."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +18,42 @@ if TYPE_CHECKING:
     from calisr_engine.grid.executors import Executor
 
 MINUTES = 24 * 60
+
+
+@contextmanager
+def at_work(executor: Executor) -> Iterator[threading.Event]:
+    """Let go of an executor at the end; at an early one its runs are asked to stop and save.
+
+    Gives what is set once this process is asked to end, by SIGTERM or its terminal.
+    """
+    try:
+        with _stop_signals() as asked:
+            yield asked
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if interrupted:
+            say("asking the runs to stop and save ...")
+        executor.stop()
+        if interrupted:
+            say("go on with the same command")
+        raise
+    finally:
+        executor.close()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    asked = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

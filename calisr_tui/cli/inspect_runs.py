@@ -46,8 +46,18 @@ def runs(
     columns: Annotated[
         str, typer.Option(metavar="A,B,...", help="Columns and settings to show, in this order.")
     ] = "",
+    group: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...", help="Group by columns and settings, one inside the other."
+        ),
+    ] = "",
+    folded: Annotated[
+        bool, typer.Option("--folded", help="With --group: the groups without their runs.")
+    ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="A CSV table of the columns, all of them.")
+        bool,
+        typer.Option("--csv", help="A CSV table of the columns; with --group of the groups."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +65,9 @@ def runs(
 
     Where a terminal is too narrow for all columns, the last ones are left out. A filter is words
     and comparisons, as in the app: calisr runs --filter 'best>0.8 method=lora,mpop -tag:old loss'.
+
+    A group tells how many of its runs are in which state, the best metric, and the mean and
+    standard deviation over the complete ones: calisr runs --group task,method --folded.
     """
     from calisr_engine.runs import arrange, store
     from calisr_engine.runs.columns import column
@@ -63,13 +76,18 @@ def runs(
 
     keep, order = parse(wanted), column(sort.removeprefix("-"))
     named = [column(name) for name in (columns.split(",") if columns else COLUMNS)]
+    by = [column(name) for name in (group.split(",") if group else ())]
+    if folded and not by:
+        raise ConfigError("--folded leaves out the runs of groups", "add --group, such as task")
     listed = store.list_runs(output_dir)
     found = arrange.ordered(filter(keep, listed), order, down=sort.startswith("-"))
     if as_json:
-        put_json([each.to_dict() for each in found])
+        listed_as = arrange.innermost(found, by) if by else found
+        put_json([each.to_dict() for each in listed_as])
         return
     if as_csv:
-        put(arrange.as_csv(found, named).removesuffix("\n"))
+        text = arrange.groups_as_csv(found, by) if by else arrange.as_csv(found, named)
+        put(text.removesuffix("\n"))
         return
     if not found:
         none = f"none of the {len(listed)} runs in {output_dir} is such"
@@ -78,9 +96,13 @@ def runs(
     room = terminal_width()
     shown = named if columns else runs_text.without_empty(found, named)
     layout = runs_text.laid_out(found, shown, room)
-    put(layout.heading())
-    for each in found:
-        put(layout.line(runs_text.said(each, one) for one in layout.columns))
+    if not folded:
+        put(layout.heading())
+    for row in arrange.grouped(found, by):
+        if isinstance(row, arrange.Group):
+            put(runs_text.group_line(row, room))
+        elif not folded:
+            put(layout.line(runs_text.said(row, one) for one in layout.columns))
     for each in found:
         if each.problem:
             say(f"{each.run_id}: {each.problem}")
@@ -111,10 +133,11 @@ def note(
     """
     from dataclasses import asdict, replace
 
+    from calisr_engine.runs import store
     from calisr_engine.runs.about import read_about, retagged, write_about
 
     told = {}
-    for run_dir in [find_run(each, output_dir) for each in names]:
+    for run_dir in [store.find(each, output_dir) for each in names]:
         before = read_about(run_dir)
         about = retagged(before, [*(add or ()), *(f"-{tag}" for tag in remove or ())])
         about = replace(
@@ -137,9 +160,9 @@ def note(
 
 def show(name: RunArgument, output_dir: OutputDir = Path("runs"), as_json: Json = False) -> None:
     """Show one run: summary, switch timeline, trainable share and loss."""
-    from calisr_engine.runs import load_view
+    from calisr_engine.runs import load_view, store
 
-    run_dir = find_run(name, output_dir)
+    run_dir = store.find(name, output_dir)
     view = load_view(run_dir)
     if as_json:
         put_json(view.to_dict())
@@ -158,19 +181,23 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs: settings that differ, results, mean and spread over seeds."""
-    from calisr_engine.grid.compare import differences, fields
+    from calisr_engine.grid.compare import differences, fields, names_of
     from calisr_engine.grid.paper import figure_beside_run
-    from calisr_engine.runs import load_views
+    from calisr_engine.runs import load_views, store
     from calisr_tui.charts.compare_text import comparison
 
     if not 2 <= len(names) <= 8:
         raise ConfigError(f"compare takes two to eight runs, not {len(names)}")
-    found, problems = load_views(find_run(name, output_dir) for name in names)
+    run_dirs = [store.find(name, output_dir) for name in names]
+    if len({each.resolve() for each in run_dirs}) < len(run_dirs):
+        raise ConfigError("compare takes different runs, and one of these is named twice")
+    found, problems = load_views(run_dirs)
     for problem in problems.values():
         say(problem)
     if len(found) < 2:
         raise DamagedError("fewer than two of these runs can be read", "compare others")
-    views = {run.name: view for run, view in found.items()}
+    called = names_of(found)
+    views = {called[run]: view for run, view in found.items()}
     said = comparison(views)
     for each in said.warnings:
         say(each)
@@ -233,6 +260,7 @@ def replay(
     output_dir: OutputDir = Path("runs"),
 ) -> int:
     """Replay a run in the terminal app."""
+    from calisr_engine.runs import store
     from calisr_tui.cli.open_app import run_app
 
     if example:
@@ -242,4 +270,4 @@ def replay(
         return run_app(replay=folder, output_dir=output_dir)
     if name is None:
         raise ConfigError("replay needs a run, or --example", "`calisr runs` lists the runs")
-    return run_app(replay=find_run(name, output_dir), output_dir=output_dir)
+    return run_app(replay=store.find(name, output_dir), output_dir=output_dir)

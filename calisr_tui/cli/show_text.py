@@ -63,7 +63,7 @@ def _facts(view: RunView, run_dir: Path) -> str:
         rows.append(("regularizer", regularizers.label(view.regularizer)))
     if view.variant != "off" and view.control in ("off", "coin"):
         rows.append(("delta", words.number(view.delta)))
-    rows.append(("steps", f"{view.step} of {view.total_steps}, seed {view.seed}"))
+    rows.append(("steps", f"{view.step} of {view.total_steps}, seed {words.seed(view.seed)}"))
     if view.best is not None and view.last is not None:
         rows.append(
             (

@@ -11,7 +11,6 @@ import typer
 from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import command
 from calisr_tui.cli import complete, own_data
-from calisr_tui.cli.grid import stop_signals
 from calisr_tui.cli.listings import print_table
 from calisr_tui.cli.options import (
     Calibration,
@@ -119,7 +118,7 @@ def tune(
     from calisr_engine.forecast.own_data import guess
     from calisr_engine.tune.search import search
     from calisr_tui.cli.grid_live import GridLive
-    from calisr_tui.cli.grid_places import Place
+    from calisr_tui.cli.grid_places import Place, at_work
 
     plan = Plan(read_space(searched or ()), trials, seeds, sampler, pruner, search_seed)
     overrides: dict[str, Any] = {
@@ -155,16 +154,8 @@ def tune(
         live.say(f"{run_dir.name} {what}{_told(run_dir, plan) if what[0] != 'b' else ''}")
         live.change(run_dir, what)
 
-    try:
-        with stop_signals() as stop, GridLive(trials + seeds, done) as live:
-            status = search(study, executor, on_change, live.update, stop.is_set)
-    except BaseException as error:
-        executor.stop()
-        executor.close()
-        if isinstance(error, KeyboardInterrupt):
-            say("the trials stop and save; go on with the same command")
-        raise
-    executor.close()
+    with at_work(executor) as stop, GridLive(trials + seeds, done) as live:
+        status = search(study, executor, on_change, live.update, stop.is_set)
     _show(folder, plan, as_json)
     return status
 

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from rich.console import Group
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.events.view import RunView
-from calisr_engine.grid.compare import counted
+from calisr_engine.grid.compare import names_of
+from calisr_engine.runs.store import is_run
 from calisr_tui import words
-from calisr_tui.charts.compare_plots import AXES, GLYPHS, MEASURES, SWITCH, overlay
+from calisr_tui.charts.compare_plots import AXES, MEASURES, SWITCH, overlay
+from calisr_tui.charts.compare_tables import tables_of
 from calisr_tui.charts.compare_text import Comparison, comparison
 from calisr_tui.charts.plot import Plot
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.feed import RunFeed
-from calisr_tui.host import Host
+from calisr_tui.next_steps import FittingFooter
 from calisr_tui.themes import colours
-from calisr_tui.verbatim import Table, Text
+from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.verbatim import Static
 
 MOST_COMPARED = 8
+AROUND = 4
+"""Cells of a line that a border and a scroll bar take."""
 LIVE_SECONDS = 1.0
-"""Between two looks at runs in training."""
+"""Between two looks at the runs; a look at logs that have not grown takes no time."""
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(FittingFooter):
     """The runs that were marked on the runs screen; those in training grow."""
 
-    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure", "Next curve", id="compare.measure"),
         Binding("x", "axis", "Axis", id="compare.axis"),
@@ -50,12 +52,14 @@ class CompareScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.views: dict[str, RunView] = {}
         self.said: Comparison | None = None
         self.measure, self.axis, self.group = MEASURES[0], AXES[0], ""
         self.band = False
         self._feeds: dict[Path, RunFeed] = {}
         self._read_for: list[Path] = []
+        self._awaited: list[Path] | None = None
+        self._unread: list[str] = []
+        """Why each of the chosen runs that cannot be read cannot."""
         self._since = 0.0
 
     def compose(self) -> ComposeResult:
@@ -78,36 +82,58 @@ class CompareScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.app.size.width < 100, "compact")
+        self.redraw()
 
     def on_tick(self, elapsed: float) -> None:
+        """Take in what is new, here where it is drawn, so that tables and curves say the same."""
         self._since += elapsed
-        if self._since > LIVE_SECONDS and any(feed.trained for feed in self._feeds.values()):
-            self._read(list(self._read_for), self._feeds)
+        if self._since > LIVE_SECONDS and self._awaited is None:
+            self._since = 0.0
+            if any([feed.poll() for feed in self._feeds.values()]):
+                self.said = comparison(self.views)
+                self.redraw()
 
     def action_reload(self) -> None:
+        """Read the chosen runs from their beginning."""
         self._read_for = list(self.app.chosen_runs)
-        self._read(list(self.app.chosen_runs), {})
+        self._awaited = list(self._read_for)
+        self._read(self._awaited)
 
-    @work(thread=True, exclusive=True, group="compare")
-    def _read(self, paths: list[Path], known: dict[Path, RunFeed]) -> None:
-        """Read what is new of the runs; one that cannot be read is named and left out."""
-        self._since = 0.0
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read from its beginning."""
+        return self._awaited is None
+
+    @work(thread=True, group="compare")
+    def _read(self, paths: list[Path]) -> None:
+        """Read runs whole, which may take a while; one that cannot be read is named, once."""
         feeds: dict[Path, RunFeed] = {}
+        unread: list[str] = []
         for path in paths:
-            feed = known.get(path) or RunFeed(path)
+            feed = RunFeed(path)
             feed.poll()
-            if not feed.view.messages and feed.view.updated is None:
-                problem = feed.problem or f"{path} is no run directory"
-                self.app.call_from_thread(self.app.notify, problem, severity="warning")
+            nothing = not feed.view.messages and feed.view.updated is None
+            if not is_run(path):
+                unread.append(f"{path.name} is left out: it is no run directory.")
+            elif nothing and feed.problem:
+                unread.append(f"{path.name} is left out: {feed.problem}.")
             else:
                 feeds[path] = feed
-        said = comparison({path.name: feed.view for path, feed in feeds.items()})
-        self.app.call_from_thread(self._take, feeds, said)
+        said = comparison(_views(feeds))
+        self.app.call_from_thread(self._take, paths, feeds, said, unread)
 
-    def _take(self, feeds: dict[Path, RunFeed], said: Comparison) -> None:
-        self._feeds, self.said = feeds, said
-        self.views = {path.name: feed.view for path, feed in feeds.items()}
-        self.redraw()
+    def _take(
+        self, paths: list[Path], feeds: dict[Path, RunFeed], said: Comparison, unread: list[str]
+    ) -> None:
+        if paths is self._awaited:  # else others were chosen meanwhile
+            self._awaited = None
+            self._feeds, self.said, self._unread = feeds, said, unread
+            self.redraw()
+
+    @property
+    def views(self) -> dict[str, RunView]:
+        """The runs as they are now, by name."""
+        return _views(self._feeds)
 
     # Showing -------------------------------------------------------------------------------------
 
@@ -119,11 +145,12 @@ class CompareScreen(Screen[None]):
         tables = self.query_one("#compare-tables", Static)
         warnings = self.query_one("#compare-warnings", Static)
         charts = self.query_one("#main-chart", Chart), self.query_one("#share-chart", Chart)
-        warned = self.said.warnings if self.said is not None else ()
+        warned = (*self._unread, *(self.said.warnings if self.said is not None else ()))
         warnings.update(Text("\n".join(f"! {each}" for each in warned)))
         warnings.display = bool(warned)
-        if not self.views or self.said is None:
-            head.update("Compare · no runs chosen")
+        views = self.views
+        if not views or self.said is None:
+            head.update("Compare · no run can be read" if warned else "Compare · no runs chosen")
             tables.update(
                 "Mark two to eight runs on the runs screen (F4) with the space bar, then press c. "
                 "Or press a to add one here."
@@ -133,12 +160,13 @@ class CompareScreen(Screen[None]):
             return
         together = self.said.together if self.band else []
         folded = " · seeds as mean ± sd" if together else ""
-        head.update(f"Compare · {len(self.views)} runs · over {self.axis}{folded}")
+        head.update(f"Compare · {len(views)} runs · over {self.axis}{folded}")
         other = "trainable share" if self.measure != "trainable share" else "loss"
         for chart, measure in zip(charts, (self.measure, other), strict=True):
-            plot = overlay(self.views, measure, self.axis, self.group, together)
+            plot = overlay(views, measure, self.axis, self.group, together)
             chart.show(plot, title=f"{self._title(measure)} · {SWITCH} a switch")
-        tables.update(self._tables(self.said, colours(self.app.theme)))
+        room = self.app.size.width - AROUND
+        tables.update(tables_of(self.said, colours(self.app.theme), room))
 
     def _title(self, measure: str) -> str:
         if measure == "metric":
@@ -148,43 +176,6 @@ class CompareScreen(Screen[None]):
         if measure == "stable rank":
             return f"Stable rank of {self.group}" if self.group else "Total stable rank"
         return measure.capitalize()
-
-    def _tables(self, said: Comparison, styles: dict[str, str]) -> Group:
-        """Settings that differ, then results, then seeds."""
-        signs = {
-            name: (GLYPHS[index % 8], styles[f"run{index % 8 + 1}"])
-            for index, name in enumerate(said.names)
-        }
-        parts: list[Table | Text] = [Text("Settings that differ", "bold")]
-        if said.differing:
-            settings = _table()
-            settings.add_column("", style=styles["dim"], no_wrap=True)
-            for name in said.names:
-                settings.add_column(Text(*signs[name]))
-            for key, values in said.differing.items():
-                settings.add_row(key, *values)
-            parts.append(settings)
-        else:
-            parts.append(Text("none", styles["dim"]))
-        parts.append(Text("\nResults", "bold"))
-        runs = _table()
-        for column in ("", *said.headings):
-            runs.add_column(column, header_style=styles["dim"], no_wrap=True)
-        runs.add_column("run", header_style=styles["dim"], no_wrap=True, overflow="ellipsis")
-        for name, row in zip(said.names, said.results, strict=True):
-            best, *rest = row
-            runs.add_row(Text(*signs[name]), Text(best, "bold"), *rest, Text(name, styles["dim"]))
-        parts += [runs, Text("\nMean and spread over seeds", "bold")]
-        seeds = _table()
-        for heading in said.seed_headings:
-            seeds.add_column(heading, header_style=styles["dim"])
-        for cell, row in zip(said.seeds, said.seed_rows, strict=True):
-            marks = Text()
-            for name in counted(cell):
-                marks.append(*signs[name])
-            seeds.add_row(Text.assemble(marks, " ", row[0]), *row[1:])
-        parts.append(seeds)
-        return Group(*parts)
 
     # Keys ----------------------------------------------------------------------------------------
 
@@ -216,15 +207,13 @@ class CompareScreen(Screen[None]):
 
     def action_add(self) -> None:
         """Choose one more run from the output folder."""
-        from calisr_engine.runs.store import list_runs
-
         if len(self.app.chosen_runs) >= MOST_COMPARED:
             self.app.notify(f"at most {MOST_COMPARED} runs", severity="warning")
             return
         taken = {path.name for path in self.app.chosen_runs}
         choices = [
             Choice(r.path, r.name or r.run_id, f"{r.metric} {words.figure(r.best)}")
-            for r in list_runs(self.app.output_dir)
+            for r in self.app.history.read_again()
             if r.run_id not in taken
         ]
         if not choices:
@@ -258,5 +247,6 @@ class CompareScreen(Screen[None]):
         ]
 
 
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def _views(feeds: Mapping[Path, RunFeed]) -> dict[str, RunView]:
+    names = names_of(feeds)
+    return {names[path]: feed.view for path, feed in feeds.items()}

@@ -16,7 +16,6 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.figures.data import Figure, Panel
@@ -25,7 +24,7 @@ from calisr_tui.charts.figure_text import legend_lines, panel_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.grid_source import figure_words, process_words
-from calisr_tui.host import Host
+from calisr_tui.next_steps import FittingFooter
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
@@ -46,10 +45,9 @@ SETTLE_SECONDS = 0.3
 """How long a choice must stand before it is computed, so that one can go past heavy figures."""
 
 
-class FiguresScreen(Screen[None]):
+class FiguresScreen(FittingFooter):
     """One figure at a time; left and right go to the next."""
 
-    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "next(-1)", "Previous", key_display="←", priority=True, id="figures.left"),
         Binding("right", "next(1)", "Next", key_display="→", priority=True, id="figures.right"),

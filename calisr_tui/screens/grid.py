@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
@@ -18,7 +17,7 @@ from calisr_tui.charts import grid_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Typing
 from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices
-from calisr_tui.host import Host
+from calisr_tui.next_steps import FittingFooter
 from calisr_tui.screens import grid_training as training
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
@@ -30,10 +29,9 @@ ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
 part in so many of the time."""
 
 
-class GridScreen(Screen[None]):
+class GridScreen(FittingFooter):
     """One grid; it reads run directories and logs, whoever trains them."""
 
-    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "choose", "Choose", id="grid.choose"),
         Binding("s", "start", "Start", id="grid.start"),
@@ -104,11 +102,6 @@ class GridScreen(Screen[None]):
         wait = max(ACTIVE_SECONDS if active else IDLE_SECONDS, READING_SHARE * self._took)
         if self._since > wait:
             self.action_reload()
-        if reading is not None:
-            ended = self.app.started.ended_grid(reading.grid.folder)
-            if ended is not None:
-                training.tell_end(self.app, reading.grid.head.name, *ended)
-                self.action_reload()
 
     def action_reload(self) -> None:
         self._since = 0.0

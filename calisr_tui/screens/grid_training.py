@@ -10,6 +10,7 @@ from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words, shown
 from calisr_tui.host import Host
 from calisr_tui.screens.grid_start import StartGrid, StartOptions
+from calisr_tui.started import GridProcess
 
 
 def start(
@@ -103,8 +104,9 @@ def copy_command(app: Host, reading: GridReading) -> None:
     app.notify(f"copied: {command}")
 
 
-def tell_end(app: Host, name: str, status: int, output: str) -> None:
+def tell_end(app: Host, ended: GridProcess) -> None:
     """Say how the process that this app started for a grid has ended."""
+    name, status, output = ended.name, ended.process.returncode, ended.output()
     if status == 0:
         app.notify(f"{name}: all runs are complete")
     elif status == EXIT_STOPPED:

@@ -20,7 +20,7 @@ from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 if TYPE_CHECKING:
     from calisr_engine.doctor import Load
-    from calisr_engine.runs.store import History, RunSummary
+    from calisr_engine.runs.store import RunSummary
 
 LOOK_SECONDS = 2.0
 MOST = 4
@@ -103,7 +103,6 @@ class HomeScreen(NextSteps):
         self._lines: dict[str, Line] = {}
         self._shown: list[tuple[str, list[Line]]] | None = None
         self._since = 0.0
-        self._history: History | None = None
         self._reading = False
 
     def compose(self) -> ComposeResult:
@@ -141,11 +140,8 @@ class HomeScreen(NextSteps):
     @work(thread=True, group="home")
     def _read(self) -> None:
         from calisr_engine.doctor import load_now
-        from calisr_engine.runs.store import History
 
-        if self._history is None or self._history.root != self.app.output_dir:
-            self._history = History(self.app.output_dir)
-        found = sections(self._history.read_again())
+        found = sections(self.app.history.read_again())
         self.app.call_from_thread(self._take, found, load_now())
 
     def _take(self, found: list[tuple[str, list[Line]]], load: Load) -> None:

@@ -9,7 +9,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
@@ -17,7 +16,7 @@ from calisr_engine.grid import Grid
 from calisr_engine.storage.whole import write_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
-from calisr_tui.host import Host
+from calisr_tui.next_steps import FittingFooter
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
@@ -28,10 +27,9 @@ ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json"
 NOBODY = "?none"
 
 
-class ReportScreen(Screen[None]):
+class ReportScreen(FittingFooter):
     """The table of one grid in one of five formats."""
 
-    app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "format", "Format", id="report.format"),
         Binding("a", "against", "Compare with", id="report.against"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calisr_engine.errors import CalisrError, ConfigError
+from calisr_engine.runs.about import LONGEST_NAME, LONGEST_NOTES
 from calisr_tui.dialogs import Typing
 from calisr_tui.host import Host
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from calisr_engine.runs.summary import RunSummary
 
 Then = Callable[[], None]
+BREAK = " ⏎ "
+"""The end of a line where a note is typed, which is in one line."""
 
 
 def ask_name(app: Host, run: RunSummary | None, then: Then) -> None:
@@ -30,7 +33,8 @@ def ask_name(app: Host, run: RunSummary | None, then: Then) -> None:
         if text is not None:
             _change(app, [run], lambda about: replace(about, name=text), then)
 
-    app.push_screen(Typing("Name the run", run.run_id, run.name, empty=True), typed)
+    dialog = Typing("Name the run", run.run_id, run.name, empty=True, longest=LONGEST_NAME)
+    app.push_screen(dialog, typed)
 
 
 def ask_notes(app: Host, run: RunSummary | None, then: Then) -> None:
@@ -41,11 +45,19 @@ def ask_notes(app: Host, run: RunSummary | None, then: Then) -> None:
 
     def typed(text: str | None) -> None:
         if text is not None:
-            _change(app, [run], lambda about: replace(about, notes=text), then)
+            notes = text.replace(BREAK, "\n")
+            _change(app, [run], lambda about: replace(about, notes=notes), then)
 
-    app.push_screen(
-        Typing("Note about the run", run.name or run.run_id, run.notes, empty=True), typed
+    dialog = Typing(
+        "Note about the run",
+        run.name or run.run_id,
+        BREAK.join(run.notes.splitlines()),
+        empty=True,
+        goes_on=True,
+        longest=LONGEST_NOTES,
+        ends=BREAK,
     )
+    app.push_screen(dialog, typed)
 
 
 def ask_tags(app: Host, runs: Sequence[RunSummary], then: Then) -> None:

@@ -72,7 +72,9 @@ class NotableRuns(DataTable):
         self._runs: list[TableRun] = []
 
     def on_mount(self) -> None:
-        for name in ("state", "run", "steps", "metric"):
+        # A bar would take the only line of a run whose name is long; the name is what is cut.
+        self.styles.scrollbar_size_horizontal = 0
+        for name in ("state", "steps", "metric", "run"):
             self.add_column(name, key=name)
 
     def show(self, runs: list[TableRun], anew: bool = False) -> None:
@@ -92,7 +94,7 @@ class NotableRuns(DataTable):
         self.clear()
         for run in runs:
             self.add_row(
-                say.state_text(run.state, styles), say.name_of(run), say.steps(run), say.value(run)
+                say.state_text(run.state, styles), say.steps(run), say.value(run), say.name_of(run)
             )
         ids = [run.run_id for run in runs]
         if chosen is not None and chosen.run_id in ids:

@@ -15,6 +15,7 @@ from calisr_tui.charts.plot import Plot
 from calisr_tui.feed import RunFeed
 from calisr_tui.widgets.chart import Chart
 
+TITLE = "Curves"
 SETTLE_SECONDS = 0.08
 """How long a choice must stand before its logs are read, so that one can go past runs."""
 LEAST_FOR_TWO = 8
@@ -27,24 +28,33 @@ class RunCurves(Chart):
     """Metric above loss of the runs that it is told of; nothing is read while it is hidden."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("Curves", **kwargs)
-        self._followed: Sequence[Path] = ()
+        super().__init__(TITLE, **kwargs)
+        self._followed: list[Path] = []
         self._feeds: dict[Path, RunFeed] = {}
+        """Of what is drawn; while it is read, they are with the thread that reads."""
         self._settling: Timer | None = None
-        self._reading = False
+        self._awaited: list[Path] | None = None
+        """The choice that is being read; what comes of any other is dropped."""
         self._since = 0.0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is read, or about to be."""
-        return self._settling is None and not self._reading
+        return self._settling is None and self._awaited is None
 
     def follow(self, run_dirs: Sequence[Path]) -> None:
-        """Show these runs, once the choice has stood for a moment."""
-        self._followed = run_dirs
+        """Show these runs, once the choice has stood for a moment; none: show nothing."""
+        if list(run_dirs) != self._followed:
+            self._awaited = None
+        self._followed = list(run_dirs)
         if self._settling is not None:
             self._settling.stop()
-        self._settling = self.set_timer(SETTLE_SECONDS, self.look)
+            self._settling = None
+        if run_dirs:
+            self._settling = self.set_timer(SETTLE_SECONDS, self.look)
+        else:
+            self._feeds = {}
+            self.show(Plot(empty="no run is chosen"), title=TITLE)
 
     def on_tick(self, elapsed: float) -> None:
         """Look again at runs in training."""
@@ -55,20 +65,25 @@ class RunCurves(Chart):
     def look(self) -> None:
         """Read what is new of the runs, and draw it."""
         self._settling, self._since = None, 0.0
-        if self.size.height and self._followed:
-            self._reading = True
-            self._read(list(self._followed))
+        if self.size.height and self._followed and self._awaited is None:
+            self._awaited, known = list(self._followed), self._feeds
+            self._feeds = {}  # no two threads read one log by the same feed
+            self._read(self._awaited, known)
 
-    @work(thread=True, exclusive=True, group="curves")
-    def _read(self, run_dirs: list[Path]) -> None:
-        feeds = {each: self._feeds.get(each) or RunFeed(each) for each in run_dirs}
+    @work(thread=True, group="curves")
+    def _read(self, wanted: list[Path], known: dict[Path, RunFeed]) -> None:
+        feeds = {each: known.get(each) or RunFeed(each) for each in wanted}
         for feed in feeds.values():
             feed.poll()
         plots = preview({each.name: feed.view for each, feed in feeds.items()})
-        self.app.call_from_thread(self._draw, feeds, plots)
+        self.app.call_from_thread(self._draw, wanted, feeds, plots)
 
-    def _draw(self, feeds: dict[Path, RunFeed], plots: tuple[Plot, Plot]) -> None:
-        self._feeds, self._reading = feeds, False
+    def _draw(
+        self, wanted: list[Path], feeds: dict[Path, RunFeed], plots: tuple[Plot, Plot]
+    ) -> None:
+        if wanted is not self._awaited:  # the choice has changed meanwhile
+            return
+        self._feeds, self._awaited = feeds, None
         both = self.content_size.height >= LEAST_FOR_TWO
         names = {feed.view.metric for feed in feeds.values() if feed.view.metric}
         what = " / ".join(sorted(names)) or "metric"

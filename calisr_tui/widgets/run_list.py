@@ -20,7 +20,7 @@ from calisr_engine.runs.columns import Column
 from calisr_engine.runs.summary import RunSummary
 from calisr_tui import words
 from calisr_tui.charts.compare_plots import GLYPHS
-from calisr_tui.charts.runs_text import GAP, Layout, fitted, said
+from calisr_tui.charts.runs_text import GAP, Layout, fitted, of_group, said
 from calisr_tui.themes import colours
 
 LEAD = 2
@@ -133,17 +133,12 @@ class RunList(ScrollView, can_focus=True):
         return strip.adjust_cell_length(width, plain)
 
     def _heading(self, group: Group, styles: Mapping[str, str]) -> list[tuple[str, str]]:
-        count = len(group.runs)
-        runs = "1 run" if count == 1 else f"{count:,} runs"
         sign = "▸" if group.folded else "▾"
-        pieces = [
-            (f"{'  ' * group.level}{sign} {group.column.title} ", styles["dim"]),
+        return [
+            (f"{'  ' * group.level}{sign} {one_line(group.column.title)} ", styles["dim"]),
             (one_line(group.path[-1]), "bold"),
-            (f"  {runs}", ""),
+            (f"  {of_group(group)}", ""),
         ]
-        if (best := group.best) is not None:
-            pieces.append((f"  best {one_line(best.metric)} {words.figure(best.best)}", ""))
-        return pieces
 
     def _run(self, run: RunSummary, styles: Mapping[str, str]) -> list[tuple[str, str]]:
         pieces = [(" ", ""), ("★" if run.pinned else " ", styles["mark"])]

@@ -56,3 +56,31 @@ def test_each_command_names_it(
         assert found["damaged"]["state"] == "unreadable"
         assert found["damaged"]["problem"]
         assert found["one"]["state"] == found["two"]["state"] == "completed"
+
+
+def test_what_reads_logs_alone_needs_no_settings_file(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list has such a run, so the commands that show it have it, too."""
+    (runs / "one" / "config.toml").unlink()
+    for words in (("show", "one"), ("compare", "one", "two"), ("note", "one", "--tag", "x")):
+        assert run_command_line([*words, "--output-dir", str(runs)]) == 0, capsys.readouterr()
+        assert "one" in capsys.readouterr().out
+    assert run_command_line(["export", "one", str(runs / "out"), "--output-dir", str(runs)]) == 4
+    assert "config.toml" in capsys.readouterr().err
+
+
+def test_settings_that_differ_look_different(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = runs / "two" / "events.jsonl"
+    first, rest = log.read_text().split("\n", 1)
+    record = json.loads(first)
+    record["config"]["training"]["learning_rate"] = 5.000001e-4
+    record["config"]["training"]["seed"] = 20260101
+    log.write_text(json.dumps(record) + "\n" + rest)
+    assert run_command_line(["compare", "one", "two", "--output-dir", str(runs)]) == 0
+    said = capsys.readouterr().out
+    assert "0.0005000001" in said
+    assert run_command_line(["show", "two", "--output-dir", str(runs)]) == 0
+    assert "seed 20260101" in capsys.readouterr().out

@@ -68,9 +68,45 @@ def test_filter_sort_and_columns(folder: Path, capsys: pytest.CaptureFixture[str
     assert [(run["run_id"], run["settings"]["method.rank"]) for run in found] == [("second", 8)]
 
 
+@pytest.mark.parametrize("width", [None, 80])
+def test_groups_have_a_line_each_above_their_runs(
+    width: int | None,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("calisr_tui.cli.inspect_runs.terminal_width", lambda: width)
+    log = folder / "third" / "events.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))  # it was killed
+    heading, *lines = told(capsys, folder, "runs", "--group", "method,state")
+    assert heading.startswith("run ")
+    assert [line.split()[0] for line in lines] == [
+        *("method", "state", "second", "first"),
+        *("state", "third"),
+    ]
+    said = "method lora  3 runs · matthews best 0.9321, mean 0.9321 ± 0.0000 of 2 complete"
+    assert lines[0].startswith(said)
+    assert lines[0].endswith("…" if width else "complete · 1 interrupted")
+    assert max(map(len, lines)) <= (width or 999)
+    groups = told(capsys, folder, "runs", "--group", "method,state", "--folded")
+    assert [line.split()[0] for line in groups] == ["method", "state", "state"]
+    rows = list(csv.DictReader(told(capsys, folder, "runs", "--group", "state", "--csv")))
+    assert [(row["state"], row["runs"], row["complete"]) for row in rows] == [
+        ("completed", "2", "2"),
+        ("interrupted", "1", "0"),
+    ]
+    found = json.loads("\n".join(told(capsys, folder, "runs", "--group", "state", "--json")))
+    assert [(each["group"], each["runs"]) for each in found] == [
+        ({"state": "completed"}, ["second", "first"]),
+        ({"state": "interrupted"}, ["third"]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--group", "colour"], "no column or setting 'colour'"),
+        (["--folded"], "add --group"),
         (["--filter", "bset>1"], "did you mean best?"),
         (["--filter", "best>"], "a value is missing after best>"),
         (["--sort", "colour"], "no column or setting 'colour'"),

@@ -19,7 +19,7 @@ from calisr_engine.events.log import EventWriter
 from calisr_engine.figures import curves, picture, switches, thresholds
 from calisr_engine.figures.catalog import NAMES, default_grid, make_figure, panel_names
 from calisr_engine.figures.data import Figure, Panel, Series, looks
-from calisr_engine.figures.runs import gather
+from calisr_engine.figures.runs import begun_views, gather
 from calisr_engine.grid.spec import grid_names
 from calisr_engine.process.execute import execute
 from calisr_engine.training.checkpoint import steps
@@ -128,6 +128,35 @@ def test_figure_2a_is_the_mean_moment_of_each_switch(tmp_path: Path) -> None:
     assert any("1 stopped" in note for note in runs.notes())
 
 
+def test_figure_2a_takes_each_run_s_own_steps_and_says_what_it_averages(tmp_path: Path) -> None:
+    write_log(tmp_path, "a", {"query": 20}, seed=1)
+    write_log(tmp_path, "b", {"query": 60}, seed=2, delta=0.6)
+    log = tmp_path / "b" / "events.jsonl"
+    log.write_text(log.read_text().replace('"total_steps":100', '"total_steps":200'))
+    panel = switches.switch_steps(gather([str(tmp_path)], tmp_path))
+    assert panel.series[0].y == (25.0,)  # of 20 and 30 percent
+    assert panel.notes == ("averaged over different calibration.delta: MPOP+CaliSr-S",)
+
+
+def test_of_runs_with_the_same_settings_and_seed_the_newest_is_drawn(tmp_path: Path) -> None:
+    write_log(tmp_path / "one", "a", {"query": 20})
+    write_log(tmp_path / "two", "a", {"query": 40})
+    sources = [str(tmp_path / "two"), str(tmp_path / "one")]
+    runs = gather(sources, tmp_path)
+    assert [run.path.parent.name for run in runs.runs] == ["two"]
+    assert runs.notes()[-1] == "left out, as newer ones have the same settings and seed: 1"
+
+
+def test_runs_of_one_id_and_damaged_ones_are_not_lost_in_silence(tmp_path: Path) -> None:
+    write_log(tmp_path / "one", "a", {"query": 20}, seed=1)
+    write_log(tmp_path / "two", "a", {"query": 40}, seed=2)
+    (tmp_path / "two" / "b").mkdir()
+    (tmp_path / "two" / "b" / "events.jsonl").write_bytes(b"\x00\xff\n")
+    views, problems = begun_views([str(tmp_path / "one"), str(tmp_path / "two")], tmp_path)
+    assert {name: view.seed for name, view in views.items()} == {"one/a": 1, "two/a": 2}
+    assert list(problems) == ["b"]
+
+
 def test_figure_2b_sets_trainable_share_against_the_fft_share(tmp_path: Path) -> None:
     for number, (step, share) in enumerate([(0, 0.1), (50, 0.6), (None, 1.0)]):
         write_log(tmp_path, str(number), {"model": step}, share=share, variant="off")
@@ -169,6 +198,16 @@ def test_figure_5_finds_the_best_delta_and_deltas_that_decide_alike(tmp_path: Pa
     assert rte.y == pytest.approx((50.0, 60.0))
     assert panels[0].notes == ("MRPC: the same switches in every run with delta 0.4, 0.5",)
     assert panels[1].notes == ()
+
+
+def test_figure_5_says_where_deltas_do_not_compare(tmp_path: Path) -> None:
+    for delta, seed, method in [(0.4, 1, "mpop"), (0.4, 2, "mpop"), (0.6, 1, "lora")]:
+        write_log(tmp_path, f"{delta}{seed}", {"query": 20}, seed=seed, delta=delta, method=method)
+    (panel,) = thresholds.metric_by_threshold(gather([str(tmp_path)], tmp_path))
+    assert panel.notes[:2] == (
+        "averaged over different method.name: MRPC",
+        "MRPC: not every delta has the same seeds (runs: 2 at 0.4, 1 at 0.6)",
+    )
 
 
 # Figures 3 and 4, from real runs -----------------------------------------------------------------

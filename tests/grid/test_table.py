@@ -53,6 +53,18 @@ def copy_run(folder: Path, name: str, copied: str, later: float = 0.0, **changes
     log.write_text("\n".join(lines) + "\n")
 
 
+def test_a_run_of_another_metric_is_no_part_of_a_mean(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path, ("completed",) * 3)
+    first = grid.runs[0].run_id
+    copy_run(grid.folder, first, "other", metric="f1")
+    shutil.rmtree(grid.folder / first)
+    (grid.folder / "other").rename(grid.folder / first)
+    table = grid_table(grid)
+    cell = table.cells["LoRA", "MRPC"]
+    assert (cell.metric, cell.seeds, cell.missing) == ("accuracy", (2, 3), 1)
+    assert table.left_out[first] == "its metric is f1, not accuracy"
+
+
 # What makes a cell -------------------------------------------------------------------------------
 
 

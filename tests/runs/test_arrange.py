@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from datetime import datetime
 
 import pytest
 
-from calisr_engine.runs.arrange import Group, Row, as_csv, grouped, ordered
+from calisr_engine.runs.arrange import (
+    Group,
+    Row,
+    as_csv,
+    grouped,
+    groups_as_csv,
+    innermost,
+    ordered,
+)
 from calisr_engine.runs.columns import column
 from tests.runs.summaries import summary
 
@@ -63,6 +73,69 @@ def test_a_group_knows_its_best_where_the_metrics_compare() -> None:
     assert rte.best is RUNS[2]
     (both,) = (row for row in grouped(RUNS, [column("method")]) if isinstance(row, Group))
     assert both.best is None
+
+
+def test_moments_are_grouped_by_day() -> None:
+    days = [datetime(2026, 11, 30, 0, 5), datetime(2026, 11, 29, 23, 55), datetime(2026, 11, 29)]
+    runs = [summary(str(n), created=day.timestamp()) for n, day in enumerate(days)]
+    expected = "2026-11-29: 1 2 2026-11-30: 0 none: x"
+    assert ids(grouped([*runs, summary("x", created=None)], [column("created")])) == expected
+
+
+def test_what_is_measured_is_grouped_as_it_is_shown() -> None:
+    values = {"best": (0.70001, 0.70002), "share": (0.0131, 0.0132), "updated": (1090.2, 1089.8)}
+    first, second = (summary(n, **{k: v[i] for k, v in values.items()}) for i, n in enumerate("ab"))
+    names = {"best": "0.7000", "share": "1.3%", "time": "90s"}
+    for name, text in names.items():
+        assert ids(grouped([first, second], [column(name)])) == f"{text}: a b"
+
+
+def test_numbers_that_differ_in_a_late_digit_are_of_different_groups() -> None:
+    rates = (1e-5, 1.0000001e-5, 1e-5)
+    runs = [summary(str(n), settings={"training.learning_rate": r}) for n, r in enumerate(rates)]
+    assert ids(grouped(runs, [column("lr")])) == "1e-05: 0 2 1.0000001e-05: 1"
+
+
+def test_the_mean_of_a_group_is_of_its_complete_runs() -> None:
+    states = ("completed", "completed", "failed", "interrupted", "completed")
+    best = (0.5, 0.7, 0.9, None, None)
+    runs = [summary(s + str(b), state=s, best=b) for s, b in zip(states, best, strict=True)]
+    (group,) = innermost(runs, [column("task")])
+    assert group.counts == {"completed": 3, "failed": 1, "interrupted": 1}
+    assert group.complete == (0.5, 0.7)
+    assert group.mean == pytest.approx(0.6)
+    assert group.deviation == pytest.approx(0.1 * 2**0.5)
+    assert group.best is runs[2]
+    (one,) = innermost(runs[:1], [column("task")])
+    assert (one.mean, one.deviation) == (0.5, None)
+    (none,) = innermost(runs[3:], [column("task")])
+    assert (none.mean, none.best, none.comparable) == (None, None, True)
+
+
+def test_groups_of_mixed_metrics_have_neither_best_nor_mean() -> None:
+    (group,) = innermost(RUNS, [column("method")])
+    assert (group.comparable, group.best, group.mean, group.complete) == (False, None, None, ())
+    assert len(group.runs) == 5
+
+
+def test_groups_for_other_programs() -> None:
+    by = [column("task"), column("rank")]
+    found = [group.to_dict() for group in innermost(RUNS, by)]
+    assert [each["group"] for each in found] == [
+        {"task": "cola", "method.rank": "8"},
+        {"task": "cola", "method.rank": "16"},
+        {"task": "rte", "method.rank": "8"},
+    ]
+    assert sorted(name for each in found for name in each["runs"]) == list("abcde")
+    assert json.loads(json.dumps(found)) == found
+    rows = list(csv.DictReader(io.StringIO(groups_as_csv(RUNS, by))))
+    assert [(row["runs"], row["states"], row["best_run"]) for row in rows] == [
+        ("1", "completed=1", ""),
+        ("1", "completed=1", "d"),
+        ("3", "completed=3", "c"),
+    ]
+    assert float(rows[2]["mean"]) == pytest.approx(0.7)
+    assert groups_as_csv([], by) == ""
 
 
 def test_csv_reads_back() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from calisr_engine.runs.columns import COLUMNS, all_columns, column
-from calisr_engine.runs.filter import FilterError, parse
+from calisr_engine.runs.filter import FilterError, parse, usable
 from tests.runs.summaries import summary
 
 RUN = summary(
@@ -140,3 +140,20 @@ def test_the_filters_of_the_manual_can_be_used() -> None:
         parse(each)(RUN)
     named = {name for line in page.splitlines() for name in re.findall(r"`(\w+)`", line)}
     assert set(COLUMNS) <= named
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "mistake"),
+    [
+        ("best>0.8 lora", "best>0.8 lora", ""),
+        ("best>", "", "best>"),
+        ("mpop bset>1 -lora", "mpop  -lora", "bset>1"),
+        ('bset>1 lr> "odd', "", "bset>1"),
+        ('seed=42 "odd loss', "seed=42  loss", '"odd'),
+    ],
+)
+def test_a_mistake_leaves_the_other_terms_as_they_are(text: str, kept: str, mistake: str) -> None:
+    found, error = usable(text)
+    assert found.text.strip() == kept
+    assert found(RUN) == parse(kept)(RUN)
+    assert (error.told(text).partition(": ")[0] if error else "") == mistake

@@ -53,6 +53,25 @@ def test_the_ends_of_a_complete_log_say_what_the_whole_says(
     assert whole["state"] == "completed"
 
 
+def test_a_run_that_trained_longer_has_its_new_settings_and_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (EXAMPLE / "events.jsonl").read_text().splitlines()
+    started = next(json.loads(line) for line in lines if '"run_started"' in line)
+    ended = json.loads(lines[-1])
+    changed = {"training.epochs": {"from": 8, "to": 12}}
+    more = [
+        {**ended, "type": "settings_changed", "changes": changed},
+        {**started, "resumed_from": 1000, "step": 1000, "attempt": 2, "total_steps": 1500},
+        {**ended, "step": 1500, "attempt": 2},
+    ]
+    (tmp_path / "events.jsonl").write_text("\n".join([*lines, *map(json.dumps, more)]) + "\n")
+    found = store.summarise(tmp_path)
+    assert (found.state, found.step, found.total_steps) == ("completed", 1500, 1500)
+    assert found.settings["training.epochs"] == 12
+    assert asdict(found) == by_fold(tmp_path, monkeypatch)
+
+
 @pytest.mark.parametrize("cut", ["last line", "half of the last line", "summary"])
 def test_a_log_that_does_not_end_complete_is_read_whole(
     cut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ from calisr_tui.charts.compare_plots import (
     overlay,
     preview,
 )
+from calisr_tui.charts.plot import Line
 from calisr_tui.feed import EXAMPLE
 
 
@@ -94,6 +95,24 @@ def test_a_band_is_mean_and_standard_deviation_where_all_curves_are() -> None:
     assert found.low == pytest.approx([m - s for m, s in zip(found.y, spread, strict=True)])
     assert folded([one, Curve((), ())]) == one
     assert folded([]) == Curve((), ())
+
+
+def test_a_mean_of_stairs_steps_where_one_of_them_does(recorded: RunView) -> None:
+    one = Curve((0.0, 10.0, 10.0, 40.0), (100.0, 100.0, 50.0, 50.0))
+    two = Curve((0.0, 30.0, 30.0, 40.0), (100.0, 100.0, 0.0, 0.0))
+    found = folded([one, two], stairs=True)
+    assert found.x == (0.0, 10.0, 30.0, 40.0)
+    assert found.y == (100.0, 75.0, 25.0, 25.0)
+    views = {name: copy.deepcopy(recorded) for name in "ab"}
+    plot = overlay(views, "trainable share", together=[["a", "b"]])
+    (line,) = (each for each in plot.lines if each.marker == "steps")
+    alone = curve(recorded, "trainable share")
+    for step in (100, 300, 600, 999):
+        assert _at(line, step) == pytest.approx(_at(alone, step))
+
+
+def _at(stairs: Curve | Line, x: float) -> float:
+    return [y for at, y in zip(stairs.x, stairs.y, strict=True) if at <= x][-1]
 
 
 def test_between_and_beyond_points() -> None:

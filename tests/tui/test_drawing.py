@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from calisr_tui.charts.axes import axes_of
 from calisr_tui.charts.drawing import draw
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
@@ -28,3 +29,10 @@ def test_huge_figures_have_a_chart(value: float) -> None:
     for log in (False, True):
         line = Line((0.0, 1.0, 2.0), (1.0, value, 2.0), "loss")
         assert draw(Plot((line,), log_y=log), 60, 12, STYLES).plain
+
+
+def test_a_single_point_stands_in_the_middle() -> None:
+    for x in (0.5, 100.0):
+        axis = axes_of(Plot((Line((x,), (1.0,), "run1"),)), 60, 12).x
+        assert axis is not None
+        assert axis.limits == (x / 2, 1.5 * x)

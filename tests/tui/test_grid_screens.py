@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
+from calisr_tui.widgets.grid_cells import NotableRuns
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 
@@ -62,6 +65,13 @@ async def test_the_newest_grid_of_the_folder_opens_by_itself(workplace: Path) ->
         assert app.screen.reading.table.counts["completed"] == 12
 
 
+@pytest.mark.parametrize("keys", ["", "t", "f"])
+async def test_a_narrow_footer_leaves_words_out_and_cuts_none(keys: str, workplace: Path) -> None:
+    async with opened(workplace, *keys, size=(60, 24)) as (app, _):
+        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        assert shown[-1].rstrip().endswith("F1 Help q Quit")
+
+
 async def test_enter_on_a_cell_lists_its_runs_and_enter_opens_one(workplace: Path) -> None:
     async with opened(workplace, "down", "enter") as (app, pilot):
         assert isinstance(app.screen, Picking)
@@ -84,6 +94,20 @@ async def test_the_list_opens_a_failed_run_and_says_why_it_failed(workplace: Pat
         assert isinstance(live, LiveScreen)
         assert live.feed is not None
         assert live.feed.view.state == "failed"
+
+
+async def test_a_run_of_a_long_name_tells_its_state_where_little_fits(workplace: Path) -> None:
+    async with opened(workplace, size=(60, 24)) as (app, pilot):
+        listed = app.screen.query_one(NotableRuns)
+        assert app.screen.reading is not None
+        first = app.screen.reading.table.notable[0]
+        listed.show([replace(first, row="bitfit with a schedule of its own " * 4)])
+        await pilot.pause()
+        box = listed.content_region
+        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        (line,) = [text[box.x : box.right] for text in shown[box.y : box.bottom]]
+        assert "running" in line
+        assert "bitfit with" in line
 
 
 async def test_a_waiting_run_cannot_be_opened(workplace: Path) -> None:
@@ -181,16 +205,21 @@ async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path
 # Training in a process of its own ----------------------------------------------------------------
 
 
-def test_a_process_tells_its_end_once(tmp_path: Path) -> None:
-    import sys
-
-    started = StartedRuns()
-    (tmp_path / "log.txt").write_text("from before\n")
-    started.start_grid("study", tmp_path, [sys.executable, "-c", "print('why'); exit(4)"])
-    started.grids[tmp_path.resolve()].process.wait()
-    assert started.grid_messages() == []
-    assert started.ended_grid(tmp_path) == (4, "why")
-    assert started.ended_grid(tmp_path) is None
+async def test_a_grid_s_end_is_told_once_wherever_one_is(workplace: Path) -> None:
+    (STUDY / "log.txt").write_text("from before\n")
+    async with opened(workplace, "f4") as (app, pilot):
+        words = [sys.executable, "-c", "print('why'); exit(4)"]
+        app.started.start_grid("study", STUDY, words)
+        app.started.grids[STUDY.resolve()].process.wait()
+        assert app.started.grid_messages() == []
+        app._tick()
+        app._tick()
+        await settle(pilot)
+        assert [type(each) for each in app.screen_stack].count(Reading) == 1
+        assert "study has ended" in str(app.screen.query_one(".dialog").border_title)
+        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert "why" in text
+        assert "from before" not in text
 
 
 # Report ------------------------------------------------------------------------------------------

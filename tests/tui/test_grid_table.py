@@ -52,8 +52,12 @@ def test_every_state_is_counted_and_shown(tmp_path: Path) -> None:
     assert full == "█████ 3/3\n81.0 ± 1.0"
     narrow, wide = (grid_text.totals_text(table, 60.0, STYLES, width).plain for width in (80, 120))
     assert "12 of 24 complete" in narrow
-    assert narrow.splitlines()[1].startswith("about ")
+    assert narrow.splitlines()[-1].endswith("about 1m00s left")
     assert len(wide.splitlines()) == 1
+    for width in (40, 60, 80):
+        lines = grid_text.totals_text(table, 60.0, STYLES, width).plain.splitlines()
+        assert max(map(len, lines)) <= width - 2
+        assert "  ".join(lines).split("  ")[1:] == wide.split("  ")[1:]
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from calisr_engine.events.log import EventWriter, last_attempt
 from calisr_engine.events.types import Evaluated
-from calisr_engine.runs.about import About, read_about, write_about
+from calisr_engine.runs import store
+from calisr_engine.runs.about import LONGEST_NOTES, About, read_about, write_about
 from calisr_engine.runs.arrange import Group
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import CalisrApp
+from calisr_tui.feed import RunFeed
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.run_list import RunList
 from tests.tui.example import copy_runs, make_app, settle
@@ -48,6 +52,12 @@ def under_cursor(app: CalisrApp) -> str:
     return ".".join(row.path) if isinstance(row, Group) else row.run_id if row else ""
 
 
+def footer(app: CalisrApp) -> list[str]:
+    """The words of the footer."""
+    shown = [each.binding for each in app.screen.active_bindings.values() if each.binding.show]
+    return list(dict.fromkeys(each.description for each in shown))
+
+
 def line(app: CalisrApp, name: str) -> str:
     return str(app.screen.query_one(name).render())
 
@@ -73,6 +83,94 @@ async def test_a_filter_narrows_as_it_is_typed_and_a_mistake_stands_below_it(fol
         assert listed(app) == "5 4 2"
         await press(pilot, "escape")
         assert listed(app) == "5 4 3 2 1"
+
+
+async def test_a_filter_that_cannot_be_used_leaves_the_list_and_says_why(folder: Path) -> None:
+    app = make_app(folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "f4", "slash", *"zzz", "enter")
+        assert (listed(app), under_cursor(app)) == ("", "")
+        assert "No run matches" in line(app, "#run-detail")
+        curves = app.screen.query_one(RunCurves)
+        assert "no run is chosen" in curves.plots[0].empty
+        assert footer(app) == ["Group", "Compare", "Filter", "Help"]
+        await press(pilot, "escape", "slash", *"-run-5 bset>0.8", "enter")
+        assert listed(app) == "4 3 2 1"
+        assert "4 of 5" in line(app, "#runs-head")
+        assert "bset>0.8: did you mean best?" in line(app, "#runs-columns")
+        assert "run-4" in str(curves.border_title)
+        assert footer(app)[:3] == ["Try", "Errors", "Export"]
+
+
+async def test_a_group_is_told_with_its_states_best_and_mean(folder: Path) -> None:
+    app = make_app(folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "f4", "g", *"task", "enter", "escape", "home")
+        said = line(app, "#run-detail")
+        assert "4 runs · matthews best 0.9321, mean 0.9121 ± 0.0183 of 4 complete" in said
+        assert "best: run-1" in said
+        assert footer(app) == ["Group", "Compare", "Filter", "Help"]
+        assert "no run is chosen" in app.screen.query_one(RunCurves).plots[0].empty
+
+
+async def test_a_curve_that_comes_late_is_not_drawn_over_another_run_s(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(folder)
+    reading, go_on = threading.Event(), threading.Event()
+    poll = RunFeed.poll
+
+    def slow(self: RunFeed) -> bool:
+        if self.run_dir.name == "run-4":
+            reading.set()
+            go_on.wait(10)
+        return poll(self)
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "f4")
+        monkeypatch.setattr(RunFeed, "poll", slow)
+        curves = app.screen.query_one(RunCurves)
+        await pilot.press("down")
+        while not reading.is_set():
+            await pilot.pause(0.02)
+        await press(pilot, "down")
+        assert "run-3" in str(curves.border_title)
+        go_on.set()
+        await app.workers.wait_for_complete()
+        await settle(pilot)
+        assert "run-3" in str(curves.border_title)
+
+
+async def test_a_note_is_gone_on_with_and_cut_where_it_is_too_long(folder: Path) -> None:
+    write_about(folder / "runs" / "run-5", About(notes="again"))
+    app = make_app(folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "f4", "i", *" and again", "enter")
+        assert read_about(folder / "runs" / "run-5").notes == "again and again"
+        write_about(folder / "runs" / "run-5", About(notes="two\nlines"))
+        await press(pilot, "u", "i")
+        app.screen.query_one(Input).post_message(events.Paste(", one\nmore"))
+        await settle(pilot)
+        await press(pilot, "enter")
+        assert read_about(folder / "runs" / "run-5").notes == "two\nlines, one\nmore"
+        await press(pilot, "i")
+        assert app.screen.query_one(Input).value == "two ⏎ lines, one ⏎ more"
+        app.screen.query_one(Input).value = "x" * 5000
+        await settle(pilot)
+        assert len(app.screen.query_one(Input).value) == LONGEST_NOTES
+        await press(pilot, "enter")
+        assert read_about(folder / "runs" / "run-5").notes == "x" * LONGEST_NOTES
+
+
+async def test_all_screens_read_one_history(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    whole = store.summarise
+    monkeypatch.setattr(store, "summarise", lambda path: read.append(path.name) or whole(path))
+    app = make_app(folder, start="home")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "f4", "space", "space", "c", "a")
+    assert sorted(read) == [f"run-{number}" for number in range(1, 6)]
 
 
 async def test_the_cursor_stays_on_its_run(folder: Path) -> None:
@@ -204,6 +302,9 @@ async def test_curves_follow_the_cursor_the_marks_and_runs_in_training(folder: P
             await press(pilot, "space", "space")
             assert "2 marked runs" in str(curves.border_title)
             assert {each.role for each in curves.plots[0].lines} == {"run1", "run2"}
+            await press(pilot, "M")
+            assert "marked" not in line(app, "#runs-head")
+            assert {each.role for each in curves.plots[0].lines} == {"metric"}
 
 
 async def test_thousands_of_lines_draw_those_that_are_seen(

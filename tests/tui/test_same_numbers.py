@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from calisr_engine.runs.about import About, write_about
 from calisr_engine.runs.columns import column
 from calisr_tui.app import CalisrApp
 from calisr_tui.cli.app import run_command_line
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import copy_runs, make_app, settle, workplace
 
 __all__ = ["workplace"]
 
@@ -46,6 +47,35 @@ async def test_lists(workplace: Path, capsys: pytest.CaptureFixture[str]) -> Non
         shown = screen_text(app).splitlines()
     for line in printed[1:]:
         assert any(line.split() == each.split()[: len(line.split())] for each in shown), line
+
+
+async def test_groups(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Heading for heading, and what a script gets of them; the single run is that of `show`."""
+    copy_runs(Path("runs/more"), 5)
+    for number, run in enumerate(sorted(Path("runs/more").iterdir())):
+        log = run / "events.jsonl"
+        lines = log.read_text().replace('{"name": "demo",', '{"name": "rte",', 1).splitlines(True)
+        log.write_text("".join(lines if number < 3 else lines[:-1]))
+        run.rename(f"runs/rte-{number}")
+    printed = told(capsys, "runs", "--group", "task,state", "--folded")
+    assert len(printed) == 5
+    (workplace / "keys").mkdir()
+    (workplace / "keys" / "runs.json").write_text('{"groups": ["task", "state"]}')
+    app = make_app(workplace)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await go(pilot, "f4")
+        shown = screen_text(app).splitlines()
+    for line in printed:
+        assert any(line.split() == each.split()[1:] for each in shown), line
+    found = json.loads("\n".join(told(capsys, "runs", "--group", "task,state", "--json")))
+    for group, line in zip(found, [printed[1], *printed[3:]], strict=True):
+        assert f"{len(group['runs'])} run" in line
+        assert f"{group['metric']} best {group['best']:.4f}" in line
+        if group["complete"]:
+            assert f"mean {group['mean']:.4f}" in line
+            assert f"{group['complete']} complete" in line
+        best = next(x for x in told(capsys, "show", group["best_run"]) if x.startswith("matthews"))
+        assert f"best {group['best']:.4f}" in best
 
 
 async def test_a_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,39 @@
+"""The tables of the comparison at any width: figures whole, names cut, last columns left out."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from rich.console import Console
+
+from calisr_engine.runs import load_view
+from calisr_tui.charts.compare_tables import tables_of
+from calisr_tui.charts.compare_text import comparison
+from calisr_tui.feed import EXAMPLE
+from calisr_tui.themes import NAMES, colours
+
+
+@pytest.mark.parametrize("width", [56, 76, 116, 196])
+def test_figures_are_whole_at_any_width(width: int) -> None:
+    recorded = load_view(EXAMPLE)
+    views = {}
+    for seed in range(8):
+        view = copy.deepcopy(recorded)
+        view.config["training"]["seed"] = seed
+        view.best = view.last = 0.8 + seed / 1000
+        views[f"cola-lora-S-lr0.0005-s{seed}-20261123-0015"] = view
+    said = comparison(views)
+    console = Console(width=width, file=None)
+    with console.capture() as capture:
+        console.print(tables_of(said, colours(NAMES[0]), width))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    for seed, name in enumerate(views):
+        row = next(line for line in lines if f"{0.8 + seed / 1000:.4f}" in line)
+        assert "…" not in row[: row.index(name[:8])]
+        assert row.split()[3:6] == [f"{0.8 + seed / 1000:.4f}", "matthews", "completed"]
+    assert {"0.8035", "0.0024"} <= set(words)
+    assert ("trains" in words) == (width >= 76)
+    assert ("switched" in words) == (width >= 116)
