@@ -21,9 +21,6 @@ COMMANDS = [
 ]
 
 
-_KEPT = ("app.help", "app.quit")
-
-
 class NextSteps(Screen[None]):
     """A screen with a run at hand. Its keys always work; the footer names those that fit the run.
 
@@ -52,7 +49,7 @@ class NextSteps(Screen[None]):
         """As the footer reads them."""
         found = super().active_bindings
         named = self._fitting()
-        return self._as_room_is(found if named is None else self._listed(found, named))
+        return found if named is None else self._listed(found, named)
 
     def _listed(self, found: Any, named: Mapping[str, str]) -> Any:
         """Those that are named are shown, in this order and by these words."""
@@ -70,24 +67,6 @@ class NextSteps(Screen[None]):
         return dict(
             sorted(listed.items(), key=lambda item: at.get(item[1].binding.id or "", len(at)))
         )
-
-    def _as_room_is(self, found: Any) -> Any:
-        """Where the footer has no room for all words, the last ones before Help and Quit go."""
-        words: dict[str, tuple[str | None, int]] = {}  # a key for each action
-        for each in found.values():
-            binding = each.binding
-            if binding.show and binding.action not in words:
-                wide = len(self.app.get_key_display(binding)) + len(binding.description) + 2
-                words[binding.action] = (binding.id, wide)
-        spare = [does for does, (name, _) in words.items() if name not in _KEPT]
-        while spare and sum(wide for _, wide in words.values()) > self.app.size.width + 1:
-            del words[spare.pop()]
-        return {
-            key: each
-            if each.binding.action in words or not each.binding.show
-            else each._replace(binding=replace(each.binding, show=False))
-            for key, each in found.items()
-        }
 
     def _fitting(self) -> Mapping[str, str] | None:
         run = self.at_hand

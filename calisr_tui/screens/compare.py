@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.compare import counted
@@ -26,6 +25,7 @@ from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Table, Text
 from calisr_tui.widgets.chart import Chart
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 MOST_COMPARED = 8
@@ -66,7 +66,7 @@ class CompareScreen(Screen[None]):
             yield Chart("Trainable share", id="share-chart", classes="pane")
         with VerticalScroll(id="compare-text", classes="box"):
             yield Static(id="compare-tables")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#compare-text").focus()

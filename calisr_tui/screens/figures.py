@@ -17,7 +17,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
@@ -28,6 +27,7 @@ from calisr_tui.grid_source import figure_words, process_words
 from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 FIGURES = {
@@ -73,7 +73,7 @@ class FiguresScreen(Screen[None]):
         yield Static("", id="figures-tabs")
         with VerticalScroll(id="figures-body"):
             yield Static("", id="figures-text")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#figures-body").focus()

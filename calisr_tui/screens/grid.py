@@ -11,7 +11,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_tui.charts import grid_text as say
@@ -22,6 +21,7 @@ from calisr_tui.host import Host
 from calisr_tui.screens import grid_training as training
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 from calisr_tui.widgets.verbatim import DataTable, Static
 
@@ -61,7 +61,7 @@ class GridScreen(Screen[None]):
         yield GridCells(id="grid-table")
         yield NotableRuns(id="grid-runs", classes="box")
         yield Static("", id="grid-detail")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(GridCells).focus()

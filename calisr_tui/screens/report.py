@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
@@ -19,6 +18,7 @@ from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ReportScreen(Screen[None]):
         with ScrollableContainer(id="report-body"):
             yield Static("Reading the runs …", id="report-text")
         yield Static("", id="report-notes")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#report-body").focus()

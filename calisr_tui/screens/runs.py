@@ -12,7 +12,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from calisr_engine.runs.arrange import Group, grouped, ordered
 from calisr_engine.runs.columns import column
@@ -26,6 +26,7 @@ from calisr_tui.screens.run_actions import ONE_RUN, RunActions
 from calisr_tui.screens.run_choices import choose_columns, choose_groups
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.run_list import LEAD, RunList, heading
 from calisr_tui.widgets.verbatim import Static
@@ -113,7 +114,7 @@ class RunsScreen(RunActions):
         with Horizontal(id="runs-below"):
             yield Static("", id="run-detail", classes="box")
             yield RunCurves(id="run-curves", classes="pane")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.table = self._remembered = read_runs_table(self.app.config_dir)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 
-from calisr_tui.charts.drawing import draw
+from calisr_tui.charts import plots
+from calisr_tui.charts.axes import axes_of
+from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
 
@@ -28,3 +33,68 @@ def test_huge_figures_have_a_chart(value: float) -> None:
     for log in (False, True):
         line = Line((0.0, 1.0, 2.0), (1.0, value, 2.0), "loss")
         assert draw(Plot((line,), log_y=log), 60, 12, STYLES).plain
+
+
+ODD = (0.0, 5e-324, 1e-320, -1e-320, 1e-290, 1e-12, 1.0, 1 + 1e-15, 1e16, 1e16 + 2, math.inf)
+RANGES = ((None, None), (0.0, None), (-1e-321, 1e-320), (3.0, 3.0))
+
+
+@pytest.mark.parametrize("y_range", RANGES)
+@pytest.mark.parametrize("log", [False, True])
+def test_tiny_figures_equal_ends_and_single_points_have_a_chart(
+    log: bool, y_range: tuple[float | None, float | None]
+) -> None:
+    for one, other in itertools.combinations_with_replacement(ODD, 2):
+        for x in ((one,), (min(one, other), max(one, other))):
+            if math.inf in x:
+                continue
+            y = (other, one)[: len(x)]
+            lines = (Line(x, y, "loss", "joined", end=True), Line(x, y, "metric", right=True))
+            plot = Plot(lines, log_y=log, y_range=y_range, cursor=one, marks=(one,))
+            for width, height in ((12, 3), (30, 6)):
+                drawn = draw(plot, width, height, STYLES).plain.split("\n")
+                assert len(drawn) <= height
+                assert max(map(len, drawn)) <= width
+
+
+def test_a_metric_that_hardly_moves_stays_where_metrics_can_be() -> None:
+    for values in ((1.0, 1 - 1e-16), (1e-320,), (0.0, 1e-320), (1.0, 1.0)):
+        low, high = plots.metric_range(values)
+        assert low is not None
+        assert high is not None
+        assert 0 <= low < high <= 1
+        axis = axes_of(Plot((Line((0.0,) * len(values), values, "m"),), y_range=(low, high)), 60, 9)
+        assert axis.sides[0] is not None
+        assert 0 <= axis.sides[0].limits[0] < axis.sides[0].limits[1] <= 1
+
+
+SPANS = [
+    (0.69312, 0.69319),
+    (1e5, 1.25e5),
+    (1e6, 1e6 + 3),
+    (0.0, 2e-4),
+    (1.0, 1 + 1e-9),
+    (-7e-8, 0),
+]
+
+
+@pytest.mark.parametrize(("low", "high"), SPANS)
+@pytest.mark.parametrize("log", [False, True])
+def test_ticks_say_different_things_and_true_ones(low: float, high: float, log: bool) -> None:
+    line = Line((0.0, 10.0), (low or high / 9, high or low / 9), "loss")
+    axis = axes_of(Plot((line,), log_y=log and low >= 0), 60, 20).sides[0]
+    assert axis is not None
+    assert len({*axis.labels}) == len(axis.labels) >= 3
+    step = min(b - a for a, b in itertools.pairwise(axis.places))
+    for label, place in zip(axis.labels, axis.places, strict=True):
+        assert axis.at(float(label)) == pytest.approx(place, abs=step / 4)
+
+
+def test_a_cursor_outside_the_axes_has_no_box() -> None:
+    line = Line((0.0, 50.0), (0.1, 0.7), "loss", label="training")
+    for cursor, there in ((0.0, True), (100.0, True), (-1.0, False), (101.0, False), (1e18, False)):
+        plot = Plot((line,), x_range=(0.0, 100.0), cursor=cursor)
+        assert ("╭" in draw(plot, 60, 12, STYLES).plain) == there
+    stack = (Plot(), Plot((line,), x_range=(0.0, 100.0), cursor=50.0))
+    text = "".join(sign for row in draw_lines(stack, 60, 20, STYLES) for sign, _ in row)
+    assert "training 0.7" in text  # also where the plot above has nothing yet

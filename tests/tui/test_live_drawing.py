@@ -87,7 +87,7 @@ async def test_the_table_fits_its_pane_at_every_width(workplace: Path) -> None:
 
 
 def test_a_run_without_a_score_has_no_empty_columns() -> None:
-    table = rows(a_run(variant="off"))
+    table = rows(a_run(variant="off", taken=0))
     assert table_text(table, None, 60, None, 0, {}, STYLES).plain.split("\n")[0].split() == [
         "group",
         "now",
