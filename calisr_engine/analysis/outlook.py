@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from calisr_engine.calibration.score import exact_decimal, exact_hits, sample_steps
+from calisr_engine.calibration.score import exact_decimal, exact_hits, sample_steps, should_switch
 from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 
@@ -65,6 +65,12 @@ def next_decision(view: RunView) -> int | None:
     if all(group.phase == "lft" for group in view.groups.values()):
         return None
     return view.decision_steps[at]
+
+
+def is_above(view: RunView, hits: float, samples: int) -> bool:
+    """Whether so many hits are above delta; exact, also where matrices vote."""
+    delta = view.threshold
+    return delta is not None and should_switch(exact_hits(hits), samples, delta)
 
 
 def outlook(view: RunView, group: GroupView, step: int | None) -> Outlook | None:

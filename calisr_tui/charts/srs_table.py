@@ -9,9 +9,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from calisr_engine.analysis.outlook import next_decision, outlook, planned_samples
+from calisr_engine.analysis.outlook import is_above, next_decision, outlook, planned_samples
 from calisr_engine.analysis.score import coin_chance
-from calisr_engine.calibration.score import exact_hits, should_switch
 from calisr_engine.events.view import GroupView, RunView
 from calisr_tui import happening, words
 from calisr_tui.charts.drawing import append_cells
@@ -115,7 +114,6 @@ def _row(view: RunView, group: GroupView, step: int | None, seen: Mapping[str, i
     pips = None
     if 0 < max(planned, samples) <= 8 and len(window) == samples and not view.votes:
         pips = "".join("●" if s.hit else "○" for s in window).ljust(max(planned, samples), "·")
-    delta = view.threshold
     fresh = seen is not None and len(group.history) > seen.get(group.name, 0)
     return Row(
         name=group.name,
@@ -127,7 +125,7 @@ def _row(view: RunView, group: GroupView, step: int | None, seen: Mapping[str, i
         samples=samples,
         pips=pips,
         score=score,
-        above=delta is not None and should_switch(exact_hits(hits), samples, delta),
+        above=is_above(view, hits, samples),
         waits=happening.waits_for(outlook(view, group, step)),
         coin=coin_chance(view, group),
         switched_at=group.switch.step if group.switch is not None else None,

@@ -12,9 +12,8 @@ from calisr_tui.charts.summary import grid_summary, summary
 from calisr_tui.draft import Draft
 from calisr_tui.estimates import Known
 from calisr_tui.form import STEPS
-from calisr_tui.grid_source import shown
 from calisr_tui.marked_grid import Outlook
-from calisr_tui.screens import setup_run
+from calisr_tui.screens.setup_run import grid_command
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
@@ -89,7 +88,7 @@ def _grid(draft: Draft, outlook: Outlook | None, compact: bool) -> Text:
     axes = {form.label(key, whole=True): draft.values(key) for key in draft.marked}
     runs, seconds, command = None, None, ""
     if outlook is not None:
-        runs, command = outlook.runs, shown(setup_run.grid_words(outlook, draft))
+        runs, command = outlook.runs, grid_command(outlook, draft)
         if outlook.cpu_seconds is not None and outlook.gpu_seconds is not None:
             seconds = outlook.cpu_seconds, outlook.gpu_seconds
     return grid_summary(axes, runs, seconds, command, draft.resolved.config, compact)

@@ -1,12 +1,13 @@
 """Pictures of all screens at all sizes and in all themes, to look at one by one.
 
-    PICTURES=/tmp/pictures pytest tests/tui/pictures.py [-k runs]
+    PICTURES=/tmp/pictures [SIZE=80x24] [THEME=light] pytest tests/tui/pictures.py [-k runs]
 
 What can be tested without eyes is: a theme changes colours only, and no key of the footer is cut.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -99,25 +100,27 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Asking, "start", lambda self: None)
     options, keys = (SCREENS | MORE)[name]
     sizes = [each for each in SIZES if os.environ.get("SIZE", "x") in f"{each[0]}x{each[1]}"]
-    for size in sizes:
-        app = make_app(runs, **options, clock=lambda: 0.0)
-        async with app.run_test(size=size) as pilot:
-            for key in keys:
-                await pilot.press(key)
-                await pilot.pause(0.1)
-                await settle(pilot)
-            app.clear_notifications()
+    themes = [each for each in THEMES if os.environ.get("THEME", "") in each]
+    app = make_app(runs, **options, clock=lambda: 0.0)
+    async with app.run_test(size=sizes[0]) as pilot:
+        for key in keys:
+            await pilot.press(key)
+            await settle(pilot)
+        app.clear_notifications()
+        for theme, size in itertools.product(themes, sizes):
+            if app.theme != theme:
+                app.theme = theme
+            await pilot.resize_terminal(*size)
             await pilot.pause(0.3)
             await settle(pilot)
-            told: list[list[str]] = []
-            for theme in THEMES:
-                app.theme = theme
-                await pilot.pause(0.2)
-                path = Path(folder) / f"{name}-{size[0]}x{size[1]}-{theme}.svg"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(app.export_screenshot(), encoding="utf-8")
-                told.append(words(app))
-            (path.parent / f"{name}-{size[0]}x{size[1]}.txt").write_text("\n".join(told[0]))
-            assert told[0] == told[1] == told[2]
+            name = f"{name.split('-at-')[0]}-at-{size[0]}x{size[1]}"
+            path = Path(folder) / f"{name}-{theme}.svg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(app.export_screenshot(), encoding="utf-8")
+            said = "\n".join(words(app))
+            plain = path.parent / f"{name}.txt"
+            if theme == themes[0]:
+                plain.write_text(said)
+            assert said == plain.read_text()
             for footer in app.screen.query(Footer):
                 assert all(key.region.right <= size[0] for key in footer.children)
