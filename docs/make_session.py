@@ -88,10 +88,9 @@ async def record(folder: Path) -> list[Picture]:
         await pilot.press("enter")
         await train(session)
         await session.press(["down", "down", "i"], "i: why did it switch?", 5.0)
-        await session.press(["escape", "6"], "6, g: the stable rank of one component", 0.1)
-        await session.press(["g", "g"], "6, g: the stable rank of one component", 3.0)
+        await session.press(["escape", "5", "f"], "5, f: a pane on the whole screen", 3.0)
         await session.press(["E"], "E: where is the model wrong?", 3.0)
-        await session.press(["escape", "f4"], "F4: all runs", 3.0)
+        await session.press(["escape", "f4"], "F4: all runs, with curves and filters", 3.0)
     return session.pictures
 
 
@@ -108,11 +107,14 @@ async def train(session: Session) -> None:
             break
         switched = len(view.switches) > switches
         if switched or view.step - seen > view.total_steps / TRAINING_PICTURES:
+            if switched and view.step == seen:
+                session.pictures.pop()  # more groups have switched at that step
             seen, switches = view.step, len(view.switches)
             session.app.clear_notifications()
             await session.pilot.pause(0.3)
-            said = f"{view.switches[-1].group} switches to LoRA" if switched else "training"
-            session.take(f"Enter: it trains. Step {view.step}: {said}", 1.4 if switched else 0.7)
+            groups = [each.group for each in view.switches if each.step == seen]
+            said = "training" if not groups else f"{', '.join(groups)}: full to light"
+            session.take(f"it trains. Step {seen}: {said}", 1.6 if groups else 0.7)
     await session.rest()
     session.take("the end: what switched, when, and how well it does", 3.5)
 

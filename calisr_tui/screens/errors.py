@@ -32,7 +32,7 @@ EVERY = "every"
 
 Drawn = Callable[["ErrorReport", int], Any]
 OF_CLASSES: dict[str, Drawn] = {
-    "Classes, the worst first": lambda report, width: charts.classes_table(report),
+    "Classes, the worst first": charts.classes_table,
     "Confusion": charts.confusion_table,
     "Calibration": charts.calibration_curve,
     "By length": lambda report, width: charts.lengths_table(report),

@@ -26,7 +26,7 @@ LOOK_SECONDS = 2.0
 MOST = 4
 """Runs of one section at most; the list of all runs has the rest."""
 
-_HELP = {"app.help": "Help"}
+_HELP = {"app.help": "Help", "app.quit": "Quit"}
 _ASK = {"run.try": "Try", "run.errors": "Errors", "run.begin_from": "New like it", **_HELP}
 FOOTER = {
     "completed": _ASK,

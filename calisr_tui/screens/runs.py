@@ -53,6 +53,7 @@ _MANY = {
     "runs.compare": "Compare",
     "runs.filter": "Filter",
     "app.help": "Help",
+    "app.quit": "Quit",
 }
 _HALTED = {"runs.resume": "Resume", "run.try": "Try", "run.errors": "Errors", **_MANY}
 FOOTER = {

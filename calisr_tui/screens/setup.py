@@ -47,7 +47,7 @@ class SetupScreen(Screen[None]):
         Binding("ctrl+n", "next", "Next step", show=False, id="setup.next"),
         Binding("down", "app.focus_next", "Next field", show=False, id="setup.down"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="setup.up"),
-        Binding("ctrl+l", "list", "Choose from a list", id="setup.list"),
+        Binding("ctrl+l", "list", "List", id="setup.list"),
         Binding("ctrl+y", "mark", "Several values", show=False, id="setup.mark"),
         Binding("f10", "clear_marks", "One value each", show=False, id="setup.clear_marks"),
         Binding("ctrl+t", "full", "Right side in full", show=False, id="setup.full"),

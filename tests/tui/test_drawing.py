@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from calisr_engine.analysis.mistakes import Answers, report
+from calisr_engine.config.load import load
 from calisr_tui.charts import plots
 from calisr_tui.charts.axes import axes_of
 from calisr_tui.charts.drawing import draw, draw_lines
+from calisr_tui.charts.errors import classes_table
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.summary import summary
 
 STYLES = dict.fromkeys(ROLES, "")
 
@@ -98,3 +105,29 @@ def test_a_cursor_outside_the_axes_has_no_box() -> None:
     stack = (Plot(), Plot((line,), x_range=(0.0, 100.0), cursor=50.0))
     text = "".join(sign for row in draw_lines(stack, 60, 20, STYLES) for sign, _ in row)
     assert "training 0.7" in text  # also where the plot above has nothing yet
+
+
+def test_what_has_no_room_beside_its_name_goes_on_below_it() -> None:
+    settings = ["method.name=lora", "calibration.variant=S"]
+    text = summary(load(None, settings), False, False, width=46).plain
+    figures = text.split("\n\n")[1].split("\n")
+    assert "libraries" in [line.strip() for line in figures]
+    assert all(len(line) <= 46 for line in figures)
+    assert all(line[18] == " " for line in figures)
+
+
+@pytest.mark.parametrize("width", [45, 55, 76])
+def test_the_numbers_of_classes_are_never_cut(width: int) -> None:
+    names = ("unacceptable", "acceptable", "a class with a name for which there is no room")
+    logits = np.eye(3)[np.arange(3000) % 3]
+    label = [row // 2 % 3 for row in range(3000)]
+    answers = Answers.of_logits([*map(str, range(3000))], label, logits, names)
+    console = Console(width=width, color_system=None)
+    with console.capture() as shown:
+        console.print(classes_table(report(answers), width))
+    head, *lines = shown.get().rstrip().split("\n")
+    assert len(lines) == 3
+    assert "…" not in head
+    for line in lines:
+        assert len(line) <= width
+        assert all(re.fullmatch(r"[\d.,]+", each) for each in line.split()[-5:]), line
