@@ -47,7 +47,8 @@ def now(view: RunView, group: GroupView, step: int | None) -> tuple[str, str]:
             f"{group.name}: a new window; {_needs(seen)} of its {seen.left} samples to switch "
             f"at step {seen.step}."
         )
-        return said, f"new window; {_needs(seen)} of {seen.left} switch at step {seen.step}"
+        brief = f"{_hits(seen)} of {seen.left} hits switch it" if seen.possible else "cannot switch"
+        return said, f"new window; {brief} at step {seen.step}"
     count = f"{words.hits(group.hits)} of {group.samples}"
     at = f"at step {seen.step}"
     if seen.enough:
