@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from calisr_tui.choice import Choice
 from calisr_tui.verbatim import Text
-from calisr_tui.widgets.verbatim import Button, Label, Option, OptionList, Static
+from calisr_tui.widgets.verbatim import Button, Option, OptionList, Static
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,6 @@ class Picking(ModalScreen[str | None]):
             if len(self._choices) > 8:
                 yield Input(placeholder="type to search", compact=True)
             yield OptionList(*self._options(""))
-            yield Label("", classes="dialog-note")
 
     def on_mount(self) -> None:
         self.query("Input, OptionList").first().focus()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,11 +148,6 @@ def run_words(
     for each in grid.sets:
         words += ["--set", each]
     return words + (["--retry-failed"] if retry_failed else [])
-
-
-def shown(words: list[str]) -> str:
-    """The command as one types it."""
-    return shlex.join(["calisr", *words])
 
 
 def process_words(words: list[str]) -> list[str]:

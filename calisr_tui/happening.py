@@ -5,6 +5,7 @@ from __future__ import annotations
 from calisr_engine.analysis.outlook import Outlook, outlook
 from calisr_engine.events.view import GroupView, RunView
 from calisr_engine.methods.catalog import has_light_phase, label
+from calisr_tui import words
 
 LOWER = "Lower is better: the paper bounds the error on unseen data by the stable rank."
 LAST_SAMPLE = (
@@ -18,20 +19,24 @@ def waits_for(seen: Outlook | None) -> str:
     """An outlook in a few cells: hits that it needs of the samples to come."""
     if seen is None:
         return "–"
-    if seen.more == 0:
+    if seen.enough:
         return "enough"
-    return f"{seen.more} of {seen.left}" if seen.possible else "too few"
+    return f"{_hits(seen)} of {seen.left}" if seen.possible else "too few"
+
+
+def _hits(seen: Outlook) -> str:
+    """Hits that would switch it: a whole number, or what votes must exceed."""
+    return f">{words.hits(float(seen.short))}" if seen.votes else str(seen.more)
 
 
 def now(view: RunView, group: GroupView, step: int | None) -> tuple[str, str]:
     """(one sentence on the group, the same in short)."""
     if group.switch is not None:
         return _light(view, group)
-    if view.variant == "off" or view.control in ("matched", "shuffled"):
+    if view.threshold is None:
         said = f"{group.name} trains fully; no score decides in this run."
         return said, said
     seen = outlook(view, group, step)
-    kind = "coin flips were heads" if view.control == "coin" else "light steps kept the rank lower"
     if seen is None and view.state == "completed":
         return f"{group.name} was trained fully to the end.", "trained fully to the end"
     if seen is None:
@@ -42,21 +47,36 @@ def now(view: RunView, group: GroupView, step: int | None) -> tuple[str, str]:
             f"{group.name}: a new window; {_needs(seen)} of its {seen.left} samples to switch "
             f"at step {seen.step}."
         )
-        return said, f"new window; {_needs(seen)} of {seen.left} switch at step {seen.step}"
-    count = f"{group.hits:g} of {group.samples}"
-    if seen.more == 0:
-        end = f"that is enough, it switches at step {seen.step}"
+        brief = f"{_hits(seen)} of {seen.left} hits switch it" if seen.possible else "cannot switch"
+        return said, f"new window; {brief} at step {seen.step}"
+    count = f"{words.hits(group.hits)} of {group.samples}"
+    at = f"at step {seen.step}"
+    if seen.enough:
+        end = brief = f"that is enough, it switches {at}"
     elif not seen.possible:
-        end = f"too few to switch at step {seen.step}"
+        end = brief = f"too few to switch {at}"
+    elif seen.votes:
+        more = f"more than {words.hits(float(seen.short))}"
+        end, brief = (
+            f"{more} of the next {seen.left} switches it {at}",
+            f"{more} more switches {at}",
+        )
     else:
-        one = seen.more == 1
-        end = f"{'one' if one else seen.more} more {'hit switches' if one else 'hits switch'} it "
-        end += f"at step {seen.step}"
-    return f"{group.name}: {count} {kind}; {end}.", f"{count} hits; {end}"
+        more = "one more hit switches" if seen.more == 1 else f"{seen.more} more hits switch"
+        end = brief = f"{more} it {at}"
+    return f"{group.name}: {count} {_counted(view)}; {end}.", f"{count} hits; {brief}"
+
+
+def _counted(view: RunView) -> str:
+    """What a number of hits of this run counts."""
+    if view.control == "coin":
+        return "coin flips were heads"
+    return "votes: light rank lower" if view.votes else "light steps kept the rank lower"
 
 
 def _needs(seen: Outlook) -> str:
-    return f"it needs {'more than all' if seen.more is None else seen.more}"
+    more = _hits(seen).replace(">", "more than ") if seen.possible else "more than all"
+    return f"it needs {more}"
 
 
 def _light(view: RunView, group: GroupView) -> tuple[str, str]:
@@ -65,10 +85,9 @@ def _light(view: RunView, group: GroupView) -> tuple[str, str]:
     decision = group.decisions[-1] if group.decisions else None
     since = f"{group.name} is light ({label(view.method)}) since step {said.step}"
     if said.cause == "calibration" and decision is not None and decision.srs is not None:
-        count = f"{decision.hits:g} of {decision.samples}"
+        count = f"{words.hits(decision.hits)} of {decision.samples}"
         return (
-            f"{since}: {count} light steps kept the rank lower, and {decision.srs:.2f} > "
-            f"δ {decision.delta:g}.",
+            f"{since}: {count} {_counted(view)}, and {decision.srs:.2f} > δ {decision.delta:g}.",
             f"light since step {said.step}: {count} hits > δ {decision.delta:g}",
         )
     return f"{since} ({said.cause}: {said.why}).", f"light since step {said.step} ({said.cause})"
@@ -92,7 +111,7 @@ def notes(view: RunView, group: GroupView) -> list[str]:
         found.append(LAST_SAMPLE)
     if (why := why_share(view)) is not None:
         found.append(why)
-    return [*found, LOWER] if view.variant != "off" else found
+    return [*found, LOWER] if view.variant != "off" and view.control == "off" else found
 
 
 def why_share(view: RunView) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import App, ScreenStackError
@@ -41,6 +41,8 @@ class Host(App[int]):
         chosen_runs: what the compare screen shows.
         live_back: the place that Escape goes to from the live screen.
     """
+
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (22, "-high")]
 
     def __init__(self, output_dir: Path, data_dir: Path | None, config: Path | None = None) -> None:
         super().__init__()

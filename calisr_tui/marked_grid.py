@@ -128,15 +128,10 @@ def _value(key: str, text: str) -> Any:
     return text if plain else parse_value(key, text)
 
 
-def _different(asked: Marked) -> dict[Words, RunConfig]:
-    """Every combination that makes another run than those before it.
-
-    Raises:
-        CalisrError: something is wrong with the settings of one.
-    """
+def _different(configs: Mapping[Words, RunConfig]) -> dict[Words, RunConfig]:
+    """Every combination that makes another run than those before it."""
     found: dict[str, tuple[Words, RunConfig]] = {}
-    for words in asked.combinations:
-        config = settings_of(asked, words).config
+    for words, config in configs.items():
         found.setdefault(repr(flat(config)), (words, config))
     return dict(found.values())
 
@@ -174,15 +169,16 @@ def check(asked: Marked, last: Checked | None, read: DataRead | None) -> Outlook
         said = f"the marks make {asked.count:,} runs; {MOST_RUNS:,} are the most"
         return Outlook(problems=(Problem(said, "take values away", asked.keys[-1:]),), last=last)
     found: dict[Problem, list[Words]] = {}
+    loaded: dict[Words, RunConfig] = {}
     for words in asked.combinations:
         try:
-            settings_of(asked, words)
+            loaded[words] = settings_of(asked, words).config
         except CalisrError as error:
             for each in getattr(error, "problems", ()) or [Problem(error.message, error.hint)]:
                 found.setdefault(replace(each, place=None), []).append(words)
     if found:
         return Outlook(problems=_told(asked, found), last=last)
-    runs, kinds = _different(asked), dict[str, tuple[Problem, ...]]()
+    runs, kinds = _different(loaded), dict[str, tuple[Problem, ...]]()
     for words, config in runs.items():
         kind = repr({k: v for k, v in flat(config).items() if k not in NOT_OF_CHECK})
         if kind not in kinds:

@@ -1,5 +1,4 @@
-"""What can be done with a run next, by key: ask it, see its errors, export it, make one like it;
-and a footer that has room for its words."""
+"""What can be done with a run next, by key: ask it, see its errors, export it, make one like it."""
 
 from __future__ import annotations
 
@@ -22,43 +21,7 @@ COMMANDS = [
 ]
 
 
-_KEPT = ("app.help", "app.quit")
-
-
-class FittingFooter(Screen[None]):
-    """A screen whose footer is never cut: where it has no room for all words, the last ones before
-    Help and Quit are left out."""
-
-    app: Host
-
-    @property
-    def active_bindings(self) -> Any:
-        """As the footer reads them."""
-        return self._as_room_is(self._listed(super().active_bindings))
-
-    def _listed(self, found: Any) -> Any:
-        """What the footer would list if it had room."""
-        return found
-
-    def _as_room_is(self, found: Any) -> Any:
-        words: dict[str, tuple[str | None, int]] = {}  # a key for each action
-        for each in found.values():
-            binding = each.binding
-            if binding.show and binding.action not in words:
-                wide = len(self.app.get_key_display(binding)) + len(binding.description) + 2
-                words[binding.action] = (binding.id, wide)
-        spare = [does for does, (name, _) in words.items() if name not in _KEPT]
-        while spare and sum(wide for _, wide in words.values()) > self.app.size.width + 1:
-            del words[spare.pop()]
-        return {
-            key: each
-            if each.binding.action in words or not each.binding.show
-            else each._replace(binding=replace(each.binding, show=False))
-            for key, each in found.items()
-        }
-
-
-class NextSteps(FittingFooter):
+class NextSteps(Screen[None]):
     """A screen with a run at hand. Its keys always work; the footer names those that fit the run.
 
     Attributes:
@@ -66,6 +29,7 @@ class NextSteps(FittingFooter):
             footer; a state that is not there leaves the footer as the bindings have it.
     """
 
+    app: Host
     FOOTER: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "try_it", "Try", show=False, id="run.try"),
@@ -80,11 +44,15 @@ class NextSteps(FittingFooter):
         """(directory, state) of the run that the keys are for."""
         raise NotImplementedError
 
-    def _listed(self, found: Any) -> Any:
-        """Those that are named for the run are shown, in this order and by these words."""
+    @property
+    def active_bindings(self) -> Any:
+        """As the footer reads them."""
+        found = super().active_bindings
         named = self._fitting()
-        if named is None:
-            return found
+        return found if named is None else self._listed(found, named)
+
+    def _listed(self, found: Any, named: Mapping[str, str]) -> Any:
+        """Those that are named are shown, in this order and by these words."""
         listed = {
             key: each._replace(
                 binding=replace(

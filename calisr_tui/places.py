@@ -8,9 +8,9 @@ What a screen may say of itself beside Textual's BINDINGS: `commands()`, its pal
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
@@ -132,17 +132,36 @@ def together(app: type) -> Iterator[list[tuple[str, str]]]:
     for each in PLACES:
         screen = each.load()
         owners = [screen, *getattr(screen, "PARTS", ())]
-        own = [b for owner in owners for b in owner.BINDINGS if isinstance(b, Binding) and b.id]
+        own = [b for owner in owners for b in bindings_of(owner)]
         if not issubclass(screen, ModalScreen):
-            own += [b for b in cast(Any, app).BINDINGS if b.id]
+            own += bindings_of(app)
         yield [(str(b.id), b.key) for b in own]
+
+
+def bindings_of(owner: type) -> list[Binding]:
+    """The bindings with an id that an owner has, inherited ones too, the nearest class's first.
+
+    As in Textual, a key of a nearer class hides what a farther one binds to it.
+    """
+    found: list[Binding] = []
+    taken: set[str] = set()
+    for each in owner.__mro__:
+        own = [b for b in each.__dict__.get("BINDINGS", ()) if isinstance(b, Binding) and b.id]
+        for binding in own:
+            left = [key for key in binding.key.split(",") if key not in taken]
+            if left and binding.id not in {b.id for b in found}:
+                found.append(replace(binding, key=",".join(left)))
+        taken.update(key for binding in own for key in binding.key.split(","))
+        if not each.__dict__.get("_inherit_bindings", True):
+            break
+    return found
 
 
 def every_binding(app: type) -> Iterator[Binding]:
     """Every binding with an id, once each: of the app, of all places and of their parts."""
     seen: set[str] = set()
     for owner in key_owners(app):
-        for binding in owner.BINDINGS:
-            if isinstance(binding, Binding) and binding.id and binding.id not in seen:
+        for binding in bindings_of(owner):
+            if binding.id and binding.id not in seen:
                 seen.add(binding.id)
                 yield binding

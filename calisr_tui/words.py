@@ -76,6 +76,11 @@ def seed(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
+def hits(value: float) -> str:
+    """A count of hits: 3, or 2.67 where matrices vote."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
 def moment(value: float | None) -> str:
     """Unix seconds as local date and time."""
     return "–" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
@@ -162,7 +167,9 @@ def explain_counter(view: RunView, group: GroupView) -> str:
             f"counted when {what} has a lower stable rank than the weights as they are."
         )
     relative = relative_difference(latest.sr_fft, latest.difference)
-    outcome = "a hit" if latest.hit >= 1 else "no hit" if latest.hit <= 0 else f"{latest.hit:.2f}"
+    outcome = "a hit" if latest.hit >= 1 else "no hit"
+    if view.votes:
+        outcome = f"{latest.hit:.0%} of its matrices had the lower rank, {latest.hit:.2g} of a hit"
     sign = "below" if latest.difference < 0 else "above" if latest.difference > 0 else "equal to"
     first = (
         f"At step {latest.step} {_light_side(view, method)} gave a stable rank of "
@@ -175,8 +182,9 @@ def explain_counter(view: RunView, group: GroupView) -> str:
         why = f"The last window said: {last.why}" if last else "A new window begins"
         return f"{first} {why}; the counter starts anew."
     srs = group.hits / group.samples
+    counted = f"{hits(group.hits)} hits in {group.samples} samples"
     second = (
-        f"This window has {group.hits:g} hits in {group.samples} samples, a score of {srs:.2f}; "
+        f"This window has {counted}, a score of {srs:.2f}; "
         f"{group.name} goes over to {method} at the window's end if the score is above "
         f"δ = {delta:g}."
     )
@@ -187,7 +195,9 @@ def _explain_control(view: RunView, group: GroupView) -> str:
     """What a control waits for in the score's stead."""
     method, source = label(view.method), view.setting("calibration", "matched_to")
     if view.control == "coin":
-        count = f"{group.hits:g} heads in {group.samples} flips" if group.samples else "no flip yet"
+        count = (
+            f"{hits(group.hits)} heads in {group.samples} flips" if group.samples else "no flip yet"
+        )
         return (
             f"{group.name} is in full fine-tuning. This run is a control: at each sample a fair "
             f"coin is flipped in the comparison's place; this window has {count}. It goes over to "
@@ -208,10 +218,15 @@ def explain_switch(view: RunView, switch: Switch) -> str:
         (d for d in reversed(group.decisions) if d.switch) if group is not None else iter(()), None
     )
     if decision is not None and decision.srs is not None and switch.cause == "calibration":
+        light = _light_side(view, label(view.method))
+        count = f"in {hits(decision.hits)} of {decision.samples} samples {light} had the lower"
+        if view.votes:
+            count = (
+                f"its matrices cast {hits(decision.hits)} of {decision.samples} votes for {light} "
+                "having the lower"
+            )
         first = (
-            f"{switch.group} left full fine-tuning at step {switch.step}: in {decision.hits:g} of "
-            f"{decision.samples} samples {_light_side(view, label(view.method))} had the lower "
-            "stable rank, and "
+            f"{switch.group} left full fine-tuning at step {switch.step}: {count} stable rank, and "
             f"{decision.srs:.2f} is above δ = {decision.delta:g}."
         )
     else:

@@ -97,6 +97,11 @@ def test_a_command_that_only_tells_imports_nothing_to_train_with(command: tuple[
     assert not imported(COMMAND, *command) & {*TRAINING, "textual", "matplotlib"}
 
 
+def test_the_setup_opens_without_what_only_a_grid_needs() -> None:
+    code = "from calisr_tui import app, places\nplaces.place('setup').load()\nimport sys\n"
+    assert "textual" in imported(f"{code}assert 'calisr_engine.grid' not in sys.modules")
+
+
 def test_training_is_heavy_or_nothing_was_measured() -> None:
     assert "torch" in imported("import calisr_engine.training.loop")
     assert "textual" in imported("import calisr_tui.app")

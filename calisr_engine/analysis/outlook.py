@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
-from calisr_engine.calibration.score import needed_hits, sample_steps
+from calisr_engine.calibration.score import exact_decimal, exact_hits, sample_steps, should_switch
 from calisr_engine.config.schema import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 
@@ -18,16 +19,29 @@ class Outlook:
     Attributes:
         step: where the next window ends that can switch it.
         left: samples to come in that window.
-        more: hits among them that switch it; 0 where it has enough; None where none suffice.
+        short: what their hits must exceed to switch it; below 0 where it has enough.
+        votes: whether a sample's hit is a share of the group's matrices, not 0 or 1.
     """
 
     step: int
     left: int
-    more: int | None
+    short: Fraction
+    votes: bool = False
+
+    @property
+    def enough(self) -> bool:
+        """Whether it switches whatever comes."""
+        return self.short < 0
 
     @property
     def possible(self) -> bool:
-        return self.more is not None and self.more <= self.left
+        """Whether it can still switch."""
+        return self.short < self.left
+
+    @property
+    def more(self) -> int:
+        """Fewest whole hits that switch it; 0 where it has enough."""
+        return max(0, math.floor(self.short) + 1)
 
 
 def planned_samples(view: RunView) -> int | None:
@@ -40,7 +54,10 @@ def planned_samples(view: RunView) -> int | None:
 
 
 def next_decision(view: RunView) -> int | None:
-    """The end of the present window; None where no window ends before the training does."""
+    """The end of the present window; None where no window ends before the training does, or no
+    score decides."""
+    if view.threshold is None:
+        return None
     decided = max((g.decisions[-1].step for g in view.groups.values() if g.decisions), default=0)
     at = bisect.bisect_left(view.decision_steps, max(view.step, decided + 1))
     if at == len(view.decision_steps) or view.decision_steps[at] >= view.total_steps:
@@ -50,17 +67,23 @@ def next_decision(view: RunView) -> int | None:
     return view.decision_steps[at]
 
 
+def is_above(view: RunView, hits: float, samples: int) -> bool:
+    """Whether so many hits are above delta; exact, also where matrices vote."""
+    delta = view.threshold
+    return delta is not None and should_switch(exact_hits(hits), samples, delta)
+
+
 def outlook(view: RunView, group: GroupView, step: int | None) -> Outlook | None:
     """What the group waits for until `step`, the next decision; None where nothing is decided."""
-    if step is None or group.phase != "fft" or view.delta is None or not 0 <= view.delta <= 1:
+    delta = view.threshold
+    if step is None or group.phase != "fft" or delta is None or not 0 <= delta <= 1:
         return None
     at = bisect.bisect_left(view.decision_steps, step)
     begin = view.decision_steps[at - 1] if at else 0
     done = max(begin, group.counted[-1].step if group.counted else 0)
     left = _samples_after(view, done, begin, step)
-    needed = needed_hits(group.samples + left, view.delta)
-    more = None if needed is None else max(0, math.ceil(needed - group.hits - 1e-9))
-    return Outlook(step, left, more)
+    short = exact_decimal(delta) * (group.samples + left) - exact_hits(group.hits)
+    return Outlook(step, left, short, view.votes)
 
 
 def _samples_after(view: RunView, done: int, begin: int, end: int) -> int:

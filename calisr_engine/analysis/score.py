@@ -18,7 +18,8 @@ class GroupScore:
 
     Attributes:
         runs: how many; switched: in how many of them it switched.
-        samples, hits, flips: over all samples taken; flips of `pairs` pairs of neighbours.
+        samples, hits, flips: over all samples taken; flips of `pairs` pairs of neighbours, None
+            with rule vote, whose shares hardly ever repeat.
         r: lag-one autocorrelation; None where too few samples or all alike.
         per_window: samples of a decision window (of the first; None without decisions).
         effective: independent samples that those of one window are worth; None as r.
@@ -26,7 +27,7 @@ class GroupScore:
             the last that could; the mean over runs. None without decisions, and with rule vote.
         parts: samples in which the two parts of the step were measured (`calibration.log_parts`).
         agreeing: of these, in how many a hit and "the extra's step alone raises the stable rank"
-            are both true or both false.
+            are both true or both false; None with rule vote.
         light: correlation of SR_LFT - SR_FFT with what the light part's step alone does to the
             stable rank; above 0 if hits go with light steps that lower it.
         extra: the same for the extra's step; below 0 if hits go with extra steps that raise it.
@@ -35,7 +36,7 @@ class GroupScore:
     group: str
     samples: int
     hits: float
-    flips: int
+    flips: int | None
     pairs: int
     r: float | None
     per_window: int | None
@@ -44,7 +45,7 @@ class GroupScore:
     switched: int
     runs: int = 1
     parts: int = 0
-    agreeing: int = 0
+    agreeing: int | None = 0
     light: float | None = None
     extra: float | None = None
 
@@ -55,7 +56,7 @@ class GroupScore:
 
     @property
     def rate(self) -> float:
-        """Share of the samples that are hits."""
+        """Share of the samples that are hits; with rule vote, of the matrices."""
         return self.hits / self.samples
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,11 +78,12 @@ def pooled(members: Sequence[tuple[RunView, GroupView]]) -> GroupScore:
     coins = [chance for view, group in members if (chance := coin_chance(view, group)) is not None]
     parts = [(part, sample) for _, group in members for part, sample in _parts(group)]
     difference = [sample.difference for _, sample in parts]
+    votes = any(view.votes for view, _ in members)
     return GroupScore(
         group=members[0][1].name,
         samples=sum(map(len, series)),
         hits=sum(map(sum, series)),
-        flips=sum(map(statistics.flips, series)),
+        flips=None if votes else sum(map(statistics.flips, series)),
         pairs=sum(max(0, len(each) - 1) for each in series),
         r=r,
         per_window=per_window,
@@ -90,7 +92,9 @@ def pooled(members: Sequence[tuple[RunView, GroupView]]) -> GroupScore:
         switched=sum(group.switch is not None for _, group in members),
         runs=len(members),
         parts=len(parts),
-        agreeing=sum((part.extra_change > 0) == (s.difference < 0) for part, s in parts),
+        agreeing=None
+        if votes
+        else sum((part.extra_change > 0) == (s.difference < 0) for part, s in parts),
         light=statistics.correlation([part.light_change for part, _ in parts], difference),
         extra=statistics.correlation([part.extra_change for part, _ in parts], difference),
     )
@@ -98,13 +102,13 @@ def pooled(members: Sequence[tuple[RunView, GroupView]]) -> GroupScore:
 
 def coin_chance(view: RunView, group: GroupView) -> float | None:
     """Probability that a fair coin had switched the group by then; None where none is defined."""
-    if view.setting("calibration", "score", "sum") == "vote" or view.delta is None:
+    if view.votes or view.threshold is None:
         return None  # a vote's coins would be the matrices, whose hits go together
     windows = _windows(group, view)
     if not windows:
         return None
     cumulative = bool(view.setting("calibration", "cumulative", False))
-    return _coin_chance(tuple(windows), view.delta, cumulative)
+    return _coin_chance(tuple(windows), view.threshold, cumulative)
 
 
 @lru_cache(maxsize=64)
@@ -133,10 +137,13 @@ def in_words(view: RunView, group: GroupView) -> str:
         return ""
     found = pooled([(view, group)])
     kind = "heads" if group.flips else "hits"
-    first = (
-        f"Of all its {found.samples} samples {found.rate:.0%} are {kind}, and {found.flips} of "
-        f"{found.pairs} say other than the one before"
-    )
+    if found.flips is None:
+        first = f"In all its {found.samples} samples {found.rate:.0%} of the votes are hits"
+    else:
+        first = (
+            f"Of all its {found.samples} samples {found.rate:.0%} are {kind}, and {found.flips} of "
+            f"{found.pairs} say other than the one before"
+        )
     if found.effective is not None and found.per_window is not None:
         first += (
             f": the {found.per_window} samples of a window are worth about "

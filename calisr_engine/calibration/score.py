@@ -7,7 +7,6 @@ than 3/5.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -30,13 +29,9 @@ def exact_decimal(delta: float) -> Fraction:
     return Fraction(str(delta))
 
 
-def needed_hits(samples: int, delta: float) -> int | None:
-    """Fewest whole hits among `samples` that switch, or None where even all of them do not.
-
-    Shows how coarse delta is: with 3 samples every delta from 0.4 to 0.6 needs 2 hits.
-    """
-    fewest = math.floor(exact_decimal(delta) * samples) + 1
-    return fewest if fewest <= samples else None
+def exact_hits(hits: float) -> Fraction:
+    """The hits that a number of the log stands for, such as 8/3 where three matrices vote."""
+    return Fraction(hits).limit_denominator(10_000)
 
 
 def sample_steps(window_steps: int, samples: int) -> tuple[int, ...]:

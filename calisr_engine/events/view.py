@@ -246,6 +246,18 @@ class RunView:
         return _number(self.setting("calibration", "delta"))
 
     @property
+    def threshold(self) -> float | None:
+        """Delta where it decides; None where the steps are given, or nothing can switch."""
+        decides = self.variant != "off" and self.control in ("off", "coin")
+        return self.delta if decides else None
+
+    @property
+    def votes(self) -> bool:
+        """Whether matrices vote: each hit is the share of a group's matrices that have one."""
+        vote = self.setting("calibration", "score", "sum") == "vote"
+        return vote and self.control != "coin"
+
+    @property
     def seed(self) -> int | None:
         seed = _number(self.setting("training", "seed"))
         return None if seed is None else int(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from calisr_engine.calibration.score import exact_hits, should_switch
 from calisr_engine.figures.data import Look, Panel, Series, Style, looks, over_runs
 from calisr_engine.figures.runs import KINDS, FigureRun, RunSet, mixed
 from calisr_engine.models.component_names import SIX
@@ -159,9 +160,9 @@ def suggested_step(run: FigureRun) -> int | None:
         for decision in group.decisions:
             windows.setdefault(decision.step, []).append((decision.hits, decision.samples))
     for step, counts in sorted(windows.items()):
-        hits = sum(Fraction(hit) for hit, _ in counts)
+        hits = sum((exact_hits(each) for each, _ in counts), Fraction(0))
         samples = sum(count for _, count in counts)
-        if samples and hits / samples > Fraction(str(DELTA)) and step < run.view.total_steps:
+        if should_switch(hits, samples, DELTA) and step < run.view.total_steps:
             return step
     return None
 

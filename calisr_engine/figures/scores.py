@@ -75,6 +75,7 @@ def _row(view: RunView) -> str:
     facts = dict(zip(METHOD, (view.method, view.variant, view.control), strict=True))
     words = [task_title(view.task), label(facts, METHOD), own_groups(view)]
     words.append("" if view.reading == "step" else view.reading)
-    delta = view.delta
+    words.append("vote" if view.votes else "")
+    delta = view.threshold
     words.append("" if delta in (None, 0.5) else f"delta {delta:g}")
     return " ".join(filter(None, words))

@@ -16,7 +16,7 @@ def switch_steps(runs: RunSet) -> Panel:
         NotFoundError: there is no calibrated run.
     """
     chosen = runs.only(
-        lambda run: run.view.variant != "off" and (run.view.delta or 0.0) < 1.0,
+        lambda run: run.view.variant != "off" and (run.view.threshold or 0.0) < 1.0,
         "with calibration",
     )
     groups = distinct(name for run in chosen for name in run.view.groups)

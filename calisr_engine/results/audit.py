@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from calisr_engine.calibration.score import exact_hits
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.events.log import read_records
@@ -149,7 +150,7 @@ def _audit_sample(
             report.fallbacks += said.fallbacks
             hit, close = _hit(pairs, rule)
             counts[group] = counts.get(group, 0) + 1
-            logged = Fraction(said.hit).limit_denominator(10_000)
+            logged = exact_hits(said.hit)
             if hit != logged:
                 if close:
                     report.undecidable += 1

@@ -4,42 +4,72 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from calisr_engine.plain_words import shown
 from calisr_tui.charts.plot import Line, Plot
 
+TINY = 1e-290
+"""Numbers nearer to zero are drawn as zero: what is computed with them is no longer exact."""
+
+FLAT = 1e-12
+"""Values that differ by less, as a share of the largest, are drawn as one."""
+
+
+def spread(low: float, high: float) -> bool:
+    """Whether two limits are far enough apart for an axis."""
+    return high - low > max(TINY, FLAT * max(abs(low), abs(high)))
+
 
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Round values between two limits, about `most` of them, and three at least."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low or most < 1:
+    if not (math.isfinite(low) and math.isfinite(high) and spread(low, high)) or most < 1:
         return [low]
     for wanted in range(most, most + 8):
         raw = (high - low) / wanted
         scale = 10.0 ** math.floor(math.log10(raw))
         step = next(s * scale for s in (1, 2, 2.5, 5, 10, 20) if s * scale >= raw)
         first = math.ceil(low / step - 1e-9)
-        found = [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+        digits = 3 - math.floor(math.log10(step))
+        found = [round(i * step, digits) for i in range(first, math.floor(high / step + 1e-9) + 1)]
         if len(found) > 2:
             return found
     return [low, (low + high) / 2, high]
 
 
-def tick_label(value: float, step: float, unit: str = "") -> str:
+def _tick_label(value: float, step: float) -> str:
     """A tick's value with no more digits than its spacing needs."""
     if value == 0:
-        return f"0{unit}"
+        return "0"
     if abs(value) >= 1e5 or abs(step) < 1e-3:
-        return f"{_scientific(value)}{unit}"
+        return _scientific(value)
     digits = max(0, -math.floor(math.log10(abs(step)) + 1e-9)) if step else 2
     if step and round(step * 10**digits, 9) % 1:
         digits += 1
-    return f"{value:.{digits}f}{unit}"
+    return f"{value:.{digits}f}"
 
 
-def _scientific(value: float) -> str:
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+def tick_labels(places: Sequence[float], unit: str = "") -> list[str]:
+    """What the ticks of an axis say: as few digits as tell them apart."""
+    step = min((b - a for a, b in pairwise(places)), default=1.0)
+
+    def exact(labels: list[str]) -> bool:
+        pairs = zip(labels, places, strict=True)
+        return all(abs(float(label) - place) <= step / 20 for label, place in pairs)
+
+    large = max(map(abs, places), default=0.0)
+    forms = [[_tick_label(each, step) for each in places]]
+    if 1e-3 <= large < 1e7:
+        forms += [["0" if not v else f"{v:.{n}f}" for v in places] for n in range(13)]
+    forms += [["0" if not v else _scientific(v, n) for v in places] for n in range(2, 17)]
+    found = next((form for form in forms if exact(form)), forms[-1])
+    return [f"{label}{unit}" for label in found]
+
+
+def _scientific(value: float, digits: int = 1) -> str:
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def value_label(value: float, digits: int) -> str:
@@ -50,14 +80,17 @@ def value_label(value: float, digits: int) -> str:
 def _limits(
     lines: Sequence[Line], fixed: tuple[float | None, float | None], log: bool
 ) -> tuple[float, float] | None:
-    values = [y for line in lines for y in line.y if not log or y > 0]
+    values = [y for line in lines for y in line.y if math.isfinite(y) and (not log or y > TINY)]
     if not values:
         return None
-    low = min(values) if fixed[0] is None else fixed[0]
-    high = max(values) if fixed[1] is None else fixed[1]
-    if high <= low:
-        pad = abs(low) * 0.05 or 0.5
-        low, high = low - pad, high + pad
+    low, high = min(values), max(values)
+    if fixed[0] is not None and math.isfinite(fixed[0]) and (not log or fixed[0] > TINY):
+        low = fixed[0]
+    if fixed[1] is not None and math.isfinite(fixed[1]):
+        high = fixed[1]
+    if not spread(low, high):
+        pad = abs(low) * 0.05 if abs(low) > TINY else 0.5
+        low, high = low - pad, low + pad
     elif not log:
         pad = 0.04 * (high - low)
         low = low - pad if fixed[0] is None else low
@@ -83,7 +116,7 @@ class Axis:
 
     def holds(self, value: float) -> bool:
         if self.log:
-            return value > 0 and self.limits[0] <= math.log10(value) <= self.limits[1]
+            return value > TINY and self.limits[0] <= math.log10(value) <= self.limits[1]
         return self.limits[0] <= value <= self.limits[1]
 
     def at(self, value: float) -> float:
@@ -101,6 +134,14 @@ class Axes:
     def widest(self, side: int) -> int:
         axis = self.sides[side]
         return max((len(label) for label in axis.labels), default=0) if axis is not None else 0
+
+    def without_wide_labels(self, *cells: int) -> Axes:
+        """Without the labels of a side that do not fit; half a number would be another one."""
+        left, right = (
+            replace(axis, labels=[]) if axis is not None and self.widest(side) > room else axis
+            for side, (axis, room) in enumerate(zip(self.sides, cells, strict=True))
+        )
+        return replace(self, sides=(left, right))
 
 
 def axes_of(plot: Plot, width: int, height: int) -> Axes:
@@ -123,18 +164,20 @@ def axes_of(plot: Plot, width: int, height: int) -> Axes:
 def _x_axis(plot: Plot, width: int, labelled: bool) -> Axis:
     xs = [x for line in plot.lines for x in line.x]
     low, high = plot.x_range or (min(xs), max(xs))
+    if not spread(low, high) and spread(low / 2, 1.5 * low):  # a single point stands in the middle
+        low, high = sorted((low / 2, 1.5 * low))
+    elif not spread(low, high):
+        high = low + 1.0
     if plot.x_names:
         count = len(plot.x_names)
         room = max(3, (width - 8) // count - 1)
         names = [shown(name)[:room] for name in plot.x_names]
         some = max(1, -(-count * 4 // max(1, width - 8)))  # of many names that are cut, some
         return Axis((-0.5, count - 0.5), list(range(0, count, some)), names[::some])
-    if high <= low:  # a single point stands in the middle
-        low, high = (low / 2, 1.5 * low) if low > 0 else (low, low + 1)
     if not labelled:
         return Axis((low, high), [], [])
     places = ticks(low, high, max(3, width // 11))
-    return Axis((low, high), places, _tick_labels(places))
+    return Axis((low, high), places, tick_labels(places))
 
 
 def _y_axis(
@@ -152,16 +195,16 @@ def _y_axis(
     if log:
         places = _log_ticks(low, high, max(3, rows // 2))
         ends = math.log10(low), math.log10(high)
-        return Axis(ends, [math.log10(v) for v in places], [f"{v:.2g}" for v in places], True)
+        return Axis(ends, [math.log10(v) for v in places], _log_labels(places), True)
     if name:
         return Axis(limits, [(low + high) / 2], [shown(name).strip() or "?"])
     places = ticks(low, high, max(3, rows // 3))
-    return Axis(limits, places, _tick_labels(places, unit))
+    return Axis(limits, places, tick_labels(places, unit))
 
 
-def _tick_labels(places: list[float], unit: str = "") -> list[str]:
-    step = places[1] - places[0] if len(places) > 1 else 1
-    return [tick_label(place, step, unit) for place in places]
+def _log_labels(places: Sequence[float]) -> list[str]:
+    found = [f"{place:.2g}" for place in places]
+    return found if len({*found}) == len(found) else tick_labels(places)
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
@@ -169,5 +212,5 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     fine = [m * 10.0**e for e in exponents for m in (1, 2, 5) if low <= m * 10.0**e <= high]
     whole = [10.0**e for e in exponents if low <= 10.0**e <= high]
     if len(fine) > most and len(whole) > 2:
-        fine = whole
+        fine = whole[:: -(-len(whole) // most)]
     return fine if len(fine) > 2 else [each for each in ticks(low, high, 3) if each > 0]

@@ -28,8 +28,13 @@ def cursor_box(plots: Sequence[Plot], cursor: float, styles: Mapping[str, str]) 
 
 
 def put_box(lines: list[list[Piece]], box: list[Piece], cursor: int, width: int) -> None:
-    """Lay the box over the lines, right of the cursor's column where there is room, else left."""
+    """Lay the box over the lines, right of the cursor's column where there is room, else left.
+
+    A box that is wider than the chart is left out.
+    """
     wide = len(box[0][0])
+    if wide > width:
+        return
     start = cursor + 2 if cursor + 2 + wide <= width else max(0, cursor - 1 - wide)
     if len(box) > len(lines):
         box = box[1 : len(lines) + 1]

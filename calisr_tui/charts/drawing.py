@@ -46,15 +46,13 @@ def draw_lines(
         return [[("…", styles["dim"])]]
     rows = _share_out(plots, height)
     axes = [axes_of(plot, width, max(1, each)) for plot, each in zip(plots, rows, strict=True)]
-    room = (
-        max(gutter[0], *(each.widest(0) for each in axes)),
-        max(gutter[1], *(each.widest(1) for each in axes)),
-    )
+    room = (_gutter(axes, 0, gutter[0], width), _gutter(axes, 1, gutter[1], width))
+    axes = [each.without_wide_labels(*room) for each in axes]
     lines: list[list[Piece]] = []
     for plot, each, high in zip(plots, axes, rows, strict=True):
         if plot.has_data and high > 0:
             part = _decode(_paint(plot, each, width, high, room), styles)
-            if each.sides[0] is None:
+            if not each.widest(0):
                 part = [[(" " * room[0], ""), *line] for line in part]
         else:
             part = [[] for _ in range(max(0, high - 1) // 2)]
@@ -64,12 +62,19 @@ def draw_lines(
         while lines and not lines[-1]:
             lines.pop()
     cursor = next((p.cursor for p in plots if p.cursor is not None), None)
-    if cursor is not None and axes[0].x is not None:
-        begin, end = axes[0].x.limits
+    across = next((each.x for each in axes if each.x is not None), None)
+    if cursor is not None and across is not None and across.holds(cursor):
+        begin, end = across.limits
         inner = width - room[0] - 1 - (room[1] + 1 if room[1] else 0)
         at = room[0] + 1 + round((cursor - begin) / (end - begin) * (inner - 1))
         put_box(lines, cursor_box(plots, cursor, styles), at, width)
     return lines
+
+
+def _gutter(axes: Sequence[Axes], side: int, least: int, width: int) -> int:
+    """Cells for the labels of one side: those of the widest, where the curves keep most cells."""
+    widest = max((each.widest(side) for each in axes), default=0)
+    return min(max(least, widest), (width - 8) // 2 if side == 0 else (width - 8) // 3)
 
 
 def _share_out(plots: Sequence[Plot], height: int) -> list[int]:
@@ -89,7 +94,9 @@ def _paint(plot: Plot, axes: Axes, width: int, height: int, gutter: tuple[int, i
 
     assert axes.x is not None
     left, right = axes.sides
-    room = width - (0 if right or not gutter[1] else gutter[1] + 1) - (0 if left else gutter[0])
+    numbers = axes.widest(0), axes.widest(1)  # cells of labels that there are
+    room = width - (0 if right or not gutter[1] else gutter[1] + 1)
+    room -= (0 if numbers[0] else gutter[0]) + (gutter[1] if right and not numbers[1] else 0)
     plotext.terminal.limit(False, False)
     figure: Any = plotext.figure
     figure.clear()
@@ -121,11 +128,11 @@ def _paint(plot: Plot, axes: Axes, width: int, height: int, gutter: tuple[int, i
     else:
         figure.ruler("y", "left").lim(*left.limits)
         labels = [label.rjust(gutter[0]) for label in left.labels]
-        figure.ruler("y", "left").ticks(left.places, labels)
+        figure.ruler("y", "left").ticks(left.places if labels else [], labels)
     if right is not None:
         figure.ruler("y", "right").lim(*right.limits)
         labels = [label.ljust(gutter[1]) for label in right.labels]
-        figure.ruler("y", "right").ticks(right.places, labels)
+        figure.ruler("y", "right").ticks(right.places if labels else [], labels)
 
     for x in plot.marks:
         if axes.x.holds(x):
@@ -158,7 +165,8 @@ def _paint(plot: Plot, axes: Axes, width: int, height: int, gutter: tuple[int, i
             )
             signal.lines(joins)
             figure.draw(signal)
-    canvas = room - (gutter[0] if left else 0) - 1 - (gutter[1] + 1 if right else 0)
+    canvas = room - (gutter[0] if numbers[0] else 0) - 1
+    canvas -= (gutter[1] * bool(numbers[1]) + 1) if right else 0
     for text, role, x, y, yside in _end_labels(ends, axes.x, canvas, axes.rows):
         figure.draw(figure.text(x, y, plotext.colorize(text, pixel(role)), yside=yside))
     if plot.cursor is not None and axes.x.holds(plot.cursor):

@@ -15,6 +15,8 @@ MOST_CLASSES = 30
 """Classes that the table has a row for, and confusions in the list of them."""
 MOST_SQUARE = 12
 """Classes of the largest confusion matrix that is drawn; of more the confusions are listed."""
+LONGEST_NAME = 24
+"""Cells of the name of a class."""
 LONGEST_TEXT = 2000
 """Characters of a text that are shown at once."""
 BAR, REST, MARK = "█", "·", "│"
@@ -49,19 +51,37 @@ _OF_CLASS = {"multi_label": ("label", "rows"), "token": ("type", "there")}
 """What a line of the table of classes is, and what is counted of it; else a class, and rows."""
 
 
-def classes_table(report: ErrorReport) -> Table:
-    """A row a class, the worst F1 first: precision, recall, F1, how often true and predicted."""
-    table = _table()
+def classes_table(report: ErrorReport, width: int) -> Table:
+    """A row a class, the worst F1 first: precision, recall, F1, how often true and predicted.
+
+    Where it has no room for long names, headings are short and names are cut; numbers never are.
+    """
+    worst = sorted(report.classes or (), key=lambda each: (each.f1, -each.rows))[:MOST_CLASSES]
+    names = [one_line(each.name) for each in worst]
+    counts = [(f"{each.rows:,}", f"{each.predicted:,}") for each in worst]
     one, counted = _OF_CLASS.get(report.kind, ("class", "rows"))
-    table.add_column(one, overflow="ellipsis", no_wrap=True, max_width=24)
-    for name in ("precision", "recall", "F1", counted, "predicted"):
+    heads, longest = ("precision", "recall", "F1", counted, "predicted"), max(map(cell_len, names))
+    wide = [6, 6, 6, *(max(map(len, each)) for each in zip(*counts, strict=True))]
+
+    def room() -> int:
+        return width - sum(
+            max(len(head), cells) + 2 for head, cells in zip(heads, wide, strict=True)
+        )
+
+    if room() < min(longest, LONGEST_NAME):
+        heads = ("prec", "recall", "F1", counted, "pred")
+    table = _table()
+    table.add_column(one, no_wrap=True)
+    for name in heads:
         table.add_column(name, justify="right", no_wrap=True)
-    worst = sorted(report.classes or (), key=lambda each: (each.f1, -each.rows))
-    for each in worst[:MOST_CLASSES]:
+    most = max(5, min(room(), LONGEST_NAME))
+    for each, name, number in zip(worst, names, counts, strict=True):
         shares = (f"{value:.4f}" for value in (each.precision, each.recall, each.f1))
-        table.add_row(one_line(each.name), *shares, f"{each.rows:,}", f"{each.predicted:,}")
-    if len(worst) > MOST_CLASSES:
-        table.add_row(Text(f"and {len(worst) - MOST_CLASSES} more", "dim"))
+        table.add_row(Text(_cut(name, most)), *shares, *number)
+    if len(report.classes or ()) > MOST_CLASSES:
+        table.add_row(
+            Text(_cut(f"and {len(report.classes or ()) - MOST_CLASSES} more", most), "dim")
+        )
     return table
 
 
@@ -80,7 +100,9 @@ def confusion_table(report: ErrorReport, width: int) -> Table:
         for true, said, count in report.confusions()[:MOST_CLASSES]:
             table.add_row(one_line(true), one_line(said), f"{count:,}")
         return table
-    table.add_column("true ↓  predicted →", overflow="ellipsis", no_wrap=True, max_width=24)
+    table.add_column(
+        "true ↓  predicted →", overflow="ellipsis", no_wrap=True, max_width=LONGEST_NAME
+    )
     for name in names:
         table.add_column(
             Text(_cut(name, max(room, cell))), justify="right", no_wrap=True, min_width=cell

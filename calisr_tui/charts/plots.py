@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calisr_engine.events.view import RunView
+from calisr_tui.charts.axes import spread
 from calisr_tui.charts.plot import Line, Plot, smooth
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
@@ -75,7 +76,7 @@ def metric_range(values: Sequence[float]) -> tuple[float | None, float | None]:
     if not values or not -1 <= min(values) <= max(values) <= 1:
         return None, None
     low, high = min(values), max(values)
-    margin = 0.1 * (high - low) or 0.05
+    margin = 0.1 * (high - low) if spread(low, high) else 0.05
     return max(0.0 if low >= 0 else -1.0, low - margin), min(1.0, high + margin)
 
 
@@ -136,7 +137,7 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     """Stable rank with the full step beside the light one, and their relative difference.
 
     The two curves differ by millionths, so the difference has a plot of its own: below zero is a
-    hit, drawn as a filled triangle that points down.
+    hit (where matrices vote, of their sum), drawn as a filled triangle that points down.
     """
     said = view.groups.get(group or "")
     history = said.history if said is not None else []
@@ -154,6 +155,7 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     relative = [1e6 * s.difference / s.sr_fft if s.sr_fft else 0.0 for s in history]
     hits = [(a, b) for a, b, s in zip(x, relative, history, strict=True) if s.difference < 0]
     rest = [(a, b) for a, b, s in zip(x, relative, history, strict=True) if s.difference >= 0]
+    below, above = ("light lower", "not lower") if view.votes else ("hit: light lower", "no hit")
     low, high = min([*relative, 0.0]), max([*relative, 0.0])
     pad = 0.1 * (high - low) or 1.0
     ranks = Plot(
@@ -169,8 +171,8 @@ def stable_rank(view: RunView, group: str | None, cursor: float | None) -> tuple
     )
     differences = Plot(
         lines=(
-            Line(*_split(hits), "good", "points", "▼", "hit: light lower", digits=3),
-            Line(*_split(rest), "bad", "points", "△", "no hit, ×10⁻⁶", digits=3),
+            Line(*_split(hits), "good", "points", "▼", below, digits=3),
+            Line(*_split(rest), "bad", "points", "△", f"{above}, ×10⁻⁶", digits=3),
         ),
         marks=marks,
         levels=(0.0,),

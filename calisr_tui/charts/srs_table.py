@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from calisr_engine.analysis.outlook import next_decision, outlook, planned_samples
+from calisr_engine.analysis.outlook import is_above, next_decision, outlook, planned_samples
 from calisr_engine.analysis.score import coin_chance
 from calisr_engine.events.view import GroupView, RunView
-from calisr_tui import happening
+from calisr_tui import happening, words
 from calisr_tui.charts.drawing import append_cells
 from calisr_tui.charts.plot import Piece
 from calisr_tui.verbatim import Text
@@ -38,7 +38,8 @@ class Row:
         difference: SR_LFT - SR_FFT of that sample, and whether it was a hit.
         pips: one sign a sample of the window, hits filled; None where there would be too many.
         score: hits / samples of this window, or of the one that decided.
-        waits: hits that it still needs of the samples to come.
+        waits: hits that it still needs of the samples to come; above: whether the score is above
+            delta.
         coin: probability that a fair coin had switched it by now; None where none is defined.
     """
 
@@ -51,6 +52,7 @@ class Row:
     samples: int
     pips: str | None
     score: float | None
+    above: bool
     waits: str
     coin: float | None
     switched_at: int | None
@@ -83,14 +85,15 @@ def caption(name: str, said: Sequence[str], width: int, lines: int) -> list[str]
     return found
 
 
-def title(delta: float | None, width: int) -> str:
+def title(delta: float | None, width: int, votes: bool = False) -> str:
     """The table's title in at most `width` cells: what the score is, and when it switches."""
     if delta is None:
         return "Groups"
-    hit = f"share of hits: {HIT} light below full, lower is better"
+    share = "share of votes" if votes else "share of hits"
+    hit = f"{share}: {HIT} light below full, lower is better"
     forms = (
         f"Stable rank score (SRS) = {hit} · above δ {delta:g} it switches",
-        f"Score = share of hits ({HIT} light lower: better) · above δ {delta:g} it switches",
+        f"Score = {share} ({HIT} light lower: better) · above δ {delta:g} it switches",
         f"Stable rank score · {HIT} lower is better · δ {delta:g}",
         f"Score · {HIT} lower is better · δ {delta:g}",
     )
@@ -109,11 +112,7 @@ def _row(view: RunView, group: GroupView, step: int | None, seen: Mapping[str, i
             window = past[-samples:] if samples else []
     planned = planned_samples(view) or samples
     pips = None
-    if (
-        0 < max(planned, samples) <= 8
-        and len(window) == samples
-        and all(s.hit in (0, 1) for s in window)
-    ):
+    if 0 < max(planned, samples) <= 8 and len(window) == samples and not view.votes:
         pips = "".join("●" if s.hit else "○" for s in window).ljust(max(planned, samples), "·")
     fresh = seen is not None and len(group.history) > seen.get(group.name, 0)
     return Row(
@@ -126,6 +125,7 @@ def _row(view: RunView, group: GroupView, step: int | None, seen: Mapping[str, i
         samples=samples,
         pips=pips,
         score=score,
+        above=is_above(view, hits, samples),
         waits=happening.waits_for(outlook(view, group, step)),
         coin=coin_chance(view, group),
         switched_at=group.switch.step if group.switch is not None else None,
@@ -159,8 +159,11 @@ def layout(table: list[Row], width: int, scored: bool = True) -> Layout:
     dots = max((len(row.pips) for row in table if row.pips), default=0)
     count = max((len(_hits(row)) for row in table), default=1)
     name = min(NAME, max((len(row.name) for row in table), default=1))
+    waits = max(7, *(len(_word(row, "needs")) for row in table)) if table else 7
     if not scored:
-        return Layout({"group": max(name, 5), "now": 5, "needs": 7})
+        measured = any(row.difference is not None for row in table)
+        known = {"Δ rank": 9} if measured else {}
+        return Layout({"group": max(name, 5), "now": 5, **known, "needs": waits})
     widths = {
         "group": max(name, 5),
         "now": 5,
@@ -168,7 +171,7 @@ def layout(table: list[Row], width: int, scored: bool = True) -> Layout:
         "dots": max(6, dots),
         "hits": max(4, count),
         "score": 5,
-        "needs": 7,
+        "needs": waits,
         "coin": 4,
         "rank": 6,
         "bar": LEAST_BAR,
@@ -250,8 +253,7 @@ def _cell(row: Row, column: str, wide: int, delta: float, styles: Mapping[str, s
         return [(sign, styles[_SIGNS.get(sign, "dim")]) for sign in signs]
     if column == "bar":
         drawn, _ = bar(row.score, delta, wide)
-        above = row.score is not None and row.score > delta
-        filled = styles["good" if above else "fft"]
+        filled = styles["good" if row.above else "fft"]
         parts = {"╌": styles["dim"], "┃": f"bold {styles['strong']}"}
         return [(sign, parts.get(sign, filled)) for sign in drawn]
     return [(f"{_word(row, column):<{wide}}", "")]
@@ -270,7 +272,7 @@ def _word(row: Row, column: str) -> str:
 
 
 def _hits(row: Row) -> str:
-    return f"{row.hits:g}/{row.samples}" if row.samples else "–"
+    return f"{words.hits(row.hits)}/{row.samples}" if row.samples else "–"
 
 
 def _difference(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from calisr_engine.config.load import ResolvedConfig
@@ -15,9 +16,14 @@ from calisr_tui.words import size
 
 
 def summary(
-    resolved: ResolvedConfig, detached: bool, compact: bool, known: Known = NOTHING
+    resolved: ResolvedConfig,
+    detached: bool,
+    compact: bool,
+    known: Known = NOTHING,
+    width: int = 80,
 ) -> Text:
-    """The text beside the setup form; `compact` puts the figures first, in two lines."""
+    """The text beside the setup form, for lines of `width` cells; `compact` puts the figures
+    first, in two lines."""
     config = resolved.config
     meaning = Text(estimates.meaning(config))
     warnings = Text("\n".join(f"! {each}" for each in resolved.warnings))
@@ -25,7 +31,7 @@ def summary(
     if compact:
         parts = [_figures_in_short(config, detached, known), command, warnings, meaning]
     else:
-        parts = [meaning, _figures(config, detached, known), warnings, command]
+        parts = [meaning, _figures(config, detached, known, width), warnings, command]
     return Text("\n" if compact else "\n\n").join([part for part in parts if part])
 
 
@@ -36,6 +42,7 @@ def grid_summary(
     command: str,
     first: RunConfig,
     compact: bool,
+    width: int = 80,
 ) -> Text:
     """The text beside a form that sets up a grid; `compact` leaves no lines empty.
 
@@ -57,14 +64,23 @@ def grid_summary(
         cpu, gpu = map(_duration, seconds)
         lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
     lines.append(("trains", "in a process of its own"))
-    pieces = [Text.assemble((f"{name:<21}", "dim"), value) for name, value in lines]
-    figures, line = Text("\n").join(pieces), Text(command)
+    figures, line = _listed(lines, 21, width), Text(command)
     parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
     parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))
     return Text("\n" if compact else "\n\n").join([part for part in parts if part])
 
 
-def _figures(config: RunConfig, detached: bool, known: Known) -> Text:
+def _listed(lines: Sequence[tuple[str, str]], indent: int, width: int) -> Text:
+    """Names and values; what of a value has no room goes on below it."""
+    found = []
+    for name, value in lines:
+        first, *more = textwrap.wrap(value, max(12, width - indent)) or [""]
+        below = "".join(f"\n{' ' * indent}{each}" for each in more)
+        found.append(Text.assemble((f"{name:<{indent}}", "dim"), first, below))
+    return Text("\n").join(found)
+
+
+def _figures(config: RunConfig, detached: bool, known: Known, width: int) -> Text:
     counted, estimate = estimates.counts(config, known), estimates.estimate(config, known)
     lines = [] if counted is None else trained(counted)
     if counted is not None and counted.fft is not None and counted.fft > counted.total:
@@ -78,8 +94,7 @@ def _figures(config: RunConfig, detached: bool, known: Known) -> Text:
         lines.append(("memory, estimated", f"{whole}, {libraries} of it libraries"))
         lines.append(("time, at most", _times(estimate)))
     lines.append(("trains", "detached, outlives this app" if detached else "in this app (F7)"))
-    pieces = [Text.assemble((f"{name:<19}", "dim"), value) for name, value in lines]
-    return Text("\n").join(pieces)
+    return _listed(lines, 19, width)
 
 
 def _figures_in_short(config: RunConfig, detached: bool, known: Known) -> Text:

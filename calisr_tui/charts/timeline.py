@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from calisr_engine.events.view import RunView
 from calisr_engine.methods.catalog import has_light_phase
 from calisr_engine.models.grouping import by_layer_and_component
-from calisr_tui.charts.axes import tick_label, ticks
+from calisr_tui.charts.axes import tick_labels, ticks
 from calisr_tui.charts.drawing import append_cells
 from calisr_tui.charts.group_map import is_map
 from calisr_tui.charts.plot import Piece
@@ -263,10 +263,8 @@ def _percent(shown: Picture) -> str:
 def _axis(shown: Picture, name: int, cells: int, styles: Mapping[str, str]) -> Text:
     row = [" "] * (cells + 8)
     places = ticks(0, shown.total, max(3, cells // 10))
-    step = places[1] - places[0] if len(places) > 1 else 1
     free = 0
-    for place in places:
-        label = tick_label(place, step)
+    for place, label in zip(places, tick_labels(places), strict=True):
         start = cell_of(place, shown.total, cells)
         start = min(start, cells - len(label))
         if start < free:

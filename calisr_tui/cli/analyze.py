@@ -104,7 +104,8 @@ def score(
     Rate: hits / samples. Flips: samples that say other than the one before; independent fair ones
     would in half of the pairs. r: lag-one autocorrelation of the hits. Worth: independent samples
     that those of a window are worth, n (1 - r) / (1 + r). Coin: probability that fair coin flips
-    had switched the group by then, for these n and delta. Several runs of one row and task are
+    had switched the group by then, for these n and delta. Where matrices vote, flips, coin and
+    agree have no meaning and are left out. Several runs of one row and task are
     taken together; --json has each run, too.
 
     With calibration.log_parts: agree is the share of samples in which "a hit" and "the full part's
@@ -213,7 +214,7 @@ def _cells(score: GroupScore) -> list[str]:
         str(score.runs),
         str(score.samples),
         f"{score.rate:.2f}",
-        f"{score.flips}/{score.pairs}",
+        "-" if score.flips is None else f"{score.flips}/{score.pairs}",
         "-" if score.r is None else f"{score.r:.2f}±{score.r_error:.2f}",
         "-" if score.effective is None else f"{score.effective:.1f} of {score.per_window}",
         str(score.switched),
@@ -222,8 +223,10 @@ def _cells(score: GroupScore) -> list[str]:
 
 
 def _of_parts(score: GroupScore) -> list[str]:
-    agreeing = f"{score.agreeing / score.parts:.2f}" if score.parts else "-"
-    return [agreeing, _figure(score.light), _figure(score.extra)]
+    agreeing = None
+    if score.parts and score.agreeing is not None:
+        agreeing = score.agreeing / score.parts
+    return [_figure(agreeing), _figure(score.light), _figure(score.extra)]
 
 
 def _figure(value: float | None) -> str:

@@ -87,7 +87,7 @@ def _show(report: ErrorReport, wrong: list[Mistake], rows: int) -> None:
     if report.wrong is None:
         console.print(charts.residual_bars(report, width))
     else:
-        console.print(charts.classes_table(report), "")
+        console.print(charts.classes_table(report, width), "")
         if report.confusion is not None:
             console.print(charts.confusion_table(report, width), "")
         if report.calibration is not None:

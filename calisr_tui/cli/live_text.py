@@ -136,7 +136,7 @@ def render(view: RunView, width: int = 80) -> RenderableType:
         ProgressBar(total=max(1, view.total_steps), completed=view.step, width=min(60, width)),
     ]
     if view.groups and view.variant != "off":
-        delta = view.delta if view.delta is not None else 0.5
+        delta = view.threshold
         names = tuple(view.groups)
         if is_map(names):
             shown = rows(view)
@@ -147,7 +147,7 @@ def render(view: RunView, width: int = 80) -> RenderableType:
         else:
             table = table_text(rows(view), delta, width - 1, None, -1, {}, STYLES)
         # the bar does not end its line
-        parts += [Text("\n"), Text(title(delta, width - 1)), table]
+        parts += [Text("\n"), Text(title(delta, width - 1, view.votes)), table]
         if (step := next_decision(view)) is not None:
             parts.append(Text(f"  next decision at step {step}", style=STYLES["dim"]))
     return Group(*parts)

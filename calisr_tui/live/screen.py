@@ -8,7 +8,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from calisr_tui import words
 from calisr_tui.budget import Budget
@@ -22,6 +21,7 @@ from calisr_tui.live.footer import AFTER
 from calisr_tui.live.panes import Look, Pane
 from calisr_tui.live.run_screen import STEERING, RunScreen
 from calisr_tui.next_steps import COMMANDS
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.score_pane import ScorePane
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import StatusLine
@@ -122,7 +122,7 @@ class LiveScreen(RunScreen):
         yield Static("", id="problem")
         yield Board()
         yield from self.compose_bottom()
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def compose_bottom(self) -> ComposeResult:
         """What a kind of this screen puts above the footer."""
@@ -151,7 +151,6 @@ class LiveScreen(RunScreen):
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
         self._dirty = True
-        self.refresh_bindings()
         self.call_after_refresh(self.redraw)
 
     def on_screen_resume(self) -> None:

@@ -10,7 +10,7 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Footer
+from textual.screen import Screen
 
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.compare import names_of
@@ -23,10 +23,11 @@ from calisr_tui.charts.plot import Plot
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.feed import RunFeed
-from calisr_tui.next_steps import FittingFooter
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 MOST_COMPARED = 8
@@ -36,8 +37,10 @@ LIVE_SECONDS = 1.0
 """Between two looks at the runs; a look at logs that have not grown takes no time."""
 
 
-class CompareScreen(FittingFooter):
+class CompareScreen(Screen[None]):
     """The runs that were marked on the runs screen; those in training grow."""
+
+    app: Host
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure", "Next curve", id="compare.measure"),
@@ -70,7 +73,7 @@ class CompareScreen(FittingFooter):
             yield Chart("Trainable share", id="share-chart", classes="pane")
         with VerticalScroll(id="compare-text", classes="box"):
             yield Static(id="compare-tables")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#compare-text").focus()

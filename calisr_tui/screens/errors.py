@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import one_line
@@ -20,6 +19,7 @@ from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading
 from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import DataTable, Static
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ EVERY = "every"
 
 Drawn = Callable[["ErrorReport", int], Any]
 OF_CLASSES: dict[str, Drawn] = {
-    "Classes, the worst first": lambda report, width: charts.classes_table(report),
+    "Classes, the worst first": charts.classes_table,
     "Confusion": charts.confusion_table,
     "Calibration": charts.calibration_curve,
     "By length": lambda report, width: charts.lengths_table(report),
@@ -76,7 +76,7 @@ class ErrorsScreen(Screen[None]):
                 with VerticalScroll(id=f"errors-{side}", classes="box", can_focus=False):
                     yield Static("", id=f"errors-{side}-chart")
         yield DataTable(id="errors-rows", cursor_type="row", zebra_stripes=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(DataTable).focus()

@@ -16,7 +16,7 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Footer
+from textual.screen import Screen
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
@@ -24,9 +24,10 @@ from calisr_tui.charts.figure_text import legend_lines, panel_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.grid_source import figure_words, process_words
-from calisr_tui.next_steps import FittingFooter
+from calisr_tui.host import Host
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 FIGURES = {
@@ -45,8 +46,10 @@ SETTLE_SECONDS = 0.3
 """How long a choice must stand before it is computed, so that one can go past heavy figures."""
 
 
-class FiguresScreen(FittingFooter):
+class FiguresScreen(Screen[None]):
     """One figure at a time; left and right go to the next."""
+
+    app: Host
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "next(-1)", "Previous", key_display="←", priority=True, id="figures.left"),
@@ -71,7 +74,7 @@ class FiguresScreen(FittingFooter):
         yield Static("", id="figures-tabs")
         with VerticalScroll(id="figures-body"):
             yield Static("", id="figures-text")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#figures-body").focus()

@@ -40,13 +40,14 @@ class FilePicker(ModalScreen[str | None]):
         self._title, self._wanted, self._folders = title, wanted, folders
         self.folder = begin
         self._found: list[Entry] = []
+        self._named = ""
         self.idle = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall") as dialog:
             dialog.border_title = Text(self._title)
-            keys = "Enter open or take · ← folder above · Esc cancel"
-            dialog.border_subtitle = Text(keys + (" · Ctrl-T this folder" if self._folders else ""))
+            keys = "Enter take · ← up · Esc cancel"
+            dialog.border_subtitle = Text(keys + (" · Ctrl-T folder" if self._folders else ""))
             yield Label("", id="files-folder")
             yield Input(placeholder="type to filter", compact=True)
             yield OptionList()
@@ -76,9 +77,19 @@ class FilePicker(ModalScreen[str | None]):
             return
         self._found = found
         more = f" (the first {MOST:,})" if len(found) >= MOST else ""
-        self.query_one("#files-folder", Label).update(Text(f"{folder}{more}{problem}"))
+        self._named = f"{folder}{more}{problem}"
+        self._show_name()
         self._fill()
         self.idle = True
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_name)
+
+    def _show_name(self) -> None:
+        """The folder's name, its end where there is no room for all."""
+        room = self.query_one(OptionList).size.width
+        name = self._named if len(self._named) <= room else f"…{self._named[1 - room :]}"
+        self.query_one("#files-folder", Label).update(Text(name))
 
     def _fill(self) -> None:
         options = self.query_one(OptionList)

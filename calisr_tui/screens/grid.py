@@ -10,17 +10,18 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
+from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
 from calisr_tui.charts import grid_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Typing
 from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices
-from calisr_tui.next_steps import FittingFooter
+from calisr_tui.host import Host
 from calisr_tui.screens import grid_training as training
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 from calisr_tui.widgets.verbatim import DataTable, Static
 
@@ -29,8 +30,10 @@ ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
 part in so many of the time."""
 
 
-class GridScreen(FittingFooter):
+class GridScreen(Screen[None]):
     """One grid; it reads run directories and logs, whoever trains them."""
+
+    app: Host
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "choose", "Choose", id="grid.choose"),
@@ -59,7 +62,7 @@ class GridScreen(FittingFooter):
         yield GridCells(id="grid-table")
         yield NotableRuns(id="grid-runs", classes="box")
         yield Static("", id="grid-detail")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(GridCells).focus()

@@ -13,7 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from calisr_engine.grid import Grid
-from calisr_tui.grid_source import run_words, shown
+from calisr_engine.plain_words import command
+from calisr_tui.grid_source import run_words
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Button, Label, Static
 
@@ -85,11 +86,8 @@ class StartGrid(ModalScreen[StartOptions | None]):
         if options is None:
             text = "runs at a time: a whole number from 1 to 1000"
         else:
-            text = shown(
-                run_words(
-                    self._source, options.jobs, options.data_dir, options.devices, self._retry
-                )
-            )
+            jobs, data_dir, devices = options.jobs, options.data_dir, options.devices
+            text = command(*run_words(self._source, jobs, data_dir, devices, self._retry))
         self.query_one("#start-command", Static).update(Text(text))
 
     @on(Input.Submitted)

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.plain_words import command
 from calisr_tui.dialogs import Answer, Question, Reading
-from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words, shown
+from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words
 from calisr_tui.host import Host
 from calisr_tui.screens.grid_start import StartGrid, StartOptions
 from calisr_tui.started import GridProcess
@@ -96,12 +97,12 @@ def copy_command(app: Host, reading: GridReading) -> None:
     """Copy the command line that trains the grid."""
     data_dir = reading.grid.data_dir or app.data_dir
     try:
-        command = shown(run_words(reading.grid, 1, str(data_dir or "")))
+        line = command(*run_words(reading.grid, 1, str(data_dir or "")))
     except CalisrError as error:
         app.notify(error.message, severity="warning")
         return
-    app.copy_to_clipboard(command)
-    app.notify(f"copied: {command}")
+    app.copy_to_clipboard(line)
+    app.notify(f"copied: {line}")
 
 
 def tell_end(app: Host, ended: GridProcess) -> None:

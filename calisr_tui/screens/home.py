@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
 
 from calisr_tui import words
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.next_steps import COMMANDS, NextSteps
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LOOK_SECONDS = 2.0
 MOST = 4
 """Runs of one section at most; the list of all runs has the rest."""
 
-_HELP = {"app.help": "Help"}
+_HELP = {"app.help": "Help", "app.quit": "Quit"}
 _ASK = {"run.try": "Try", "run.errors": "Errors", "run.begin_from": "New like it", **_HELP}
 FOOTER = {
     "completed": _ASK,
@@ -109,7 +109,7 @@ class HomeScreen(NextSteps):
         yield Static("", classes="head", id="home-head")
         yield OptionList(id="home-list")
         yield Static("", id="home-machine", classes="box")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#home-machine").border_title = "This machine"

@@ -9,15 +9,16 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
-from textual.widgets import Footer
+from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
 from calisr_engine.storage.whole import write_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
-from calisr_tui.next_steps import FittingFooter
+from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json"
 NOBODY = "?none"
 
 
-class ReportScreen(FittingFooter):
+class ReportScreen(Screen[None]):
     """The table of one grid in one of five formats."""
+
+    app: Host
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "format", "Format", id="report.format"),
@@ -54,7 +57,7 @@ class ReportScreen(FittingFooter):
         with ScrollableContainer(id="report-body"):
             yield Static("Reading the runs …", id="report-text")
         yield Static("", id="report-notes")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#report-body").focus()

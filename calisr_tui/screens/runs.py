@@ -8,7 +8,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.arrange import Group
@@ -19,6 +19,7 @@ from calisr_tui.screens.compare import MOST_COMPARED
 from calisr_tui.screens.run_actions import ONE_RUN
 from calisr_tui.screens.runs_listing import LIST_COMMANDS, RunListing
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.run_list import RunList
 from calisr_tui.widgets.verbatim import Static
@@ -31,6 +32,7 @@ _MANY = {
     "runs.compare": "Compare",
     "runs.filter": "Filter",
     **_HELP,
+    "app.quit": "Quit",
 }
 _HALTED = {"runs.resume": "Resume", "run.try": "Try", "run.errors": "Errors", **_MANY}
 FOOTER = {
@@ -79,7 +81,7 @@ class RunsScreen(RunListing):
         with Horizontal(id="runs-below"):
             yield Static("", id="run-detail", classes="box")
             yield RunCurves(id="run-curves", classes="pane")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self._size_up()

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
@@ -28,6 +27,7 @@ from calisr_tui.screens.setup_checks import Checks
 from calisr_tui.screens.setup_form import WAYS, SetupForm, offers, wanted
 from calisr_tui.screens.setup_side import SetupSide, StepsBar
 from calisr_tui.widgets.fields import CycleField, Field, Heading
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.paths import PathInput
 from calisr_tui.widgets.verbatim import OptionList
 
@@ -47,7 +47,7 @@ class SetupScreen(Screen[None]):
         Binding("ctrl+n", "next", "Next step", show=False, id="setup.next"),
         Binding("down", "app.focus_next", "Next field", show=False, id="setup.down"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="setup.up"),
-        Binding("ctrl+l", "list", "Choose from a list", id="setup.list"),
+        Binding("ctrl+l", "list", "List", id="setup.list"),
         Binding("ctrl+y", "mark", "Several values", show=False, id="setup.mark"),
         Binding("f10", "clear_marks", "One value each", show=False, id="setup.clear_marks"),
         Binding("ctrl+t", "full", "Right side in full", show=False, id="setup.full"),
@@ -69,7 +69,7 @@ class SetupScreen(Screen[None]):
             self.form = SetupForm(self.draft)
             yield self.form
             yield SetupSide()
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     async def on_mount(self) -> None:
         await self._show_page(STEPS[0], look=False)  # nothing was chosen yet

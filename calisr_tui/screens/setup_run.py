@@ -10,14 +10,13 @@ from calisr_engine import presets
 from calisr_engine.config import preset_files
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import command
 from calisr_engine.storage.whole import write_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.draft import Draft
-from calisr_tui.grid_source import GridSource, shown
 from calisr_tui.host import Host
 from calisr_tui.marked_grid import FILE, Outlook
-from calisr_tui.screens import grid_training
 
 
 def start(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
@@ -37,6 +36,10 @@ def start(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
 
 def start_grid(app: Host, outlook: Outlook) -> None:
     """Write the grid's file, ask how, begin, and show the grid."""
+    # nobody who sets one run up needs these, and the app opens sooner without
+    from calisr_tui.grid_source import GridSource
+    from calisr_tui.screens import grid_training
+
     made = not outlook.folder.exists()
     path = _write(app, outlook)
     if path is None:
@@ -69,16 +72,16 @@ def _write(app: Host, outlook: Outlook) -> Path | None:
     return path
 
 
-def grid_words(outlook: Outlook, draft: Draft) -> list[str]:
-    """What follows `calisr` in the command that trains the grid."""
+def grid_command(outlook: Outlook, draft: Draft) -> str:
+    """The command line that trains the grid."""
     words = ["grid", "run", str(outlook.folder / FILE), "--output-dir", str(outlook.folder.parent)]
-    return words + (["--data-dir", str(draft.data_dir)] if draft.data_dir else [])
+    return command(*words, *(["--data-dir", str(draft.data_dir)] if draft.data_dir else []))
 
 
 def copy_grid_command(app: Host, outlook: Outlook, draft: Draft) -> None:
     """Copy the command line of the grid, and write the file that it names."""
     if (path := _write(app, outlook)) is not None:
-        app.copy_to_clipboard(shown(grid_words(outlook, draft)))
+        app.copy_to_clipboard(grid_command(outlook, draft))
         app.notify(f"copied; {path} is written")
 
 

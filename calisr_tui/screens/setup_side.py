@@ -12,9 +12,8 @@ from calisr_tui.charts.summary import grid_summary, summary
 from calisr_tui.draft import Draft
 from calisr_tui.estimates import Known
 from calisr_tui.form import STEPS
-from calisr_tui.grid_source import shown
 from calisr_tui.marked_grid import Outlook
-from calisr_tui.screens import setup_run
+from calisr_tui.screens.setup_run import grid_command
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
@@ -70,29 +69,35 @@ class SetupSide(VerticalScroll):
         elif draft.problems or draft.resolved is None:
             text = _refused(draft)
         elif draft.marked:
-            text = _grid(draft, outlook, compact)
+            text = _grid(draft, outlook, compact, self._width)
         else:
-            text = summary(draft.resolved, detached, compact, Known(*draft.facts()))
+            known = Known(*draft.facts())
+            text = summary(draft.resolved, detached, compact, known, self._width)
         self.query_one("#summary", Static).update(text)
+
+    @property
+    def _width(self) -> int:
+        """Cells of a line of text."""
+        return max(30, self.size.width - 3)
 
     def _show_data(self, look: Look) -> None:
         from calisr_tui.charts.data_look import overview
 
-        width = max(30, self.size.width - 3)
+        width = self._width
         if self._seen is None or self._seen[0] is not look or self._seen[1] != width:
             self._seen = look, width
             self.query_one("#summary", Static).update(overview(look, width))
 
 
-def _grid(draft: Draft, outlook: Outlook | None, compact: bool) -> Text:
+def _grid(draft: Draft, outlook: Outlook | None, compact: bool, width: int) -> Text:
     assert draft.resolved is not None
     axes = {form.label(key, whole=True): draft.values(key) for key in draft.marked}
     runs, seconds, command = None, None, ""
     if outlook is not None:
-        runs, command = outlook.runs, shown(setup_run.grid_words(outlook, draft))
+        runs, command = outlook.runs, grid_command(outlook, draft)
         if outlook.cpu_seconds is not None and outlook.gpu_seconds is not None:
             seconds = outlook.cpu_seconds, outlook.gpu_seconds
-    return grid_summary(axes, runs, seconds, command, draft.resolved.config, compact)
+    return grid_summary(axes, runs, seconds, command, draft.resolved.config, compact, width)
 
 
 def _refused(draft: Draft) -> Text:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import CalisrError
@@ -21,6 +21,7 @@ from calisr_tui.asking import Answered, Asking, Failed, News, Opened
 from calisr_tui.charts.answer import answer, name_of, tagged_text
 from calisr_tui.host import Host
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
 
 MOST_KEPT = 50
@@ -62,7 +63,7 @@ class TryScreen(Screen[None]):
         with VerticalScroll(id="try-kept", classes="box", can_focus=False) as kept:
             kept.border_title = "Asked before"
             yield Static("Enter keeps an answer here.", id="try-list")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#try-0").focus()

@@ -160,13 +160,23 @@ class Field(Vertical):
         if isinstance(control, CycleField):
             control.value, control.note = self._cycled()
         else:
-            control.placeholder = shown.default
+            self._show_default()
             if not control.has_focus and shown.text != self._told:
                 self._told = control.value = shown.text
         control.set_class(bool(problem), "-invalid")
         below = self.query_one(".field-problem", Static)
         below.display = bool(problem)
         below.update(Text(f"✗ {problem}" if problem else ""))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_default)
+
+    def _show_default(self) -> None:
+        """What an empty setting stands for, with a sign where it is cut."""
+        control = self.control
+        if isinstance(control, Input):
+            room, text = control.content_size.width, self._shown.default
+            control.placeholder = f"{text[: room - 2]}…" if 2 < room < len(text) + 1 else text
 
     def take(self, text: str) -> None:
         """Set the text, as if it was typed."""

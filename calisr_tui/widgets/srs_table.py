@@ -43,6 +43,7 @@ class SrsTable(Widget, can_focus=True):
         self._rows: list[Row] = []
         self._said: dict[str, tuple[str, ...]] = {}
         self._delta: float | None = None
+        self._votes = False
         self._next: int | None = None
         self._flash: dict[str, int] = {}
         self._empty = ""
@@ -64,7 +65,7 @@ class SrsTable(Widget, can_focus=True):
                 self._flash[each.name] = 4
         self._empty = happening.without_groups(view)
         step = next_decision(view)
-        delta = view.delta if view.variant != "off" else None
+        delta = view.threshold
         said = {
             name: (*happening.now(view, group, step), *happening.notes(view, group))
             for name, group in view.groups.items()
@@ -73,13 +74,15 @@ class SrsTable(Widget, can_focus=True):
             return
         grown = len(new) != len(self._rows)
         self._rows, self._said, self._next, self._delta = new, said, step, delta
+        self._votes = view.votes
         self._entitle()
         self.row = min(self.row, max(0, len(new) - 1))
         self.refresh(layout=grown)
 
     def _entitle(self) -> None:
         """Title and subtitle, as far as there is room."""
-        self.border_title = Text(title(self._delta, max(20, self.outer_size.width - 6)))
+        wide = max(20, self.outer_size.width - 6)
+        self.border_title = Text(title(self._delta, wide, self._votes))
         decides = self._delta is not None and self._next is not None
         self.border_subtitle = Text(f"next decision at step {self._next}" if decides else "")
 

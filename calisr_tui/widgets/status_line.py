@@ -77,7 +77,7 @@ def _pieces(view: RunView, room: int) -> list[str]:
     duration = words.seconds(view.duration if ended else view.eta_seconds)
     share = f"trains {words.share(view.share)}"
     light = sum(group.phase == "lft" for group in view.groups.values())
-    decision = next_decision(view) if not ended and view.variant != "off" else None
+    decision = None if ended else next_decision(view)
     decides = "" if decision is None else f"decides at {decision}"
     soon = ""
     if decision is not None and view.seconds_per_step:

@@ -9,7 +9,7 @@ import pytest
 
 from calisr_engine.calibration.score import (
     ScoreBoard,
-    needed_hits,
+    exact_hits,
     sample_steps,
     sample_steps_every,
     should_switch,
@@ -44,10 +44,10 @@ def test_every_decimal_delta_is_a_tie_with_itself() -> None:
         assert hundredths == 100 or should_switch(hundredths + 1, 100, hundredths / 100)
 
 
-def test_needed_hits_shows_how_coarse_delta_is() -> None:
-    assert {needed_hits(3, d / 100) for d in range(40, 61)} == {2}
-    assert [needed_hits(5, d) for d in (0.4, 0.45, 0.5, 0.55, 0.6)] == [3, 3, 3, 3, 4]
-    assert needed_hits(5, 1.0) is None
+def test_the_hits_of_a_log_are_the_fractions_that_they_stand_for() -> None:
+    for matrices in (3, 6, 12, 24, 144):
+        for count in range(5 * matrices + 1):
+            assert exact_hits(count / matrices) == Fraction(count, matrices)
 
 
 def test_sample_steps_are_even_and_end_the_window() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calisr_engine.calibration.score import needed_hits
+from calisr_engine.calibration.score import should_switch
 from calisr_engine.config import preset_files
 from calisr_engine.config.schema import CalibrationSettings
 from calisr_engine.methods.catalog import METHODS
@@ -89,8 +89,11 @@ def test_the_counts_are_those_of_bert_base() -> None:
 
 
 def test_what_is_said_of_delta_is_so() -> None:
-    assert [needed_hits(3, delta) for delta in (0.4, 0.5, 0.6)] == [2, 2, 2]
-    assert [needed_hits(5, delta) for delta in (0.4, 0.5, 0.59, 0.6)] == [3, 3, 3, 4]
+    def needed(samples: int, delta: float) -> int:
+        return next(hits for hits in range(9) if should_switch(hits, samples, delta))
+
+    assert [needed(3, delta / 100) for delta in range(40, 61)] == [2] * 21
+    assert [needed(5, delta) for delta in (0.4, 0.5, 0.59, 0.6)] == [3, 3, 3, 4]
 
 
 def test_the_readme_leads_to_the_page() -> None:

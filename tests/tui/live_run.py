@@ -12,13 +12,13 @@ from tests.events.cases import record
 GROUPS = ("query", "attention_output", "output")
 
 
-def sample(step: int, hits: dict[str, float], taken: int, lower: dict[str, bool]) -> Any:
+def sample(step: int, hits: dict[str, float], taken: int, hit: dict[str, float]) -> Any:
     groups = {
         name: ev.GroupSample(
-            sr_lft=40.0 - 3e-6 * (1 if lower[name] else -1),
+            sr_lft=40.0 - 3e-6 * (1 if hit[name] > 0.5 else -1),
             sr_fft=40.0,
-            difference=-3e-6 if lower[name] else 3e-6,
-            hit=float(lower[name]),
+            difference=-3e-6 if hit[name] > 0.5 else 3e-6,
+            hit=hit[name],
             hits=hits[name],
             samples=taken,
         )
@@ -28,10 +28,16 @@ def sample(step: int, hits: dict[str, float], taken: int, lower: dict[str, bool]
 
 
 def a_run(
-    *, steps: int = 200, taken: int = 3, switched: bool = False, **calibration: Any
+    *,
+    steps: int = 200,
+    taken: int = 3,
+    switched: bool = False,
+    shares: tuple[float, float] = (1.0, 0.0),
+    **calibration: Any,
 ) -> RunView:
     """A run of windows of 50 steps with 5 samples each, in its first window; query and output had a
-    hit in every sample but the newest, attention_output in none."""
+    hit in every sample but the newest, attention_output in none. `shares`: what a hit counts where
+    matrices vote, and what none does."""
     settings = {"variant": "S", "delta": 0.5, "samples_per_epoch": 5} | calibration
     said = [
         record(ev.RunCreated(run_id="r", config={"calibration": settings}), 0),
@@ -58,8 +64,9 @@ def a_run(
     hits = dict.fromkeys(GROUPS, 0.0)
     for number in range(1, taken + 1):
         lower = {name: name != "attention_output" and number < taken for name in GROUPS}
-        hits = {name: hits[name] + lower[name] for name in GROUPS}
-        said.append(sample(10 * number, hits, number, lower))
+        hit = {name: shares[0 if lower[name] else 1] for name in GROUPS}
+        hits = {name: hits[name] + hit[name] for name in GROUPS}
+        said.append(sample(10 * number, hits, number, hit))
     if switched:
         goes = {
             name: ev.GroupDecision(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+import math
+import re
 
+import numpy as np
+import pytest
+from rich.console import Console
+
+from calisr_engine.analysis.mistakes import Answers, report
+from calisr_engine.config.load import load
+from calisr_tui.charts import plots
 from calisr_tui.charts.axes import axes_of
-from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.drawing import draw, draw_lines
+from calisr_tui.charts.errors import classes_table
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.summary import summary
 
 STYLES = dict.fromkeys(ROLES, "")
 
@@ -36,3 +47,94 @@ def test_a_single_point_stands_in_the_middle() -> None:
         axis = axes_of(Plot((Line((x,), (1.0,), "run1"),)), 60, 12).x
         assert axis is not None
         assert axis.limits == (x / 2, 1.5 * x)
+
+
+ODD = (0.0, 5e-324, 1e-320, -1e-320, 1e-290, 1e-12, 1.0, 1 + 1e-15, 1e16, 1e16 + 2, math.inf)
+RANGES = ((None, None), (0.0, None), (-1e-321, 1e-320), (3.0, 3.0))
+
+
+@pytest.mark.parametrize("y_range", RANGES)
+@pytest.mark.parametrize("log", [False, True])
+def test_tiny_figures_equal_ends_and_single_points_have_a_chart(
+    log: bool, y_range: tuple[float | None, float | None]
+) -> None:
+    for one, other in itertools.combinations_with_replacement(ODD, 2):
+        for x in ((one,), (min(one, other), max(one, other))):
+            if math.inf in x:
+                continue
+            y = (other, one)[: len(x)]
+            lines = (Line(x, y, "loss", "joined", end=True), Line(x, y, "metric", right=True))
+            plot = Plot(lines, log_y=log, y_range=y_range, cursor=one, marks=(one,))
+            for width, height in ((12, 3), (30, 6)):
+                drawn = draw(plot, width, height, STYLES).plain.split("\n")
+                assert len(drawn) <= height
+                assert max(map(len, drawn)) <= width
+
+
+def test_a_metric_that_hardly_moves_stays_where_metrics_can_be() -> None:
+    for values in ((1.0, 1 - 1e-16), (1e-320,), (0.0, 1e-320), (1.0, 1.0)):
+        low, high = plots.metric_range(values)
+        assert low is not None
+        assert high is not None
+        assert 0 <= low < high <= 1
+        axis = axes_of(Plot((Line((0.0,) * len(values), values, "m"),), y_range=(low, high)), 60, 9)
+        assert axis.sides[0] is not None
+        assert 0 <= axis.sides[0].limits[0] < axis.sides[0].limits[1] <= 1
+
+
+SPANS = [
+    (0.69312, 0.69319),
+    (1e5, 1.25e5),
+    (1e6, 1e6 + 3),
+    (0.0, 2e-4),
+    (1.0, 1 + 1e-9),
+    (-7e-8, 0),
+]
+
+
+@pytest.mark.parametrize(("low", "high"), SPANS)
+@pytest.mark.parametrize("log", [False, True])
+def test_ticks_say_different_things_and_true_ones(low: float, high: float, log: bool) -> None:
+    line = Line((0.0, 10.0), (low or high / 9, high or low / 9), "loss")
+    axis = axes_of(Plot((line,), log_y=log and low >= 0), 60, 20).sides[0]
+    assert axis is not None
+    assert len({*axis.labels}) == len(axis.labels) >= 3
+    step = min(b - a for a, b in itertools.pairwise(axis.places))
+    for label, place in zip(axis.labels, axis.places, strict=True):
+        assert axis.at(float(label)) == pytest.approx(place, abs=step / 4)
+
+
+def test_a_cursor_outside_the_axes_has_no_box() -> None:
+    line = Line((0.0, 50.0), (0.1, 0.7), "loss", label="training")
+    for cursor, there in ((0.0, True), (100.0, True), (-1.0, False), (101.0, False), (1e18, False)):
+        plot = Plot((line,), x_range=(0.0, 100.0), cursor=cursor)
+        assert ("╭" in draw(plot, 60, 12, STYLES).plain) == there
+    stack = (Plot(), Plot((line,), x_range=(0.0, 100.0), cursor=50.0))
+    text = "".join(sign for row in draw_lines(stack, 60, 20, STYLES) for sign, _ in row)
+    assert "training 0.7" in text  # also where the plot above has nothing yet
+
+
+def test_what_has_no_room_beside_its_name_goes_on_below_it() -> None:
+    settings = ["method.name=lora", "calibration.variant=S"]
+    text = summary(load(None, settings), False, False, width=46).plain
+    figures = text.split("\n\n")[1].split("\n")
+    assert "libraries" in [line.strip() for line in figures]
+    assert all(len(line) <= 46 for line in figures)
+    assert all(line[18] == " " for line in figures)
+
+
+@pytest.mark.parametrize("width", [45, 55, 76])
+def test_the_numbers_of_classes_are_never_cut(width: int) -> None:
+    names = ("unacceptable", "acceptable", "a class with a name for which there is no room")
+    logits = np.eye(3)[np.arange(3000) % 3]
+    label = [row // 2 % 3 for row in range(3000)]
+    answers = Answers.of_logits([*map(str, range(3000))], label, logits, names)
+    console = Console(width=width, color_system=None)
+    with console.capture() as shown:
+        console.print(classes_table(report(answers), width))
+    head, *lines = shown.get().rstrip().split("\n")
+    assert len(lines) == 3
+    assert "…" not in head
+    for line in lines:
+        assert len(line) <= width
+        assert all(re.fullmatch(r"[\d.,]+", each) for each in line.split()[-5:]), line

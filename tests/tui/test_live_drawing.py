@@ -9,6 +9,7 @@ import pytest
 from rich.color import Color, ColorSystem
 from rich.console import Console
 from textual.widgets import Footer
+from textual.widgets._footer import FooterKey
 
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
@@ -24,6 +25,7 @@ from calisr_tui.cli.live_text import render
 from calisr_tui.live.run_screen import named_settings
 from calisr_tui.themes import COLOURS, colours
 from calisr_tui.widgets.chart import Chart
+from calisr_tui.widgets.footer import fitting
 from calisr_tui.widgets.log_pane import LogPane
 from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import status_text
@@ -87,7 +89,7 @@ async def test_the_table_fits_its_pane_at_every_width(workplace: Path) -> None:
 
 
 def test_a_run_without_a_score_has_no_empty_columns() -> None:
-    table = rows(a_run(variant="off"))
+    table = rows(a_run(variant="off", taken=0))
     assert table_text(table, None, 60, None, 0, {}, STYLES).plain.split("\n")[0].split() == [
         "group",
         "now",
@@ -305,3 +307,45 @@ def test_notes_are_no_warnings() -> None:
     view = fold_all(a_run(), [record(ev.Noted(message="MPO of 8 x 8"), 0)])
     assert view.messages[-1].text == "MPO of 8 x 8"
     assert view.warnings == []
+
+
+# The footer ---------------------------------------------------------------------------------------
+
+
+def footer_keys(words: str) -> list[FooterKey]:
+    """Keys of "key:word:action"."""
+    parts = (each.split(":") for each in words.split())
+    return [FooterKey(key, key, word, does) for key, word, does in parts]
+
+
+def test_the_footer_leaves_out_its_last_keys_and_says_that_there_is_more() -> None:
+    keys = footer_keys("p:Pause:pause s:Stop:stop w:Switch:switch F1:Help:help q:Quit:ask_quit")
+    (more,) = footer_keys("^p:More:palette")
+    seen: list[list[str]] = []
+    for width in range(60, 21, -1):
+        shown = fitting(keys, more, width)
+        words = [each.description for each in shown]
+        assert sum(len(f" {each.key_display} {each.description}") for each in shown) - 1 <= width
+        if words not in seen:
+            seen.append(words)
+    assert seen == [
+        ["Pause", "Stop", "Switch", "Help", "Quit"],
+        ["Pause", "Stop", "More", "Help", "Quit"],
+        ["Pause", "More", "Help", "Quit"],
+        ["More", "Help", "Quit"],
+    ]
+
+
+@pytest.mark.parametrize("place", ["f2", "f4", "H", "f3"])
+async def test_no_key_of_a_footer_is_cut_at_any_width(workplace: Path, place: str) -> None:
+    app = CalisrApp(
+        run_dir=Path("runs/run-1"), config=workplace, output_dir=Path("runs"), preload=False
+    )
+    async with app.run_test(size=(60, 24)) as pilot:
+        await pilot.press(place)
+        for width in (60, 71, 80, 100):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause(0.2)
+            keys = [*app.screen.query_one(Footer).query(FooterKey)]
+            assert all(key.region.right <= width for key in keys)
+            assert [each.description for each in keys[-2:]] == ["Help", "Quit"]

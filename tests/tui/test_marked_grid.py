@@ -165,3 +165,21 @@ def test_a_mark_goes_as_it_came(tmp_path: Path) -> None:
     assert draft.method == "mpop"
     draft.clear_marks()
     assert draft.resolved == before
+
+
+def test_the_settings_of_each_run_are_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+    load = marked_grid.settings_of
+
+    def counted(asked: Any, words: Any) -> Any:
+        loaded.append(words)
+        return load(asked, words)
+
+    monkeypatch.setattr(marked_grid, "settings_of", counted)
+    asked = marked_grid.marked(
+        mark(Draft(tmp_path, None), training__seed="1..3", calibration__delta="0.4, 0.6")
+    )
+    assert marked_grid.check(asked, None, None).runs == 6
+    assert loaded == asked.combinations
