@@ -167,7 +167,7 @@ def group_in_words(group: Group) -> Text:
     lines = [
         of_group(group),
         f"best: {best.name or best.run_id}" if best is not None else "",
-        "Enter folds and unfolds it · t tags its runs, p pins them · g other groups",
+        "Enter folds and unfolds it, G all · t tags its runs, p pins them · g other groups",
     ]
     return Text("\n".join(line for line in lines if line))
 

@@ -12,7 +12,7 @@ from textual import events, on, work
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from calisr_engine.runs.arrange import Group, grouped, ordered
+from calisr_engine.runs.arrange import Group, grouped, innermost, ordered
 from calisr_engine.runs.columns import column
 from calisr_engine.runs.filter import usable
 from calisr_tui.charts import runs_text
@@ -48,6 +48,7 @@ LIST_COMMANDS = [
     ("runs: turn the order round", "up or down", "turn"),
     ("runs: columns", "any figure or setting", "columns"),
     ("runs: group", "by any setting, as a tree", "group"),
+    ("runs: fold all groups", "or unfold them", "fold_all"),
 ]
 """Palette commands: title, help, action."""
 
@@ -68,6 +69,7 @@ class RunListing(RunActions):
         Binding("S", "turn", "Other way round", show=False, id="runs.turn"),
         Binding("k", "columns", "Columns", show=False, id="runs.columns"),
         Binding("g", "group", "Group", show=False, id="runs.group"),
+        Binding("G", "fold_all", "Fold all", show=False, id="runs.fold_all"),
         Binding("u", "reload", "Read again", show=False, id="runs.reload"),
         Binding("escape", "clear_filter", "No filter", show=False, id="runs.clear_filter"),
     ]
@@ -190,6 +192,13 @@ class RunListing(RunActions):
     def fold(self, group: Group) -> None:
         """Fold a group, or unfold it."""
         self._folded ^= {group.path}
+        self._fill()
+
+    def action_fold_all(self) -> None:
+        """Fold every group that holds runs; where all are, unfold them."""
+        groups = innermost(self.listed, [column(name) for name in self.table.groups])
+        paths = {group.path for group in groups} if self.table.groups else set()
+        self._folded = set() if paths <= self._folded else self._folded | paths
         self._fill()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -123,7 +124,10 @@ class RunList(ScrollView, can_focus=True):
             return Strip.blank(width, plain)
         styles = colours(self.app.theme)
         row = self.rows[place]
-        pieces = self._heading(row, styles) if isinstance(row, Group) else self._run(row, styles)
+        if isinstance(row, Group):
+            pieces = self._heading(row, styles, width)
+        else:
+            pieces = self._run(row, styles)
         if place == self.cursor:
             here = styles["row"] if self.has_focus else "underline"
             plain += Style.parse(here)
@@ -132,13 +136,16 @@ class RunList(ScrollView, can_focus=True):
         strip = Strip([Segment(text, plain + Style.parse(style)) for text, style in pieces])
         return strip.adjust_cell_length(width, plain)
 
-    def _heading(self, group: Group, styles: Mapping[str, str]) -> list[tuple[str, str]]:
+    def _heading(
+        self, group: Group, styles: Mapping[str, str], width: int
+    ) -> list[tuple[str, str]]:
         sign = "▸" if group.folded else "▾"
-        return [
+        pieces = [
             (f"{'  ' * group.level}{sign} {one_line(group.column.title)} ", styles["dim"]),
             (one_line(group.path[-1]), "bold"),
-            (f"  {of_group(group)}", ""),
         ]
+        room = max(1, width - sum(cell_len(text) for text, _ in pieces))
+        return [*pieces, (fitted(f"  {of_group(group)}", room), "")]
 
     def _run(self, run: RunSummary, styles: Mapping[str, str]) -> list[tuple[str, str]]:
         pieces = [(" ", ""), ("★" if run.pinned else " ", styles["mark"])]

@@ -228,6 +228,10 @@ async def test_groups_are_a_tree_that_folds(folder: Path) -> None:
         assert (listed(app), under_cursor(app)) == ("demo: 5 4 2 1 rte: 3", "run-4")
         await press(pilot, "g", *"method.rank", "enter", "escape")
         assert listed(app) == "demo: 8: 5 4 2 1 rte: 16: 3"
+        await press(pilot, "G")
+        assert listed(app) == "demo: 8: rte: 16:"
+        await press(pilot, "G")
+        assert listed(app) == "demo: 8: 5 4 2 1 rte: 16: 3"
 
 
 async def test_names_notes_tags_and_pins_are_written_and_seen(folder: Path) -> None:
