@@ -11,6 +11,7 @@ import pytest
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import from_resolved, load
 from calisr_engine.errors import ConfigError
+from calisr_engine.grid.labels import METHOD, label
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.regularizers import registry
 from calisr_engine.regularizers.base import Regularizer
@@ -124,3 +125,9 @@ def test_the_command_line_lists_them() -> None:
     wrong = listed("mixuot")
     assert wrong.returncode == 4
     assert "mixout" in wrong.stderr
+
+
+def test_it_makes_rows_of_a_report() -> None:
+    run = {"method.name": "lora", "calibration.variant": "S", "regularizer.name": "mixout"}
+    assert label(run, METHOD) == "LoRA+CaliSr-S+Mixout"
+    assert label(run | {"regularizer.name": "none"}, METHOD) == "LoRA+CaliSr-S"
