@@ -6,11 +6,16 @@ attached model, for the encoders of the catalogue.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from calisr_engine.methods.settings import Certainty, MethodBase
 from calisr_engine.models.catalog import ModelEntry
 from calisr_engine.models.parts import parts
+
+BESIDE_A_RUN: ContextVar[bool] = ContextVar("beside_a_run", default=False)
+"""Whether another thread of this process may be training: what asks a library does so in a process
+of its own then, for random states and the like are the process's."""
 
 
 class NotCountedError(ValueError):

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.methods.counts import BESIDE_A_RUN
 from calisr_tui import data_source, estimates, marked_grid
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
@@ -99,7 +100,11 @@ class Checks:
         self._tell(self._was_read, data_source.read(asked))
 
     def _count(self, resolved: ResolvedConfig) -> None:
-        estimates.counts(resolved.config, wait=True)
+        beside = BESIDE_A_RUN.set(True)
+        try:
+            estimates.counts(resolved.config, wait=True)
+        finally:
+            BESIDE_A_RUN.reset(beside)
         self._tell(self._show, False)
 
     async def _was_read(self, read: DataRead) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from calisr_engine.methods.peft import layers
+from calisr_engine.methods.counts import BESIDE_A_RUN
+from calisr_engine.methods.peft import apart, layers
 from calisr_engine.methods.peft.probe import Shapes, Skeleton
 
 
@@ -22,6 +23,11 @@ def trained(
     Raises:
         ValueError: peft refuses the options for these shapes.
     """
+    if BESIDE_A_RUN.get():
+        answer = apart.ask("count", tuner, options, shapes, layer_count)
+        if answer is None:
+            raise ValueError("peft gave no count")
+        return int(answer)
     try:
         with torch.device("meta"):
             return _trained(tuner, options, shapes, layer_count)

@@ -28,6 +28,7 @@ _WIDE = {
     torch.float32: torch.float64,
     torch.complex64: torch.complex128,
 }
+_MAKING = {torch.zeros, torch.ones, torch.empty, torch.eye, torch.rand, torch.randn, torch.linspace}
 _NARROWING = (Tensor.float, Tensor.half, Tensor.bfloat16)
 
 
@@ -38,16 +39,6 @@ class InDouble(TorchFunctionMode):
     that is measured must not be rounded on the way.
     """
 
-    def __enter__(self) -> InDouble:
-        self._before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *failed: Any) -> None:
-        super().__exit__(*failed)  # type: ignore[no-untyped-call]
-        torch.set_default_dtype(self._before)
-
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -57,10 +48,11 @@ class InDouble(TorchFunctionMode):
     ) -> Any:
         if func in _NARROWING:
             return args[0].double()
+        named = tree_map(_widened, dict(kwargs or {}))
+        if func in _MAKING and named.get("dtype") is None:
+            named["dtype"] = torch.float64
         kept = 1 if _writes(func) else 0  # what is written to stays the same tensor
-        return func(
-            *args[:kept], *tree_map(_widened, args[kept:]), **tree_map(_widened, kwargs or {})
-        )
+        return func(*args[:kept], *tree_map(_widened, args[kept:]), **named)
 
 
 def _writes(func: Callable[..., Any]) -> bool:

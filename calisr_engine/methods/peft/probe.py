@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from peft.config import PromptLearningConfig
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from calisr_engine.methods.peft import layers
+from calisr_engine.methods.counts import BESIDE_A_RUN
+from calisr_engine.methods.peft import apart, layers
 
 Shapes = tuple[tuple[str, tuple[int, int]], ...]
 """Name and (out, in) of each linear layer of a skeleton."""
@@ -61,13 +61,27 @@ class Skeleton(nn.Module):
             parent.add_module(last, nn.Linear(columns, rows))
 
 
-@lru_cache(maxsize=64)
+_KNOWN: dict[tuple[object, ...], Found] = {}
+
+
 def try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) -> Found:
     """Try a tuner on linear layers of these shapes; a second or so for those of a large model.
 
     Args:
         options: of the tuner's config, in pairs (lists as tuples).
     """
+    asked = tuner, options, shapes
+    if asked not in _KNOWN and BESIDE_A_RUN.get():
+        answer = apart.ask("try", *asked)
+        if answer is None:
+            return Found()  # nothing is known against it; training asks again
+        _KNOWN[asked] = Found(**answer)
+    if asked not in _KNOWN:
+        _KNOWN[asked] = _try_out(*asked)
+    return _KNOWN[asked]
+
+
+def _try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) -> Found:
     refused = _refused(tuner, dict(options))
     if refused:
         return Found(refused=refused)

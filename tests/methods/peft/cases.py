@@ -12,7 +12,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "miss": {"r": 8},
     "road": {"group_size": 16},
     "shira": {"r": 4},
-    "vblora": {"vector_length": 16, "num_vectors": 20},
+    "vblora": {"vector_length": 8, "num_vectors": 20},
     "waveft": {"n_frequency": 50},
 }
 """Sizes of their own: peft would refuse its defaults for matrices of 32 x 32 and 48 x 32."""

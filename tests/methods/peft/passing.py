@@ -173,18 +173,20 @@ def row(case: Case) -> str:
     return f"| {name} | {f'`{said}`' if said else ''} | no | {empty} | {refused} |"
 
 
-def table() -> str:
+def table(names: list[str]) -> str:
+    """The table; with names, that of the page with their lines made anew."""
     titles = ["tuner", "options", "calibrated", *CHECKS, "why not"]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    for case in CASES.values():
-        lines.append(row(case))
+    before = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].split("\n")[3:]
+    for number, case in enumerate(CASES.values()):
+        lines.append(before[number] if names and case.name not in names else row(case))
         print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = table()
+    found = table(sys.argv[1:])
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     PAGE.write_text(f"{head}{BEGIN}\n{found}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

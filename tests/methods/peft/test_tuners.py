@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.peft import layers, tuners
+from calisr_engine.methods import registry
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.methods.counts import BESIDE_A_RUN
+from calisr_engine.methods.peft import layers, probe, tuners
+from calisr_engine.methods.peft.counting import trained
 from calisr_engine.methods.peft.method import PeftForm
 from calisr_engine.methods.peft.probe import try_out
+from calisr_engine.models.parts import Parts
 from tests.methods.peft.cases import CASES, Case
 from tests.methods.peft.passing import CHECKS, PAGE, assert_equal, row, why_not
-from tests.methods.tiny import Run, evaluate, make_batch, make_model
+from tests.methods.tiny import Run, context, evaluate, make_batch, make_model
 
 FEW = ["lora", "DoRA", "PiSSA", "ia3", "hra", "vblora", "pvera"]
 """Additive, with a norm, changing the base at the start, multiplicative, with a gradient past
@@ -63,12 +69,6 @@ def test_a_refusal_says_why(case: Case) -> None:
 def test_what_cannot_be_calibrated_trains_alone() -> None:
     assert try_out("frod", (), (("a", (8, 8)),)).not_calibrated
     run = Run("fft")  # for the targets
-    from dataclasses import replace
-
-    from calisr_engine.methods import registry
-    from calisr_engine.methods.catalog import METHODS
-    from tests.methods.tiny import context
-
     settings = METHODS["peft"](tuner="frod")
     alone = replace(context(), calibrated=False)
     found = registry.get("peft").attach(run.model, run.targets[:2], settings, alone)
@@ -127,6 +127,41 @@ def test_a_tuner_computes_what_peft_computes(case: Case) -> None:
         optimizer.step()
         optimizer.zero_grad()
     torch.testing.assert_close(run.logits(), evaluate(plain), rtol=1e-4, atol=1e-5)
+
+
+@each_case([*FEW, "OLoRA", "adamss", "randlora"])
+def test_what_is_counted_before_is_what_trains(case: Case) -> None:
+    """On the meta device; `adamss` must see numbers, so from one layer and two."""
+    run = Run("peft", **case.settings)
+    sizes = Parts(
+        layers=2,
+        hidden=32,
+        shapes={t.component: (t.weight.shape[0], t.weight.shape[1]) for t in run.targets},
+        word_table=(99, 32),
+        **dict.fromkeys(("tables", "norms", "pooler", "head", "all_biases"), 0),
+    )
+    core = {p for form in run.attachment.forms.values() for p in form.core()}
+    covered = run.settings.covered(True)
+    count = run.settings.count_core(sizes, sizes.has(covered))
+    assert count == sum(p.numel() for p in core)
+    assert run.settings.is_counted(sizes, sizes.has(covered))
+
+
+def test_a_process_of_its_own_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the app asks while a run may train beside it; no random state of this process moves."""
+    asked = ("hra", (("r", 2),), (("query", (12, 8)),))
+    here = try_out(*asked), trained(*asked, 3)
+    monkeypatch.setattr(probe, "_KNOWN", {})
+    beside = BESIDE_A_RUN.set(True)
+    try:
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        assert (try_out(*asked), trained(*asked, 3)) == here
+        assert torch.equal(before, torch.get_rng_state())
+    finally:
+        BESIDE_A_RUN.reset(beside)
+    assert here[0].through_data
+    assert here[1] == 3 * 2 * 8
 
 
 def test_slices_of_a_fused_matrix_get_layers_of_their_own() -> None:
