@@ -219,7 +219,8 @@ def lacking(
     ):
         if values.get(key) is None and not (key == "label_column" and values.get("label_columns")):
             names = ", ".join(quoted(each.name) for each in described[:12])
-            return DataError(
-                f"{path}: no column looks like {what}", f"name it with {option}; columns: {names}"
-            )
+            mend = f"name it with {option}; columns: {names}"
+            if key == "text_column" and any(each.kind == "list" for each in described):
+                mend += "; lists of words are for --kind token, which is found if none is named"
+            return DataError(f"{path}: no column looks like {what}", mend)
     return None

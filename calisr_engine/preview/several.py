@@ -68,7 +68,11 @@ def _words(given: Mapping[str, Any], table: Table, described: Sequence[Column]) 
     """The lists of words and of their tags: two columns with equally long lists in each row."""
     text, label = given.get("text_column"), given.get("label_column")
     there = [each for each in described if each.kind == "list" and each.words > 0]
-    words = [each for each in there if text in (None, each.name)]
+    words = [
+        each
+        for each in there
+        if text == each.name or (text is None and not all(map(str.isdigit, each.counts)))
+    ]
     tags = [each for each in there if label in (None, each.name)]
     pairs = [
         (one, other)

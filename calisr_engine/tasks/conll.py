@@ -22,6 +22,10 @@ FIRST_COLUMN = HEADER.format(1)
 """What the column of the words is called."""
 
 
+PLAIN = "; whole texts belong into a CSV, TSV or JSONL file"
+"""What is said of a .txt file beside that."""
+
+
 def read_conll(path: Path, text: str, least: int = 2) -> Table:
     """Sentences as rows, each cell the list of a column's values.
 
@@ -41,7 +45,7 @@ def read_conll(path: Path, text: str, least: int = 2) -> Table:
         raise DataError(
             f"{path}: the first token has no second column{shown}",
             "write a token and its tag on each line, with a blank or a tab between them, and an "
-            "empty line after each sentence",
+            "empty line after each sentence" + (PLAIN if path.suffix.lower() == ".txt" else ""),
         )
     rows: list[list[list[str]]] = []
     starts: list[int] = []
@@ -57,7 +61,8 @@ def read_conll(path: Path, text: str, least: int = 2) -> Table:
             raise DataError(
                 f"{path}, line {number}: {len(fields)} columns where the first token has {width}: "
                 f"{quoted(line.strip(), 60)}",
-                "give each token the same columns; an empty line ends a sentence",
+                "give each token the same columns; an empty line ends a sentence"
+                + (PLAIN if path.suffix.lower() == ".txt" else ""),
             )
         empty = next((place for place, value in enumerate(fields) if not value), None)
         if empty is not None:

@@ -12,6 +12,7 @@ from calisr_engine.errors import DataError
 from calisr_engine.preview.guess import guess
 from calisr_engine.preview.look import look, warnings
 from calisr_engine.tasks.settings import TaskSettings
+from tests.training.more_kinds import write_words
 
 SAID = (
     "the soup came cold and nobody said sorry",
@@ -279,3 +280,76 @@ def test_what_cannot_be_read_is_refused_by_name(
         guess({"train_file": path})
     assert words in caught.value.message
     assert str(path) in caught.value.message
+
+
+def rows_of(name: str, folder: Path) -> Path:
+    """Files with more than one label a row."""
+    texts = [said(row) for row in range(COUNT)]
+    sets = [
+        [t for t, on in zip("abc", f"{row % 8:03b}", strict=True) if on == "1"]
+        for row in range(COUNT)
+    ]
+    path = folder / (
+        "data.csv" if name in ("joint", "flags", "one name", "named") else "data.jsonl"
+    )
+    if name == "joint":
+        body = lines("text,topics", lambda n: f"{csv_cell(texts[n])},{'; '.join(sets[n])}")
+    elif name == "one name":  # a comma in the name of a class
+        body = lines(
+            "text;category", lambda n: f"{csv_cell(texts[n])};{('Arts, Crafts', 'Food')[n % 2]}"
+        )
+    elif name in ("flags", "named"):
+        head = "text,rude,spam,ad" + (",label" if name == "named" else "")
+        more = [f",{n % 2}" if name == "named" else "" for n in range(COUNT)]
+        body = lines(
+            head,
+            lambda n: (
+                f"{csv_cell(texts[n])}," + ",".join(str(int(t in sets[n])) for t in "abc") + more[n]
+            ),
+        )
+    elif name == "lists":
+        body = "\n".join(
+            json.dumps({"text": t, "labels": s}) for t, s in zip(texts, sets, strict=True)
+        )
+    else:
+        words = [text.split() for text in texts]
+        tags = [["B-X" if w == "the" else "O" for w in row] for row in words]
+        body = "\n".join(
+            json.dumps({"id": n, "pos": [w[0] for w in row], "tokens": row, "ner_tags": tags[n]})
+            for n, row in enumerate(words)
+        )
+    path.write_text(body, encoding="utf-8")
+    return path
+
+
+SEVERAL: dict[str, dict[str, Any]] = {
+    "joint": {"kind": "multi_label", "label_column": "topics", "label_separator": ";"},
+    "lists": {"kind": "multi_label", "label_column": "labels"},
+    "flags": {"kind": "multi_label", "label_columns": ("rude", "spam", "ad")},
+    "named": {"kind": "classification", "label_column": "label"},
+    "one name": {"kind": "classification", "label_column": "category"},
+    "words": {"kind": "token", "text_column": "tokens", "label_column": "ner_tags"},
+}
+
+
+@pytest.mark.parametrize("name", list(SEVERAL))
+def test_more_than_one_label_a_row(name: str, tmp_path: Path) -> None:
+    found = guess({"train_file": rows_of(name, tmp_path)})
+    expected = {"text_column": "text", **SEVERAL[name]}
+    keys = {*expected, "label_columns", "label_separator", "label_column"}
+    values = {key: value for key, value in found.values.items() if key in keys}
+    assert values == expected
+    assert all(found.why[key] for key in values)
+    task = TaskSettings.model_validate({**found.values, "train_file": tmp_path / found.table.path})
+    seen = look(task, found)
+    assert seen.problem is None
+    assert seen.sets[0].labels
+
+
+def test_a_file_in_the_format_of_conll(tmp_path: Path) -> None:
+    path = write_words(tmp_path / "train.txt")
+    (tmp_path / "README.txt").write_text("Words about the data.\n")
+    found = guess({"train_file": tmp_path})
+    wanted = {"text_column": "column 1", "label_column": "column 2", "kind": "token"}
+    assert wanted.items() <= found.values.items()
+    assert found.values["train_file"] == path
