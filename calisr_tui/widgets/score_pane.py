@@ -27,6 +27,7 @@ class ScorePane(SrsTable, Lines):
     are drawn again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *SrsTable.BINDINGS,
         Binding("left", "across(-1)", "Left", show=False, id="table.left"),
         Binding("right", "across(1)", "Right", show=False, id="table.right"),
     ]
