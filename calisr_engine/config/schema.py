@@ -36,14 +36,6 @@ DEFAULT_SAMPLES = 5
 """Samples of a decision window where the settings name no other rule."""
 
 
-def _table_as_text(value: Any) -> Any:
-    try:
-        return table_as_text(value)
-    except ValueError as error:
-        mend = 'write NAME = "PATTERN" or NAME = ["PATTERN", ...]'
-        raise Broken(str(error), mend, ()).error() from error
-
-
 def _groups(text: str) -> str:
     try:
         return write_groups(parse_groups(text))
@@ -64,7 +56,7 @@ class CalibrationSettings(Section):
         + "; ".join(f"{name}: {words}" for name, words in VARIANTS.items())
         + ".",
     )
-    groups: Annotated[str, BeforeValidator(_table_as_text), AfterValidator(_groups)] | None = Field(
+    groups: Annotated[str, BeforeValidator(table_as_text), AfterValidator(_groups)] | None = Field(
         None,
         json_schema_extra={"expects": "NAME: PATTERN for each group, with commas"},
         description="Groups of your own, for variant own; also as the section "

@@ -6,6 +6,9 @@ from calisr_engine.figures.data import Panel, Series, looks, mean_and_spread, ov
 from calisr_engine.figures.runs import FigureRun, RunSet, distinct, mixed
 from calisr_engine.models.grouping import by_layer_and_component
 
+MOST_NAMED = 8
+"""Groups of one series that a note names."""
+
 
 def switch_steps(runs: RunSet) -> Panel:
     """Figure 2a: moment of each group's switch, in percent of all steps, over seeds.
@@ -51,9 +54,9 @@ def switch_steps(runs: RunSet) -> Panel:
                 never.append(f"{group} {len(having) - len(shares)} of {len(having)}")
         averaged.append((label, own))
         if never:
-            notes.append(
-                f"{label}: runs without a switch (no part of the mean): " + ", ".join(never)
-            )
+            some = len(never) > MOST_NAMED
+            which = f"in {len(never)} groups" if some else ", ".join(never)
+            notes.append(f"{label}: runs without a switch (no part of the mean): {which}")
         series.append(
             Series(
                 label=label,

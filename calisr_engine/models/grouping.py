@@ -147,11 +147,7 @@ def write_groups(groups: Patterns) -> str:
 
 
 def table_as_text(value: Any) -> Any:
-    """The section [calibration.groups] in one line, as `--set` takes it.
-
-    Raises:
-        ValueError: a value is neither a pattern nor a list of them.
-    """
+    """The section [calibration.groups] in one line, as `--set` takes it; else the value."""
     if not isinstance(value, Mapping):
         return value
     parts = []
@@ -159,7 +155,7 @@ def table_as_text(value: Any) -> Any:
         patterns = [given] if isinstance(given, str) else given
         text = isinstance(patterns, list | tuple) and all(isinstance(p, str) for p in patterns)
         if not text or not patterns:
-            raise ValueError(f"{str(name)[:40]} is no pattern and no list of patterns")
+            return value
         parts.append(f"{name}: {' '.join(patterns)}")
     return ", ".join(parts)
 

@@ -65,6 +65,11 @@ def rows(view: RunView, seen: Mapping[str, int] | None = None) -> list[Row]:
     return [_row(view, group, step, seen) for group in view.groups.values()]
 
 
+def row_of(view: RunView, group: GroupView) -> Row:
+    """One group's row without what it waits for."""
+    return _row(view, group, None, None)
+
+
 def caption(name: str, said: Sequence[str], width: int, lines: int) -> list[str]:
     """What stands under the table, in `lines` lines of `width` cells at most.
 

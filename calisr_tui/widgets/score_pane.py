@@ -10,12 +10,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from calisr_engine.analysis.outlook import next_decision
-from calisr_engine.events.view import RunView
+from calisr_engine.events.view import GroupView, RunView
 from calisr_tui import happening
 from calisr_tui.charts import group_map
 from calisr_tui.charts.group_map import Arrangement
 from calisr_tui.charts.signs import FULL, LIGHT, SWITCH
-from calisr_tui.charts.srs_table import HIT, MISS, caption, rows
+from calisr_tui.charts.srs_table import HIT, MISS, caption, row_of
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.lines import Lines
@@ -27,6 +27,7 @@ class ScorePane(SrsTable, Lines):
     are drawn again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *SrsTable.BINDINGS,
         Binding("left", "across(-1)", "Left", show=False, id="table.left"),
         Binding("right", "across(1)", "Right", show=False, id="table.right"),
     ]
@@ -38,6 +39,8 @@ class ScorePane(SrsTable, Lines):
         """Whether left and right belong to the cursor of the charts."""
         self._names: tuple[str, ...] = ()
         self._view = RunView()
+        self._states: dict[str, tuple[object, ...]] = {}
+        self._caption: tuple[str, ...] = ()
         self._said_length = 3
 
     def on_mount(self) -> None:
@@ -47,27 +50,43 @@ class ScorePane(SrsTable, Lines):
         """Take over the newest view; draws what changed."""
         before, self.is_map = self.is_map, group_map.is_map(list(view.groups))
         if before != self.is_map:
-            self._names = ()
+            self._names, self._states = (), {}
             self.set_class(self.is_map, "map")
             self._rows, self._flash, self._strips, self.row = [], {}, [], 0
             self.refresh(layout=True)
         if not self.is_map:
             super().show(view, seen)
             return
-        self._rows = rows(view, None)
         names = tuple(view.groups)
         grown, self._names = names != self._names, names
-        self._said_length = max(self._said_length, group_map.said_length(self._rows))
         self._delta = view.delta if view.variant != "off" else None
         step = next_decision(view)
         if step != self._next or grown:
             self._next = step
             self._entitle()
         self.row = min(self.row, len(names) - 1)
-        self._view = view
-        if grown:
-            self.refresh(layout=True)
-        self.update_lines()
+        if self._take_over(view) or grown:
+            self._said_length = max(self._said_length, group_map.said_length(self._rows))
+            if grown:
+                self.refresh(layout=True)
+            self.update_lines()
+
+    def _take_over(self, view: RunView) -> bool:
+        """Make the rows of the groups that are not as they were; whether there is news."""
+        states = {name: _state(group) for name, group in view.groups.items()}
+        news = [name for name in states if states[name] != self._states.get(name)]
+        known = {row.name: row for row in self._rows}
+        known |= {name: row_of(view, view.groups[name]) for name in news}
+        self._rows = [known[name] for name in states]
+        said = self._say(view)
+        changed = bool(news) or said != self._caption
+        self._view, self._states, self._caption = view, states, said
+        return changed
+
+    def _say(self, view: RunView) -> tuple[str, ...]:
+        """What stands under the map, about the chosen group."""
+        group = view.groups[self._names[self.row]]
+        return *happening.now(view, group, self._next), *happening.notes(view, group)
 
     def _entitle(self) -> None:
         super()._entitle()
@@ -118,11 +137,8 @@ class ScorePane(SrsTable, Lines):
             self.has_focus,
             styles,
         )
-        group = self._view.groups[self._names[self.row]]
-        said = happening.now(self._view, group, self._next), happening.notes(self._view, group)
-        for number, line in enumerate(
-            caption(group.name, (*said[0], *said[1]), width, self._lines)
-        ):
+        name, said = self._names[self.row], self._say(self._view)
+        for number, line in enumerate(caption(name, said, width, self._lines)):
             text.append(f"\n{line}", styles["strong"] if number == 0 else styles["dim"])
         return text
 
@@ -173,3 +189,9 @@ class ScorePane(SrsTable, Lines):
         if self.row == found:
             self.action_explain()
         self.row = found
+
+
+def _state(group: GroupView) -> tuple[object, ...]:
+    """All that a group's cell is made of."""
+    decided = group.decisions[-1] if group.decisions else None
+    return group.phase, group.hits, group.samples, group.latest, decided, group.switch

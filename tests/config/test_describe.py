@@ -39,7 +39,7 @@ def test_words_of_some_fields() -> None:
     assert known["training.max_steps"].expects == "a whole number from 1 to 1000000000, or none"
     assert known["training.warmup_ratio"].expects == "a number of at least 0 and below 1"
     assert known["training.learning_rate"].expects == "a number above 0"
-    assert known["calibration.variant"].expects == "one of off, D, S, S3"
+    assert known["calibration.variant"].expects == "one of off, D, S, S3, L, LC, own"
     assert known["method.name"].choices == tuple(METHODS)
     assert known["method.components"].kind == "list"
     assert known["output.dir"].kind == "path"

@@ -27,11 +27,14 @@ from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
 from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.many_groups import names, write_run
 
 __all__ = ["light_checks", "workplace"]
 pytestmark = pytest.mark.usefixtures("light_checks")
 
 RUN = Path("runs/run-1")
+MANY = Path("runs/many")
+"""Of so many groups that they are a map."""
 
 
 @dataclass
@@ -54,7 +57,7 @@ WAYS = {
     "FilePicker": Way(keys=("tab", "ctrl+l")),
     "LiveScreen": LIVE,
     "ReplayScreen": Way({"replay": EXAMPLE}),
-    "SrsTable": LIVE,
+    "ScorePane": Way({"run_dir": MANY}),
     "Timeline": LIVE,
     "RunsScreen": Way(keys=("f4",)),
     "RunList": Way(keys=("f4",)),
@@ -81,6 +84,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "setup.clear_marks": ("ctrl+y",),
     "fold.close": ("enter",),
     "table.up": ("down",),
+    "table.left": ("right",),
     "timeline.up": ("down",),
     "list.up": ("down",),
     "list.page_up": ("down",),
@@ -146,6 +150,8 @@ EVERY = list(
 async def gone_to(owner: type, folder: Path) -> AsyncIterator[tuple[CalisrApp, Any, list[str]]]:
     """The app where `owner` is, a pilot, and what the app says from here on."""
     way = WAYS[owner.__name__]
+    if way.options.get("run_dir") == MANY:
+        write_run(MANY, names(2))
     app = make_app(folder, clock=lambda: 0.0, **way.options)
     said: list[str] = []
     app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]
