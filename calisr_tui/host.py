@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from textual import events
 from textual.app import App, ScreenStackError
@@ -40,10 +40,9 @@ class Host(App[int]):
         live_back: the place that Escape goes to from the live screen.
     """
 
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (22, "-high")]
-
     def __init__(self, output_dir: Path, data_dir: Path | None, config: Path | None = None) -> None:
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-high")]  # classes for app.tcss
         self.output_dir, self.data_dir = output_dir, data_dir
         self.config_dir = config if config is not None else config_dir()
         self.started = StartedRuns()

@@ -32,7 +32,6 @@ class Chart(Widget, can_focus=True):
         self._room = gutter
         self._title = title
         self.border_title = Text(title)
-        self.name_in_words = title
         self._plots: tuple[Plot, ...] = ()
         self._drawn: tuple[Any, ...] | None = None
         self._strips: list[Strip] = []
