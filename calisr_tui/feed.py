@@ -120,7 +120,9 @@ class RunFeed:
 
 
 def _left_out(garbage: int) -> str:
-    return f"{garbage} lines of the log could not be read and were left out" if garbage else ""
+    lines = "1 line of the log" if garbage == 1 else f"{garbage} lines of the log"
+    was = "was" if garbage == 1 else "were"
+    return f"{lines} could not be read and {was} left out" if garbage else ""
 
 
 class ReplayFeed:

@@ -172,9 +172,6 @@ _EMPTY = {
 """What stands in a field that may be empty, where the help of the setting does not say it."""
 
 
-_NONE = re.compile(r"\bnone:? (?:takes |keeps |is )?((?:[^.;,()]|\.(?=\w))+)", re.IGNORECASE)
-
-
 @dataclass(frozen=True)
 class Shown:
     """What a field shows of its setting.

@@ -35,12 +35,14 @@ def draw_lines(
     height: int,
     styles: Mapping[str, str],
     gutter: tuple[int, int] = (0, 0),
+    whole: Sequence[Plot] = (),
 ) -> list[list[Piece]]:
     """Stacked charts as `height` lines of at most `width` cells.
 
     Args:
         gutter: cells for labels at the left and the right axis at least; all plots of the stack
             have those of the widest labels, so that a value of x stands in one column.
+        whole: the plots with all their points, for the cursor's box, where these have fewer.
     """
     if width < 12 or height < 3:
         return [[("…", styles["dim"])]]
@@ -67,7 +69,7 @@ def draw_lines(
         begin, end = across.limits
         inner = width - room[0] - 1 - (room[1] + 1 if room[1] else 0)
         at = room[0] + 1 + round((cursor - begin) / (end - begin) * (inner - 1))
-        put_box(lines, cursor_box(plots, cursor, styles), at, width)
+        put_box(lines, cursor_box(whole or plots, cursor, styles), at, width)
     return lines
 
 

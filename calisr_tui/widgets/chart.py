@@ -32,7 +32,6 @@ class Chart(Widget, can_focus=True):
         self._room = gutter
         self._title = title
         self.border_title = Text(title)
-        self.name_in_words = title
         self._plots: tuple[Plot, ...] = ()
         self._drawn: tuple[Any, ...] | None = None
         self._strips: list[Strip] = []
@@ -98,7 +97,7 @@ class Chart(Widget, can_focus=True):
             replace(plot, lines=tuple(thinned(line, limit) for line in plot.lines))
             for plot in self._plots
         ]
-        lines = draw_lines(fewer or [Plot()], width, height, styles, self._room)
+        lines = draw_lines(fewer or [Plot()], width, height, styles, self._room, self._plots)
         plain = self.rich_style
         return [
             Strip(

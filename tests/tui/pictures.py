@@ -81,7 +81,12 @@ def runs(workplace: Path) -> Path:
     }
     cut_off(run, workplace / "runs" / "middle", 230)
     cut_off(run, workplace / "runs" / "failed", 260, failed)
-    cut_off(run, workplace / "runs" / "stopped", 300, {"type": "stopped", "reason": "asked"})
+    cut_off(
+        run,
+        workplace / "runs" / "stopped",
+        300,
+        {"type": "stopped", "reason": "asked", "saved": True},
+    )
     write_reviews(workplace / "reviews.csv")
     return workplace
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from calisr_tui.charts import plots
 from calisr_tui.charts.axes import axes_of
 from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.errors import classes_table
-from calisr_tui.charts.plot import Line, Plot
+from calisr_tui.charts.plot import Line, Plot, thinned
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.summary import summary
 
@@ -112,6 +113,15 @@ def test_a_cursor_outside_the_axes_has_no_box() -> None:
     stack = (Plot(), Plot((line,), x_range=(0.0, 100.0), cursor=50.0))
     text = "".join(sign for row in draw_lines(stack, 60, 20, STYLES) for sign, _ in row)
     assert "training 0.7" in text  # also where the plot above has nothing yet
+
+
+def test_the_cursor_shows_the_values_at_its_step_though_fewer_points_are_drawn() -> None:
+    x = tuple(map(float, range(5000)))
+    line = Line(x, tuple(each % 97 for each in x), "loss", label="loss", digits=6)
+    plot = Plot((line,), cursor=1234.0)
+    few = replace(plot, lines=(thinned(line, 80),))
+    drawn = draw_lines([few], 60, 12, STYLES, whole=[plot])
+    assert f"loss {1234 % 97}" in "".join(sign for row in drawn for sign, _ in row)
 
 
 def test_what_has_no_room_beside_its_name_goes_on_below_it() -> None:
