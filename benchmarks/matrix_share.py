@@ -10,6 +10,7 @@ of the time are torch's profiler's, of operations without those they call (atten
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -32,6 +33,7 @@ from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.step import forward_loss
 
 SHAPES = {"MiniLM-L6": (6, 384), "BERT-base": (12, 768)}
+SETTINGS = ("full", "first_token")
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "scaled_dot_product")
 
 
@@ -63,6 +65,31 @@ def steps(bench: Bench, model: Path, setting: str, count: int) -> tuple[float, f
     return statistics.mean(operations), products / sum(times.values()), seconds
 
 
+def in_turns(bench: Bench, model: Path, turns: int) -> str:
+    """Median and range of the time of a step with all tokens to that with the first alone."""
+    loops = []
+    with contextlib.ExitStack() as stack:
+        for setting in SETTINGS:
+            sets = bench.sets(model, "MRPC", *throughput.FFT, f"training.last_layer={setting}")
+            resolved = load(None, sets, {"output.dir": bench.root / "runs"})
+            paths = RunPaths(create_run(resolved))
+            writer = stack.enter_context(EventWriter(paths.events, 1))
+            loop = TrainingLoop(prepare(resolved.config, paths, writer, resume=False))
+            loop.prepared.model.train()
+            loop.prepared.reporter.begin()
+            loops.append(loop)
+            _next(loop)
+        ratios = []
+        for _ in range(turns):
+            seconds = []
+            for loop in loops:
+                began = time.monotonic()
+                _next(loop)
+                seconds.append(time.monotonic() - began)
+            ratios.append(seconds[0] / seconds[1])
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 def _next(loop: TrainingLoop) -> None:
     loop.step += 1
     loop._train_step()
@@ -72,19 +99,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     chosen = {name: SHAPES[name] for name in arguments.shapes.split(",")}
-    rows = []
+    rows: list[str] = []
+    told: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         size = replace(TINY, shapes=chosen, batch=arguments.batch, rows=1000)
         bench = Bench("cpu", size, Path(folder))
         for name, model in bench.models.items():
+            if arguments.turns:
+                ratio = in_turns(bench, model, arguments.turns)
+                told.append(
+                    f"{name}: in {arguments.turns} turns of a step each, on the same batches, "
+                    f"first_token was {ratio} times as fast as full.\n"
+                )
+                print(told[-1], flush=True)
+            if not arguments.steps:
+                continue
             whole = 0.0
-            for setting in ("full", "first_token"):
+            for setting in SETTINGS:
                 work, share, seconds = steps(bench, model, setting, arguments.steps)
                 whole = whole or work
                 rows.append(
@@ -101,6 +139,8 @@ def main() -> None:
             "matrix products | s a step, profiled",
             rows,
         )
+        + "\n"
+        + "\n".join(told)
     )
     if arguments.out:
         arguments.out.write_text(text)

@@ -331,7 +331,7 @@ class TrainingSettings(Section):
     compile: bool = Field(
         False,
         description="Let torch compile the training pass: a graph for each width of batches, of "
-        "which there are few then (a little more is padded), and anew after each switch. Takes "
+        "which there are few then (so that more is padded), and anew after each switch. Takes "
         "minutes before it can pay; meant for GPUs. With dropout other numbers are drawn.",
     )
     eval_every_steps: int | None = Field(

@@ -178,6 +178,9 @@ WAITS_OF_TRANSFORMERS = {
     ("deberta-v2", False): {SCALAR: 1, COPY: 2, NONZERO: 1},
     ("longformer", True): {SCALAR: 15, NONZERO: 3, INDEX: 1},
     ("longformer", False): {SCALAR: 16, COPY: 1, NONZERO: 3, INDEX: 1},
+    # Without a mask they look whether positions begin anew; these two build two masks.
+    **{(kind, False): {SCALAR: 1} for kind in DECODERS},
+    **{(kind, False): {SCALAR: 2} for kind in ("gemma2", "gemma3_text")},
 }
 """(architecture, whether there is a mask) -> how often the code of transformers itself waits for
 the device in one pass of one layer, to the number: one more would be ours."""
