@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from calisr_engine.config.describe import FieldInfo
 from calisr_engine.config.options import parse_value
@@ -16,11 +17,14 @@ DECADE = 10.0
 """A range whose ends differ by this factor or more is divided on a logarithmic scale, as `calisr
 tune` searches it."""
 
+NEAR = 0.01
+"""Share of the smallest step in a range by which a value may be rounded."""
+
 WAYS = "Several values: A, B, C or LOW..HIGH:COUNT, and of whole numbers LOW..HIGH"
 
 
 def several(info: FieldInfo, text: str) -> tuple[str, ...]:
-    """The values, each once, as they are typed one by one.
+    """The values, each once, as they are typed one by one; the ends of a range as they were typed.
 
     Raises:
         ValueError: no values, or a range that cannot be divided.
@@ -62,7 +66,20 @@ def _range(info: FieldInfo, low: str, rest: str) -> tuple[str, ...]:
         first * (last / first) ** step if by_factor else first + (last - first) * step
         for step in steps
     ]
-    return tuple(str(round(each)) if whole else f"{each:.4g}" for each in values)
+    if whole:
+        return tuple(str(round(each)) for each in values)
+    return (low.strip(), *_in_short(values)[1:-1], high.strip())
+
+
+def _in_short(values: Sequence[float]) -> list[str]:
+    """Rising numbers as texts of four digits, or of more where the steps between them are small."""
+    closest = min(after - before for before, after in itertools.pairwise(values))
+    for digits in range(4, 17):
+        found = [f"{each:.{digits}g}" for each in values]
+        off = max(abs(float(text) - each) for text, each in zip(found, values, strict=True))
+        if off <= closest * NEAR:
+            return found
+    return [repr(each) for each in values]
 
 
 class Marks:

@@ -252,3 +252,10 @@ def test_every_setting_stands_on_one_page_and_own_data_has_a_page_of_its_own(met
     both = {"task.max_length", "task.metric", "task.max_train_examples"}
     both |= {"task.max_validation_examples"}
     assert {key for key, pages in stands.items() if len(pages) > 1} == both
+
+
+def test_a_number_is_shown_with_all_its_digits() -> None:
+    long = 0.00012345678901234
+    for value, text in ((long, repr(long)), (2e-5, "2e-5"), (1e16, "1e16"), (0.5, "0.5")):
+        assert form.written_as(value) == text
+        assert float(text) == value
