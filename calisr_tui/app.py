@@ -143,11 +143,11 @@ class CalisrApp(Host):
             self.show_error("The run could not go on", engine.error)
         for run_dir in self.started.ended():
             self._tell_end(run_dir)
-        for grid in self.started.ended_grids():
-            from calisr_tui.screens import grid_training
+        for ended in self.started.ended_grids():
+            from calisr_tui.screens import grid_training, study_training
 
-            grid_training.tell_end(self, grid)
-            if reload := getattr(self._mode_screen("grid"), "action_reload", None):
+            (study_training if ended.kind == "study" else grid_training).tell_end(self, ended)
+            if reload := getattr(self._mode_screen(ended.kind), "action_reload", None):
                 reload()
         for export in self.started.ended_exports():
             if export.failed:

@@ -14,7 +14,8 @@ from calisr_engine.config.options import parse_value
 from calisr_engine.errors import CalisrError, ConfigError, Problem
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.tasks import glue
-from calisr_tui import data_source, form
+from calisr_engine.tune.space import Dimension
+from calisr_tui import data_source, form, several
 from calisr_tui.data_source import DataRead, Inputs, Request
 from calisr_tui.form import Shown
 from calisr_tui.several import Marks
@@ -125,6 +126,27 @@ class Draft:
         """Several values of a setting, as typed, by dotted key: these make a grid. The first of
         them is in `changes`."""
         return self._marks.texts
+
+    @property
+    def searched(self) -> bool:
+        """Whether several values are searched; else every combination of them is a run."""
+        return self._marks.searched and bool(self.marked)
+
+    def search(self, on: bool) -> None:
+        """Search several values, or take every combination."""
+        self._marks.searched = on
+        for key, text in list(self.marked.items()):
+            self._give(key, text)
+        self.resolve()
+
+    def dimension(self, key: str) -> Dimension:
+        """What a search chooses from, of a marked setting whose values are right."""
+        return several.dimension(by_key(self.method)[key], self.marked[key])
+
+    @property
+    def marks_now(self) -> object:
+        """What a check of the marks is of."""
+        return dict(self.marked), self.searched
 
     def may_mark(self, info: FieldInfo) -> str:
         """Why a setting cannot have several values; "" where it can."""
@@ -256,7 +278,8 @@ class Draft:
         resolved = self._last
         why = "" if resolved is None else resolved.reasons.get(key, "")
         if key in self.marked:
-            return Shown(self.marked[key], "A, B, C or LOW..HIGH:COUNT")
+            ways = "LOW..HIGH, or A, B, C" if self.searched else "A, B, C or LOW..HIGH:COUNT"
+            return Shown(self.marked[key], ways)
         if key in self.changes:
             text = self.changes[key]
             default = _without(self, info)
@@ -381,7 +404,7 @@ class Draft:
         return self._inputs()[0]
 
     def _asked_of_check(self, resolved: ResolvedConfig) -> object:
-        return resolved.config, dict(self.marked)
+        return resolved.config, self.marks_now
 
     @property
     def unchecked(self) -> ResolvedConfig | None:
@@ -391,10 +414,10 @@ class Draft:
         return None if self._marks.problems(by_key(self.method)) else self.resolved
 
     def checked(
-        self, resolved: ResolvedConfig, marked: dict[str, str], problems: tuple[Problem, ...]
+        self, resolved: ResolvedConfig, marks: object, problems: tuple[Problem, ...]
     ) -> bool:
         """Take what a check of settings and marks said, unless they are others by now."""
-        asked = resolved.config, marked
+        asked = resolved.config, marks
         if self.resolved is None or self._asked_of_check(self.resolved) != asked:
             return False
         self._checked = asked, problems

@@ -267,7 +267,9 @@ def written_as(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return re.sub(r"e([+-])0", r"e\1", f"{value:g}").replace("e+", "e")
+        short = f"{value:g}"
+        short = short if float(short) == value else repr(value)
+        return re.sub(r"e([+-])0", r"e\1", short).replace("e+", "e")
     if isinstance(value, list | tuple):
         return ",".join(str(each) for each in value)
     return str(value)

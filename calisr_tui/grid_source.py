@@ -17,6 +17,7 @@ from calisr_engine.grid.table import Table, grid_table
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
+from calisr_engine.tune.study import is_study
 from calisr_tui.choice import Choice
 
 MOST_SAID = 3
@@ -103,9 +104,17 @@ class GridSource:
         return (status.st_mtime_ns, status.st_size)
 
 
+def newest_grid(output_dir: Path) -> Path | None:
+    """The folder of a grid that was touched last; those of studies are none."""
+    return next((each for each in grid_folders(output_dir) if not is_study(each)), None)
+
+
 def grid_choices(output_dir: Path) -> list[Choice]:
     """What can be opened: folders of runs, newest first; a file; the grids that ship."""
-    found = [Choice(str(each), each.name, f"runs in {each}") for each in grid_folders(output_dir)]
+    found = [
+        Choice(str(each), each.name, f"{'a search' if is_study(each) else 'runs'} in {each}")
+        for each in grid_folders(output_dir)
+    ]
     found.append(Choice(FILE, "another file or folder …", "type its path"))
     for name in grid_names():
         try:

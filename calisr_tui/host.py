@@ -111,9 +111,9 @@ class Host(App[int]):
         feed = ReplayFeed(run_dir)
         self._open("replay", lambda screen: screen.open_replay(feed))
 
-    def set_up_like(self, run_dir: Path, keys: Sequence[str] = ()) -> None:
-        """To the setup, with the settings of a run; at the first field there is of `keys`."""
-        self._open("setup", lambda screen: screen.call_later(screen.begin_from, run_dir, keys))
+    def set_up_like(self, path: Path, keys: Sequence[str] = ()) -> None:
+        """To the setup, with the settings of a run or a file; at the first field of `keys`."""
+        self._open("setup", lambda screen: screen.call_later(screen.begin_from, path, keys))
 
     def open_presets(self) -> None:
         """To the setup, and its list of presets."""
@@ -122,6 +122,10 @@ class Host(App[int]):
     def open_grid(self, what: str) -> None:
         """To the grid screen, and a grid: its name, its file, or a folder of its runs."""
         self._open("grid", lambda screen: screen.open(what))
+
+    def open_study(self, folder: Path) -> None:
+        """To the study screen, and the study of a folder."""
+        self._open("study", lambda screen: screen.open(folder))
 
     def compare_with_another(self, run_dir: Path) -> None:
         """To the comparison of a run with one that is then chosen."""

@@ -40,12 +40,6 @@ MOST_RUNS = 1000
 MOST_NAMED = 3
 """Runs that a mistake names."""
 
-NOT_OF_CHECK = (
-    *("training.seed", "training.learning_rate", "training.lft_learning_rate"),
-    "calibration.delta",
-)
-"""Settings whose value, once it is a right one, makes no difference to whether a run can begin."""
-
 KEPT = ("method.name", "training.learning_rate")
 """Settings that stand in the file in any case: without the first a run is one of full fine-tuning,
 without the second rates would be fitted anew."""
@@ -159,12 +153,19 @@ class Outlook:
     folder: Path = Path()
     toml: str = ""
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a file of it."""
+        return bool(self.toml)
+
 
 def check(asked: Marked, last: Checked | None, read: DataRead | None) -> Outlook:
     """As `data_source.check`, for all runs: a problem of some names them.
 
     What makes no difference to whether a run can begin is checked once.
     """
+    from calisr_engine.forecast import before_start
+
     if asked.count > MOST_RUNS:
         said = f"the marks make {asked.count:,} runs; {MOST_RUNS:,} are the most"
         return Outlook(problems=(Problem(said, "take values away", asked.keys[-1:]),), last=last)
@@ -180,7 +181,7 @@ def check(asked: Marked, last: Checked | None, read: DataRead | None) -> Outlook
         return Outlook(problems=_told(asked, found), last=last)
     runs, kinds = _different(loaded), dict[str, tuple[Problem, ...]]()
     for words, config in runs.items():
-        kind = repr({k: v for k, v in flat(config).items() if k not in NOT_OF_CHECK})
+        kind = before_start.kind(config)
         if kind not in kinds:
             last = data_source.check(config, last, read)
             kinds[kind] = last.problems

@@ -23,9 +23,10 @@ SAVE_SECONDS = 300.0
 
 @dataclass
 class GridProcess:
-    """A process that trains a grid; it goes on when this one ends.
+    """A process that trains a grid or a study; it goes on when this one ends.
 
     Attributes:
+        kind: grid or study.
         log: where its output goes; begin: size of that file when the process began.
     """
 
@@ -33,6 +34,7 @@ class GridProcess:
     log: Path
     begin: int
     process: subprocess.Popen[bytes]
+    kind: str = "grid"
 
     def output(self) -> str:
         """What the process has said."""
@@ -158,11 +160,20 @@ class StartedRuns:
         self._untold -= found
         return found
 
-    def start_grid(self, name: str, folder: Path, command: list[str]) -> None:
-        """Train a grid in a process of its own, which goes on when this one ends.
+    def start_grid(
+        self,
+        name: str,
+        folder: Path,
+        command: list[str],
+        kind: str = "grid",
+        begin_in: Path | None = None,
+    ) -> None:
+        """Train a grid or a study in a process of its own, which goes on when this one ends.
 
         Args:
-            folder: of the grid's runs; what the process prints goes to a file there.
+            folder: of the runs; what the process prints goes to a file there.
+            kind: grid or study.
+            begin_in: the current directory of the process; None keeps this one's.
 
         Raises:
             OSError: the folder cannot be written, or the process cannot start.
@@ -178,8 +189,14 @@ class StartedRuns:
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                cwd=begin_in,
             )
-            self.grids[folder.resolve()] = GridProcess(name, path, begin, process)
+            self.grids[folder.resolve()] = GridProcess(name, path, begin, process, kind)
+
+    def trains_in(self, folder: Path) -> bool:
+        """Whether a process that this app started works on a grid or study."""
+        found = self.grids.get(folder.resolve())
+        return found is not None and found.process.poll() is None
 
     def ended_grids(self) -> list[GridProcess]:
         """Processes of grids that have ended, each told once."""
@@ -207,9 +224,10 @@ class StartedRuns:
         return [f"the export goes on: {each.folder}" for each in self.exports if each.running]
 
     def grid_messages(self) -> list[str]:
-        """What to say of the grids that outlive this app."""
+        """What to say of the grids and studies that outlive this app."""
+        how = {"grid": "grid status", "study": "tune --show --name"}
         return [
-            f"the grid goes on: calisr grid status {shlex.quote(each.name)} "
+            f"the {each.kind} goes on: calisr {how[each.kind]} {shlex.quote(each.name)} "
             f"--output-dir {shlex.quote(str(folder.parent))}"
             for folder, each in self.grids.items()
             if each.process.poll() is None

@@ -1,25 +1,29 @@
 """Make the pictures of this folder from the recorded run: python docs/make_screenshots.py
 
-The picture of the grid screen is taken while a small grid trains (demo model and task, some
-minutes). Names of pictures as arguments make those only.
+The pictures of the grid and the study are taken while a small one trains (demo model and task,
+some minutes). Names of pictures as arguments make those only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.errors import CalisrError
 from calisr_engine.grid import expand_grid
 from calisr_engine.grid.executors import LocalExecutor
 from calisr_engine.grid.train import cancel_grid, train_grid
+from calisr_engine.tune.reading import StudyReader
 from calisr_tui.app import CalisrApp
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.screens.grid import GridScreen
+from calisr_tui.screens.study import StudyScreen
 
 HERE = Path(__file__).parent
 
@@ -112,10 +116,40 @@ async def grid_picture() -> None:
         training.join()
 
 
+TUNE = (
+    *("tune", "demo", "--search", "training.learning_rate=1e-5..1e-2", "--search"),
+    *("method.rank=2..16:log", "--trials", "14", "--seeds", "2", "--name", "rates"),
+    *("--set", "training.epochs=3", "--set", "task.max_train_examples=960"),
+    *("--set", "output.export=false", "--set", "output.predictions=false", "--threads", "1"),
+)
+
+
+async def study_picture() -> None:
+    """Of a search with a seed of its best settings done."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        training = subprocess.Popen([sys.executable, "-m", "calisr_tui", *TUNE])
+        reader = StudyReader(Path("runs/rates"))
+        while training.poll() is None:
+            await asyncio.sleep(1)
+            with contextlib.suppress(CalisrError):
+                if reader.read().fresh:
+                    break
+        app = CalisrApp("study", output_dir=Path("runs"), config=Path(folder), preload=False)
+        async with app.run_test(size=(120, 40)) as pilot:
+            while not isinstance(app.screen, StudyScreen) or app.screen.reading is None:
+                await pilot.pause(0.5)
+            await pilot.press("b")
+            await pilot.pause(1)
+            (HERE / "study.svg").write_text(app.export_screenshot(), encoding="utf-8")
+        training.terminate()
+        training.wait()
+
+
 async def main() -> None:
-    wanted = sys.argv[1:] or [*PICTURES, "grid"]
+    wanted = sys.argv[1:] or [*PICTURES, "grid", "study"]
+    trained = {"grid": grid_picture, "study": study_picture}
     for name in wanted:
-        await (grid_picture() if name == "grid" else picture(name))
+        await (trained[name]() if name in trained else picture(name))
 
 
 if __name__ == "__main__":

@@ -129,3 +129,20 @@ def test_the_example_runs_as_it_stands(
     assert [each.prediction for each in made["run"].predict(["a warm song"])] == ["good"]
     assert (tmp_path / "exported" / "model.safetensors").is_file()
     assert "goes over to the light method" in capsys.readouterr().out
+
+
+def test_a_control_follows_a_run_of_the_same_rows(model: str, tmp_path: Path) -> None:
+    rows = {"text": TEXTS, "label": LABELS}
+    given: Any = {"model": model, "method": "lora", "calibration": "S", "delta": 0.0}
+    given["output_dir"] = tmp_path
+    settings = CPU | {"training.epochs": 3, "training.learning_rate": 1e-2, "output.export": False}
+    scored = calisr.train(train=rows, settings=settings, **given)
+    assert scored.view.switched
+    settings |= {"calibration.control": "matched", "calibration.matched_to": str(scored.path)}
+    del given["delta"]
+    control = calisr.train(train=pd.DataFrame(rows), settings=settings, **given)
+    assert control.view.switched == scored.view.switched
+    assert control.best == scored.best
+    with pytest.raises(ConfigError) as caught:
+        calisr.train(train={"text": TEXTS, "label": LABELS[::-1]}, settings=settings, **given)
+    assert "with other rows" in str(caught.value.problems)

@@ -6,7 +6,8 @@ load("demo", sets=["training.epochs=2"]).config
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,13 @@ class ResolvedConfig:
 
     def command_line(self, detached: bool = False) -> str:
         """The `calisr run` line of this config, from the same preset or file."""
-        start = _start(list(self._layers), self.config, self._examples)
-        words = toml_text.command_words(self.config, self.base, start)
-        return f"{words} --detach" if detached else words
+        words = ["calisr", "run", *self.words()]
+        return shlex.join([*words, "--detach"] if detached else words)
+
+    def words(self, without: Collection[str] = ()) -> list[str]:
+        """What follows `calisr run` in that line; settings of `without` are left out."""
+        start = _start(list(self._layers), self.config, self._examples, without)
+        return toml_text.command_words(self.config, self.base, start, without)
 
 
 @dataclass(frozen=True)
@@ -214,11 +219,13 @@ def command_line(config: RunConfig, base: str | None = None) -> str:
         ConfigError, NotFoundError: `base` cannot be loaded.
     """
     if base is None:
-        return toml_text.command_words(config, "", _start([], config))
+        words = toml_text.command_words(config, "", _start([], config))
+        return shlex.join(["calisr", "run", *words])
     layers, unreadable = file_layers(*_locate(base))
     if unreadable:
         raise _error(base, unreadable)
-    return toml_text.command_words(config, base, _start(layers, config))
+    words = toml_text.command_words(config, base, _start(layers, config))
+    return shlex.join(["calisr", "run", *words])
 
 
 def minimal_toml(config: RunConfig, title: str = "") -> str:
@@ -260,7 +267,12 @@ def _near_file(path: Path) -> str:
     return "give a TOML file or a preset's name; `calisr presets` lists the presets"
 
 
-def _start(layers: list[Layer], config: RunConfig, examples: int | None = None) -> dict[str, Any]:
+def _start(
+    layers: list[Layer],
+    config: RunConfig,
+    examples: int | None = None,
+    given_elsewhere: Collection[str] = (),
+) -> dict[str, Any]:
     """What the files alone set, and what would be fitted, for the final config's method, model and
     task. What is another value than the fitted one is left out, so that it is named."""
     own = {key: value for key, value in toml_text.flat(config).items() if key.startswith("task.")}
@@ -274,7 +286,7 @@ def _start(layers: list[Layer], config: RunConfig, examples: int | None = None) 
     start = {**merged.values, "method.name": method}
     if fitting.is_recipe(layers):
         return start
-    values, given = toml_text.flat(config), set(merged.places)
+    values, given = toml_text.flat(config), set(merged.places) | set(given_elsewhere)
     while True:
         fits = fitting.fit(config, given, examples)
         other = {key for key, each in fits.items() if each.value != values[key]}

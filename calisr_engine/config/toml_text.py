@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +100,18 @@ def minimal_toml(config: RunConfig, title: str = "") -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def command_words(config: RunConfig, base: str, start: Mapping[str, Any]) -> str:
-    """The `calisr run` line that makes this config.
+def command_words(
+    config: RunConfig, base: str, start: Mapping[str, Any], without: Collection[str] = ()
+) -> list[str]:
+    """What follows `calisr run` in the line that makes this config.
 
     Args:
         base: preset or file to start from; "" for none.
         start: what a run has from there, by dotted key; what is left out there is named.
+        without: settings that are not named in any case.
     """
-    words = ["calisr", "run", *([base] if base else [])]
-    changed = _differences(config, start)
+    words = [base] if base else []
+    changed = {k: v for k, v in _differences(config, start).items() if k not in without}
     for key in (*(OWN_DATA if config.task.is_own else ()), *_OPTIONS_IN_COMMANDS):
         value = changed.get(key)
         if isinstance(value, tuple):
@@ -119,7 +121,7 @@ def command_words(config: RunConfig, base: str, start: Mapping[str, Any]) -> str
             changed.pop(key)
     for key, value in changed.items():
         words += ["--set", f"{key}={_set_value(key, value)}"]
-    return " ".join(shlex.quote(word) for word in words)
+    return words
 
 
 def _defaults(config: RunConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from calisr_engine.config import toml_text
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, Place, Problem, explain
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+WITHOUT_INFLUENCE = (
+    *("training.seed", "training.learning_rate", "training.lft_learning_rate"),
+    "calibration.delta",
+)
+"""Settings whose value, once it is a right one, makes no difference to whether a run can begin."""
 
 _KEYS = re.compile(r"((?:[a-z_]+\.\w+)(?:, [a-z_]+\.\w+)*): (.+)", re.DOTALL)
 """How a message begins that is about settings."""
@@ -94,6 +101,12 @@ def require(config: RunConfig, root: Path | None = None, source: Source | None =
         error.exit_code = min(each.exit_code for each in found.errors)
         raise error
     return found
+
+
+def kind(config: RunConfig) -> str:
+    """The same text for settings of which all or none can begin, once each is a right one."""
+    flat = toml_text.flat(config)
+    return repr({key: value for key, value in flat.items() if key not in WITHOUT_INFLUENCE})
 
 
 def look(
@@ -159,6 +172,30 @@ def require_all(configs: Mapping[str, RunConfig], root: Path) -> None:
             "Nothing was started.",
             [replace(each, place=Place(_names(names))) for each, names in found.items()],
         )
+
+
+def require_ends(configs: Mapping[str, RunConfig], root: Path) -> None:
+    """Refuse a search of whose trials some cannot begin.
+
+    Args:
+        configs: settings with each end of what is searched, by what is told of that; the first is
+            checked for all.
+
+    Raises:
+        CalisrError: the one of the first settings; or of others, with what they have.
+    """
+    last, known = None, set[str]()
+    for told, config in configs.items():
+        if kind(config) in known:
+            continue
+        known.add(kind(config))
+        last = look(config, last, root)
+        if last.errors and not told:
+            require(config, root)
+        if last.errors:
+            raise ConfigError(
+                f"trials with {told} cannot begin", "Nothing was started.", last.problems
+            )
 
 
 def _names(runs: list[str]) -> str:

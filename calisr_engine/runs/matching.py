@@ -6,6 +6,7 @@ from then on: the run they came from may be moved or deleted.
 
 from __future__ import annotations
 
+import filecmp
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,51 @@ def _unfit(view: RunView, config: RunConfig) -> list[Problem]:
             continue
         section, _, name = key.partition(".")
         theirs, ours = view.setting(section, name, _ABSENT), own[section].get(name, _ABSENT)
-        if theirs != ours and _ABSENT not in (theirs, ours):
+        if (
+            theirs == ours
+            or _ABSENT in (theirs, ours)
+            or (key == "task.train_file" and same_content(theirs, ours))
+        ):
+            continue
+        if key == "task.train_file":
+            problems.append(
+                Problem(f"{key} is {theirs!r} there and {ours!r} here, with other rows")
+            )
+        else:
             problems.append(Problem(f"{key} is {theirs!r} there and {ours!r} here"))
     return problems
+
+
+def same_content(one: str | None, other: str | None) -> bool:
+    """Whether two files hold the same: a copy, or the same rows of a Python program, which each run
+    keeps in a Parquet file of its own (a DataFrame's has other bytes than a list's)."""
+    if one is None or other is None:
+        return False
+    try:
+        if filecmp.cmp(one, other, shallow=False):
+            return True
+        return one.endswith(".parquet") and other.endswith(".parquet") and _same_rows(one, other)
+    except OSError:
+        return False
+
+
+def _same_rows(one: str, other: str) -> bool:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        first, second = (parquet.ParquetFile(each) for each in (one, other))
+        names = first.schema_arrow.names
+        if names != second.schema_arrow.names or first.metadata.num_rows != (
+            second.metadata.num_rows
+        ):
+            return False
+        return all(
+            repr(first.read([name]).column(0).to_pylist())
+            == repr(second.read([name]).column(0).to_pylist())
+            for name in names
+        )
+    except ArrowException:
+        return False
 
 
 _ABSENT: Any = object()

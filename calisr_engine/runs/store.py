@@ -57,10 +57,23 @@ def find(name: str, root: Path) -> Path:
         shown = ", ".join(starting[:5])
         raise NotFoundError(f"{name!r} begins {len(starting)} runs: {shown}", "give more of the id")
     near = difflib.get_close_matches(name, ids, n=1, cutoff=0.4)
-    raise NotFoundError(
-        f"there is no run {name!r} in {root}",
-        f"did you mean {near[0]}?" if near else f"`calisr runs --output-dir {root}` lists the runs",
-    )
+    hint = f"`calisr runs --output-dir {root}` lists the runs"
+    hint = f"did you mean {near[0]}?" if near else hint
+    below = [folder / name for folder in folders_of_runs(root) if is_run(folder / name)]
+    if below:
+        others = f" (and {len(below) - 1} more)" if len(below) > 1 else ""
+        hint = f"did you mean {below[0]}{others}? That is a run of a grid or a search"
+    raise NotFoundError(f"there is no run {name!r} in {root}", hint)
+
+
+def folders_of_runs(root: Path) -> list[Path]:
+    """Folders in `root` that hold runs: those of grids and of searches, by name."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir() and not is_run(Path(entry.path)) and run_ids(Path(entry.path)):
+                found.append(Path(entry.path))
+    return sorted(found)
 
 
 def is_run(folder: Path) -> bool:

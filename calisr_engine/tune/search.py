@@ -6,37 +6,35 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from calisr_engine.errors import EXIT_STOPPED, UnavailableError
+from calisr_engine.errors import EXIT_STOPPED, NotFoundError
 from calisr_engine.grid.executors import Ending, Executor
-from calisr_engine.runs import control
+from calisr_engine.grid.train import CANCEL
+from calisr_engine.runs import control, store
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock, is_locked
 from calisr_engine.storage.whole import storage_error, write_text
-from calisr_engine.tune.space import Dimension
+from calisr_engine.tune import by_optuna
 from calisr_engine.tune.study import (
     BEST,
-    Plan,
+    Command,
     Study,
     Trial,
     best_of,
     best_toml,
     read_trials,
+    seed_name,
     seed_runs,
 )
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
 POLL_SECONDS = 0.2
 TRIES = 3
 """How often a run begins again that was lost (not failed), before it is left as it is."""
-
-FIRST_TRIALS = 4
-"""Trials that are never ended early: what the others are held against."""
 
 OnChange = Callable[[Path, str], None]
 
@@ -47,10 +45,14 @@ def search(
     on_change: OnChange = lambda run_dir, what: None,
     on_poll: Callable[[], None] = lambda: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
+    command: Command | None = None,
 ) -> int:
     """Train trials until the plan's number has begun and ended, then the best settings' seeds.
 
     What is there is gone on with. The best settings so far are in `best.toml` after each trial.
+
+    Args:
+        command: what goes on with the study, for its record.
 
     Returns:
         0 done, 1 no trial has a metric, 75 stopped before the end.
@@ -60,14 +62,17 @@ def search(
         UnavailableError: Optuna is not installed.
         StorageError: the study's folder cannot be written.
     """
+    by_optuna.check_installed()
     try:
         study.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(study.folder, "the study's folder", error) from error
+    asked = study.folder / CANCEL
     with RunLock(RunPaths(study.folder)):
+        asked.unlink(missing_ok=True)
         trials = _Trials(study)
-        study.begin()
-        loop = _Loop(executor, on_change, on_poll, asked_to_stop)
+        study.begin(command)
+        loop = _Loop(executor, on_change, on_poll, lambda: asked.exists() or asked_to_stop())
         loop.train(trials.next, trials.look, trials.ended)
         if loop.stopped:
             return EXIT_STOPPED
@@ -77,6 +82,34 @@ def search(
         waiting = deque(_seed_dirs(study, best))
         loop.train(lambda: waiting.popleft() if waiting else None, lambda run_dir: None, _nothing)
         return EXIT_STOPPED if loop.stopped else 0
+
+
+def cancel_study(folder: Path) -> int:
+    """Ask the process that works on a study to stop and save its trials; without one, the trials.
+
+    Returns:
+        How many runs are asked.
+
+    Raises:
+        NotFoundError: nothing of this study is in training.
+        StorageError: the request cannot be written.
+    """
+    held = [run_dir for run_dir in _run_dirs(folder) if is_locked(RunPaths(run_dir))]
+    if is_locked(RunPaths(folder)):
+        try:
+            (folder / CANCEL).touch()
+        except OSError as error:
+            raise storage_error(folder / CANCEL, "the request to stop", error) from error
+        return len(held)
+    if not held:
+        raise NotFoundError(f"nothing of the study {folder.name} is in training")
+    for run_dir in held:
+        control.request(run_dir, "stop_and_save")
+    return len(held)
+
+
+def _run_dirs(folder: Path) -> list[Path]:
+    return [folder / name for name in store.run_ids(folder)]
 
 
 def _nothing(run_dir: Path, ending: Ending) -> None:
@@ -162,14 +195,14 @@ class _Trials:
         self._study = study
         plan = study.plan
         self.all = read_trials(study.folder, plan.space)
-        self._optuna = _optuna_study(plan, len(self.all))
+        self._optuna = by_optuna.new_study(plan, len(self.all))
         self._asked: dict[Path, tuple[Trial, optuna.Trial]] = {}
         self._reported: dict[Path, int] = {}
         self._asked_early: set[Path] = set()
         self._begun = deque(each for each in self.all if not each.ended)
         for trial in self.all:
             if trial.ended:
-                self._optuna.add_trial(_frozen(trial, plan.space))
+                self._optuna.add_trial(by_optuna.ended_trial(trial, plan.space))
 
     def next(self) -> Path | None:
         """The run directory of a trial to go on with, else of a new one; None at the end."""
@@ -222,7 +255,7 @@ class _Trials:
             write_text(self._study.folder / BEST, text, "the best settings")
 
     def _ask(self) -> tuple[optuna.Trial, dict[str, float | str]]:
-        trial = self._optuna.ask({e.key: _distribution(e) for e in self._study.plan.space})
+        trial = self._optuna.ask({e.key: by_optuna.distribution(e) for e in self._study.plan.space})
         return trial, trial.params
 
 
@@ -236,7 +269,7 @@ def _seed_dirs(study: Study, best: Trial) -> list[Path]:
     there = {view.run_id for view in seed_runs(study.folder, best) if view.state == "completed"}
     found = []
     for seed in range(first + 1, first + 1 + study.plan.seeds):
-        name = f"seed-{seed}-of-{best.run_dir.name}"
+        name = seed_name(seed, best.run_dir.name)
         if name in there:
             continue
         run_dir = study.folder / name
@@ -246,55 +279,3 @@ def _seed_dirs(study: Study, best: Trial) -> list[Path]:
             )
         found.append(run_dir)
     return found
-
-
-def _optuna_study(plan: Plan, begun: int) -> optuna.Study:
-    """A study in memory. Its random numbers depend on the plan's seed and on how many began."""
-    try:
-        import optuna
-    except ImportError:
-        raise UnavailableError(
-            "Optuna is not installed, and it chooses the trials",
-            "install with: pip install 'calisr[tune]'",
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    seed = plan.seed + begun
-    sampler: Any
-    if plan.sampler == "tpe":
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    else:
-        sampler = optuna.samplers.RandomSampler(seed=seed)
-    pruner: Any = {
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=FIRST_TRIALS),
-        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=100),
-        "none": optuna.pruners.NopPruner,
-    }[plan.pruner]()
-    return optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-
-
-def _distribution(each: Dimension) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if each.choices:
-        return CategoricalDistribution(each.choices)
-    if each.whole:
-        return IntDistribution(int(each.low), int(each.high), log=each.log)
-    return FloatDistribution(each.low, each.high, log=each.log)
-
-
-def _frozen(trial: Trial, space: tuple[Dimension, ...]) -> optuna.trial.FrozenTrial:
-    """A trial that has ended, as Optuna keeps it."""
-    from optuna.trial import TrialState, create_trial
-
-    state = TrialState.FAIL
-    if trial.ended_early:
-        state = TrialState.PRUNED
-    elif trial.view.state == "completed" and trial.score is not None:
-        state = TrialState.COMPLETE
-    return create_trial(
-        state=state,
-        value=trial.score if state is TrialState.COMPLETE else None,
-        params=dict(trial.values),
-        distributions={each.key: _distribution(each) for each in space},
-        intermediate_values=dict(trial.points()),
-    )

@@ -18,6 +18,9 @@ DECADE = 10.0
 
 SCALES = ("log", "linear")
 
+OF_TASK = ("task.max_length", "task.max_train_examples")
+"""The settings of [task] that can be searched."""
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -104,8 +107,12 @@ def _dimension(key: str, values: str, text: str) -> Dimension:
     info = _info(key)
     if key == "training.seed":
         raise ValueError("a seed is nothing to choose; --seeds tells how far the best one varies")
-    if key.startswith("output."):
+    if key.startswith("output.") or key in ("notes", "task.data_dir"):
         raise ValueError(f"{key} does not change what a run learns")
+    if key.startswith("task.") and key not in OF_TASK:
+        raise ValueError(
+            f"{key} says what is learned or what it is measured on, so trials would not compare"
+        )
     low, dots, rest = values.partition("..")
     if not dots:
         inner = values.strip("[]") if info.kind != "list" else values

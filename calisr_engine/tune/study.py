@@ -6,8 +6,10 @@ and cannot say anything else than its runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from calisr_engine.events.types import ENDED_EARLY
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.settings import decides
 from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import write_text
 from calisr_engine.tune.space import Dimension, read_space
@@ -63,6 +66,19 @@ class Plan:
                 raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
 
 
+@dataclass(frozen=True)
+class Command:
+    """The command that began a study, or last went on with it.
+
+    Attributes:
+        words: what follows `calisr`.
+        folder: where it was given; relative paths in it are from there.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+
+
 @dataclass
 class Trial:
     """One trial as its run directory tells it.
@@ -102,7 +118,9 @@ class Trial:
 
     @property
     def state(self) -> str:
-        """`ended early`, or as the log says."""
+        """`ended early`, or as the log says; `interrupted` where nobody trains it any more."""
+        if self.view.state in ("running", "paused") and not is_locked(RunPaths(self.run_dir)):
+            return "interrupted"
         return "ended early" if self.ended_early else self.view.state
 
     def points(self) -> list[tuple[int, float]]:
@@ -124,6 +142,7 @@ class Study:
 
     Attributes:
         firsts: the `--set` texts of the first value of each dimension.
+        ends: settings with each end of each dimension, by the text of that end; "" for the firsts.
 
     Raises:
         ConfigError: a value of the space is wrong, or the folder holds another study.
@@ -134,13 +153,11 @@ class Study:
         self.folder = folder
         self.plan = plan
         self._resolve = resolve
-        self.firsts = [f"{each.key}={each.ends[0]}" for each in plan.space]
-        for index, each in enumerate(plan.space):
-            for end in each.ends:
-                resolve([*self.firsts[:index], f"{each.key}={end}", *self.firsts[index + 1 :]])
+        self.firsts = firsts_of(plan.space)
+        self.ends = {told: resolve(sets) for told, sets in ends_of(plan.space).items()}
         self._base = {
             key: value
-            for key, value in flatten(resolve(self.firsts).config.model_dump(mode="json")).items()
+            for key, value in flatten(self.ends[""].config.model_dump(mode="json")).items()
             if decides(key) and key not in {each.key for each in plan.space}
         }
         self._refuse_another()
@@ -153,15 +170,20 @@ class Study:
         """The settings of a further run of these values."""
         return self._resolve([*_sets(self.plan.space, trial), f"training.seed={seed}"])
 
-    def begin(self) -> None:
+    def begin(self, command: Command | None = None) -> None:
         """Make the folder and write the record.
+
+        Args:
+            command: what goes on with the study.
 
         Raises:
             StorageError: it cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = asdict(self.plan) | {"space": [each.text for each in self.plan.space]}
-        content = {"version": 1, "plan": plan, "settings": self._base}
+        content: dict[str, Any] = {"version": 1, "plan": plan, "settings": self._base}
+        if command is not None:
+            content["command"] = {"words": command.words, "folder": str(command.folder)}
         write_text(self.folder / RECORD, json.dumps(content, indent=1) + "\n", "the study's record")
 
     def trial_dir(self, number: int) -> Path:
@@ -185,6 +207,23 @@ class Study:
             )
 
 
+def firsts_of(space: Sequence[Dimension]) -> list[str]:
+    """The `--set` texts of the first value of each dimension."""
+    return [f"{each.key}={each.ends[0]}" for each in space]
+
+
+def ends_of(space: Sequence[Dimension]) -> dict[str, list[str]]:
+    """`--set` texts that must be right for all trials to be, by what differs from the firsts (""):
+    with each other end of each dimension, where the rest is at its first."""
+    firsts = firsts_of(space)
+    found = {"": firsts}
+    for index, each in enumerate(space):
+        for end in each.ends[1:]:
+            told = f"{each.key}={end}"
+            found[told] = [*firsts[:index], told, *firsts[index + 1 :]]
+    return found
+
+
 def read_record(folder: Path) -> tuple[Plan, dict[str, Any]]:
     """The plan of a study and the settings that all its trials share, by dotted key.
 
@@ -205,6 +244,42 @@ def read_record(folder: Path) -> tuple[Plan, dict[str, Any]]:
             f"{path} cannot be read: {error}",
             "its runs are whole; move the file away to begin anew",
         ) from error
+
+
+def read_command(folder: Path) -> Command | None:
+    """The command that goes on with a study; None where its record has none."""
+    try:
+        found = read_json(folder / RECORD)["command"]
+        return Command(tuple(str(each) for each in found["words"]), Path(found["folder"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is that of a study."""
+    return (folder / RECORD).is_file()
+
+
+def study_folders(output_dir: Path) -> list[Path]:
+    """Folders of studies in `output_dir`, the one that was touched last first."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(output_dir) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if is_study(Path(entry.path)):
+                    found.append((entry.stat().st_mtime, entry.name))
+    return [output_dir / name for _, name in sorted(found, reverse=True)]
+
+
+def seed_name(seed: int | str, trial: str) -> str:
+    """Name of a further run of a trial's settings."""
+    return f"seed-{seed}-of-{trial}"
+
+
+def seed_of(run_dir: Path) -> int | None:
+    """The seed in such a name."""
+    found = run_dir.name.removeprefix("seed-").partition("-of-")[0]
+    return int(found) if found.isdigit() else None
 
 
 def read_trial(run_dir: Path, space: Sequence[Dimension]) -> Trial | None:
@@ -235,7 +310,7 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
 def seed_runs(folder: Path, best: Trial) -> list[RunView]:
     """The further runs of the settings of a trial, in order of seed."""
     views = []
-    for run_dir in folder.glob(f"seed-*-of-{best.run_dir.name}"):
+    for run_dir in folder.glob(seed_name("*", best.run_dir.name)):
         trial = Trial(0, run_dir, {})
         trial.update()
         views.append(trial.view)

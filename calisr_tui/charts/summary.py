@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import Counts
+from calisr_engine.tune.study import Plan
 from calisr_tui import estimates
 from calisr_tui.estimates import NOTHING, Known
 from calisr_tui.verbatim import Text
@@ -54,7 +55,8 @@ def grid_summary(
     """
     sizes = " × ".join(str(len(values)) for values in axes.values())
     product = math.prod(map(len, axes.values()))
-    head = f"{product:,} runs" if len(axes) == 1 else f"{sizes} = {product:,} runs"
+    one = "1 run" if product == 1 else f"{product:,} runs"
+    head = one if len(axes) == 1 else f"{sizes} = {product:,} runs"
     if runs is None:
         head += ", checking each …"
     elif runs < product:
@@ -63,7 +65,45 @@ def grid_summary(
     if seconds is not None:
         cpu, gpu = map(_duration, seconds)
         lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
-    lines.append(("trains", "in a process of its own"))
+    lines += [("trains", "in a process of its own"), ("F7", "searches them instead")]
+    figures, line = _listed(lines, 21, width), Text(command)
+    parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
+    parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))
+    return Text("\n" if compact else "\n\n").join([part for part in parts if part])
+
+
+def search_summary(
+    axes: Mapping[str, str],
+    plan: Plan,
+    seconds: tuple[float, float] | None,
+    command: str,
+    first: RunConfig,
+    compact: bool,
+    width: int,
+) -> Text:
+    """The text beside a form that sets up a search; `compact` leaves no lines empty.
+
+    Args:
+        axes: what is chosen from, by the name of the setting.
+        seconds: of all its runs, one after the other, at most, on a CPU and on a GPU.
+        command: "" while it is checked.
+        first: settings with the first value of each.
+    """
+    head = f"A search: {plan.trials} trials" + ("" if command else ", checking …")
+    lines = list(axes.items())
+    early = {
+        "median": "those below the median",
+        "hyperband": "as hyperband allots epochs",
+        "none": "none of them",
+    }[plan.pruner]
+    chosen = "from how earlier ones ended" if plan.sampler == "tpe" else "at random"
+    lines += [("trials are chosen", chosen), ("end early", early)]
+    if plan.seeds:
+        lines.append(("then", f"the best with {plan.seeds} further seed{'s' * (plan.seeds > 1)}"))
+    if seconds is not None:
+        cpu, gpu = map(_duration, seconds)
+        lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
+    lines += [("trains", "in a process of its own"), ("F7", "takes every combination instead")]
     figures, line = _listed(lines, 21, width), Text(command)
     parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
     parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
-from calisr_engine.plain_words import a_sentence, one_line
+from calisr_engine.plain_words import a_sentence, command, one_line
 from calisr_tui.cli.complete import names_of_runs
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
 from calisr_tui.cli.out import PlainConsole, put, put_json, say, terminal_width
@@ -91,7 +91,7 @@ def runs(
         return
     if not found:
         none = f"none of the {len(listed)} runs in {output_dir} is such"
-        say(a_sentence(none if listed else f"no runs in {output_dir}; start one with: calisr demo"))
+        say(a_sentence(none if listed else _no_runs(output_dir)))
         return
     room = terminal_width()
     shown = named if columns else runs_text.without_empty(found, named)
@@ -260,7 +260,6 @@ def replay(
     output_dir: OutputDir = Path("runs"),
 ) -> int:
     """Replay a run in the terminal app."""
-    from calisr_engine.runs import store
     from calisr_tui.cli.open_app import run_app
 
     if example:
@@ -270,4 +269,17 @@ def replay(
         return run_app(replay=folder, output_dir=output_dir)
     if name is None:
         raise ConfigError("replay needs a run, or --example", "`calisr runs` lists the runs")
-    return run_app(replay=store.find(name, output_dir), output_dir=output_dir)
+    return run_app(replay=find_run(name, output_dir), output_dir=output_dir)
+
+
+def _no_runs(output_dir: Path) -> str:
+    from calisr_engine.runs.store import folders_of_runs
+
+    folders = folders_of_runs(output_dir)
+    if not folders:
+        return f"no runs in {output_dir}; start one with: calisr demo"
+    more = f", and {len(folders) - 1} more such folders" if len(folders) > 1 else ""
+    return (
+        f"no runs in {output_dir} itself; those of a grid or a search: "
+        f"{command('runs', '--output-dir', folders[0])}{more}"
+    )

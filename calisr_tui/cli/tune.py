@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +28,8 @@ from calisr_tui.cli.options import (
 from calisr_tui.cli.out import put, put_json, say
 
 if TYPE_CHECKING:
-    from calisr_engine.tune.study import Plan, Trial
+    from calisr_engine.tune.reading import StudyReading, StudyRun
+    from calisr_engine.tune.study import Plan
 
 
 def add_to(app: typer.Typer) -> None:
@@ -76,12 +76,18 @@ def tune(
     task: Task = None,
     method: Method = None,
     calibration: Calibration = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Short for --set calibration.delta=...")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for --set training.seed=...")] = None,
     data_dir: DataDir = None,
     train: own_data.Train = None,
     validation: own_data.Validation = None,
+    test: own_data.Test = None,
     dataset: own_data.Dataset = None,
     train_split: own_data.TrainSplit = None,
     validation_split: own_data.ValidationSplit = None,
+    test_split: own_data.TestSplit = None,
     text: own_data.TextColumn = None,
     text_pair: own_data.PairColumn = None,
     label: own_data.LabelColumn = None,
@@ -103,29 +109,41 @@ def tune(
     show: Annotated[
         bool, typer.Option("--show", help="Show the study as it is; train nothing.")
     ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Ask its trials, whoever trains them, to stop and save.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Search settings: trials are ordinary runs, and the same command goes on after a stop."""
+    from calisr_engine.tune.reading import StudyReader
     from calisr_engine.tune.space import read_space
-    from calisr_engine.tune.study import Plan, Study, read_record, read_trials
+    from calisr_engine.tune.study import Command, Plan, Study, is_study
 
     folder = _folder(output_dir, name)
-    if show:
-        _show(folder, read_record(folder)[0], as_json)
+    if show or stop:
+        found_now = StudyReader(folder).read()
+        if stop:
+            return _stop(folder)
+        _show(found_now, as_json)
         return 0
     from calisr_engine.config.load import ResolvedConfig, load, read_base
-    from calisr_engine.forecast.before_start import require
+    from calisr_engine.forecast.before_start import require_ends
     from calisr_engine.forecast.own_data import guess
+    from calisr_engine.tune.by_optuna import check_installed
     from calisr_engine.tune.search import search
+    from calisr_tui.cli.given import given_words
     from calisr_tui.cli.grid_live import GridLive
     from calisr_tui.cli.grid_places import Place, at_work
 
     plan = Plan(read_space(searched or ()), trials, seeds, sampler, pruner, search_seed)
+    check_installed()
     overrides: dict[str, Any] = {
         "model.name": model,
         "task.name": task,
         "method.name": method,
         "calibration.variant": calibration,
+        "calibration.delta": delta,
+        "training.seed": seed,
         "task.data_dir": data_dir,
         **own_data.task_options(ctx),
     }
@@ -143,21 +161,31 @@ def tune(
 
     study = Study(folder, plan, resolve)
     if found is not None:
-        own_data.say_guesses(found, own_data.check(resolve(study.firsts), found))
-    require(resolve(study.firsts).config, folder)
+        own_data.say_guesses(found, own_data.check(study.ends[""], found))
+    require_ends({told: each.config for told, each in study.ends.items()}, folder)
     for each in plan.space:
         say(f"searching {each}")
     executor = Place(jobs, devices, threads, gpus, ray).executor(folder)
-    done = sum(each.ended for each in read_trials(folder, plan.space))
+    reader = StudyReader(folder)
+    done = sum(run.ended for run in reader.read().trials) if is_study(folder) else 0
+    again = Command(tuple(given_words(ctx, without=("as_json",))), Path.cwd())
 
     def on_change(run_dir: Path, what: str) -> None:
         live.say(f"{run_dir.name} {what}{_told(run_dir, plan) if what[0] != 'b' else ''}")
         live.change(run_dir, what)
 
-    with at_work(executor) as stop, GridLive(trials + seeds, done) as live:
-        status = search(study, executor, on_change, live.update, stop.is_set)
-    _show(folder, plan, as_json)
+    with at_work(executor) as asked, GridLive(trials + seeds, done) as live:
+        status = search(study, executor, on_change, live.update, asked.is_set, again)
+    _show(reader.read(), as_json)
     return status
+
+
+def _stop(folder: Path) -> int:
+    from calisr_engine.tune.search import cancel_study
+
+    asked = cancel_study(folder)
+    say(f"asked {asked} runs to stop and save; the same command goes on with the study")
+    return 0
 
 
 def _folder(output_dir: Path, name: str) -> Path:
@@ -181,66 +209,62 @@ def _short(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"
 
 
-def _show(folder: Path, plan: Plan, as_json: bool) -> None:
-    from calisr_engine.tune.study import BEST, best_of, read_trials, seed_runs
+def _show(study: StudyReading, as_json: bool) -> None:
+    from calisr_engine.tune.study import BEST
 
-    trials = read_trials(folder, plan.space)
-    best = best_of(trials)
-    fresh = [] if best is None else seed_runs(folder, best)
-    scores = {view.seed: view.best for view in fresh if view.state == "completed"}
-    values = [value for value in scores.values() if value is not None]
+    best = study.best
     if as_json:
         put_json(
             {
-                "folder": str(folder),
+                "folder": str(study.folder),
                 "trials": [
                     {
-                        "run": each.run_dir.name,
-                        "state": each.state,
-                        "step": each.view.step,
-                        "score": each.score,
-                        "values": each.values,
+                        "run": run.name,
+                        "state": run.state,
+                        "step": run.step,
+                        "score": run.score,
+                        "values": run.values,
                     }
-                    for each in trials
+                    for run in study.trials
                 ],
-                "best": None if best is None else best.run_dir.name,
-                "seeds": scores,
+                "best": None if best is None else best.name,
+                "seeds": {run.seed: run.score for run in study.seeds if run.state == "completed"},
             }
         )
         return
-    keys = [each.key for each in plan.space]
-    rows, so_far = [], float("-inf")
-    for each in trials:
-        so_far = max(so_far, each.score if each.score is not None else so_far)
-        rows.append(
-            [
-                each.run_dir.name,
-                *(_short(each.values[key]) for key in keys),
-                "" if each.score is None else f"{each.score:.4f}",
-                "" if so_far == float("-inf") else f"{so_far:.4f}",
-                _state(each),
-            ]
-        )
+    keys = [each.key for each in study.plan.space]
+    rows = [
+        [
+            run.name,
+            *(_short(run.values[key]) for key in keys),
+            "" if run.score is None else f"{run.score:.4f}",
+            "" if run.best is None else f"{run.best:.4f}",
+            _state(run),
+        ]
+        for run in study.trials
+    ]
     print_table(
-        f"Study {folder}",
-        ["trial", *keys, trials[0].view.metric if trials else "metric", "best so far", "state"],
+        f"Study {study.folder}",
+        ["trial", *keys, study.metric or "metric", "best so far", "state"],
         rows,
     )
     if best is None:
         say("no trial has a metric yet")
         return
-    assert best.score is not None
     put("")
-    put(f"Best: {best.run_dir.name}, {best.view.metric} {best.score:.4f}, as {folder / BEST}")
-    if values:
-        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    put(f"Best: {best.name}, {best.metric} {best.score:.4f}, as {study.folder / BEST}")
+    if study.spread is not None:
+        mean, deviation = study.spread
+        spread = "" if deviation is None else f" ± {deviation:.4f}"
+        count = len(study.fresh)
+        others = "1 other seed" if count == 1 else f"{count} other seeds"
+        what = "" if deviation is None else " (mean and standard deviation)"
         put(
-            f"With {len(values)} other seeds: {statistics.mean(values):.4f}{spread} (mean and "
-            "standard deviation). Expect that; the best of many trials is partly luck."
+            f"With {others}: {mean:.4f}{spread}{what}. Expect that; the best of many trials is "
+            "partly luck."
         )
-    say(f"train with it: {command('run', folder / BEST)}")
+    say(f"train with it: {command('run', study.folder / BEST)}")
 
 
-def _state(trial: Trial) -> str:
-    where = f" at step {trial.view.step}" if trial.state != "completed" else ""
-    return f"{trial.state}{where}"
+def _state(run: StudyRun) -> str:
+    return run.state if run.state == "completed" else f"{run.state} at step {run.step}"

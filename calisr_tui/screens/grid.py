@@ -13,10 +13,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
+from calisr_engine.tune.study import is_study
 from calisr_tui.charts import grid_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Typing
-from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices
+from calisr_tui.grid_source import FILE, GridReading, GridSource, grid_choices, newest_grid
 from calisr_tui.host import Host
 from calisr_tui.screens import grid_training as training
 from calisr_tui.themes import colours
@@ -80,10 +81,8 @@ class GridScreen(Screen[None]):
 
     @work(thread=True, group="grid-newest")
     def _newest(self) -> None:
-        from calisr_engine.grid.folders import grid_folders
-
-        folders = grid_folders(self.app.output_dir)
-        self.app.call_from_thread(self._open_if_none, str(folders[0]) if folders else "")
+        found = newest_grid(self.app.output_dir)
+        self.app.call_from_thread(self._open_if_none, str(found or ""))
 
     def _open_if_none(self, what: str) -> None:
         self._looking = False
@@ -248,6 +247,8 @@ class GridScreen(Screen[None]):
                     Typing("Open a grid", "A grid file, or a folder of runs:", "", "my-grid.toml"),
                     typed,
                 )
+            elif name is not None and is_study(Path(name)):
+                self.app.open_study(Path(name))
             elif name is not None:
                 self.open(name)
 

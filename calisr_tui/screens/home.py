@@ -1,7 +1,8 @@
-"""Home: what trains now, what to go on with, the last and best runs, and what the machine has."""
+"""Home: what trains now, what to go on with, the last and best runs, searches, the machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,9 +11,15 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from calisr_tui import words
+from calisr_engine.errors import CalisrError
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import is_locked
+from calisr_engine.tune.reading import StudyReader, StudyReading
+from calisr_engine.tune.study import RECORD, is_study, study_folders
+from calisr_tui import form, words
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.next_steps import COMMANDS, NextSteps
+from calisr_tui.screens import study_training
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.footer import Keys
@@ -43,8 +50,8 @@ class Line:
 
     Attributes:
         does: what Enter does, as a word before the rest ("" for a heading).
-        run: the run it is about.
-        goes: "open" or "resume" a run, or the place to go to.
+        run: the run it is about; study: the study; grid: the folder of the grid.
+        goes: "open" or "resume" a run or a study, "open" a grid, or the place to go to.
         text: where there is no run.
     """
 
@@ -52,20 +59,52 @@ class Line:
     does: str = ""
     run: RunSummary | None = None
     text: str = ""
+    study: StudyReading | None = None
+    grid: Path | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is about: the same for the same line of another look."""
+        if self.study is not None:
+            return str(self.study.folder)
+        return str(self.run.path if self.run else self.grid or self.goes)
 
 
-def sections(runs: list[RunSummary]) -> list[tuple[str, list[Line]]]:
-    """What is worth a line of the runs, by heading, and the ways from here."""
+def sections(
+    runs: list[RunSummary], studies: Sequence[StudyReading] = (), grids: Sequence[Path] = ()
+) -> list[tuple[str, list[Line]]]:
+    """What is worth a line of the runs, by heading, and the ways from here.
+
+    Args:
+        studies: the one that was touched last first.
+        grids: folders of grids in training.
+    """
     newest = sorted(runs, key=lambda run: (run.updated or 0.0, run.run_id), reverse=True)
     training = [run for run in newest if run.state in ("running", "paused")]
     halted = [run for run in newest if run.state in ("stopped", "interrupted")]
     ended = [run for run in newest if run.state in ("completed", "failed")]
+    left = [each for each in studies if not each.worker and not each.complete]
     found = [
-        ("Trains now", [Line("open", "watch", run) for run in training[:MOST]]),
-        ("Go on with", [Line("resume", "resume", run) for run in halted[:2]]),
+        (
+            "Trains now",
+            [
+                *(Line("open", "watch", run) for run in training[:MOST]),
+                *(Line("open", "watch", study=each) for each in studies if each.worker),
+                *(Line("open", "watch", grid=each) for each in grids),
+            ],
+        ),
+        (
+            "Go on with",
+            [
+                *(Line("resume", "resume", run) for run in halted[:2]),
+                *(Line("resume", "resume", study=each) for each in left[:2]),
+            ],
+        ),
         ("Last run", [Line("open", "open", run) for run in ended[:1]]),
         ("Best of its task", [Line("open", "open", run) for run in best_of_tasks(newest)[:MOST]]),
     ]
+    if ended_studies := [each for each in studies if each.complete and not each.worker]:
+        found.append(("Searches", [Line("open", "open", study=each) for each in ended_studies[:2]]))
     begin = [
         Line("setup", "new run", text="choose model, data, method and threshold"),
         Line("presets", "presets", text="begin from a recipe that ships or is your own"),
@@ -74,6 +113,8 @@ def sections(runs: list[RunSummary]) -> list[tuple[str, list[Line]]]:
         count = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
         begin.append(Line("runs", "all runs", text=f"{count} in this folder"))
     begin.append(Line("grid", "grids", text="many runs as one table"))
+    if studies:
+        begin.append(Line("study", "searches", text="trials of `calisr tune`, and the best"))
     begin.append(Line("example", "example", text="watch a recorded run"))
     return [(title, lines) for title, lines in [*found, ("Begin", begin)] if lines]
 
@@ -103,6 +144,7 @@ class HomeScreen(NextSteps):
         self._lines: dict[str, Line] = {}
         self._shown: list[tuple[str, list[Line]]] | None = None
         self._since = 0.0
+        self._studies: dict[Path, tuple[float, StudyReader, StudyReading | None]] = {}
         self._reading = False
 
     def compose(self) -> ComposeResult:
@@ -141,8 +183,25 @@ class HomeScreen(NextSteps):
     def _read(self) -> None:
         from calisr_engine.doctor import load_now
 
-        found = sections(self.app.history.read_again())
+        folder = self.app.output_dir
+        runs = self.app.history.read_again()
+        found = sections(runs, self._read_studies(folder), trained(folder))
         self.app.call_from_thread(self._take, found, load_now())
+
+    def _read_studies(self, output_dir: Path) -> list[StudyReading]:
+        """The studies of a folder; those that are done are read again only as somebody goes on."""
+        found = []
+        for folder in study_folders(output_dir):
+            try:
+                begun = (folder / RECORD).stat().st_mtime
+                at, reader, last = self._studies.get(folder, (0.0, StudyReader(folder), None))
+                if at != begun or last is None or not last.complete or last.worker:
+                    last = reader.read()
+                    self._studies[folder] = begun, reader, last
+                found.append(last)
+            except (CalisrError, OSError):
+                continue
+        return found
 
     def _take(self, found: list[tuple[str, list[Line]]], load: Load) -> None:
         self._reading = False
@@ -160,7 +219,7 @@ class HomeScreen(NextSteps):
         for title, lines in found:
             listed.add_option(Option(Text(title, "bold"), disabled=True))
             for line in lines:
-                name = f"{title}:{line.run.path if line.run else line.goes}"
+                name = f"{title}:{line.what}"
                 self._lines[name] = line
                 listed.add_option(Option(self._text(line, styles), id=name))
         ids = [each.id for each in listed.options]
@@ -172,6 +231,10 @@ class HomeScreen(NextSteps):
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"  {line.does:<9}")
         run = line.run
+        if line.study is not None:
+            return text.append_text(study_line(line.study, styles))
+        if line.grid is not None:
+            return text.append("▶ ", styles["good"]).append(f"the grid {line.grid.name}")
         if run is None:
             text.append(line.text)
             return text
@@ -214,6 +277,12 @@ class HomeScreen(NextSteps):
                 self.app.start_training(path)
             else:
                 self.app.open_run(path, back="home")
+        elif line.study is not None:
+            if line.goes == "resume" and not study_training.resume(self.app, line.study):
+                self.app.notify("s on its screen goes on with it", timeout=8)
+            self.app.open_study(line.study.folder)
+        elif line.grid is not None:
+            self.app.open_grid(str(line.grid))
         elif line.goes == "example":
             self.app.open_replay(EXAMPLE)
         elif line.goes == "presets":
@@ -224,6 +293,28 @@ class HomeScreen(NextSteps):
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
         return [*COMMANDS, ("home: read again", "runs and load", "reload")]
+
+
+def trained(output_dir: Path) -> list[Path]:
+    """Folders of grids that some process works on."""
+    from calisr_engine.grid.folders import grid_folders
+
+    folders = grid_folders(output_dir)
+    return [each for each in folders if not is_study(each) and is_locked(RunPaths(each))]
+
+
+def study_line(study: StudyReading, styles: dict[str, str]) -> Text:
+    """A study in a line: its state, its best, how far it is."""
+    state = "running" if study.worker else "completed" if study.complete else "stopped"
+    glyph, _, role = words.STATES[state]
+    text = Text.assemble((f"{glyph} ", styles[role]))
+    best = study.best
+    if best is not None and best.score is not None:
+        text.append(f"{best.metric} {words.figure(best.score)}  ", "bold")
+    ended = sum(run.ended for run in study.trials)
+    searched = ", ".join(form.label(each.key, whole=True) for each in study.plan.space)
+    text.append(f"{ended} of {max(study.plan.trials, len(study.trials))} trials · {searched}  ")
+    return text.append(study.folder.name, styles["dim"])
 
 
 def machine(load: Load) -> Text:

@@ -14,13 +14,15 @@ from textual.screen import Screen
 
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
-from calisr_tui import data_source, form
+from calisr_engine.tune.study import Plan
+from calisr_tui import data_source, form, marked_search
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
 from calisr_tui.marked_grid import Outlook
+from calisr_tui.marked_search import SearchOutlook
 from calisr_tui.screens import setup_run
 from calisr_tui.screens.file_picker import FilePicker
 from calisr_tui.screens.setup_checks import Checks
@@ -54,7 +56,7 @@ class SetupScreen(Screen[None]):
         Binding("ctrl+r", "start", "Start", id="setup.start"),
         Binding("ctrl+o", "open_preset", "Presets", id="setup.presets"),
         Binding("ctrl+s", "save_preset", "Save as preset", id="setup.save"),
-        Binding("f7", "detach", "In this app/detached", show=False, id="setup.detach"),
+        Binding("f7", "detach", "Here/detached, grid/search", show=False, id="setup.detach"),
         Binding("f8", "copy_command", "Copy command", show=False, id="setup.copy"),
         Binding("f9", "settings", "TOML", id="setup.toml"),
     ]
@@ -63,6 +65,7 @@ class SetupScreen(Screen[None]):
         self.detached = self.app.detaches
         self.draft = Draft(self.app.output_dir, self.app.data_dir)
         # A task of the list is not fetched before it is taken.
+        self.plan = marked_search.DEFAULTS
         self.checks = Checks(self, self.draft, lambda: self.page != "task", self._found_out)
         yield StepsBar(id="steps")
         with Horizontal(id="setup-body"):
@@ -87,7 +90,7 @@ class SetupScreen(Screen[None]):
             ("setup: one value each", "takes back what has several values", "clear_marks"),
             ("setup: open preset", "begin from a preset", "open_preset"),
             ("setup: save as preset", "keep these settings under a name", "save_preset"),
-            ("setup: here or detached", "where the run trains", "detach"),
+            ("setup: here or detached, grid or search", "how it is trained", "detach"),
             ("setup: copy command", "the calisr run line", "copy_command"),
             ("setup: show TOML", "the settings as a file", "settings"),
             ("setup: right side in full", "the data, or what the run means", "full"),
@@ -113,7 +116,8 @@ class SetupScreen(Screen[None]):
     def redraw(self) -> None:
         """Draw again what depends on the theme and the size."""
         side = self.query_one(SetupSide)
-        side.show(self.page, self.draft, self.checks.outlook, self.detached, self.compact)
+        found = self.checks.outlook
+        side.show(self.page, self.draft, found, self.plan, self.detached, self.compact)
 
     async def _show_page(self, page: str = "", look: bool = True) -> None:
         self.checks.forget()
@@ -313,6 +317,8 @@ class SetupScreen(Screen[None]):
             await self._go_to(self.draft.problems[0])
         elif self.draft.asked is not None or self.draft.unchecked is not None:
             self._wait_then(self.action_start)
+        elif isinstance(self.checks.outlook, SearchOutlook):
+            setup_run.start_search(self.app, self.checks.outlook, self.plan, self._take_plan)
         elif self.checks.outlook is not None:
             setup_run.start_grid(self.app, self.checks.outlook)
         else:
@@ -323,19 +329,29 @@ class SetupScreen(Screen[None]):
         self.form.hint("reading the data and checking the settings …")
         self.checks.wait_then(act)
 
-    def action_detach(self) -> None:
-        """Train in this app or in a process of its own."""
+    def _take_plan(self, plan: Plan) -> None:
+        """How a search is done was chosen."""
+        self.plan = plan
+        self.redraw()
+
+    async def action_detach(self) -> None:
+        """Train in this app or in a process of its own; several values: search them or take all."""
+        if self.draft.marked:
+            if self.draft.searched or setup_run.may_search(self.app):
+                self.draft.search(not self.draft.searched)
+                await self._changed()
+            return
         if self.app.is_web:
             self.app.notify("in a browser runs are always detached: they go on when the tab closes")
             return
         self.detached = not self.detached
         self.redraw()
 
-    def _ready(self) -> ResolvedConfig | Outlook | None:
-        """The settings of the run, or what the grid comes to; said to be unusable where it is."""
-        grid = self.checks.outlook
-        found = grid if self.draft.marked else self.draft.resolved
-        if found is None or (grid is not None and not grid.toml):
+    def _ready(self) -> ResolvedConfig | Outlook | SearchOutlook | None:
+        """The settings of the run, or what grid or search come to; said to be unusable where so."""
+        many = self.checks.outlook
+        found = many if self.draft.marked else self.draft.resolved
+        if found is None or (many is not None and not many.ready):
             self.app.notify("mend the settings first (see ✗ above)", severity="warning")
             return None
         return found
@@ -343,7 +359,9 @@ class SetupScreen(Screen[None]):
     def action_copy_command(self) -> None:
         """Copy the command line of this run or grid."""
         found = self._ready()
-        if isinstance(found, Outlook):
+        if isinstance(found, SearchOutlook):
+            setup_run.copy_search_command(self.app, found, self.plan)
+        elif isinstance(found, Outlook):
             setup_run.copy_grid_command(self.app, found, self.draft)
         elif found is not None:
             setup_run.copy_command(self.app, found, self.detached)
@@ -351,7 +369,9 @@ class SetupScreen(Screen[None]):
     def action_settings(self) -> None:
         """Show the settings as TOML."""
         found = self._ready()
-        if isinstance(found, Outlook):
+        if isinstance(found, SearchOutlook):
+            setup_run.show_search(self.app, found, self.plan)
+        elif isinstance(found, Outlook):
             setup_run.show_grid(self.app, found)
         elif found is not None:
             setup_run.show_settings(self.app, found)
@@ -359,7 +379,7 @@ class SetupScreen(Screen[None]):
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
         found = self._ready()
-        if isinstance(found, Outlook):
+        if isinstance(found, Outlook | SearchOutlook):
             self.app.notify("a preset is of one run; F10 takes the marks back", severity="warning")
         elif found is not None:
             setup_run.save_preset(self.app, found)
@@ -380,12 +400,13 @@ class SetupScreen(Screen[None]):
 
         setup_run.choose_preset(self.app, take)
 
-    async def begin_from(self, run_dir: Path, keys: Sequence[str] = ()) -> None:
-        """Begin from the settings of a run, but for its name; at the field of one of `keys`."""
+    async def begin_from(self, path: Path, keys: Sequence[str] = ()) -> None:
+        """Begin from the settings of a run, but for its name, or from a file; at the field of one
+        of `keys`."""
         try:
-            self.draft.begin(base_of_run(run_dir))
+            self.draft.begin(base_of_run(path) if path.is_dir() else str(path))
         except CalisrError as error:
-            self.app.show_error("The settings of the run cannot be read", error)
+            self.app.show_error("The settings cannot be read", error)
             return
         self.draft.change("output.name", "")
         await self._show_page(STEPS[0])

@@ -11,10 +11,11 @@ from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.methods.counts import BESIDE_A_RUN
-from calisr_tui import data_source, estimates, marked_grid
+from calisr_tui import data_source, estimates, marked_grid, marked_search
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
 from calisr_tui.marked_grid import Marked, Outlook
+from calisr_tui.marked_search import Searched, SearchOutlook
 
 if TYPE_CHECKING:
     from calisr_engine.forecast.before_start import Checked
@@ -44,7 +45,7 @@ class Checks:
         self._then: Callable[[], Awaitable[None]] | None = None
         self._checking: ResolvedConfig | None = None
         self._last: Checked | None = None
-        self._outlook: Outlook | None = None
+        self._outlook: Outlook | SearchOutlook | None = None
 
     @property
     def idle(self) -> bool:
@@ -52,8 +53,8 @@ class Checks:
         return self._timer is None and self._draft.asked is None and self._checking is None
 
     @property
-    def outlook(self) -> Outlook | None:
-        """What the grid of the marks comes to, once it is known."""
+    def outlook(self) -> Outlook | SearchOutlook | None:
+        """What the grid or the search of the marks comes to, once it is known."""
         return self._outlook if self._draft.marked and self._draft.unchecked is None else None
 
     def look_later(self) -> None:
@@ -86,9 +87,13 @@ class Checks:
             self._work("data", partial(self._read, asked))
         elif unchecked is not None and (self._then is not None or self._may_check()):
             self._checking = unchecked
-            grid = marked_grid.marked(self._draft) if self._draft.marked else None
-            marks = dict(self._draft.marked)
-            self._work("check", partial(self._check, unchecked, marks, grid, self._draft.data))
+            draft = self._draft
+            many: Marked | Searched | None = None
+            if draft.searched:
+                many = marked_search.searched(draft)
+            elif draft.marked:
+                many = marked_grid.marked(draft)
+            self._work("check", partial(self._check, unchecked, draft.marks_now, many, draft.data))
 
     def _work(self, group: str, what: Callable[[], None]) -> None:
         self._screen.run_worker(what, group=group, exclusive=True, thread=True)
@@ -117,19 +122,22 @@ class Checks:
     def _check(
         self,
         resolved: ResolvedConfig,
-        marks: dict[str, str],
-        grid: Marked | None,
+        marks: object,
+        many: Marked | Searched | None,
         read: DataRead | None,
     ) -> None:
-        if grid is None:
+        found: Outlook | SearchOutlook
+        if many is None:
             last = data_source.check(resolved.config, self._last, read)
             found = Outlook(1, last.problems, last=last)
+        elif isinstance(many, Searched):
+            found = marked_search.check(many, self._last, read)
         else:
-            found = marked_grid.check(grid, self._last, read)
+            found = marked_grid.check(many, self._last, read)
         self._tell(self._was_checked, resolved, marks, found)
 
     async def _was_checked(
-        self, resolved: ResolvedConfig, marks: dict[str, str], found: Outlook
+        self, resolved: ResolvedConfig, marks: object, found: Outlook | SearchOutlook
     ) -> None:
         self._last = found.last
         if self._checking is resolved:

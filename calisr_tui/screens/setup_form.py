@@ -17,6 +17,7 @@ from calisr_engine.tasks import glue
 from calisr_tui import data_source, estimates, form
 from calisr_tui.draft import OWN, Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
+from calisr_tui.several import SEARCH_WAYS
 from calisr_tui.several import WAYS as WAYS_OF_SEVERAL
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import MARK, Field, Fold, Heading
@@ -263,7 +264,9 @@ class SetupForm(Vertical):
             self._hint_of(self.field_in_focus)
         key = CHOICE_KEYS.get(self.page, "")
         runs = self.draft.runs
-        begin = f"start {runs:,} runs" if self.draft.marked else "start the run"
+        many = f"start {runs:,} run{'s' * (runs != 1)}"
+        begin = many if self.draft.marked else "start the run"
+        begin = "start the search" if self.draft.searched else begin
         self.border_subtitle = Text(f"Enter: {begin if self.page == STEPS[-1] else 'next step'}")
         at_list = "" if any(f.info.key == key for f in fields) else marks.get(key, "")
         tables = {
@@ -285,7 +288,10 @@ class SetupForm(Vertical):
         why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
         why = why if shown.why else ""
         if field.marked:
-            why = f"{WAYS_OF_SEVERAL}; Ctrl-Y takes them back. "
+            if self.draft.searched:
+                why = f"{SEARCH_WAYS}; F7 takes every combination. "
+            else:
+                why = f"{WAYS_OF_SEVERAL}; F7 searches them; Ctrl-Y takes them back. "
         marks = form.marks(self.draft.problems, self.draft.method)
         mend = "Mend this, or go on with Ctrl-N. " if field.info.key in marks else ""
         self.hint(f"{mend}{why}{field.info.help} ({field.info.expects})")

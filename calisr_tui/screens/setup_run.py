@@ -1,10 +1,11 @@
-"""What is done with the settings of the setup: a run, a grid, a command, a file, a preset."""
+"""What is done with the settings of the setup: a run, a grid, a search, a command, a preset."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calisr_engine import presets
 from calisr_engine.config import preset_files
@@ -12,11 +13,16 @@ from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import command
 from calisr_engine.storage.whole import write_text
+from calisr_engine.tune.study import Plan
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading, Typing
 from calisr_tui.draft import Draft
 from calisr_tui.host import Host
 from calisr_tui.marked_grid import FILE, Outlook
+from calisr_tui.marked_search import SearchOutlook
+
+if TYPE_CHECKING:
+    from calisr_tui.screens.search_start import SearchStart
 
 
 def start(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
@@ -58,6 +64,49 @@ def start_grid(app: Host, outlook: Outlook) -> None:
         app.show_error("The grid could not be started", error)
         return
     grid_training.start(app, reading, False, lambda: app.open_grid(str(path)), take_back)
+
+
+def may_search(app: Host) -> bool:
+    """Whether a search can begin on this machine; says what is missing where it cannot."""
+    from calisr_engine.tune.by_optuna import check_installed
+
+    try:
+        check_installed()
+    except CalisrError as error:
+        app.notify(f"{error.message}; {error.hint}", severity="warning", timeout=10)
+        return False
+    return True
+
+
+def start_search(
+    app: Host, outlook: SearchOutlook, plan: Plan, take: Callable[[Plan], None]
+) -> None:
+    """Ask how, begin the search, and show the study; `take` is told how in any case."""
+    from calisr_tui.screens import study_training
+    from calisr_tui.screens.search_start import StartSearch
+
+    def go(start: SearchStart | None) -> None:
+        if start is None:
+            return
+        take(start.plan)
+        words = outlook.command(start.plan, start.jobs, start.devices)
+        if study_training.begin(app, outlook.folder, words):
+            app.open_study(outlook.folder)
+
+    if study_training.is_free(app, outlook.folder):
+        app.push_screen(StartSearch("Start the search", plan, outlook.command), go)
+
+
+def copy_search_command(app: Host, outlook: SearchOutlook, plan: Plan) -> None:
+    """Copy the command line of the search."""
+    app.copy_to_clipboard(command(*outlook.command(plan)))
+    app.notify("copied")
+
+
+def show_search(app: Host, outlook: SearchOutlook, plan: Plan) -> None:
+    """Show the command line of the search; it has no file."""
+    line = command(*outlook.command(plan))
+    app.push_screen(Reading("The command of this search", line, copy=line, wide=True))
 
 
 def _write(app: Host, outlook: Outlook) -> Path | None:

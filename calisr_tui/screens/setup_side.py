@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
+from calisr_engine.plain_words import command as command_line
+from calisr_engine.tune.study import Plan
 from calisr_tui import form
-from calisr_tui.charts.summary import grid_summary, summary
+from calisr_tui.charts.summary import grid_summary, search_summary, summary
 from calisr_tui.draft import Draft
 from calisr_tui.estimates import Known
 from calisr_tui.form import STEPS
 from calisr_tui.marked_grid import Outlook
+from calisr_tui.marked_search import SearchOutlook
 from calisr_tui.screens.setup_run import grid_command
+from calisr_tui.several import in_words
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
@@ -49,14 +53,21 @@ class SetupSide(VerticalScroll):
         yield Static(id="summary")
 
     def show(
-        self, page: str, draft: Draft, outlook: Outlook | None, detached: bool, compact: bool
+        self,
+        page: str,
+        draft: Draft,
+        outlook: Outlook | SearchOutlook | None,
+        plan: Plan,
+        detached: bool,
+        compact: bool,
     ) -> None:
         """Draw it as it is now.
 
         Args:
-            outlook: what a grid comes to, once that is known.
+            outlook: what a grid or a search comes to, once that is known.
+            plan: how a search is done.
         """
-        run = "This grid" if draft.marked else "This run"
+        run = "This search" if draft.searched else "This grid" if draft.marked else "This run"
         self.border_title = Text("The data" if page == "data" else run)
         look = draft.data.look if draft.data is not None and draft.asked is None else None
         if page == "data" and look is not None:
@@ -68,8 +79,12 @@ class SetupSide(VerticalScroll):
             text = Text("reading …" if draft.asked is not None else nothing, "dim")
         elif draft.problems or draft.resolved is None:
             text = _refused(draft)
+        elif draft.searched:
+            searched = outlook if isinstance(outlook, SearchOutlook) else None
+            text = _search(draft, searched, plan, compact, self._width)
         elif draft.marked:
-            text = _grid(draft, outlook, compact, self._width)
+            found = outlook if isinstance(outlook, Outlook) else None
+            text = _grid(draft, found, compact, self._width)
         else:
             known = Known(*draft.facts())
             text = summary(draft.resolved, detached, compact, known, self._width)
@@ -98,6 +113,20 @@ def _grid(draft: Draft, outlook: Outlook | None, compact: bool, width: int) -> T
         if outlook.cpu_seconds is not None and outlook.gpu_seconds is not None:
             seconds = outlook.cpu_seconds, outlook.gpu_seconds
     return grid_summary(axes, runs, seconds, command, draft.resolved.config, compact, width)
+
+
+def _search(
+    draft: Draft, outlook: SearchOutlook | None, plan: Plan, compact: bool, width: int
+) -> Text:
+    assert draft.resolved is not None
+    axes = {form.label(key, whole=True): in_words(draft.dimension(key)) for key in draft.marked}
+    seconds, command = None, ""
+    if outlook is not None:
+        command = command_line(*outlook.command(plan))
+        if outlook.cpu_seconds is not None and outlook.gpu_seconds is not None:
+            runs = plan.trials + plan.seeds
+            seconds = runs * outlook.cpu_seconds, runs * outlook.gpu_seconds
+    return search_summary(axes, plan, seconds, command, draft.resolved.config, compact, width)
 
 
 def _refused(draft: Draft) -> Text:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from calisr_engine.errors import NotFoundError
 from calisr_engine.runs import load_view, store, summary
 from calisr_tui.feed import EXAMPLE
 
@@ -125,3 +126,14 @@ def test_one_damaged_run_is_named_and_the_others_are_listed(
 def test_a_log_that_is_empty_is_of_a_run_that_was_just_made(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").touch()
     assert store.summarise(tmp_path).state == "created"
+
+
+def test_a_run_of_a_grid_or_a_search_is_found_for_the_hint(tmp_path: Path) -> None:
+    run = tmp_path / "rates" / "trial-001"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").touch()
+    (tmp_path / "empty").mkdir()
+    assert store.folders_of_runs(tmp_path) == [run.parent]
+    with pytest.raises(NotFoundError) as caught:
+        store.find("trial-001", tmp_path)
+    assert str(run) in caught.value.hint

@@ -28,6 +28,7 @@ from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
 from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
+from tests.tui.studies import make_study
 
 __all__ = ["light_checks", "workplace"]
 pytestmark = pytest.mark.usefixtures("light_checks")
@@ -67,6 +68,8 @@ WAYS = {
     "CompareScreen": Way(keys=("f4", "space", "down", "space", "c")),
     "GridScreen": Way(keys=("ctrl+g",)),
     "StartGrid": Way(keys=("ctrl+g", "s")),
+    "StudyScreen": Way(keys=("O",)),
+    "StartSearch": Way(keys=("O", "s")),
     "ReportScreen": Way(keys=("ctrl+g", "t")),
     "FiguresScreen": Way(keys=("ctrl+g", "f")),
     "HelpScreen": Way(keys=("f1",)),
@@ -112,6 +115,7 @@ ON_DISK: dict[str, Callable[[], None]] = {
     "compare.reload": lambda: remove_run("runs"),
     "errors.reload": lambda: shutil.rmtree("runs/run-2"),
     "grid.reload": lambda: remove_run("runs/study"),
+    "study.reload": lambda: remove_run("runs/rates"),
     "report.reload": lambda: remove_run("runs/study"),
 }
 """Id of a binding that reads again -> what changes before."""
@@ -152,6 +156,8 @@ async def gone_to(owner: type, folder: Path) -> AsyncIterator[tuple[CalisrApp, A
     way = WAYS[owner.__name__]
     if way.options.get("run_dir") == MANY:
         write_run(MANY, names(2))
+    if "O" in way.keys:
+        make_study(Path("runs"))
     app = make_app(folder, clock=lambda: 0.0, **way.options)
     said: list[str] = []
     app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]

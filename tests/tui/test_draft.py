@@ -293,3 +293,10 @@ def test_options_of_a_preset_are_shown_and_can_be_emptied(tmp_path: Path) -> Non
     draft.change("method.options.r", "")
     assert draft.resolved is not None
     assert draft.resolved.config.method.options == "d_initial=0.1"  # type: ignore[attr-defined]
+
+
+def test_a_number_is_shown_with_all_its_digits() -> None:
+    long = 0.00012345678901234
+    for value, text in ((long, repr(long)), (2e-5, "2e-5"), (1e16, "1e16"), (0.5, "0.5")):
+        assert form.written_as(value) == text
+        assert float(text) == value

@@ -51,7 +51,10 @@ def compared(config: Any) -> str:
         ("training.seed", "1, 2,2 ,3", "1 2 3"),
         ("training.seed", "1..4", "1 2 3 4"),
         ("training.seed", "1..3, 10..30:3", "1 2 3 10 20 30"),
-        ("training.learning_rate", "1e-5..1e-3:3, 0.0001", "1e-05 0.0001 0.001"),
+        ("training.learning_rate", "1e-5..1e-3:3, 0.0001", "1e-5 0.0001 1e-3"),
+        # Ends are those that were typed, and what is between them is between them.
+        ("training.learning_rate", "1.23456e-4..9.8e-4:3", "1.23456e-4 0.0005517 9.8e-4"),
+        ("training.learning_rate", "1.23456e-4..1.23458e-4:3", "1.23456e-4 0.000123457 1.23458e-4"),
         ("calibration.delta", "0.3..0.7:3", "0.3 0.5 0.7"),
         ("method.name", "lora, mpop", "lora mpop"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from calisr_tui.feed import EXAMPLE
 from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
+from tests.tui.studies import make_study
 from tests.tui.test_draft import write_reviews
 
 __all__ = ["light_checks", "workplace"]
@@ -34,6 +35,9 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "compare": ({}, ["f4", "space", "down", "space", "c"]),
     "grid": ({}, ["ctrl+g"]),
     "grid-failed": ({}, ["ctrl+g", "tab", "down"]),
+    "setup-search": ({}, [*["enter"] * 4, "down", "down", "ctrl+y", "f7", "ctrl+u", *"1e-5..1e-2"]),
+    "study": ({"start": "study"}, ["b"]),
+    "study-start": ({"start": "study"}, ["s"]),
     "report": ({}, ["ctrl+g", "t"]),
     "figures": ({}, ["ctrl+g", "f"]),
     "help": ({}, ["f1"]),
@@ -52,6 +56,8 @@ def test_screen(
         write_reviews(workplace / "reviews.csv")
     if name.startswith("live-map"):
         write_run(workplace / "runs" / "many", names(12))
+    if options.get("start") == "study":
+        make_study(Path("runs"))
     app = make_app(workplace, **options)
 
     async def press(pilot: Any) -> None:

@@ -12,15 +12,31 @@ from typing import Any
 import pytest
 
 from calisr_engine.config.load import from_resolved, load
-from calisr_engine.errors import CalisrError, ConfigError, DamagedError, UnavailableError
+from calisr_engine.errors import (
+    CalisrError,
+    ConfigError,
+    DamagedError,
+    NotFoundError,
+    UnavailableError,
+)
 from calisr_engine.events import types as ev
 from calisr_engine.events.log import EventWriter
 from calisr_engine.grid.executors import Ending
 from calisr_engine.runs.control import take_requests
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.tune.search import search
+from calisr_engine.tune.reading import StudyReader
+from calisr_engine.tune.search import cancel_study, search
 from calisr_engine.tune.space import read_space
-from calisr_engine.tune.study import BEST, Plan, Study, best_of, read_trials, seed_runs
+from calisr_engine.tune.study import (
+    BEST,
+    Plan,
+    Study,
+    best_of,
+    read_command,
+    read_trials,
+    seed_runs,
+    study_folders,
+)
 from calisr_tui.cli.app import run_command_line
 
 pytest.importorskip("optuna")
@@ -236,6 +252,7 @@ def test_lists_and_whole_numbers(tmp_path: Path) -> None:
         ("training.seed=1..5", "--seeds"),
         ("output.name=a,b", "does not change what a run learns"),
         ("method.components=query,key", "is a list"),
+        ("task.name=rte,mrpc", "would not compare"),
     ],
 )
 def test_what_cannot_be_searched_is_said(text: str, said: str) -> None:
@@ -287,6 +304,15 @@ def test_the_command(
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["trials"]) == 6
     assert len(shown["seeds"]) == 2
+    # The study knows what goes on with it.
+    again = read_command(Path("runs/tune"))
+    assert again is not None
+    assert again.folder == tmp_path
+    assert run_command_line([*again.words, "--trials", "7"]) == 0
+    assert "trial-007" in capsys.readouterr().out
+    assert sorted(again.words) == sorted([*line, "--pruner", "none"])
+    assert run_command_line(["tune", "--stop"]) == 4
+    assert "nothing of the study tune is in training" in capsys.readouterr().err
     for wrong, code, said in (
         (["tune", "--show", "--name", "none"], 4, "no study"),
         (["tune", "demo", "--name", "../x", "--search", RATES], 2, "--name"),
@@ -307,10 +333,36 @@ def test_a_search_whose_trials_cannot_begin_makes_nothing(
         (["--model", "./nowhere"], "nowhere"),
         (["--task", "custom", *here], "none.csv"),
         (["--set", "training.device=cuda:7"], "cuda"),
+        (["--search", "model.name=demo-bert,./nowhere"], "trials with model.name=./nowhere"),
     ):
         assert run_command_line(["tune", "demo", "--search", RATES, *wrong]) != 0, wrong
         assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_request_to_stop_is_obeyed_and_a_killed_study_says_so(tmp_path: Path) -> None:
+    study = study_of(tmp_path)
+    with pytest.raises(NotFoundError, match="nothing of the study"):
+        cancel_study(study.folder)
+    looks = itertools.count()
+
+    def ask() -> None:
+        if next(looks) == 12:
+            cancel_study(study.folder)
+
+    assert search(study, PretendExecutor(), on_poll=ask) == 75
+    reader = StudyReader(study.folder)
+    now = reader.read()
+    assert now.counts["stopped"] == 1
+    assert not now.complete
+    assert now.worker == ""
+    assert search(study_of(tmp_path), PretendExecutor()) == 0, "the request is not kept"
+    now = reader.read()
+    assert now.complete
+    assert now.counts["completed"] == 6
+    assert now.best is not None
+    assert [run.best for run in now.trials][-1] == now.best.score
+    assert study_folders(tmp_path) == [study.folder]
 
 
 def test_without_optuna_it_says_what_installs_it(
@@ -319,3 +371,4 @@ def test_without_optuna_it_says_what_installs_it(
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(UnavailableError, match="Optuna"):
         search(study_of(tmp_path), PretendExecutor())
+    assert not (tmp_path / "tune").exists()
