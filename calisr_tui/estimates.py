@@ -145,11 +145,11 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
     held = max(counted.total, trained, counted.total + counted.core)
     moments = 2 if training.optimizer == "adamw" else 1
     memory = 4.0 * (held + (1 + moments) * trained) + activations
-    passes = 1
+    passes = 1.0 if config.regularizer.chosen is None else config.regularizer.chosen.passes
     if config.calibration.measures and config.calibration.reading != "step":
         memory += 4.0 * counted.total  # at most: the extra part of what is in FFT
         if config.calibration.reading == "branches":
-            passes = 2  # at most: until the last group switches
+            passes *= 2  # at most: until the last group switches
             memory += 4.0 * (1 + moments) * (counted.lft or 0)
     dense = counted.total - entry.vocabulary * entry.hidden
     work = 6.0 * dense * training.batch_size * training.accumulate * length * steps * passes

@@ -36,6 +36,11 @@ class RegularizerBase(Section):
     acts_within_pass: ClassVar[bool] = False
     needs_one_answer: ClassVar[bool] = False
 
+    @property
+    def passes(self) -> float:
+        """Work of a step, in forward and backward passes of a plain one."""
+        return 1.0
+
     def refused(self, method: MethodBase, full_phase: bool, measured: bool) -> str:
         """Why it has no meaning in a run of `method`; "" where it has.
 

@@ -131,3 +131,11 @@ def test_it_makes_rows_of_a_report() -> None:
     run = {"method.name": "lora", "calibration.variant": "S", "regularizer.name": "mixout"}
     assert label(run, METHOD) == "LoRA+CaliSr-S+Mixout"
     assert label(run | {"regularizer.name": "none"}, METHOD) == "LoRA+CaliSr-S"
+
+
+def test_what_a_step_costs_is_foretold() -> None:
+    assert {name: model().passes for name, model in REGULARIZERS.items()} == {
+        "stable_rank": 1,
+        "mixout": 1,
+        "smart": 3,
+    }

@@ -70,6 +70,12 @@ class Smart(RegularizerBase):
                 ("smart_weight", "smart_proximal"),
             )
 
+    @property
+    def passes(self) -> float:
+        """Each ascent step and the term itself are a pass more; the averaged weights a forward."""
+        searched = self.smart_steps + 1 if self.smart_weight > 0 else 0
+        return 1 + searched + (1 / 3 if self.smart_proximal > 0 else 0)
+
     def refused(self, method: MethodBase, full_phase: bool, measured: bool) -> str:
         if not full_phase and not self.smart_light_phase:
             return no_full_phase(method) + ", or set smart_light_phase = true"
