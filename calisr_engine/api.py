@@ -15,7 +15,7 @@ import difflib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
@@ -60,7 +60,7 @@ class Given(TypedDict, total=False):
         train, validation, test: a path, or rows: a pandas DataFrame, a `datasets.Dataset`, a dict
             of columns or a list of dicts. The run keeps rows as Parquet files in its data/.
         dataset: a data set of the Hugging Face hub in place of `train`.
-        text, text_pair, label: columns.
+        text, text_pair, label: columns; labels: several columns of 0 and 1, one a label.
     """
 
     settings: Mapping[str, Any]
@@ -83,6 +83,8 @@ class Given(TypedDict, total=False):
     text: str
     text_pair: str
     label: str
+    labels: Sequence[str]
+    label_separator: str
     kind: str
     metric: str
     encoding: str
