@@ -141,11 +141,11 @@ def arrange(
                     wide = 2 + title + pitch * len(heads) - (pitch > form) <= width
                     readable = pitch == 2 or max(map(len, heads)) < pitch
                     if wide and readable and len(way.rows) <= lines:
+                        long = max(len(_titled(row, {})) for row in way.rows)
+                        if 2 + long + pitch * len(heads) <= width:
+                            title = long
                         most = {forms[0]: 24, forms[1]: forms[1] + 3}.get(form, pitch)
                         spare = max(pitch, min(most, (width - 1 - title) // len(heads)))
-                        long = max(len(_titled(row, {})) for row in way.rows)
-                        if 2 + long + spare * len(heads) <= width:
-                            title = long
                         return _window(way, spare, form, title, width, lines, chosen)
     title = max(len(_titled(row, SHORTER[-1])) for row in places.rows)
     return _window(places, 4, 3, title, width, lines, chosen)
@@ -237,30 +237,46 @@ def map_text(
     at = (-1, -1) if chosen is None else seen.places.find(chosen)
     lines = [_titles(seen, at, width, styles)]
     for y in seen.rows:
-        line = Text(no_wrap=True)
+        pieces: list[Piece] = []
         if not seen.named:
-            title = shorter(seen.places.rows[y], seen.title)
             mark = CHOSEN if y == at[0] else " "
-            line.append(f"{mark}{title:<{seen.title}} ", "bold" if y == at[0] else "")
+            title = f"{mark}{shorter(seen.places.rows[y], seen.title):<{seen.title}}"
+            pieces += [(title, "bold" if y == at[0] else ""), (" ", "")]
         for x in seen.columns:
-            index = seen.places.cells[y][x]
-            if index is None:
-                line.append(" " * seen.pitch)
-                continue
-            piece = Text(no_wrap=True)
-            if seen.named:
-                name = shorter(table[index].name, seen.title)
-                mark = CHOSEN if (y, x) == at else " "
-                piece.append(f"{mark}{name:<{seen.title}} ", "bold" if (y, x) == at else "")
-            append_cells(piece, cell(table[index], seen.form, delta, styles))
-            piece.truncate(seen.pitch, pad=True)
-            if (y, x) == at:
-                inside = len(piece) if seen.named or seen.pitch == seen.form else len(piece) - 1
-                piece.stylize(styles["row"] if focused else "bold underline", 0, inside)
-            line.append_text(piece)
+            pieces += _in_pitch(table, seen, y, x, (y, x) == at, delta, styles)
+        line = Text(no_wrap=True)
+        append_cells(line, pieces)
+        if y == at[0] and at[1] in seen.columns:
+            start = seen.begin + (at[1] - seen.columns.start) * seen.pitch
+            inside = seen.pitch if seen.named else seen.form
+            style = styles["row"] if focused else "bold underline"
+            line.stylize(style, start, start + inside)
         line.truncate(width, pad=True)
         lines.append(line)
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def _in_pitch(
+    table: Sequence[Row],
+    seen: Arrangement,
+    y: int,
+    x: int,
+    chosen: bool,
+    delta: float | None,
+    styles: Mapping[str, str],
+) -> list[Piece]:
+    """One group with the space up to the next, and its name where it carries one."""
+    index = seen.places.cells[y][x]
+    if index is None:
+        return [(" " * seen.pitch, "")]
+    pieces: list[Piece] = []
+    if seen.named:
+        mark = CHOSEN if chosen else " "
+        name = f"{mark}{shorter(table[index].name, seen.title):<{seen.title}}"
+        pieces += [(name, "bold" if chosen else ""), (" ", "")]
+    pieces += cell(table[index], seen.form, delta, styles)
+    room = seen.pitch - seen.form - (2 + seen.title if seen.named else 0)
+    return [*pieces, (" " * room, "")]
 
 
 def _titles(seen: Arrangement, at: tuple[int, int], width: int, styles: Mapping[str, str]) -> Text:
