@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ def parse(text: str) -> Options:
     Raises:
         ValueError: it is no such text; the message says what was expected.
     """
+    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("it holds a character that no file can hold")
     found: Options = {}
     for part in _parts(text):
         key = _FIRST.match(part)
@@ -40,6 +43,9 @@ def parse(text: str) -> Options:
         if key[1] in found:
             raise ValueError(f"{key[1]} stands in it twice")
         found[key[1]] = value_of(raw)
+        inner = found[key[1]] if isinstance(found[key[1]], list) else [found[key[1]]]
+        if not all(isinstance(each, bool | int | float | str) for each in inner):
+            raise ValueError(f"{key[1]} is no number, text, true, false or list of these")
     return found
 
 
@@ -82,6 +88,7 @@ def _written(value: Any) -> str:
     if isinstance(value, str):
         try:
             plain = "," not in value and value == value.strip() and value_of(value) == value
+            plain = plain and value.isprintable()
         except ValueError:
             plain = False
         return value if plain and value else _quoted(value)
@@ -91,7 +98,7 @@ def _written(value: Any) -> str:
 def _quoted(value: Any) -> str:
     if not isinstance(value, str):
         return _written(value)
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def as_pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -146,10 +153,15 @@ def wrong(tuner: str, given: Mapping[str, Any]) -> Iterator[Broken]:
             yield Broken(f"{tuner} has no option {key!r}", mend, (f"options.{key}", "options"))
         elif not takes(known[key], value):
             yield Broken(
-                f"the option {key} of {tuner} expects {expects(known[key])}, not {_written(value)}",
+                f"the option {key} of {tuner} expects {expects(known[key])}, not {_shown(value)}",
                 "correct it, or leave it out for peft's default",
                 (f"options.{key}", "options"),
             )
+
+
+def _shown(value: Any) -> str:
+    text = _written(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _list(known: Mapping[str, Option]) -> str:

@@ -22,7 +22,7 @@ MOVED = 0.05
 STEP = 1e-6
 """Of the base weight, for its derivative by central differences."""
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-10
 """Largest difference of the two, relative to the output; in float64 it is about 1e-15."""
 
 

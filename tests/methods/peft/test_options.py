@@ -42,6 +42,7 @@ def test_options_are_the_fields_of_the_config_in_peft(tuner: str) -> None:
         (" r = 8 ,use_dora=true", {"r": 8, "use_dora": True}),
         ("init_lora_weights=pissa_niter_4", {"init_lora_weights": "pissa_niter_4"}),
         ('x="a, b", y=[1, 2]', {"x": "a, b", "y": [1, 2]}),
+        ('x="two\\nlines"', {"x": "two\nlines"}),
         ("x=1e-3, y='true'", {"x": 1e-3, "y": "true"}),
     ],
 )
@@ -50,7 +51,9 @@ def test_text_is_read_and_written(text: str, read: dict[str, Any]) -> None:
     assert options.parse(options.write(read)) == read
 
 
-@pytest.mark.parametrize("text", ["r", "r=", "=3", "r=1, r=2", "r=[1", 'r="x'])
+@pytest.mark.parametrize(
+    "text", ["r", "r=", "=3", "r=1, r=2", "r=[1", 'r="x', "r={a=1}", "r=2020-01-01"]
+)
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="OPTION=VALUE"):
         Peft(options=text)
