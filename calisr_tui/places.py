@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
@@ -132,9 +132,9 @@ def together(app: type) -> Iterator[list[tuple[str, str]]]:
     for each in PLACES:
         screen = each.load()
         owners = [screen, *getattr(screen, "PARTS", ())]
-        own = [b for owner in owners for b in owner.BINDINGS if isinstance(b, Binding) and b.id]
+        own = [binding for owner in owners for binding in _own(owner)]
         if not issubclass(screen, ModalScreen):
-            own += [b for b in cast(Any, app).BINDINGS if b.id]
+            own += _own(app)
         yield [(str(b.id), b.key) for b in own]
 
 
@@ -142,7 +142,17 @@ def every_binding(app: type) -> Iterator[Binding]:
     """Every binding with an id, once each: of the app, of all places and of their parts."""
     seen: set[str] = set()
     for owner in key_owners(app):
-        for binding in owner.BINDINGS:
-            if isinstance(binding, Binding) and binding.id and binding.id not in seen:
-                seen.add(binding.id)
+        for binding in _own(owner):
+            if binding.id not in seen:
+                seen.add(str(binding.id))
                 yield binding
+
+
+def _own(owner: type) -> list[Binding]:
+    """The bindings of ours that a class has, also by inheritance; those of Textual have no id."""
+    found: dict[str, Binding] = {}
+    for base in owner.__mro__:
+        for binding in vars(base).get("BINDINGS", ()):
+            if isinstance(binding, Binding) and binding.id:
+                found.setdefault(binding.id, binding)
+    return list(found.values())
