@@ -99,6 +99,8 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "replay.back": ("end",),
     "replay.start": ("end",),
     "runs.clear_filter": ("slash", "x", "enter"),
+    "runs.unmark": ("space",),
+    "runs.fold_all": ("g", *"task", "enter", "escape"),
     "grid.table": ("tab",),
     "try.clear": ("x",),
 }
@@ -231,6 +233,8 @@ def test_an_id_is_given_once() -> None:
             if name:
                 before = given.setdefault(name, base)
                 assert before is base or issubclass(base, before) or issubclass(before, base), name
+    # What a screen has from another is on the help page and in keymaps, too.
+    assert set(given) == {binding.id for binding in places.every_binding(CalisrApp)}
 
 
 @pytest.mark.parametrize("owner", [pytest.param(each, id=each.__name__) for each in OWNERS])
