@@ -21,7 +21,6 @@ from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
-from calisr_tui.marked_grid import Outlook
 from calisr_tui.marked_search import SearchOutlook
 from calisr_tui.screens import setup_run
 from calisr_tui.screens.file_picker import FilePicker
@@ -347,7 +346,7 @@ class SetupScreen(Screen[None]):
         self.detached = not self.detached
         self.redraw()
 
-    def _ready(self) -> ResolvedConfig | Outlook | SearchOutlook | None:
+    def _ready(self) -> setup_run.Found | None:
         """The settings of the run, or what grid or search come to; said to be unusable where so."""
         many = self.checks.outlook
         found = many if self.draft.marked else self.draft.resolved
@@ -357,32 +356,22 @@ class SetupScreen(Screen[None]):
         return found
 
     def action_copy_command(self) -> None:
-        """Copy the command line of this run or grid."""
-        found = self._ready()
-        if isinstance(found, SearchOutlook):
-            setup_run.copy_search_command(self.app, found, self.plan)
-        elif isinstance(found, Outlook):
-            setup_run.copy_grid_command(self.app, found, self.draft)
-        elif found is not None:
-            setup_run.copy_command(self.app, found, self.detached)
+        """Copy the command line of this run, grid or search."""
+        if (found := self._ready()) is not None:
+            setup_run.copy(self.app, found, self.draft, self.plan, self.detached)
 
     def action_settings(self) -> None:
         """Show the settings as TOML."""
-        found = self._ready()
-        if isinstance(found, SearchOutlook):
-            setup_run.show_search(self.app, found, self.plan)
-        elif isinstance(found, Outlook):
-            setup_run.show_grid(self.app, found)
-        elif found is not None:
-            setup_run.show_settings(self.app, found)
+        if (found := self._ready()) is not None:
+            setup_run.show(self.app, found, self.plan)
 
     def action_save_preset(self) -> None:
         """Keep these settings as a preset of the user."""
         found = self._ready()
-        if isinstance(found, Outlook | SearchOutlook):
-            self.app.notify("a preset is of one run; F10 takes the marks back", severity="warning")
-        elif found is not None:
+        if isinstance(found, ResolvedConfig):
             setup_run.save_preset(self.app, found)
+        elif found is not None:
+            self.app.notify("a preset is of one run; F10 takes the marks back", severity="warning")
 
     def action_open_preset(self) -> None:
         """Begin from a preset."""

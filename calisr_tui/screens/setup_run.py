@@ -24,6 +24,9 @@ from calisr_tui.marked_search import SearchOutlook
 if TYPE_CHECKING:
     from calisr_tui.screens.search_start import SearchStart
 
+Found = ResolvedConfig | Outlook | SearchOutlook
+"""What can be started: the settings of a run, or what a grid or a search comes to."""
+
 
 def start(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
     """Make the run directory and begin."""
@@ -97,18 +100,6 @@ def start_search(
         app.push_screen(StartSearch("Start the search", plan, outlook.command), go)
 
 
-def copy_search_command(app: Host, outlook: SearchOutlook, plan: Plan) -> None:
-    """Copy the command line of the search."""
-    app.copy_to_clipboard(command(*outlook.command(plan)))
-    app.notify("copied")
-
-
-def show_search(app: Host, outlook: SearchOutlook, plan: Plan) -> None:
-    """Show the command line of the search; it has no file."""
-    line = command(*outlook.command(plan))
-    app.push_screen(Reading("The command of this search", line, copy=line, wide=True))
-
-
 def _write(app: Host, outlook: Outlook) -> Path | None:
     """The grid's file, as it is written now."""
     path = outlook.folder / FILE
@@ -127,29 +118,30 @@ def grid_command(outlook: Outlook, draft: Draft) -> str:
     return command(*words, *(["--data-dir", str(draft.data_dir)] if draft.data_dir else []))
 
 
-def copy_grid_command(app: Host, outlook: Outlook, draft: Draft) -> None:
-    """Copy the command line of the grid, and write the file that it names."""
-    if (path := _write(app, outlook)) is not None:
-        app.copy_to_clipboard(grid_command(outlook, draft))
-        app.notify(f"copied; {path} is written")
-
-
-def copy_command(app: Host, resolved: ResolvedConfig, detached: bool) -> None:
-    """Copy the command line of the run."""
-    app.copy_to_clipboard(resolved.command_line(detached))
+def copy(app: Host, found: Found, draft: Draft, plan: Plan, detached: bool) -> None:
+    """Copy the command line of a run, a grid or a search; the file that a grid names is written."""
+    if isinstance(found, Outlook):
+        if (path := _write(app, found)) is not None:
+            app.copy_to_clipboard(grid_command(found, draft))
+            app.notify(f"copied; {path} is written")
+        return
+    if isinstance(found, SearchOutlook):
+        app.copy_to_clipboard(command(*found.command(plan)))
+    else:
+        app.copy_to_clipboard(found.command_line(detached))
     app.notify("copied")
 
 
-def show_settings(app: Host, resolved: ResolvedConfig) -> None:
-    """Show the settings as TOML."""
-    text = resolved.minimal_toml() or "# every setting has its default\n"
-    app.push_screen(Reading("Settings of this run", text, copy=text, wide=True))
-
-
-def show_grid(app: Host, outlook: Outlook) -> None:
-    """Show the grid's file."""
-    title = str(outlook.folder / FILE)
-    app.push_screen(Reading(title, outlook.toml, copy=outlook.toml, wide=True))
+def show(app: Host, found: Found, plan: Plan) -> None:
+    """Show the settings of a run as TOML, a grid's file, or the command of a search."""
+    title = "Settings of this run"
+    if isinstance(found, Outlook):
+        title, text = str(found.folder / FILE), found.toml
+    elif isinstance(found, SearchOutlook):
+        title, text = "The command of this search", command(*found.command(plan))
+    else:
+        text = found.minimal_toml() or "# every setting has its default\n"
+    app.push_screen(Reading(title, text, copy=text, wide=True))
 
 
 def save_preset(app: Host, resolved: ResolvedConfig) -> None:
