@@ -213,10 +213,23 @@ ARCHITECTURES: dict[str, Places] = {
     "eurobert": _EUROBERT,
     "nomic_bert": _EUROBERT,
     "gte": _EUROBERT,
+    "llama": _EUROBERT,
+    "mistral": _EUROBERT,
+    "qwen2": _EUROBERT,
+    "qwen3": _EUROBERT,
+    "gemma": _EUROBERT,
+    "gemma2": _EUROBERT,
+    "gemma3_text": _EUROBERT,
+    "smollm3": _EUROBERT,
 }
 """transformers' `model_type` -> component -> its place. Others go by rule (`mapping.py`)."""
 
 GATED = frozenset(kind for kind, places in ARCHITECTURES.items() if "gate" in places)
+
+DECODERS = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3"}
+)
+"""Architectures in which a token sees only those before it: the last one of a text is read."""
 
 SHARED_LAYERS = frozenset({"albert"})
 """Architectures whose layers share one set of weights: their targets stand for all layers."""

@@ -29,14 +29,8 @@ def sdpa_mask(**given: Any) -> Tensor | None:
 
 
 def _unseen(
-    build: Callable[..., Tensor | None],
-    attention_mask: Tensor | None = None,
-    allow_is_bidirectional_skip: bool = False,
-    **given: Any,
+    build: Callable[..., Tensor | None], attention_mask: Tensor | None = None, **given: Any
 ) -> Tensor | None:
-    free = attention_mask is None or attention_mask.device.type == "cpu"
-    return build(
-        attention_mask=attention_mask,
-        allow_is_bidirectional_skip=allow_is_bidirectional_skip and free,
-        **given,
-    )
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        given |= dict.fromkeys(("allow_is_bidirectional_skip", "allow_is_causal_skip"), False)
+    return build(attention_mask=attention_mask, **given)

@@ -193,7 +193,7 @@ def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for table in tables for p in table.parameters()]
 
 
-HEAD_MODULES = ("classifier", "pre_classifier", "dense")
+HEAD_MODULES = ("classifier", "pre_classifier", "dense", "score")
 """Modules that make up the classification head, in every architecture."""
 
 POOLERS = ("pooler", "head")

@@ -112,8 +112,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     if content.get("is_decoder") or content.get("add_cross_attention"):
         raise ConfigError(
-            f"model.name: {file} says that this is a decoder, which sees only the words before "
-            "each word",
+            f"model.name: {file} says that this encoder is used as a decoder, which sees only the "
+            "words before each word",
             "use an encoder; if it is one, remove is_decoder and add_cross_attention there",
         )
     positions = content.get("position_embedding_type")

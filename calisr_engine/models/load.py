@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models import catalog, fingerprints, head, weights
+from calisr_engine.models.architectures import DECODERS
 from calisr_engine.models.components import OWN_PLACES, check_head, take_apart
+from calisr_engine.models.decoder import fit_padding
 from calisr_engine.models.folder import explained, find_folder, quiet, read_config
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
@@ -86,7 +88,10 @@ def load_model(
             config.label2id = {name: index for index, name in enumerate(label_names)}
         if dropout is not None:
             _set_dropout(config, dropout)
-        tokenizer, said = load_tokenizer(source.tokenizer)
+        decodes = config.model_type in DECODERS
+        tokenizer, said = load_tokenizer(source.tokenizer, may_lack_padding=decodes)
+        if decodes:
+            said += fit_padding(tokenizer, config)
         found: dict[str, Tensor] = {}
         sparse = getattr(config, "attention_type", None) == "block_sparse"
         if sparse:

@@ -30,8 +30,11 @@ _PROBES = (
 _COPY = "copy the tokenizer's files of the model that it was made from into that folder"
 
 
-def load_tokenizer(folder: Path) -> tuple[Any, list[str]]:
+def load_tokenizer(folder: Path, may_lack_padding: bool = False) -> tuple[Any, list[str]]:
     """The tokenizer in `folder`, and notes on what transformers added to it.
+
+    Args:
+        may_lack_padding: for a decoder, which gets its padding token elsewhere.
 
     Raises:
         UnavailableError: its files are missing or damaged, or a package that reads them is.
@@ -72,7 +75,7 @@ def load_tokenizer(folder: Path) -> tuple[Any, list[str]]:
         raise UnavailableError(
             f"model.name: the tokenizer in {folder} has no words beside its special tokens", _COPY
         )
-    if tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None and not may_lack_padding:
         raise ConfigError(f"model.name: the tokenizer in {folder} has no padding token")
     added = []
     if not present & {"tokenizer.json", "added_tokens.json"}:

@@ -134,12 +134,13 @@ def _tokens(
             return_overflowing_tokens=False,
             verbose=False,
         )
-        rows = coded["input_ids"]
+        # A decoder's tokenizer may add nothing, so that an empty text has no token to be read.
+        rows = [row or [tokenizer.pad_token_id] for row in coded["input_ids"]]
         lengths += [len(row) for row in rows]
         full += sum(len(row) >= longest for row in rows)
         ids.append(_flat(rows, np.int32))
         if "token_type_ids" in coded:
-            types.append(_flat(coded["token_type_ids"], np.uint8))
+            types.append(_flat([row or [0] for row in coded["token_type_ids"]], np.uint8))
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     tensors = {

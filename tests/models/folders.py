@@ -11,22 +11,31 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer as Inner
+from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
-from calisr_engine.models.architectures import ARCHITECTURES
+from calisr_engine.models.architectures import ARCHITECTURES, DECODERS
 from calisr_engine.models.blocks import joined
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.models.settings import ModelSettings
-from tests.training.tiny_run import tokenizer
+from tests.training.tiny_run import LETTERS, tokenizer
 
 NAMES = ("no", "yes")
 WEIGHTS = "model.safetensors"
-ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"})
+ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"}) | DECODERS
 """Those without a table of positions, and so without a longest input."""
-TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"})
+TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"}) | DECODERS
 """Those that are not told which of two texts a token is of."""
+_LIKE_OTHERS = frozenset({"mistral", "qwen3", "gemma", "gemma2", "smollm3"})
 with_a_table_of_positions = pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - ROTARY))
-every_architecture = pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+every_architecture = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow) if kind in _LIKE_OTHERS else kind
+        for kind in sorted(ARCHITECTURES)
+    ],
+)
 
 
 def config_of(kind: str, labels: int = 2, **more: Any) -> Any:
@@ -52,8 +61,10 @@ def config_of(kind: str, labels: int = 2, **more: Any) -> Any:
         "vocab_size": 80,
         "max_position_embeddings": 40,
         "num_labels": labels,
-        "pad_token_id": 0,
+        "pad_token_id": None if kind in DECODERS else 0,
     }
+    if kind in DECODERS:
+        sizes |= {"bos_token_id": None, "eos_token_id": 0, "head_dim": 8, "num_key_value_heads": 1}
     return transformers.CONFIG_MAPPING[kind](**(sizes | more))
 
 
@@ -72,8 +83,19 @@ def save(
     if kind in ("nomic_bert", "gte") and form == "SequenceClassification":
         # transformers saves them under their old names; these are its own.
         save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
-    tokenizer().save_pretrained(folder)
+    (bare_tokenizer() if kind in DECODERS else tokenizer()).save_pretrained(folder)
     return folder
+
+
+def bare_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """Characters as tokens and nothing around them, as decoders have it: nothing pads or parts."""
+    characters = ["<|end|>", "Ġ", *LETTERS, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    inner = Inner(models.BPE({each: number for number, each in enumerate(characters)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|end|>", padding_side="left", model_max_length=128
+    )
 
 
 def load(
@@ -101,7 +123,7 @@ def set_config(folder: Path, name: str = "config.json", **values: Any) -> None:
 
 
 def is_head(name: str) -> bool:
-    return name.startswith(("classifier.", "pre_classifier.", "dense."))
+    return name.startswith(("classifier.", "pre_classifier.", "dense.", "score."))
 
 
 def is_body(name: str) -> bool:

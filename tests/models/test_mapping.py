@@ -227,7 +227,7 @@ def test_names_of_the_settings_that_are_not_there_are_refused(tmp_path: Path) ->
         load(folder, components=text)
 
 
-@pytest.mark.parametrize("kind", ["t5", "llama", "bart", "vit", "nonsense"])
+@pytest.mark.parametrize("kind", ["t5", "gpt2", "bart", "vit", "nonsense"])
 def test_what_is_no_encoder_is_refused(kind: str, tmp_path: Path) -> None:
     folder = save("bert", tmp_path / "model")
     set_config(folder, model_type=kind, vocab_size=80, d_model=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from calisr_engine.errors import ConfigError, UnavailableError
+from calisr_engine.models.architectures import DECODERS
 from calisr_engine.models.load import LoadedModel
 from tests.models.folders import (
     WEIGHTS,
@@ -45,8 +47,9 @@ def some_of_the_body(folder: Path, seed: str, count: int = 6) -> list[str]:
 
 
 def of_weights(loaded: LoadedModel) -> list[str]:
-    """The notes but for the one on BigBird's attention."""
-    return [note for note in loaded.notes if "attends in full" not in note]
+    """The notes but for those on BigBird's attention and on a decoder's tokenizer."""
+    other = ("attends in full", "the tokenizer ")
+    return [note for note in loaded.notes if not any(words in note for words in other)]
 
 
 @every_architecture
@@ -142,6 +145,8 @@ def test_surplus_layers_are_noted(kind: str, tmp_path: Path) -> None:
     lists: dict[str, Any] = {}
     if kind == "modernbert":  # transformers itself refuses a list of another length
         lists["layer_types"] = ["full_attention", "sliding_attention"]
+    if "layer_types" in json.loads((folder / "config.json").read_text()) and kind in DECODERS:
+        lists["layer_types"] = ["full_attention"] * 2
     if kind == "longformer":
         lists["attention_window"] = [8, 8]
     set_config(folder, **dict.fromkeys(deep, 2), **lists)
@@ -154,7 +159,9 @@ def test_surplus_layers_are_noted(kind: str, tmp_path: Path) -> None:
 def test_heads_of_pretraining_go_without_a_word_and_a_missing_pooler_is_noted(
     kind: str, tmp_path: Path
 ) -> None:
-    folder = save_folder(kind, tmp_path / "model", form="MaskedLM")
+    folder = save_folder(
+        kind, tmp_path / "model", form="CausalLM" if kind in DECODERS else "MaskedLM"
+    )
     loaded = load(folder)
     poolers = {name for name in loaded.model.state_dict() if "pooler." in name}
     assert len(of_weights(loaded)) == bool(poolers - set(stored(folder)))

@@ -13,6 +13,7 @@ from calisr_engine.analysis.weights import read_weights
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.load import load as load_config
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.architectures import DECODERS, GATED
 from calisr_engine.models.component_names import COMPONENTS, SIX
 from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import audit
@@ -27,6 +28,7 @@ from tests.training.tiny_run import events, make_run
 SLOW = pytest.mark.slow
 CASES = [
     pytest.param("modernbert", "lora"),
+    pytest.param("qwen3", "lora"),
     *(
         pytest.param("modernbert", method, marks=SLOW)
         for method in CALIBRATABLE
@@ -36,6 +38,8 @@ CASES = [
         pytest.param(kind, "lora", marks=SLOW)
         for kind in ("eurobert", "nomic_bert", "gte", "longformer", "big_bird", "ernie")
     ),
+    *(pytest.param("qwen2", method, marks=SLOW) for method in CALIBRATABLE if method != "lora"),
+    *(pytest.param(kind, "lora", marks=SLOW) for kind in sorted(DECODERS - {"qwen3"})),
 ]
 
 
@@ -45,9 +49,9 @@ def test_a_killed_run_goes_on_exactly_audits_clean_and_opens_in_plain_transforme
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    folder = save(kind, tmp_path / "model", max_position_embeddings=66)
+    folder = save(kind, tmp_path / "model", max_position_embeddings=130)
     sets = (f"method.name={method}", *CALIBRATED, "calibration.keep_samples=true")
-    sets = (*sets, "training.epochs=2", "output.checkpoint_every_steps=4")
+    sets = (*sets, "training.epochs=2", "output.checkpoint_every_steps=4", "task.max_length=128")
     calm, killed = (make_run(folder, tmp_path, name, *sets) for name in ("calm", "killed"))
     assert execute(calm, raise_errors=True) == 0
     for moment in (3, 7):
@@ -57,7 +61,7 @@ def test_a_killed_run_goes_on_exactly_audits_clean_and_opens_in_plain_transforme
     assert sorted(map(json.dumps, story(calm))) == sorted(map(json.dumps, story(killed)))
 
     view = load_view(killed)
-    gated = kind in ("modernbert", "eurobert", "nomic_bert", "gte")
+    gated = kind in GATED
     assert set(view.groups) == set(COMPONENTS if gated else SIX)
     assert events(killed, "group_switched")
     report = audit(killed)
