@@ -127,6 +127,8 @@ def test_what_it_does_not_go_with_is_refused(sets: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+# torch's inductor still uses what torch.jit has for it.
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_inductor_trains_as_nobody_compiles(model: Path, tmp_path: Path) -> None:
     """One shape: two steps over the same sixteen rows."""
     sets = ("method.name=fft", "training.dropout=0", "task.max_train_examples=16")
