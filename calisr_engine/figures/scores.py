@@ -72,7 +72,9 @@ def score_rows(views: Mapping[str, RunView]) -> list[ScoreRow]:
 
 
 def _row(view: RunView) -> str:
-    facts = dict(zip(METHOD, (view.method, view.variant, view.control), strict=True))
+    facts = dict(
+        zip(METHOD, (view.method, view.variant, view.control, view.regularizer), strict=True)
+    )
     words = [task_title(view.task), label(facts, METHOD), own_groups(view)]
     words.append("" if view.reading == "step" else view.reading)
     words.append("vote" if view.votes else "")

@@ -114,8 +114,8 @@ def test_runs_of_one_row_are_taken_together(tmp_path: Path) -> None:
 
     for name in ("one", "two"):
         shutil.copytree(EXAMPLE, tmp_path / name)
-    rows = score_rows(score_views([str(tmp_path)], tmp_path))
-    alone = score_rows(score_views([str(EXAMPLE)], tmp_path))
+    rows = score_rows(score_views([str(tmp_path)], tmp_path)[0])
+    alone = score_rows(score_views([str(EXAMPLE)], tmp_path)[0])
     assert len(rows) == len(alone)
     assert all(row.score.runs == 2 for row in rows)
     assert [row.score.rate for row in rows] == [row.score.rate for row in alone]
