@@ -76,7 +76,8 @@ class FigureRun:
     @property
     def row(self) -> str:
         """Method and variant as the paper writes them, and a control by its name."""
-        facts = (self.view.method, self.view.variant, self.view.control)
+        view = self.view
+        facts = (view.method, view.variant, view.control, view.regularizer)
         words = label(dict(zip(METHOD, facts, strict=True)), METHOD)
         return f"{words} {own_groups(self.view)}".rstrip()
 
