@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from calisr_engine.calibration.score import exact_decimal, exact_hits, sample_steps, should_switch
-from calisr_engine.config.schema import DEFAULT_SAMPLES
+from calisr_engine.config.calibration_section import DEFAULT_SAMPLES
 from calisr_engine.events.view import GroupView, RunView
 
 

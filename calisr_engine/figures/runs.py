@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from calisr_engine.config.deciding import decides
 from calisr_engine.errors import NotFoundError
 from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.view import RunView
@@ -16,7 +17,7 @@ from calisr_engine.grid import expand_grid
 from calisr_engine.grid.compare import names_of
 from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
-from calisr_engine.grid.settings import decides, told_apart
+from calisr_engine.grid.settings import told_apart
 from calisr_engine.methods import catalog
 from calisr_engine.runs import load_views, store
 

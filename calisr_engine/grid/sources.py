@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from calisr_engine.config.deciding import decides
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.labels import label
-from calisr_engine.grid.settings import Settings, decides
+from calisr_engine.grid.settings import Settings
 from calisr_engine.grid.spec import GridHead
 
 IN_GRID = "grid"

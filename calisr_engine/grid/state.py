@@ -13,13 +13,14 @@ from typing import Any
 
 import tomli
 
+from calisr_engine.config.deciding import decides
 from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import DamagedError, NotFoundError
 from calisr_engine.events.decode import decode_block
 from calisr_engine.events.flat_settings import flatten
 from calisr_engine.events.types import Failed, RunCreated
 from calisr_engine.grid.expand import Grid, GridRun
-from calisr_engine.grid.settings import Settings, decides
+from calisr_engine.grid.settings import Settings
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.config.schema import TrainingSettings
+from calisr_engine.config.training_section import TrainingSettings
 from calisr_engine.methods.base import ParameterRule, StateMove
 from calisr_engine.models.components import is_no_decay
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from calisr_engine.config.schema import RunConfig, TrainingSettings
+from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.training_section import TrainingSettings
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.components import Target

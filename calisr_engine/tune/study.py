@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.config.deciding import decides
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
 from calisr_engine.events.flat_settings import flatten
@@ -22,7 +23,6 @@ from calisr_engine.events.fold import fold_blocks
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import ENDED_EARLY
 from calisr_engine.events.view import RunView
-from calisr_engine.grid.settings import decides
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.storage.plain import read_json

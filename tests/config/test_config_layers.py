@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from calisr_engine.config.calibration_section import CalibrationSettings
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import load
-from calisr_engine.config.schema import CalibrationSettings, RunConfig
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.lora.settings import Lora
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError, field_validator
 
+from calisr_engine.config.calibration_section import CalibrationSettings
 from calisr_engine.config.check import problems
 from calisr_engine.config.load import from_resolved, load
-from calisr_engine.config.schema import CalibrationSettings, RunConfig
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError, NotFoundError, Place
 
 LORA = '[method]\nname = "lora"\n'
@@ -76,7 +77,7 @@ MISTAKES: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "components empty": (f"{LORA}components = []\n", 3, ("found a list of 0",)),
     "components mixed": (f"{LORA}components = ['query', 3]\n", 3, ("a list of query",)),
     "component twice": (f"{LORA}components = ['query', 'query']\n", 3, ("method.components",)),
-    "method unknown": ('[method]\nname = "lorra"\n', 2, ('mean "lora"?', "fft, lora, mpop")),
+    "method unknown": ('[method]\nname = "lorra"\n', 2, ('mean "lora"?', "fft, lora, peft, mpop")),
     "method a number": ("[method]\nname = 3\n", 2, ("method.name", "one of fft, lora")),
     "setting of another method": (
         '[method]\nname = "mpop"\nrank = 4\n',

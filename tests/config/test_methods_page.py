@@ -9,7 +9,7 @@ import pytest
 
 from calisr_engine.calibration.score import should_switch
 from calisr_engine.config import preset_files
-from calisr_engine.config.schema import CalibrationSettings
+from calisr_engine.config.calibration_section import CalibrationSettings
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.counts import counts
 from calisr_engine.methods.diff_pruning.settings import DiffPruning

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from calisr_engine.config.schema import TrainingSettings
+from calisr_engine.config.training_section import TrainingSettings
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment
 from calisr_engine.methods.catalog import METHODS

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import CalisrError
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.settings import TaskSettings
 from tests.tasks.broken_files import BREAKS, OWN_BREAKS, TEXT_BREAKS
 from tests.tasks.random_files import FORMS, Rows, expected_label, rows_for, write
 

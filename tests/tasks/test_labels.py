@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import DataError
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.settings import TaskSettings
 
 
 def write(path: Path, labels: list[Any]) -> Path:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calisr_engine.config.schema import TaskSettings
 from calisr_engine.errors import DataError
 from calisr_engine.plain_words import one_line
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.settings import TaskSettings
 
 
 def load(path: Path, test: Path | None = None, **more: Any) -> TaskData:

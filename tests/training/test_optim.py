@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from calisr_engine.config.schema import TrainingSettings
+from calisr_engine.config.training_section import TrainingSettings
 from calisr_engine.methods.base import ParameterRule, StateMove
 from calisr_engine.training.optim import StepOptimizer
 
