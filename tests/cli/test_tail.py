@@ -30,6 +30,19 @@ def tail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return call
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once the command has looked at the log for the first time."""
+    seen, begin = threading.Event(), module.Follower.begin
+
+    def began(self: module.Follower, lines: int) -> None:
+        begin(self, lines)
+        seen.set()
+
+    monkeypatch.setattr(module.Follower, "begin", began)
+    return seen
+
+
 @pytest.mark.parametrize(
     ("run", "status", "end"),
     [
@@ -65,11 +78,16 @@ def test_the_lines_are_those_that_watch_prints(
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.parametrize(("heeds", "status"), [("all", 75), ("end", 0), ("fail", 1)])
 def test_a_run_that_goes_on(
-    heeds: str, status: int, as_json: bool, tmp_path: Path, tail: Tail
+    heeds: str, status: int, as_json: bool, tmp_path: Path, tail: Tail, looks: threading.Event
 ) -> None:
     run = new_run(tmp_path / "one")
+
+    def stop() -> None:
+        looks.wait(60)
+        request(run, "stop")
+
     with Trainer(run, heeds):
-        later = threading.Timer(0.2, request, (run, "stop"))
+        later = threading.Thread(target=stop)
         later.start()
         found, lines, err = tail(tmp_path, "one", "-n", "0", *(["--json"] if as_json else []))
     later.join()
@@ -81,15 +99,18 @@ def test_a_run_that_goes_on(
     assert ("buy another" in err) == (heeds == "fail")
 
 
-def test_it_waits_for_a_run_that_nobody_has_begun(tmp_path: Path, tail: Tail) -> None:
+def test_it_waits_for_a_run_that_nobody_has_begun(
+    tmp_path: Path, tail: Tail, looks: threading.Event
+) -> None:
     run = new_run(tmp_path / "one")
 
     def train() -> None:
+        looks.wait(60)
         with Trainer(run, "end") as trainer:
             request(run, "stop")
             trainer._thread.join(10)
 
-    later = threading.Timer(0.2, train)
+    later = threading.Thread(target=train)
     later.start()
     status, lines, err = tail(tmp_path, "one")
     later.join()
