@@ -66,11 +66,33 @@ def ask_stop(app: Host, reading: GridReading, then: Callable[[], None]) -> None:
         app.notify("nothing of this grid is in training")
         return
 
-    def ask() -> None:
+    def cancel() -> int:
         from calisr_engine.grid.train import cancel_grid
 
+        return cancel_grid(reading.grid)
+
+    ask_to_stop(app, "grid", running, "starting the grid again", cancel, then)
+
+
+def ask_to_stop(
+    app: Host,
+    what: str,
+    running: int,
+    again: str,
+    cancel: Callable[[], int],
+    then: Callable[[], None],
+) -> None:
+    """Ask whether the runs of a grid or a search shall stop, and do it in the background.
+
+    Args:
+        running: how many train; again: what goes on with them.
+        cancel: asks them to stop and save, and says how many it asked.
+        then: called afterwards.
+    """
+
+    def ask() -> None:
         try:
-            asked = cancel_grid(reading.grid)
+            asked = cancel()
         except (CalisrError, OSError) as error:
             message, severity = str(error), "warning"
         else:
@@ -84,9 +106,9 @@ def ask_stop(app: Host, reading: GridReading, then: Callable[[], None]) -> None:
 
     app.push_screen(
         Question(
-            "Stop this grid?",
-            f"{running} runs are in training. They are asked to stop and save; starting the grid "
-            "again goes on with them.",
+            f"Stop this {what}?",
+            f"{running} runs are in training. They are asked to stop and save; {again} goes on "
+            "with them.",
             [Answer("keep", "Keep training"), Answer("stop", "Stop and save", variant="error")],
         ),
         answered,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from calisr_engine.errors import EXIT_STOPPED, CalisrError
+from calisr_engine.errors import EXIT_STOPPED
 from calisr_engine.plain_words import command
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.tune.reading import StudyReading
 from calisr_engine.tune.study import Plan
-from calisr_tui.dialogs import Answer, Question, Reading
+from calisr_tui.dialogs import Reading
 from calisr_tui.grid_source import process_words
 from calisr_tui.host import Host
+from calisr_tui.screens.grid_training import ask_to_stop
 from calisr_tui.screens.search_start import SearchStart, StartSearch
 from calisr_tui.started import GridProcess
 
@@ -144,31 +144,12 @@ def ask_stop(app: Host, study: StudyReading, then: Callable[[], None]) -> None:
         )
         return
 
-    def ask() -> None:
+    def cancel() -> int:
         from calisr_engine.tune.search import cancel_study
 
-        try:
-            asked = cancel_study(study.folder)
-        except CalisrError as error:
-            message, severity = str(error), "warning"
-        else:
-            message, severity = f"asked {asked} runs to stop and save", "information"
-        app.call_from_thread(app.notify, message, severity=severity)
-        app.call_from_thread(then)
+        return cancel_study(study.folder)
 
-    def answered(answer: str | None) -> None:
-        if answer == "stop":
-            threading.Thread(target=ask, daemon=True).start()
-
-    app.push_screen(
-        Question(
-            "Stop this search?",
-            f"{running} runs are in training. They are asked to stop and save; s goes on with "
-            "them.",
-            [Answer("keep", "Keep training"), Answer("stop", "Stop and save", variant="error")],
-        ),
-        answered,
-    )
+    ask_to_stop(app, "search", running, "s", cancel, then)
 
 
 def copy_command(app: Host, study: StudyReading) -> None:
