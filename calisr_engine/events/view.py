@@ -233,8 +233,8 @@ class RunView:
 
     @property
     def regularizer(self) -> str:
-        """What regularises it ("none": nothing)."""
-        return str(self.setting("regularizer", "name", "none"))
+        """What regularises it ("off": nothing)."""
+        return str(self.setting("regularizer", "name", "off"))
 
     @property
     def reading(self) -> str:

@@ -254,6 +254,8 @@ def digest(resolved: ResolvedConfig) -> str:
     if not is_control(config):  # a grid may set them for all its runs
         content["calibration"].pop("matched_to", None)
         content["calibration"].pop("switch_steps", None)
+    if not content["regularizer"]:  # a section that came later than ids
+        del content["regularizer"]
     content["task"].pop("data_dir", None)  # where the data lies does not change it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -9,7 +9,7 @@ from calisr_engine.grid.settings import Settings
 from calisr_engine.methods import catalog
 from calisr_engine.models import component_names
 from calisr_engine.regularizers import catalog as regularizers
-from calisr_engine.regularizers.catalog import NONE
+from calisr_engine.regularizers.catalog import OFF
 from calisr_engine.tasks import glue
 
 GROUPS = {members: name for name, members in component_names.GROUPS["S3"].items()}
@@ -69,7 +69,7 @@ def _word(settings: Settings, key: str, value: Any) -> str:
         off = settings.get("calibration.variant") == "off"
         return "" if off or value == "off" else str(value)
     if key == "regularizer.name":
-        return "" if value == NONE else f"+{regularizers.label(str(value))}"
+        return "" if value == OFF else f"+{regularizers.label(str(value))}"
     if key == "task.name":
         return task_title(str(value))
     if key == "method.components":

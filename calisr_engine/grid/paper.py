@@ -12,7 +12,7 @@ from calisr_engine.errors import NotFoundError
 from calisr_engine.events.flat_settings import flatten
 from calisr_engine.grid.labels import METHOD, MODELS, label
 from calisr_engine.models import catalog
-from calisr_engine.regularizers.catalog import NONE
+from calisr_engine.regularizers.catalog import OFF
 from calisr_engine.tasks import glue
 
 AVERAGE = "Avg"
@@ -82,7 +82,7 @@ def figure_beside_run(config: Mapping[str, Any]) -> tuple[float, str] | None:
         if (settings["schedule.switch_at"], settings["method.components"]) != (None, None):
             return None
         # Runs of before know no control and no regularizer.
-        own = {"calibration.control": "off", "regularizer.name": NONE, **settings}
+        own = {"calibration.control": "off", "regularizer.name": OFF, **settings}
         row = label({key: own[key] for key in METHOD}, METHOD)
     except (KeyError, TypeError, AttributeError, NotFoundError):
         return None

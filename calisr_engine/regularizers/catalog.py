@@ -18,7 +18,7 @@ from calisr_engine.methods.settings import MethodBase
 from calisr_engine.regularizers.settings import RegularizerBase
 from calisr_engine.settings import Broken, Section
 
-NONE = "none"
+OFF = "off"
 """What the section says where nothing regularises."""
 
 
@@ -51,12 +51,12 @@ def label(name: str) -> str:
 class RegularizerSection(Section):
     """A regulariser of the full phase, beside any method."""
 
-    name: str = NONE
+    name: str = OFF
 
     @property
     def chosen(self) -> RegularizerBase | None:
         """The settings of the one that is named; None where none is."""
-        if self.name == NONE:
+        if self.name == OFF:
             return None
         model = REGULARIZERS[self.name]
         return model.model_construct(**{key: getattr(self, key) for key in model.model_fields})
@@ -87,7 +87,7 @@ class RegularizerSection(Section):
         if refused:
             yield Broken(
                 f"regularizer {self.name} has no meaning here: {refused}",
-                'or set regularizer.name = "none"',
+                'or set regularizer.name = "off"',
                 ("regularizer.name", "method.name"),
             )
         if chosen.needs_fp32 and precision == "bf16":
@@ -118,11 +118,11 @@ def owner(key: str) -> str:
 def _section() -> type[RegularizerSection]:
     """One section with the settings of all: a file, `--set` and a grid can name any of them."""
     said = " ".join(f"{name}: {each.summary}" for name, each in REGULARIZERS.items())
-    names = (NONE, *REGULARIZERS)
+    names = (OFF, *REGULARIZERS)
     fields: dict[str, Any] = {
         "name": (
             Literal[names],
-            Field(NONE, description=f"What regularises full fine-tuning. {said}"),
+            Field(OFF, description=f"What regularises full fine-tuning. {said}"),
         )
     }
     for model in REGULARIZERS.values():

@@ -59,7 +59,7 @@ def _facts(view: RunView, run_dir: Path) -> str:
         ("task", view.task + (" (synthetic data)" if view.synthetic_data else "")),
         ("method", f"{view.method}, calibration {view.variant}{_control(view)}"),
     ]
-    if view.regularizer != regularizers.NONE:
+    if view.regularizer != regularizers.OFF:
         rows.append(("regularizer", regularizers.label(view.regularizer)))
     if view.variant != "off" and view.control in ("off", "coin"):
         rows.append(("delta", words.number(view.delta)))

@@ -30,11 +30,12 @@ def _value(draw: random.Random, key: str) -> Any:
     info = next((by_key(name)[key] for name in METHODS if key in by_key(name)), None)
     if info is None or draw.random() < 0.3:
         return draw.choice(ODD)
-    if info.kind in ("choice", "list"):
+    if info.kind in ("choice", "list") and info.choices:
         word = draw.choice(info.choices)
         return [word] if info.kind == "list" else word
     kinds: dict[str, list[Any]] = {"int": [1, 2, 8, 10**6], "float": [0.1, 0.5, 1e-5, 1]}
     kinds |= {"flag": [True, False], "path": ["a.csv"], "text": ["word"]}
+    kinds["list"] = [["word"], []]
     return draw.choice(kinds[info.kind])
 
 

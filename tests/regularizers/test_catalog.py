@@ -130,7 +130,7 @@ def test_the_command_line_lists_them() -> None:
 def test_it_makes_rows_of_a_report() -> None:
     run = {"method.name": "lora", "calibration.variant": "S", "regularizer.name": "mixout"}
     assert label(run, METHOD) == "LoRA+CaliSr-S+Mixout"
-    assert label(run | {"regularizer.name": "none"}, METHOD) == "LoRA+CaliSr-S"
+    assert label(run | {"regularizer.name": "off"}, METHOD) == "LoRA+CaliSr-S"
 
 
 def test_what_a_step_costs_is_foretold() -> None:

@@ -35,6 +35,6 @@ class Mixout(RegularizerBase):
         if measured and method.tries_out:
             return (
                 "a sample tries the light part out with the gradient of the whole matrix, of which "
-                'mixing hides most; set method.parametrisation to its default, or name = "none"'
+                'mixing hides most; set method.parametrisation to its default, or name = "off"'
             )
         return ""

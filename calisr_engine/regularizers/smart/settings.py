@@ -66,7 +66,7 @@ class Smart(RegularizerBase):
         if self.smart_weight == 0 and self.smart_proximal == 0:
             yield Broken(
                 "both terms of SMART have weight 0, so nothing is regularised",
-                'raise one of them, or set name = "none"',
+                'raise one of them, or set name = "off"',
                 ("smart_weight", "smart_proximal"),
             )
 
