@@ -58,6 +58,22 @@ def test_cola(head: str, logs: str, count: int) -> None:
             assert rest == tested
 
 
+def test_six_epochs() -> None:
+    rows = rows_of("| row, fp32, six epochs |")
+    found = {}
+    for log in (LOGS / "minilm-longer").glob("*/events.jsonl"):
+        view = load_view(log.parent)
+        name = {"lora": "LoRA", "fft": "full fine-tuning"}[view.method]
+        values = [f"{100 * each.metrics['matthews']:.1f}" for each in view.evaluations]
+        best = max(values, key=float)
+        found[name + (" + CaliSr-S" if view.variant == "S" else "")] = [
+            str(view.seed),
+            best,
+            *values,
+        ]
+    assert rows == found
+
+
 def named(row: str) -> str:
     name = row.replace("FFT", "full fine-tuning").replace("+", " + ")
     return re.sub(r"-S (shuffled|coin)", r"-S, \1", name)
