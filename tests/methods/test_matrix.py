@@ -28,6 +28,9 @@ from tests.methods.tiny import (
 
 SAME_FORWARD = [name for name in CALIBRATABLE if name != "mask_bert"]
 
+SEEN_ELSEWHERE = {("peft", each) for each in ARCHITECTURES if each not in ("Bert", "ModernBert")}
+"""Cells that differ from others by names alone: a tuner is tried on shapes, whatever they are of."""
+
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 
@@ -36,7 +39,11 @@ def cells(methods: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("method", "architecture"),
         [
-            (method, architecture)
+            pytest.param(
+                method,
+                architecture,
+                marks=pytest.mark.slow if (method, architecture) in SEEN_ELSEWHERE else (),
+            )
             for method in methods
             for architecture in ARCHITECTURES
             if (method, architecture) not in UNSUITED

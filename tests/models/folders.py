@@ -27,7 +27,7 @@ ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"}) | DECODERS
 """Those without a table of positions, and so without a longest input."""
 TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"}) | DECODERS
 """Those that are not told which of two texts a token is of."""
-_LIKE_OTHERS = frozenset({"mistral", "qwen3", "gemma", "gemma2", "smollm3"})
+_LIKE_OTHERS = DECODERS - {"qwen2"}
 with_a_table_of_positions = pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - ROTARY))
 every_architecture = pytest.mark.parametrize(
     "kind",
