@@ -29,7 +29,7 @@ from tests.methods.tiny import (
 SAME_FORWARD = [name for name in CALIBRATABLE if name != "mask_bert"]
 
 SEEN_ELSEWHERE = {("peft", each) for each in ARCHITECTURES if each not in ("Bert", "ModernBert")}
-"""Cells that differ from others by names alone: a tuner is tried on shapes, whatever they are of."""
+"""Cells that differ from others by names alone: a tuner is tried on shapes, whatever they are."""
 
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
