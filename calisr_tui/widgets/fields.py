@@ -173,8 +173,7 @@ class Field(Vertical):
 
     def _show_default(self) -> None:
         """What an empty setting stands for, with a sign where it is cut."""
-        control = self.control
-        if isinstance(control, Input):
+        for control in self.query(Input):  # none where the page has changed since the resize
             room, text = control.content_size.width, self._shown.default
             control.placeholder = f"{text[: room - 2]}…" if 2 < room < len(text) + 1 else text
 
