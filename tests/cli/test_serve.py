@@ -20,6 +20,7 @@ import pytest
 from calisr_engine.runs import control, load_view
 from calisr_tui.cli.app import run_command_line
 from tests.serve.client import alive
+from tests.slow import quick_where
 from tests.training.tiny_run import save_model
 from tests.tui.test_real_runs import PRESET
 
@@ -106,7 +107,9 @@ def only_child(pid: int) -> int:
     return child.pid
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize(
+    "name", quick_where(["SIGTERM", "SIGINT", "SIGHUP"], lambda name: name == "SIGTERM")
+)
 async def test_a_signal_ends_the_server_and_its_apps(
     programs: Callable[..., Program], name: str
 ) -> None:

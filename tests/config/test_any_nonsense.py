@@ -30,7 +30,7 @@ writable = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=2),
     max_leaves=4,
 )
-often = settings(max_examples=600, derandomize=True, deadline=None, database=None)
+often = settings(max_examples=250, derandomize=True, deadline=None, database=None)
 
 
 def check(*args: Any, **more: Any) -> None:

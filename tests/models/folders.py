@@ -19,6 +19,7 @@ from calisr_engine.models.architectures import ARCHITECTURES, DECODERS
 from calisr_engine.models.blocks import joined
 from calisr_engine.models.load import LoadedModel, load_model
 from calisr_engine.models.settings import ModelSettings
+from tests.slow import quick_where
 from tests.training.tiny_run import LETTERS, tokenizer
 
 NAMES = ("no", "yes")
@@ -27,14 +28,16 @@ ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"}) | DECODERS
 """Those without a table of positions, and so without a longest input."""
 TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"}) | DECODERS
 """Those that are not told which of two texts a token is of."""
-_LIKE_OTHERS = DECODERS - {"qwen2"}
-with_a_table_of_positions = pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - ROTARY))
-every_architecture = pytest.mark.parametrize(
+_LIKE_OTHERS = DECODERS - {"qwen2"} | {"camembert", "electra", "eurobert", "gte", "longformer"}
+with_a_table_of_positions = pytest.mark.parametrize(
+    "kind", quick_where(sorted(set(ARCHITECTURES) - ROTARY), lambda kind: kind not in _LIKE_OTHERS)
+)
+every_encoder = pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=pytest.mark.slow) if kind in _LIKE_OTHERS else kind
-        for kind in sorted(ARCHITECTURES)
-    ],
+    quick_where(sorted(set(ARCHITECTURES) - DECODERS), lambda kind: kind not in _LIKE_OTHERS),
+)
+every_architecture = pytest.mark.parametrize(
+    "kind", quick_where(sorted(ARCHITECTURES), lambda kind: kind not in _LIKE_OTHERS)
 )
 
 

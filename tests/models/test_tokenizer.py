@@ -13,7 +13,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError, ConfigError, UnavailableError
-from calisr_engine.models.architectures import ARCHITECTURES, DECODERS
 from calisr_engine.models.folder import TOKENIZER_FILES
 from calisr_engine.models.tokenizer import position_limit
 from calisr_engine.process.execute import execute
@@ -21,6 +20,7 @@ from calisr_engine.results.best_model import open_exported
 from tests.models.folders import (
     TYPELESS,
     every_architecture,
+    every_encoder,
     load,
     save,
     set_config,
@@ -114,7 +114,7 @@ def test_a_run_without_a_tokenizer_ends_before_it_begins(tmp_path: Path) -> None
     assert not events(run, "run_started")
 
 
-@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - DECODERS))
+@every_encoder
 def test_ids_beyond_the_table_of_words_are_refused(kind: str, tmp_path: Path) -> None:
     """Also of a vocabulary that is small but has gaps."""
     folder = save(kind, tmp_path / "model")

@@ -32,6 +32,7 @@ from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.device import moved
 from calisr_engine.training.loop import TrainingLoop
 from calisr_engine.training.step import forward_loss
+from tests.slow import quick_where
 from tests.training import standin as far
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
@@ -70,6 +71,25 @@ def device() -> Iterator[torch.device]:
         yield there
 
 
+QUICK = ("fft", "lora", "mpop", "child_tuning_d")
+"""Methods of the quick tests."""
+FORMS = [
+    ("lora", "method.parametrisation=shadow", "method.reference=true"),
+    ("lora", "calibration.log_parts=true", "calibration.keep_samples=true"),
+    ("lora", "calibration.reading=since_last_sample"),
+    ("lora", "calibration.prepare_first_sample=true"),
+    ("lora", "calibration.reading=branches", "training.optimizer=sgd"),
+    ("lora", "training.accumulate=2", "diagnostics.generalisation=true"),
+    ("mask_bert", "training.activation_checkpointing=true", "training.last_layer=first_token"),
+    ("mpop", "method.parametrisation=at_switch"),
+    ("mpop", "method.embeddings=mpo", "method.bond=6"),
+    ("mpop", "calibration.variant=off", "method.squeeze_gap=0.5"),
+    ("child_tuning_d", "method.refresh_at_switch=true"),
+    ("child_tuning_d", "method.reference=true"),
+    ("child_tuning_f", "method.reference=true"),
+]
+
+
 def settings(method: str) -> tuple[str, ...]:
     refused = METHODS[method].calibration_refused
     pruned = ("method.fixed_mask_share=0.6",) if method == "diff_pruning" else ()  # after step 4
@@ -80,7 +100,7 @@ def weights(run: Path) -> str:
     return digest(newest_checkpoint(run) / "model.safetensors")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", quick_where(METHODS, lambda name: name in QUICK))
 def test_a_run_stays_on_its_device_waits_for_nothing_and_resumes_to_the_same_bits(
     method: str,
     device: torch.device,
@@ -112,22 +132,13 @@ def switches(run: Path) -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize(
     "sets",
-    [
-        ("lora", "method.parametrisation=shadow", "method.reference=true"),
-        ("lora", "calibration.log_parts=true", "calibration.keep_samples=true"),
-        ("lora", "calibration.reading=since_last_sample"),
-        ("lora", "calibration.prepare_first_sample=true"),
-        ("lora", "calibration.reading=branches", "training.optimizer=sgd"),
-        ("lora", "training.accumulate=2", "diagnostics.generalisation=true"),
-        ("mask_bert", "training.activation_checkpointing=true", "training.last_layer=first_token"),
-        ("mpop", "method.parametrisation=at_switch"),
-        ("mpop", "method.embeddings=mpo", "method.bond=6"),
-        ("mpop", "calibration.variant=off", "method.squeeze_gap=0.5"),
-        ("child_tuning_d", "method.refresh_at_switch=true"),
-        ("child_tuning_d", "method.reference=true"),
-        ("child_tuning_f", "method.reference=true"),
-    ],
-    ids=" ".join,
+    quick_where(
+        [(each,) for each in FORMS],
+        lambda form: (
+            {"calibration.reading=branches", "training.last_layer=first_token"} & {*form[0]}
+        ),
+    ),
+    ids=lambda form: " ".join(form),
 )
 def test_every_form_of_a_method_stays_on_its_device(
     sets: tuple[str, ...], device: torch.device, model: Path, tmp_path: Path
@@ -140,7 +151,7 @@ def test_every_form_of_a_method_stays_on_its_device(
     assert events(run, "completed")
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", quick_where(REGULARIZERS, lambda name: name == "mixout"))
 def test_a_regularizer_stays_on_its_device_and_waits_for_nothing(
     name: str,
     device: torch.device,

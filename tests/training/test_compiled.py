@@ -50,6 +50,7 @@ def story(run: Path) -> list[Any]:
     return [samples, [(each["step"], each["group"]) for each in events(run, "group_switched")]]
 
 
+@pytest.mark.slow
 def test_a_compiled_run_decides_as_any_and_resumes_to_the_same_bits(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

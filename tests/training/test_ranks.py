@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
     bits as those added after it.
     """
 
-    def runs(name: str, *more: str) -> list[Path]:
+    def runs(name: str, *more: str, methods: Sequence[str] = METHODS) -> list[Path]:
         return [
             make_run(
                 model,
@@ -138,16 +139,16 @@ def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
                 *UNEVEN,
                 *more,
             )
-            for method in METHODS
+            for method in methods
         ]
 
     single, double = runs("one"), runs("two")
-    overlapped = runs("overlapped", "training.overlap_gradients=true")
+    overlapped = runs("overlapped", "training.overlap_gradients=true", methods=METHODS[:1])
     for run in single:
         assert execute(run, raise_errors=True) == 0
     jobs = [{"run_dir": run, "on": 1, "other_masks": True} for run in [*double, *overlapped]]
-    assert statuses(jobs) == [[0] * 2 * len(METHODS)] * 2
-    for after, meanwhile in zip(double, overlapped, strict=True):
+    assert statuses(jobs) == [[0] * len(jobs)] * 2
+    for after, meanwhile in zip(double, overlapped, strict=False):
         mine, theirs = weights(after), weights(meanwhile)
         assert all(theirs[name].equal(value) for name, value in mine.items())
     for one, two in zip(single, double, strict=True):

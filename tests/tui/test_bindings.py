@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from textual.binding import Binding
+from textual.screen import Screen
 from textual.widget import Widget
 
 import calisr_tui
@@ -26,6 +27,7 @@ from calisr_tui.feed import EXAMPLE
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
+from tests.slow import quick_where
 from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
@@ -237,7 +239,11 @@ def test_an_id_is_given_once() -> None:
     assert set(given) == {binding.id for binding in places.every_binding(CalisrApp)}
 
 
-@pytest.mark.parametrize("owner", [pytest.param(each, id=each.__name__) for each in OWNERS])
+@pytest.mark.parametrize(
+    "owner",
+    quick_where(OWNERS, lambda each: not issubclass(each, Widget) or issubclass(each, Screen)),
+    ids=lambda each: each.__name__,
+)
 async def test_an_unbound_key_does_nothing_and_the_palette_offers_what_can_be_done(
     owner: type, workplace: Path
 ) -> None:
