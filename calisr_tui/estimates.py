@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calisr_engine.config import fitting
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.methods.counts import Counts, NotCountedError
+from calisr_engine.methods.counts import CountRefusedError, Counts, NotCountedError
 from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import ModelEntry, find, from_folder
 from calisr_engine.tasks import glue
@@ -87,6 +87,18 @@ def counts(config: RunConfig, known: Known = NOTHING, wait: bool = False) -> Cou
     if not calibrated and not switch_at and found.lft is not None:
         return replace(found, fft=None)
     return replace(found, lft=None) if switch_at == 1.0 else found
+
+
+def uncounted(config: RunConfig, known: Known = NOTHING) -> str:
+    """Why the library that was asked counts nothing for these settings; "" where it was not asked,
+    or has counted."""
+    try:
+        _counted(config, known, False)
+    except CountRefusedError as error:
+        return str(error)
+    except ValueError:
+        pass
+    return ""
 
 
 def are_awaited(config: RunConfig) -> bool:

@@ -8,21 +8,22 @@ from typing import Any
 
 import torch
 
+from calisr_engine.methods.peft.apart import ANSWER, REFUSED
 from calisr_engine.methods.peft.counting import trained
 from calisr_engine.methods.peft.probe import try_out
 
 
 def answer(question: str) -> Any:
-    """What `apart.ask` gives for this question."""
+    """The answer to this question, or the reason why there is none, as `apart.ask` reads it."""
     what, tuner, given, listed, layer_count = json.loads(question)
     options = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in given)
     shapes = tuple((name, (rows, columns)) for name, (rows, columns) in listed)
     if what == "try":
-        return vars(try_out(tuner, options, shapes))
+        return {ANSWER: vars(try_out(tuner, options, shapes))}
     try:
-        return trained(tuner, options, shapes, layer_count)
-    except ValueError:
-        return None
+        return {ANSWER: trained(tuner, options, shapes, layer_count)}
+    except ValueError as error:
+        return {REFUSED: str(error)}
 
 
 if __name__ == "__main__":

@@ -17,9 +17,16 @@ SECONDS = 300
 ANSWERING = "calisr_engine.methods.peft.answering"
 """The module that the process runs. It is named and not imported: it asks what asks here."""
 
+ANSWER, REFUSED = "answer", "refused"
+"""Keys of what it prints: the answer, or the reason why there is none."""
+
 
 def ask(what: str, tuner: str, options: Any, shapes: Any, layer_count: int = 0) -> Any:
-    """The answer of `try_out` as a dict, or of `trained` as a number; None where there is none."""
+    """The answer of `try_out` as a dict, or of `trained` as a number.
+
+    Raises:
+        ValueError: there is none; the message says why.
+    """
     question = json.dumps([what, tuner, options, shapes, layer_count])
     try:
         done = subprocess.run(
@@ -30,6 +37,13 @@ def ask(what: str, tuner: str, options: Any, shapes: Any, layer_count: int = 0) 
             timeout=SECONDS,
             check=False,
         )
-        return json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ValueError(f"a process of its own for peft fails: {error}") from error
+    try:
+        said = json.loads(done.stdout)
+    except ValueError as error:
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise ValueError(f"a process of its own for peft fails: {last[:200]}") from error
+    if REFUSED in said:
+        raise ValueError(said[REFUSED])
+    return said[ANSWER]
