@@ -117,7 +117,7 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
     if entry is None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    per_word = config.task.is_own and config.task.kind == "token"
+    per_word = config.task.data_kind == "token"
     return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
 
 

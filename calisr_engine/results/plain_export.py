@@ -68,7 +68,7 @@ class CardFacts:
     def of(cls, config: RunConfig, **found: Any) -> CardFacts:
         """Those of a run with these settings; `found` is what only the run itself knows."""
         task = config.task
-        kind = KINDS[task.kind if task.is_own and task.kind else "classification"]
+        kind = KINDS[task.data_kind or "classification"]
         return cls(
             kind=kind,
             threshold=task.threshold if kind.name == "multi_label" else None,
