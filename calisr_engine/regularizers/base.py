@@ -92,9 +92,9 @@ class Regularization:
 
     @property
     def is_full_phase(self) -> bool:
-        """Whether any group is fully fine-tuned."""
-        phases = [form.phase for form in self.attachment.forms.values()]
-        return "fft" in phases or not self.attachment.has_light_phase
+        """Whether any matrix is fully fine-tuned: of a group in FFT, or one without a light form
+        that trains on (`method.elsewhere = "fft"`)."""
+        return not self.attachment.has_light_phase or bool(self.in_full())
 
     def around(self, at: Moment) -> AbstractContextManager[None]:
         """Entered around forward and backward of a micro-batch."""
