@@ -122,8 +122,9 @@ def prepare(
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
     with _taking_back(state):
         phases = open_phases(context, loaded.model, targets, attachment, state)
+    planned = planned_switches(config, plan, tuple(phases.groups))
     regularization = open_regularization(
-        config, loaded.model, targets, attachment, start, plan.total_steps, state is not None
+        config, loaded.model, targets, phases, planned, start, plan.total_steps, state is not None
     )
     stepped = phases.stepped()
     room.check_optimizer(context, loaded.model, list(stepped.values()))
@@ -134,7 +135,6 @@ def prepare(
         fused=works_beside(context.device)
         or (context.device.type == "cpu" and config.training.optimizer == "adamw"),
     )
-    planned = planned_switches(config, plan, tuple(phases.groups))
     sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer, regularization)
     calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     generalisation = None
