@@ -270,7 +270,15 @@ def _loose(layer: nn.Module) -> list[tuple[Any, Any]]:
 
 
 def restore(layer: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Take the tensors of a state_dict, by name within the layer; another shape is taken over."""
+    """Take the tensors of a state_dict, by name within the layer; another shape is taken over.
+
+    Raises:
+        KeyError: the layer has a tensor that is not among them, or lacks one of them.
+    """
+    bare = {"base_layer.bias"} - tensors.keys()  # a skeleton has biases
+    other = layer.state_dict().keys() - bare ^ tensors.keys()
+    if other:
+        raise KeyError(min(other))
     loose = _loose(layer)
     for name, value in tensors.items():
         path, _, last = name.rpartition(".")

@@ -117,7 +117,7 @@ def unknown_tuner(name: str) -> Broken:
             f"the tuners that merge are {', '.join(tuners.names())}",
             ("tuner",),
         )
-    return Broken(f"peft {_version()} has no tuner {name!r}", _meant(name), ("tuner",))
+    return Broken(f"peft {installed()} has no tuner {name!r}", _meant(name), ("tuner",))
 
 
 def _meant(name: str) -> str:
@@ -131,7 +131,8 @@ def _meant(name: str) -> str:
     return f"did you mean {near[0]}?" if near else f"tuners: {', '.join(tuners.names())}"
 
 
-def _version() -> str:
+def installed() -> str:
+    """The version of peft."""
     from importlib.metadata import version
 
     return version("peft")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.counts import BESIDE_A_RUN, CountRefusedError
@@ -229,6 +229,25 @@ def test_a_start_off_the_pretrained_weights_is_told() -> None:
     (note,) = Run("peft", tuner="fourierft").attachment.notes
     assert "does not begin at the pretrained weights" in note
     assert Run("peft", tuner="fourierft", options={"init_weights": True}).attachment.notes == []
+
+
+def test_options_that_peft_reads_for_other_things_are_told_to_have_no_effect() -> None:
+    (note,) = Run("peft", options={"use_qalora": True, "r": 4}).attachment.notes
+    assert "use_qalora has no effect" in note
+    assert set.union(*(set(tuners.options(name)) for name in tuners.names())) >= tuners.IDLE
+
+
+@pytest.mark.parametrize("what", ["lacks one", "has one more"])
+def test_weights_of_other_layers_than_the_installed_peft_makes_are_refused(what: str) -> None:
+    run = Run("peft", tuner="loha")
+    stored = {name: value.clone() for name, value in run.model.state_dict().items()}
+    name = next(each for each in stored if ".hada_w1_a" in each)
+    if what == "lacks one":
+        del stored[name]
+    else:
+        stored[name.replace("hada_w1_a", "hada_w3_a")] = stored[name]
+    with pytest.raises(UnavailableError, match=r"peft [\d.]+ makes for loha .*hada_w"):
+        registry.get("peft").dense_matrices(stored, run.settings)
 
 
 def test_everything_is_float64_where_a_tuner_asks_for_less() -> None:
