@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from dataclasses import replace
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.counts import BESIDE_A_RUN, CountRefusedError
-from calisr_engine.methods.peft import apart, counting, layers, probe, tuners
+from calisr_engine.methods.peft import answering, apart, counting, layers, probe, tuners
 from calisr_engine.methods.peft import settings as peft_settings
 from calisr_engine.methods.peft.counting import trained
 from calisr_engine.methods.peft.method import PeftForm
@@ -171,7 +173,18 @@ def test_a_process_of_its_own_gives_the_same_answers(monkeypatch: pytest.MonkeyP
 def test_a_count_that_peft_refuses_says_why_and_is_asked_for_once(
     beside_a_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The width of 10 is no multiple of vblora's vectors; with and without a process of its own."""
+    """The width of 10 is no multiple of vblora's vectors. What the process of its own does is done
+    in this one."""
+
+    def run_here(command: list[str], *, input: str, **_: Any) -> CompletedProcess[str]:
+        assert command[-1] == answering.__name__
+        there = BESIDE_A_RUN.set(False)
+        try:
+            return CompletedProcess(command, 0, json.dumps(answering.answer(input)), "")
+        finally:
+            BESIDE_A_RUN.reset(there)
+
+    monkeypatch.setattr(apart.subprocess, "run", run_here)
     monkeypatch.setattr(peft_settings, "_COUNTED", {})
     sizes = two_layers({"query": (10, 10)})
     settings = METHODS["peft"](tuner="vblora")
