@@ -253,9 +253,10 @@ def _as_training(
     if config.training.last_layer == "first_token":
         errors.of(first_token.check, loaded.model)
     told = len(errors)
-    errors.of(check_method, config, targets)
-    if device is not None and len(errors) == told:
+    if device is not None:
         errors.of(room.check_method, config, device, loaded.model, targets)
+    if len(errors) == told:  # a tuner is tried on real matrices
+        errors.of(check_method, config, targets)
     if plan is not None:
         covered = config.method.covered(config.is_calibrated)
         own = errors.of(groups, targets, config.calibration.grouping, covered)

@@ -116,8 +116,8 @@ def prepare(
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
     room.check_batches(context, targets, *batches.lengths())
-    check_method(config, targets)
     room.check_method(config, context.device, loaded.model, targets)
+    check_method(config, targets)
     start = weights_as_loaded(config, targets)
     skip_costly = dry or state is not None
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)

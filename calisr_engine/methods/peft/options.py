@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -181,6 +182,8 @@ def takes(option: Option, value: Any) -> bool:
 def _is_one(value: Any, kinds: frozenset[type]) -> bool:
     if isinstance(value, bool):
         return bool in kinds
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     if isinstance(value, int) and float in kinds:
         return True
     return type(value) in kinds and type(value) is not list

@@ -37,7 +37,7 @@ def _as_text(value: Any) -> Any:
     """The section [method.options] in one line, as `--set` takes it."""
     if isinstance(value, Mapping):
         return own.write(value) or None
-    return value or None
+    return None if value == "" else value
 
 
 def _options(text: str) -> str:

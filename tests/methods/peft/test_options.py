@@ -73,6 +73,8 @@ def problem(*sets: str) -> str:
         (["method.options.use_dorra=true"], r"method.options.use_dorra.* did you mean use_dora"),
         (["method.options.r=four"], r"method.options.r.* expects a whole number, not four"),
         (["method.options.r=true"], r"expects a whole number, not true"),
+        (["method.options.lora_dropout=nan"], r"lora_dropout.* expects a number, not nan"),
+        (["method.options=0"], r"method.options.*OPTION=VALUE"),
         (["method.options.init_lora_weights=pizza"], r"one of gaussian, .*pissa"),
         (["method.options.rank_pattern=3"], r"no text can say"),
         (["method.options.target_modules=query"], r"method.components"),
