@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from calisr_engine.version import __version__
+
 if TYPE_CHECKING:
     from calisr_engine.api import Run, start, train
 
-__version__ = "0.1.0"
 __all__ = ["Run", "__version__", "start", "train"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calisr_engine.config import fitting
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.methods.counts import Counts, NotCountedError
+from calisr_engine.methods.counts import CountRefusedError, Counts, NotCountedError
 from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import ModelEntry, find, from_folder
 from calisr_engine.tasks import glue
@@ -89,6 +89,18 @@ def counts(config: RunConfig, known: Known = NOTHING, wait: bool = False) -> Cou
     return replace(found, lft=None) if switch_at == 1.0 else found
 
 
+def uncounted(config: RunConfig, known: Known = NOTHING) -> str:
+    """Why the library that was asked counts nothing for these settings; "" where it was not asked,
+    or has counted."""
+    try:
+        _counted(config, known, False)
+    except CountRefusedError as error:
+        return str(error)
+    except ValueError:
+        pass
+    return ""
+
+
 def are_awaited(config: RunConfig) -> bool:
     """Whether `counts` must ask a library first, which takes a moment."""
     try:
@@ -105,7 +117,7 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
     if entry is None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    per_word = config.task.is_own and config.task.kind == "token"
+    per_word = config.task.data_kind == "token"
     return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
 
 

@@ -18,6 +18,7 @@ from calisr_engine.models.component_names import SIX
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.regularizers.catalog import RegularizerSettings
 from calisr_engine.settings import AnyPath, Broken, Section, Words
+from calisr_engine.task_kinds import KINDS
 from calisr_engine.tasks.settings import TaskSettings
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -159,6 +160,13 @@ class RunConfig(Section):
                 "remove switch_at",
                 ("schedule.switch_at", "method.name"),
             )
+        kind = self.task.data_kind
+        if self.training.last_layer == "first_token" and kind is not None and KINDS[kind].per_word:
+            yield Broken(
+                "where each word has a tag the head reads every token, not the first alone",
+                'set training.last_layer = "full"',
+                ("training.last_layer", "task.kind"),
+            )
         if calibrated:
             yield from self._broken_groups()
         yield from self.regularizer.broken_beside(
@@ -167,7 +175,7 @@ class RunConfig(Section):
             self.calibration.measures,
             self.training.precision,
             self.training.compile,
-            (self.task.is_own and self.task.kind) or "classification",
+            kind,
         )
 
     def _broken_groups(self) -> Iterator[Broken]:

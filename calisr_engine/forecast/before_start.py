@@ -208,7 +208,7 @@ def _asks_of_model(config: RunConfig) -> tuple[object, ...]:
 
 
 def _model_for(config: RunConfig, data: TaskData) -> LoadedModel:
-    from calisr_engine.training.build import model_for
+    from calisr_engine.training.model import model_for
 
     return model_for(config, data, headers_only=True)
 
@@ -233,8 +233,8 @@ def _as_training(
     from calisr_engine.models import first_token
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
-    from calisr_engine.training.build import check_method
     from calisr_engine.training.device import choose_device, choose_precision, precision_notes
+    from calisr_engine.training.model import check_method
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
 
@@ -253,9 +253,10 @@ def _as_training(
     if config.training.last_layer == "first_token":
         errors.of(first_token.check, loaded.model)
     told = len(errors)
-    errors.of(check_method, config, targets)
-    if device is not None and len(errors) == told:
+    if device is not None:
         errors.of(room.check_method, config, device, loaded.model, targets)
+    if len(errors) == told:  # a tuner is tried on real matrices
+        errors.of(check_method, config, targets)
     if plan is not None:
         covered = config.method.covered(config.is_calibrated)
         own = errors.of(groups, targets, config.calibration.grouping, covered)

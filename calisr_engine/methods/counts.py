@@ -22,6 +22,10 @@ class NotCountedError(ValueError):
     """A library must be asked first."""
 
 
+class CountRefusedError(ValueError):
+    """The library that was asked gives no count; the message is its reason, in one line."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Trainable parameters of one method on one encoder.
@@ -63,7 +67,8 @@ def counts(
 
     Raises:
         NotCountedError: that would take asking the library.
-        ValueError: no closed formula for the architecture; or the library refuses the settings.
+        CountRefusedError: the library gives none for these settings.
+        ValueError: no closed formula for the architecture.
     """
     model = parts(entry, labels, per_word)
     if not method.has_light_phase:

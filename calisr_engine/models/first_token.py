@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.task_kinds import KINDS, TaskKind
 
 KEY = "training.last_layer"
 
@@ -50,6 +51,11 @@ def check(model: nn.Module) -> None:
         ConfigError: as there.
     """
     kind = _kind(model)
+    if any(each.per_word and _opens(each, model) for each in KINDS.values()):
+        raise ConfigError(
+            f"{KEY}: this model tags each word, so its head reads every token",
+            f'set {KEY} = "full"',
+        )
     if kind in _FORMS:
         return
     why = f"calisr has no such form of a last layer of the architecture {kind!r}"
@@ -60,6 +66,10 @@ def check(model: nn.Module) -> None:
 
 def _kind(model: nn.Module) -> str:
     return str(getattr(model.config, "model_type", "unknown"))
+
+
+def _opens(kind: TaskKind, model: nn.Module) -> bool:
+    return type(model).__name__.endswith(kind.architecture)
 
 
 def _refused(why: str) -> ConfigError:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-import calisr_engine
 from calisr_engine.training.build import PreparedRun
+from calisr_engine.version import __version__
 
 PACKAGES = ("torch", "transformers", "peft", "datasets")
 
@@ -19,7 +19,7 @@ def environment(run: PreparedRun) -> dict[str, Any]:
     context = run.context
     on_gpu = context.device.type == "cuda"
     return {
-        "calisr": calisr_engine.__version__,
+        "calisr": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         **{name: version(name) for name in PACKAGES},

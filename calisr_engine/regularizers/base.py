@@ -51,12 +51,12 @@ class RegularizerContext:
 
 @dataclass
 class Fixed:
-    """Tensors that never change, shared by copies of a run."""
+    """Tensors that never change, shared by copies of a run; each copy can let go of its own."""
 
     tensors: dict[str, Tensor]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fixed:
-        return self
+        return Fixed(dict(self.tensors))
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Regularization:
 
     Attributes:
         adds_to_loss: whether `penalty` may give something.
-        targets: all target matrices of the model.
+        targets: the target matrices that are fully fine-tuned at some time of the run.
         attachment: the method, whose forms know their phases.
         facts: what the user should know of it before training; notes: what asks to be looked at.
     """
@@ -92,9 +92,9 @@ class Regularization:
 
     @property
     def is_full_phase(self) -> bool:
-        """Whether any group is fully fine-tuned."""
-        phases = [form.phase for form in self.attachment.forms.values()]
-        return "fft" in phases or not self.attachment.has_light_phase
+        """Whether any matrix is fully fine-tuned: of a group in FFT, or one without a light form
+        that trains on (`method.elsewhere = "fft"`)."""
+        return not self.attachment.has_light_phase or bool(self.in_full())
 
     def around(self, at: Moment) -> AbstractContextManager[None]:
         """Entered around forward and backward of a micro-batch."""

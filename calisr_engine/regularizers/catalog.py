@@ -17,6 +17,7 @@ from calisr_engine.methods.catalog import only_class
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.regularizers.settings import RegularizerBase
 from calisr_engine.settings import Broken, Section
+from calisr_engine.task_kinds import KindName
 
 OFF = "off"
 """What the section says where nothing regularises."""
@@ -72,13 +73,14 @@ class RegularizerSection(Section):
         measured: bool,
         precision: str,
         compiled: bool,
-        kind: str,
+        kind: KindName | None,
     ) -> Iterator[Broken]:
         """The rules of a run over the regulariser and the rest, with dotted keys.
 
         Args:
             full_phase, measured: as in `RegularizerBase.refused`.
-            precision, compiled, kind: training.precision, training.compile and task.kind.
+            precision, compiled: training.precision and training.compile.
+            kind: of the data, as given or guessed; None while nobody has said it.
         """
         chosen = self.chosen
         if chosen is None:
@@ -102,7 +104,7 @@ class RegularizerSection(Section):
                 "set training.compile = false",
                 ("training.compile", "regularizer.name"),
             )
-        if chosen.needs_one_answer and kind not in ("classification", "regression"):
+        if chosen.needs_one_answer and kind in ("multi_label", "token"):
             yield Broken(
                 f"{chosen.title} compares the one answer of each text, and task.kind is {kind}",
                 "take another regulariser",

@@ -15,6 +15,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.storage.sealed import sealed_folder
 from calisr_engine.storage.whole import tensor_bytes
 from calisr_engine.task_kinds import KINDS, TaskKind
+from calisr_engine.version import __version__
 
 OWN_USE = (
     "The method changed the architecture, so calisr is needed to open it.",
@@ -67,7 +68,7 @@ class CardFacts:
     def of(cls, config: RunConfig, **found: Any) -> CardFacts:
         """Those of a run with these settings; `found` is what only the run itself knows."""
         task = config.task
-        kind = KINDS[task.kind if task.is_own and task.kind else "classification"]
+        kind = KINDS[task.data_kind or "classification"]
         return cls(
             kind=kind,
             threshold=task.threshold if kind.name == "multi_label" else None,
@@ -121,8 +122,6 @@ def model_card(card: CardFacts) -> str:
     import torch
     import transformers
 
-    import calisr_engine
-
     lines = [
         "---",
         "library_name: transformers",
@@ -156,7 +155,7 @@ def model_card(card: CardFacts) -> str:
     if card.threshold is not None:
         lines.append(f"| a label is given above the probability | {card.threshold:g} |")
     lines += [
-        f"| made with | calisr {calisr_engine.__version__}, torch {torch.__version__}, "
+        f"| made with | calisr {__version__}, torch {torch.__version__}, "
         f"transformers {transformers.__version__} |",
         "",
         *(plain_use(card.kind) if card.plain else OWN_USE),

@@ -136,6 +136,15 @@ class TaskSettings(Section):
         return self.train_file is not None or self.dataset is not None
 
     @property
+    def data_kind(self) -> KindName | None:
+        """What the labels of the data are, given or guessed in own data; None while nobody says."""
+        if self.is_own:
+            return self.kind
+        if glue.is_task(self.name):
+            return glue.find(self.name).kind
+        return "classification" if glue.plain(self.name) == "demo" else None
+
+    @property
     def labels_in(self) -> tuple[str, ...]:
         """Names of the columns that hold what is learned."""
         if self.label_columns:

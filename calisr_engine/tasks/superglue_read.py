@@ -81,16 +81,7 @@ def _source(
     task: GlueTask, train: Examples, others: dict[str, Examples], notes: list[str]
 ) -> Source:
     test = {"test": others.pop("test")} if "test" in others else {}
-    return Source(
-        name=task.name,
-        kind=task.kind,
-        label_names=task.label_names,
-        metrics=task.metrics,
-        train=train,
-        validation=others,
-        test=test,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+    return Source.of_task(task, train, others, test, dict.fromkeys(notes))
 
 
 def _rows(

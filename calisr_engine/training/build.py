@@ -6,29 +6,24 @@ The order of the steps is part of the result: each draws its random numbers wher
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from calisr_engine.calibration.readings import Reading, SinceLastSample, StepReading
 from calisr_engine.calibration.sampler import Sampler
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, is_out_of_memory
 from calisr_engine.events.log import EventWriter
-from calisr_engine.methods import registry
-from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
-from calisr_engine.models.attention import look_at_no_mask
-from calisr_engine.models.components import Target, find_targets, start_regression_at
-from calisr_engine.models.components import groups as group_targets
+from calisr_engine.methods.base import Attachment, TargetForm
+from calisr_engine.models.components import Target, find_targets
 from calisr_engine.models.fingerprints import changed
-from calisr_engine.models.first_token import compute_first_token_only
-from calisr_engine.models.load import LoadedModel, load_model
+from calisr_engine.models.load import LoadedModel
 from calisr_engine.regularizers.base import Regularization
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
-from calisr_engine.tasks.examples import mean_label
 from calisr_engine.training import checkpoint, room
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.branches import Branches
@@ -41,7 +36,13 @@ from calisr_engine.training.device import works_beside
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.generalisation import Generalisation
-from calisr_engine.training.optim import StepOptimizer, make_optimizer
+from calisr_engine.training.model import (
+    attach_method,
+    check_method,
+    open_model,
+    open_phases,
+)
+from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.planned import planned_switches
 from calisr_engine.training.ranks import Ranks
 from calisr_engine.training.regularize import open_regularization, weights_as_loaded
@@ -115,15 +116,16 @@ def prepare(
     seed_everything(config.training.seed)
     targets = find_targets(loaded.model)
     room.check_batches(context, targets, *batches.lengths())
-    check_method(config, targets)
     room.check_method(config, context.device, loaded.model, targets)
+    check_method(config, targets)
     start = weights_as_loaded(config, targets)
     skip_costly = dry or state is not None
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
     with _taking_back(state):
         phases = open_phases(context, loaded.model, targets, attachment, state)
+    planned = planned_switches(config, plan, tuple(phases.groups))
     regularization = open_regularization(
-        config, loaded.model, targets, attachment, start, plan.total_steps, state is not None
+        config, loaded.model, targets, phases, planned, start, plan.total_steps, state is not None
     )
     stepped = phases.stepped()
     room.check_optimizer(context, loaded.model, list(stepped.values()))
@@ -134,7 +136,6 @@ def prepare(
         fused=works_beside(context.device)
         or (context.device.type == "cpu" and config.training.optimizer == "adamw"),
     )
-    planned = planned_switches(config, plan, tuple(phases.groups))
     sampler = open_sampler(context, plan, batches, loaded.model, phases, optimizer, regularization)
     calibrator = Calibrator(context, plan, phases, optimizer, sampler, planned, total)
     generalisation = None
@@ -210,51 +211,6 @@ def _taking_back(state: TrainState | None) -> Iterator[None]:
         raise unfit(state, f"{type(error).__name__}: {said}") from error
 
 
-def model_for(config: RunConfig, data: TaskData, headers_only: bool = False) -> LoadedModel:
-    """The encoder of the settings with a head for the data; see `load_model`."""
-    return load_model(
-        config.model,
-        num_labels=len(data.label_names) if data.label_names else 1,
-        kind=data.kind,
-        seed=config.training.seed,
-        label_names=data.label_names,
-        dropout=config.training.dropout,
-        headers_only=headers_only,
-    )
-
-
-def open_model(context: RunContext, data: TaskData) -> LoadedModel:
-    """The pretrained encoder with a head for the task, on the run's device."""
-    config = context.config
-    loaded = model_for(config, data)
-    fresh = config.model.head == "fresh"
-    if fresh and data.kind == "regression" and config.training.regression_start == "mean":
-        start_regression_at(loaded.model, mean_label(data.train))
-    if config.training.last_layer == "first_token":
-        compute_first_token_only(loaded.model)
-    loaded.model.to(context.device)
-    if works_beside(context.device):
-        look_at_no_mask()
-    if config.training.activation_checkpointing:
-        _compute_again(loaded.model)
-    return loaded
-
-
-def _compute_again(model: nn.Module) -> None:
-    """Keep only the input of each layer for the backward pass.
-
-    Raises:
-        ConfigError: transformers cannot do so with this architecture.
-    """
-    if not getattr(model, "supports_gradient_checkpointing", False):
-        kind = getattr(model.config, "model_type", "unknown")
-        raise ConfigError(
-            f"training.activation_checkpointing: transformers has none for {kind!r} models",
-            "set it to false, and lower training.batch_size (training.accumulate makes up for it)",
-        )
-    model.activation_checkpointing_enable()  # type: ignore[operator]
-
-
 def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None, list[str]]:
     """The newest whole checkpoint on rank 0, and those skipped; the same on all ranks.
 
@@ -277,86 +233,6 @@ def find_state(context: RunContext, fingerprint: str) -> tuple[TrainState | None
             "restore what changed, or start a new run",
         )
     return found, skipped
-
-
-def check_method(config: RunConfig, targets: list[Target]) -> None:
-    """Refuse settings that the method cannot be put around these targets with.
-
-    Raises:
-        ConfigError: so it is.
-    """
-    calibrated = config.is_calibrated
-    names = config.method.covered(calibrated)
-    covered = [target for target in targets if target.component in names]
-    registry.get(config.method.name).check_targets(covered, config.method, calibrated)
-
-
-def attach_method(
-    context: RunContext,
-    model: nn.Module,
-    targets: list[Target],
-    batches: TaskBatches,
-    plan: StepPlan,
-    skip_costly: bool,
-) -> Attachment:
-    """The method of the settings, attached to the targets it covers."""
-    config, training = context.config, context.config.training
-    method = registry.get(config.method.name)
-    calibrated = config.is_calibrated
-    names = config.method.covered(calibrated)
-
-    def gradient_batches(limit: int | None) -> Iterable[Mapping[str, Tensor]]:
-        return batches.fixed_order(context.device, limit)
-
-    attachment = method.attach(
-        model,
-        [target for target in targets if target.component in names],
-        config.method,
-        AttachContext(
-            seed=training.seed,
-            calibrated=calibrated,
-            learning_rate=training.learning_rate,
-            lft_learning_rate=training.lft_learning_rate,
-            weight_decay=training.weight_decay,
-            max_grad_norm=training.max_grad_norm,
-            total_steps=plan.total_steps,
-            gradient_batches=gradient_batches,
-            forward_loss=forward_loss,
-            rate_factor=plan.rate_factor,
-            new_optimizer=lambda groups: make_optimizer(groups, training, fused=False),
-            resuming=skip_costly,
-        ),
-    )
-    if attachment.after_evaluation is not None and context.ranks.size > 1:
-        raise ConfigError(
-            "method.squeeze_gap: dimension squeezing runs in one process only",
-            "start the run with one process, or remove squeeze_gap",
-        )
-    model.to(context.device)
-    return attachment
-
-
-def open_phases(
-    context: RunContext,
-    model: nn.Module,
-    targets: list[Target],
-    attachment: Attachment,
-    state: TrainState | None,
-) -> Phases:
-    """The groups of the run; those that had switched before `state` switch again."""
-    covered = {target.component for target in targets if target.name in attachment.forms}
-    grouped = group_targets(targets, context.config.calibration.grouping, covered)
-    groups: dict[str, list[TargetForm]] = {
-        name: [attachment.forms[target.name] for target in members]
-        for name, members in grouped.items()
-    }
-    phases = Phases(model, attachment, targets, groups, context.config.method)
-    phases.begin()
-    if state is not None:
-        for change in state.switches:
-            load_forms(attachment, state.forms)
-            phases.switch(change, None)
-    return phases
 
 
 def open_sampler(

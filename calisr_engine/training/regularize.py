@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import nn
 
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.methods.base import Attachment
 from calisr_engine.models.components import Target
 from calisr_engine.regularizers import registry
 from calisr_engine.regularizers.base import Fixed, Regularization, RegularizerContext
+from calisr_engine.training.switch import PhaseChange, Phases
 
 
 def weights_as_loaded(config: RunConfig, targets: Sequence[Target]) -> Fixed:
@@ -24,21 +24,24 @@ def open_regularization(
     config: RunConfig,
     model: nn.Module,
     targets: Sequence[Target],
-    attachment: Attachment,
+    phases: Phases,
+    planned: Sequence[PhaseChange],
     start: Fixed,
     total_steps: int,
     resuming: bool,
 ) -> Regularization | None:
     """The regulariser in a run whose phases are open; None where the settings name none.
 
-    What it has to say stands with the method's facts and notes.
+    Targets that are light from the first step on (`planned`) are none of its business. What it has
+    to say stands with the method's facts and notes.
     """
     settings = config.regularizer.chosen
     if settings is None:
         return None
+    attachment, light = phases.attachment, phases.light_after(planned, 0)
     found = registry.get(config.regularizer.name).attach(
         model,
-        targets,
+        [target for target in targets if target.name not in light],
         attachment,
         settings,
         start,

@@ -12,6 +12,7 @@ from torch import nn
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.training_section import TrainingSettings
+from calisr_engine.methods.counts import CountRefusedError
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.components import Target
@@ -26,7 +27,9 @@ def check_method(
     model: nn.Module,
     targets: Sequence[Target],
 ) -> None:
-    """Refuse sizes of the method that surely do not fit, before it is attached.
+    """Refuse sizes of the method that surely do not fit, before it is attached or tried out.
+
+    Where a library gives no count there is no bound; attaching says what it has against it.
 
     Raises:
         ConfigError: weights, gradients and the optimizer's state of what it trains do not fit.
@@ -35,7 +38,10 @@ def check_method(
     if not settings.has_light_phase:
         return
     sizes = _parts(model, targets)
-    count = settings.count_core(sizes, sizes.has(settings.covered(config.is_calibrated)))
+    try:
+        count = settings.count_core(sizes, sizes.has(settings.covered(config.is_calibrated)))
+    except CountRefusedError:
+        return
     check_fits(
         count * FLOAT_BYTES * (2 + _moments(config.training)),
         f"{_named(settings)}: {settings.title} of this size trains {count:,} numbers and",

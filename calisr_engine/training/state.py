@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-import calisr_engine
 from calisr_engine.calibration.score import ScoreBoard
 from calisr_engine.errors import CalisrError
 from calisr_engine.methods.base import Attachment
@@ -28,6 +27,7 @@ from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer
 from calisr_engine.training.reporter import Reporter, Tally
 from calisr_engine.training.switch import PhaseChange
+from calisr_engine.version import __version__
 
 FORMAT = 2
 
@@ -72,7 +72,7 @@ class TrainState:
         """(plain JSON, named groups of tensors) for `load_state_dict`."""
         plain = {
             "format": FORMAT,
-            "written_by": calisr_engine.__version__,
+            "written_by": __version__,
             "step": self.step,
             "fingerprint": self.fingerprint,
             "switches": [dataclasses.asdict(change) for change in self.switches],
@@ -227,8 +227,7 @@ def unfit(state: TrainState, why: str) -> CalisrError:
 
 def _unreadable(writer: str, why: str) -> CalisrError:
     return CalisrError(
-        f"the checkpoint was written by {writer} and cannot be read by calisr "
-        f"{calisr_engine.__version__}: {why}",
+        f"the checkpoint was written by {writer} and cannot be read by calisr {__version__}: {why}",
         "go on with the version that wrote it, or start a new run",
     )
 

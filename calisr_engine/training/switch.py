@@ -5,7 +5,7 @@ Calibrated, scheduled and plain runs, and a switch by hand, all go through `Phas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +59,7 @@ class Phases:
         self.model = model
         self.attachment = attachment
         self.groups = dict(groups)
+        self._targets = targets
         self.changes: list[PhaseChange] = []
         self._names = {p: n for n, p in model.named_parameters(remove_duplicate=False)}
         uncovered = [t.weight for t in targets if t.name not in attachment.forms]
@@ -95,6 +96,16 @@ class Phases:
 
     def in_fft(self) -> list[str]:
         return [group for group in self.groups if self.phase(group) == "fft"]
+
+    def light_after(self, changes: Iterable[PhaseChange], step: int) -> set[str]:
+        """Names of the targets that train as wholes no more once the changes up to `step` are done:
+        those of their groups; with the last one those that are frozen then."""
+        switched = {change.group for change in [*self.changes, *changes] if change.step <= step}
+        light = {form.target.name for group in switched for form in self.groups[group]}
+        if switched >= self.groups.keys():
+            frozen = set(self._with_last)
+            light |= {target.name for target in self._targets if target.weight in frozen}
+        return light
 
     def stepped(self) -> dict[str, nn.Parameter]:
         """Parameters that the optimizer steps now, by name."""

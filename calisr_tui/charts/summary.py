@@ -123,6 +123,9 @@ def _listed(lines: Sequence[tuple[str, str]], indent: int, width: int) -> Text:
 def _figures(config: RunConfig, detached: bool, known: Known, width: int) -> Text:
     counted, estimate = estimates.counts(config, known), estimates.estimate(config, known)
     lines = [] if counted is None else trained(counted)
+    why_not = estimates.uncounted(config, known)
+    if why_not:
+        lines.append(("trainable", f"not counted: {why_not}"))
     if counted is not None and counted.fft is not None and counted.fft > counted.total:
         more = counted.fft - counted.total
         lines[0] = (lines[0][0], f"{lines[0][1]} (the model and {more:,} of the method's own)")
@@ -144,6 +147,8 @@ def _figures_in_short(config: RunConfig, detached: bool, known: Known) -> Text:
         short = [(name.removeprefix("trainable "), value) for name, value in trained(counted)]
         trains = [f"{value} {name}" for name, value in short]
         trains[0] = f"trains {trains[0]}"
+    elif why_not := estimates.uncounted(config, known):
+        trains = [f"trainable not counted: {why_not}"]
     if estimate is not None:
         costs.append(f"{estimate.steps:,} steps")
         costs.append(size(estimate.memory + estimates.LIBRARIES))

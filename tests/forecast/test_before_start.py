@@ -14,6 +14,7 @@ from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
 from calisr_engine.forecast import before_start
 from calisr_engine.forecast.before_start import Checked, check, look, require
+from calisr_engine.methods.peft import probe
 from calisr_tui.cli.app import run_command_line
 from tests.models.folders import save
 from tests.training.tiny_run import save_model
@@ -226,3 +227,15 @@ def test_weights_on_the_hub_are_asked_for_and_not_fetched(
     )
     assert "config.json" in wanted
     assert not any(each.endswith((".safetensors", ".bin")) for each in wanted)
+
+
+def test_a_tuner_of_a_size_that_cannot_fit_is_never_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(*asked: object) -> None:
+        raise AssertionError("its matrices were made")
+
+    monkeypatch.setattr(probe, "_try_out", tried)
+    sets = ["method.name=peft", "method.options.r=1000000000"]
+    (problem,) = check(load("demo", sets).config)
+    assert problem.keys == ("method.options",)
+    assert "numbers" in problem.message
+    assert "lower method.options" in problem.mend

@@ -10,7 +10,7 @@ import transformers
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.models.first_token import _FORMS, compute_first_token_only
+from calisr_engine.models.first_token import _FORMS, check, compute_first_token_only
 from tests.models.folders import config_of
 
 
@@ -73,6 +73,14 @@ def test_where_the_head_reads_more_or_nobody_knows_it_is_refused(kind: str) -> N
     with pytest.raises(ConfigError, match=f"last_layer: .*{why}") as caught:
         compute_first_token_only(model)
     assert "full" in caught.value.hint
+
+
+def test_a_head_that_tags_words_is_told_before_there_are_weights() -> None:
+    with torch.device("meta"):
+        model = transformers.AutoModelForTokenClassification.from_config(config_of("bert"))
+    with pytest.raises(ConfigError, match="last_layer: this model tags each word") as caught:
+        check(model)
+    assert caught.value.hint == 'set training.last_layer = "full"'
 
 
 def test_a_head_that_reads_the_mean_is_told() -> None:

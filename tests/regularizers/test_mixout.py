@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import BertForSequenceClassification
 
+from calisr_engine.methods import registry
 from calisr_engine.methods.base import Attachment
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models.components import Target, find_targets
-from calisr_engine.regularizers.base import Moment
+from calisr_engine.regularizers.base import Moment, RegularizerContext
 from calisr_engine.regularizers.mixout.regularizer import (
     MixoutRegularization,
     MixoutRegularizer,
     mixed,
 )
+from calisr_engine.regularizers.mixout.settings import Mixout
 from tests.definitions.recording import is_target, recorded
+from tests.methods.tiny import context, evaluate, make_apart
 from tests.training.tiny_run import save_model
 
 P = 0.7
@@ -128,3 +134,53 @@ def test_a_pass_leaves_the_weights_to_the_bit_even_if_it_fails(tmp_path: Path) -
         assert target.weight.data_ptr() == before[target.name][0]
         assert torch.equal(target.weight, before[target.name][1])
         assert not target.weight._backward_hooks
+
+
+def attached(model: nn.Module, **settings: Any) -> tuple[list[Target], MixoutRegularization]:
+    """A tuner of peft around all targets, and Mixout around that, as in a run."""
+    targets = find_targets(model)
+    start = MixoutRegularizer().start(targets)
+    own = METHODS["peft"](**settings)
+    attachment = registry.get("peft").attach(model, targets, own, context())
+    found = MixoutRegularizer().attach(
+        model,
+        targets,
+        attachment,
+        Mixout(mixout_probability=1 - 2**-20),
+        start,
+        RegularizerContext(seed=1, total_steps=9),
+    )
+    assert isinstance(found, MixoutRegularization)
+    return targets, found
+
+
+@pytest.mark.parametrize("options", ["", "init_lora_weights=pissa", "init_lora_weights=olora"])
+def test_what_replaces_columns_is_the_pretrained_matrix_wherever_a_tuner_begins(
+    options: str,
+) -> None:
+    """Some tuners take a part out of the base, which their factors hold then."""
+    plain, model = make_apart("Bert"), make_apart("Bert")
+    targets, found = attached(model, options=options or None)
+    with torch.no_grad():
+        for target in targets:
+            target.weight.add_(0.5)
+    moved = evaluate(model)
+    with found.around(Moment(1, 0, 0)):
+        mixed_in = evaluate(model)
+    torch.testing.assert_close(mixed_in, evaluate(plain), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(moved, mixed_in, atol=1e-3)
+
+
+def test_a_switch_frees_the_pretrained_copy_of_its_matrices_in_its_run_alone() -> None:
+    targets, found = attached(make_apart("Bert"))
+    branch = copy.deepcopy(found)
+    one = targets[0].name
+    held = found.pretrained.tensors[one]
+    assert branch.pretrained.tensors[one] is held  # shared, not copied
+    branch.attachment.forms[one].phase = "lft"
+    branch.after_step(1)
+    assert branch.pretrained.tensors.keys() == {target.name for target in targets[1:]}
+    with branch.around(Moment(2, 0, 0)):
+        pass
+    found.after_step(1)
+    assert found.pretrained.tensors[one] is held

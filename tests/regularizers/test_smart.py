@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import BertForSequenceClassification
@@ -19,6 +20,9 @@ from calisr_engine.regularizers.smart.regularizer import (
     divergence,
 )
 from calisr_engine.regularizers.smart.settings import Smart
+from calisr_engine.training.switch import PhaseChange
+from tests.methods.tiny import Run, make_batch
+from tests.training.golden import newest_checkpoint
 from tests.training.tiny_run import events, make_run, save_model
 
 AT = Moment(3, 1, 0)
@@ -185,6 +189,49 @@ def test_it_ends_with_the_full_phase_where_that_is_asked(folder: Path, tmp_path:
     half = len(losses[0]) // 2
     assert losses[0][: half + 1] == losses[1][: half + 1]
     assert losses[0][half + 2 :] != losses[1][half + 2 :]
+
+
+def test_once_it_has_ended_nothing_is_averaged_any_more() -> None:
+    """Neither in memory nor in checkpoints, also of one that still has an average."""
+    run = Run("lora")
+    settings = Smart(smart_proximal=1.0, smart_light_phase=False)
+    context = RegularizerContext(seed=5, total_steps=20)
+    found = SmartRegularizer().attach(
+        run.model, run.targets, run.attachment, settings, Fixed({}), context
+    )
+    assert isinstance(found, SmartRegularization)
+    batch = make_batch(0)
+    logits = run.model(**batch).logits
+    first, *rest = run.phases.groups
+    for group in rest:
+        run.phases.switch(PhaseChange(group, 1, "hand", ""), run.optimizer)
+    assert found.penalty(run.model, batch, logits, AT) is not None
+    found.after_step(1)
+    kept = dict(found.state())
+    assert kept.keys() == {name for name, _ in run.model.named_parameters()}
+    run.phases.switch(PhaseChange(first, 1, "hand", ""), run.optimizer)
+    assert found.state() == {}
+    found.load_state(kept)
+    found.after_step(2)
+    assert found.penalty(run.model, batch, logits, AT) is None
+    assert found.average == {}
+
+
+def test_it_goes_on_with_what_is_fully_trained_beside_a_light_method(
+    folder: Path, tmp_path: Path
+) -> None:
+    sets = ("training.max_steps=2", "training.warmup_ratio=0", "training.learning_rate=0.01")
+    beside = ("method.name=lora", "method.components=query", "method.elsewhere=fft")
+    smart = ("regularizer.name=smart", "regularizer.smart_light_phase=false")
+    larger = [f"regularizer.{key}={value}" for key, value in LARGE.items()]
+    stored = []
+    for name, more in (("off", ()), ("on", (*smart, *larger))):
+        run = make_run(folder, tmp_path, name, *sets, *beside, *more)
+        assert execute(run, raise_errors=True) == 0
+        stored.append(load_file(newest_checkpoint(run) / "model.safetensors"))
+    off, on = stored
+    moved = [name for name, value in off.items() if not value.equal(on[name])]
+    assert any("key.weight" in name for name in moved)
 
 
 @pytest.mark.parametrize("model_type", ["longformer"])

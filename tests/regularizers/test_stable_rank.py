@@ -104,3 +104,45 @@ def test_where_nothing_is_above_its_target_that_is_told(tmp_path: Path) -> None:
     )
     assert execute(run, raise_errors=True) == 0
     assert any("nothing is normalised" in each["message"] for each in events(run, "warning"))
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("method.components=query", "method.elsewhere=fft"),
+        (
+            "method.components=query,key",
+            "calibration.variant=S",
+            "calibration.control=matched",
+            "calibration.switch_steps=query:0, key:2",
+            "method.elsewhere=fft",
+        ),
+    ],
+    ids=["plain", "a group that switches before the first step"],
+)
+def test_what_is_light_from_the_first_step_keeps_its_pretrained_matrix(
+    sets: tuple[str, ...], tmp_path: Path
+) -> None:
+    model = save_model(tmp_path / "model")
+    run = make_run(
+        model,
+        tmp_path,
+        "run",
+        "method.name=lora",
+        *sets,
+        "training.max_steps=3",
+        "regularizer.name=stable_rank",
+        "regularizer.stable_rank_target=0.5",
+    )
+    assert execute(run, raise_errors=True) == 0
+    start = load_file(model / "model.safetensors")
+    weights = load_file(newest_checkpoint(run) / "model.safetensors")
+    light = [name for name in weights if name.endswith("query.base_layer.weight")]
+    assert len(light) == 2
+    for name in light:
+        assert torch.equal(weights[name], start[name.replace("base_layer.", "")])
+    kept = load_file(newest_checkpoint(run) / "regularizer.safetensors")
+    assert len(kept) == 2 * 10
+    assert not any("query" in name for name in kept)
+    (said,) = [e["message"] for e in events(run, "noted") if "normalisation" in e["message"]]
+    assert "covers 10 matrices" in said

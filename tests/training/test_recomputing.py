@@ -11,7 +11,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.process.execute import execute
-from calisr_engine.training.build import _compute_again
+from calisr_engine.training.model import _compute_again
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.tiny_run import events, make_run, save_model
 

@@ -6,8 +6,7 @@ from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_wi
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
-from calisr_engine.training.build import step_plan
-from calisr_engine.training.schedule import StepPlan, learning_rate_factor
+from calisr_engine.training.schedule import StepPlan, learning_rate_factor, step_plan
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from calisr_engine.config.load import load
@@ -63,6 +65,13 @@ def test_only_the_phases_that_the_run_comes_to_are_counted(
 def test_the_compact_form_says_the_same() -> None:
     plain = said("method.name=diff_pruning", "calibration.variant=off", compact=True)
     assert plain.startswith("trains 806,798 (18.39%) unpruned, 22,320 (0.51%) pruned\n")
+
+
+def test_why_a_library_gives_no_count_is_said() -> None:
+    sets = ["method.name=peft", "method.tuner=vblora", "method.options=vector_length=7"]
+    assert counts(load("demo", sets).config, wait=True) is None
+    assert re.search(r"trainable +not counted: .*divisible", " ".join(said(*sets).split()))
+    assert "trainable not counted: " in said(*sets, compact=True)
 
 
 def test_labels_that_only_a_file_knows_are_said_to_be_assumed() -> None:

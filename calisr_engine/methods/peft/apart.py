@@ -14,42 +14,36 @@ from typing import Any
 SECONDS = 300
 """Longest wait for an answer."""
 
+ANSWERING = "calisr_engine.methods.peft.answering"
+"""The module that the process runs. It is named and not imported: it asks what asks here."""
+
+ANSWER, REFUSED = "answer", "refused"
+"""Keys of what it prints: the answer, or the reason why there is none."""
+
 
 def ask(what: str, tuner: str, options: Any, shapes: Any, layer_count: int = 0) -> Any:
-    """The answer of `try_out` as a dict, or of `trained` as a number; None where there is none."""
+    """The answer of `try_out` as a dict, or of `trained` as a number.
+
+    Raises:
+        ValueError: there is none; the message says why.
+    """
     question = json.dumps([what, tuner, options, shapes, layer_count])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", ANSWERING],
             input=question,
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=False,
         )
-        return json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-
-
-def _answer(question: str) -> Any:
-    import torch
-
-    from calisr_engine.methods.peft.counting import trained
-    from calisr_engine.methods.peft.probe import try_out
-
-    torch.set_num_threads(1)
-    what, tuner, given, listed, layer_count = json.loads(question)
-    options = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in given)
-    shapes = tuple((name, (rows, columns)) for name, (rows, columns) in listed)
-    if what == "try":
-        return vars(try_out(tuner, options, shapes))
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ValueError(f"a process of its own for peft fails: {error}") from error
     try:
-        return trained(tuner, options, shapes, layer_count)
-    except ValueError:
-        return None
-
-
-if __name__ == "__main__":
-    stdout, sys.stdout = sys.stdout, sys.stderr  # libraries may print
-    json.dump(_answer(sys.stdin.read()), stdout)
+        said = json.loads(done.stdout)
+    except ValueError as error:
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise ValueError(f"a process of its own for peft fails: {last[:200]}") from error
+    if REFUSED in said:
+        raise ValueError(said[REFUSED])
+    return said[ANSWER]

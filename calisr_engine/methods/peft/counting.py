@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
 from calisr_engine.methods.counts import BESIDE_A_RUN
 from calisr_engine.methods.peft import apart, layers
-from calisr_engine.methods.peft.probe import Shapes, Skeleton
+from calisr_engine.methods.peft.probe import Shapes, Skeleton, refusal
 
 
 def trained(
@@ -21,24 +22,34 @@ def trained(
     each further one, what is not is shared.
 
     Raises:
-        ValueError: peft refuses the options for these shapes.
+        ValueError: the tuner cannot be used so; the message says why.
     """
     if BESIDE_A_RUN.get():
-        answer = apart.ask("count", tuner, options, shapes, layer_count)
-        if answer is None:
-            raise ValueError("peft gave no count")
-        return int(answer)
+        return int(apart.ask("count", tuner, options, shapes, layer_count))
+    why = refusal(tuner, dict(options))
+    if why:
+        raise ValueError(why)
     try:
         with torch.device("meta"):
             return _trained(tuner, options, shapes, layer_count)
-    except Exception:
-        one = min(layer_count, 1)
+    except Exception as error:
+        if not _wants_numbers(error):
+            raise _refused(error) from error
     try:
-        first = _trained(tuner, options, shapes, one)
+        first = _trained(tuner, options, shapes, min(layer_count, 1))
         second = _trained(tuner, options, shapes, 2) if layer_count > 1 else first
     except Exception as error:
-        raise ValueError(layers.in_short(error)) from error
+        raise _refused(error) from error
     return first + (layer_count - 1) * (second - first)
+
+
+def _wants_numbers(error: Exception) -> bool:
+    """Whether torch says that a meta tensor has none, or an operator nothing for the device."""
+    return isinstance(error, NotImplementedError) or bool(re.search(r"\bmeta\b", str(error), re.I))
+
+
+def _refused(error: Exception) -> ValueError:
+    return ValueError(f"peft refuses it: {layers.in_short(error)}")
 
 
 def _trained(

@@ -7,12 +7,15 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from peft.config import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+from peft.utils import PeftType
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
@@ -94,7 +97,26 @@ class ThroughData(TorchFunctionMode):
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]
 
 
-def make_config(tuner: str, options: Mapping[str, Any]) -> Any:
+@dataclass(frozen=True)
+class Classes:
+    """What peft has registered for a tuner: the class of its config and that of its layers' maker
+    (no `BaseTuner` for every one, and none for some that only add positions to the input)."""
+
+    config: type[PeftConfig]
+    tuner: type[nn.Module] | None
+
+
+def classes_of(tuner: str) -> Classes:
+    """peft's classes for a tuner by its name.
+
+    Raises:
+        ValueError, KeyError: peft knows no such tuner.
+    """
+    kind = PeftType(tuner.upper())
+    return Classes(PEFT_TYPE_TO_CONFIG_MAPPING[kind], PEFT_TYPE_TO_TUNER_MAPPING.get(kind))
+
+
+def make_config(tuner: str, options: Mapping[str, Any]) -> PeftConfig:
     """peft's config of a tuner, without the modules that it goes to.
 
     Lists of further modules are empty where nobody names any: peft guesses them from names of
@@ -103,10 +125,10 @@ def make_config(tuner: str, options: Mapping[str, Any]) -> Any:
     Raises:
         Exception: whatever peft's config class refuses the options with.
     """
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
-
-    kind: Any = CONFIGS[tuner.upper()]  # type: ignore[index]  # its keys are text, too
-    values = {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}
+    kind = classes_of(tuner).config
+    values: dict[str, Any] = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in options.items()
+    }
     for field in fields(kind):
         if field.name == "progressbar":
             values.setdefault(field.name, False)
@@ -130,18 +152,17 @@ def inject(
     Raises:
         Exception: whatever peft refuses with.
     """
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
-
     trained = {name: p.requires_grad for name, p in model.named_parameters()}
     own = dict(model.named_parameters())
-    config = make_config(tuner, options)
+    config: Any = make_config(tuner, options)
     config.target_modules = list(names)
-    kind: Any = TUNERS[tuner.upper()]  # type: ignore[index]
+    kind = classes_of(tuner).tuner
+    assert kind is not None, f"peft builds no layers for {tuner}"
     with seeded(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # As peft's own inject_adapter_in_model, which refuses tuners whose layers share something
         # because it gives nobody what they share; here it is kept.
-        found: nn.Module = kind(model, config, adapter_name=ADAPTER)
+        found = kind(model, config, adapter_name=ADAPTER)
     for name, parameter in own.items():
         parameter.requires_grad_(trained[name])
     for name in names:
@@ -249,7 +270,15 @@ def _loose(layer: nn.Module) -> list[tuple[Any, Any]]:
 
 
 def restore(layer: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Take the tensors of a state_dict, by name within the layer; another shape is taken over."""
+    """Take the tensors of a state_dict, by name within the layer; another shape is taken over.
+
+    Raises:
+        KeyError: the layer has a tensor that is not among them, or lacks one of them.
+    """
+    bare = {"base_layer.bias"} - tensors.keys()  # a skeleton has biases
+    other = layer.state_dict().keys() - bare ^ tensors.keys()
+    if other:
+        raise KeyError(min(other))
     loose = _loose(layer)
     for name, value in tensors.items():
         path, _, last = name.rpartition(".")

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, UnavailableError, is_out_of_memory
 from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
@@ -22,8 +22,8 @@ from calisr_engine.methods.base import (
     TargetForm,
     dense_matrices,
 )
-from calisr_engine.methods.peft import layers
-from calisr_engine.methods.peft.options import as_pairs
+from calisr_engine.methods.peft import layers, tuners
+from calisr_engine.methods.peft.options import as_pairs, installed
 from calisr_engine.methods.peft.probe import Found, Shapes, Skeleton, try_out
 from calisr_engine.methods.peft.settings import Peft
 from calisr_engine.models.blocks import joined
@@ -142,6 +142,8 @@ class PeftMethod(Method):
         try:
             tuner = layers.inject(model, names, settings.tuner, settings.given, seed)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise refused(settings, f"peft refuses it: {layers.in_short(error)}") from error
         forms: dict[str, TargetForm] = {}
         never: dict[nn.Parameter, None] = {}
@@ -161,6 +163,13 @@ class PeftMethod(Method):
                 rules |= {p: ParameterRule(learning_rate=context.lft_learning_rate) for p in core}
         attachment = PeftAttachment(model, forms, rules=rules, never_trained=list(never))
         attachment.tuner = tuner
+        idle = [name for name in settings.given if name in tuners.IDLE]
+        if idle:
+            attachment.notes.append(
+                f"method.options: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect "
+                "here: peft reads it for its own files, quantised layers, convolutions or tied "
+                "embeddings alone"
+            )
         if found.moves_start > NOTABLE:
             attachment.notes.append(
                 f"{settings.tuner} does not begin at the pretrained weights: as peft starts it, it "
@@ -177,7 +186,11 @@ class PeftMethod(Method):
         return attachment
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Peft) -> dict[str, Tensor]:
-        """Merged in float64, from layers made anew around the stored base weights."""
+        """Merged in float64, from layers made anew around the stored base weights.
+
+        Raises:
+            UnavailableError: the layers of the installed peft hold other tensors.
+        """
         base = ".base_layer.weight"
         shapes: Shapes = tuple(
             (name.removesuffix(base), (value.shape[0], value.shape[1]))
@@ -191,7 +204,15 @@ class PeftMethod(Method):
         result = dense_matrices(plain)
         for name in places:
             own = {n.removeprefix(f"{name}."): t for n, t in tensors.items() if _under(n, name)}
-            layers.restore(skeleton.get_submodule(name), own)
+            try:
+                layers.restore(skeleton.get_submodule(name), own)
+            except KeyError as error:
+                raise UnavailableError(
+                    f"the layers that peft {installed()} makes for {settings.tuner} are not those "
+                    f"of these weights: they differ in {name}.{error.args[0]}",
+                    "install the version that the run was trained with; its environment.json says "
+                    "which",
+                ) from error
         return result | {n: layers.merged(skeleton.get_submodule(n))[0] for n in places}
 
 

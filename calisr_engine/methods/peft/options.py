@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ def unknown_tuner(name: str) -> Broken:
             f"the tuners that merge are {', '.join(tuners.names())}",
             ("tuner",),
         )
-    return Broken(f"peft {_version()} has no tuner {name!r}", _meant(name), ("tuner",))
+    return Broken(f"peft {installed()} has no tuner {name!r}", _meant(name), ("tuner",))
 
 
 def _meant(name: str) -> str:
@@ -131,7 +132,8 @@ def _meant(name: str) -> str:
     return f"did you mean {near[0]}?" if near else f"tuners: {', '.join(tuners.names())}"
 
 
-def _version() -> str:
+def installed() -> str:
+    """The version of peft."""
     from importlib.metadata import version
 
     return version("peft")
@@ -180,6 +182,8 @@ def takes(option: Option, value: Any) -> bool:
 def _is_one(value: Any, kinds: frozenset[type]) -> bool:
     if isinstance(value, bool):
         return bool in kinds
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     if isinstance(value, int) and float in kinds:
         return True
     return type(value) in kinds and type(value) is not list

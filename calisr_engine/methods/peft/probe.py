@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft.config import PromptLearningConfig
+from peft.tuners.tuners_utils import BaseTuner
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -72,19 +73,19 @@ def try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) ->
     """
     asked = tuner, options, shapes
     if asked not in _KNOWN and BESIDE_A_RUN.get():
-        answer = apart.ask("try", *asked)
-        if answer is None:
+        try:
+            _KNOWN[asked] = Found(**apart.ask("try", *asked))
+        except ValueError:
             return Found()  # nothing is known against it; training asks again
-        _KNOWN[asked] = Found(**answer)
     if asked not in _KNOWN:
         _KNOWN[asked] = _try_out(*asked)
     return _KNOWN[asked]
 
 
 def _try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) -> Found:
-    refused = _refused(tuner, dict(options))
-    if refused:
-        return Found(refused=refused)
+    why = refusal(tuner, dict(options))
+    if why:
+        return Found(refused=why)
     with layers.seeded(0):
         skeleton = Skeleton(shapes)
     linears: list[Any] = [skeleton.get_submodule(name) for name, _ in shapes]
@@ -124,20 +125,15 @@ def _try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) -
     )
 
 
-def _refused(tuner: str, options: dict[str, Any]) -> str:
+def refusal(tuner: str, options: dict[str, Any]) -> str:
     """What peft's own classes say against a tuner; "" if nothing."""
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
-    from peft.tuners.tuners_utils import BaseTuner
-
-    kind: Any = TUNERS[tuner.upper()]  # type: ignore[index]  # its keys are text, too
-    config: Any = CONFIGS[tuner.upper()]  # type: ignore[index]
-    if issubclass(config, PromptLearningConfig):
+    own = layers.classes_of(tuner)
+    if issubclass(own.config, PromptLearningConfig):
         return "it adds trained positions to the input and changes no weight"
-    if not issubclass(kind, BaseTuner):
+    if own.tuner is None or not issubclass(own.tuner, BaseTuner):
         return "peft builds it around a whole model, not into its layers"
-    if hasattr(kind, "update_and_allocate") and options.get(
-        "use_asa", not hasattr(config, "use_asa")
+    if hasattr(own.tuner, "update_and_allocate") and options.get(
+        "use_asa", not hasattr(own.config, "use_asa")
     ):
         return "it deals its ranks anew between steps (update_and_allocate), which is not done here"
     try:

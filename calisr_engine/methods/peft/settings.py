@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from calisr_engine.methods.counts import CountRefusedError
 from calisr_engine.methods.peft import options as own
 from calisr_engine.methods.peft import tuners
 from calisr_engine.methods.settings import Entry, MethodBase, Rate, Width
@@ -21,8 +22,8 @@ READS_DATA = ("eva", "corda", "lora_ga")
 
 Asked = tuple[str, tuple[tuple[str, Any], ...], tuple[tuple[str, tuple[int, int]], ...], int]
 
-_COUNTED: dict[Asked, int] = {}
-"""What peft was asked for before: to ask again would take torch and a moment."""
+_COUNTED: dict[Asked, int | str] = {}
+"""What peft answered before, or why it gives no count: to ask again takes torch and a moment."""
 
 
 def _tuner(name: str) -> str:
@@ -36,7 +37,7 @@ def _as_text(value: Any) -> Any:
     """The section [method.options] in one line, as `--set` takes it."""
     if isinstance(value, Mapping):
         return own.write(value) or None
-    return value or None
+    return None if value == "" else value
 
 
 def _options(text: str) -> str:
@@ -114,13 +115,23 @@ class Peft(MethodBase):
         return super().default_components(calibrated) if calibrated else ("query", "value")
 
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
-        """What peft's layers around matrices of these shapes train."""
+        """What peft's layers around matrices of these shapes train.
+
+        Raises:
+            CountRefusedError: peft refuses that; the message says why.
+        """
         asked = self._asked(model, covered)
         if asked not in _COUNTED:
             from calisr_engine.methods.peft.counting import trained
 
-            _COUNTED[asked] = trained(*asked)
-        return _COUNTED[asked]
+            try:
+                _COUNTED[asked] = trained(*asked)
+            except ValueError as error:
+                _COUNTED[asked] = str(error)
+        found = _COUNTED[asked]
+        if isinstance(found, str):
+            raise CountRefusedError(found)
+        return found
 
     def is_counted(self, model: Parts, covered: Sequence[Component]) -> bool:
         return self._asked(model, covered) in _COUNTED

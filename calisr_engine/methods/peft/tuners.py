@@ -25,6 +25,15 @@ OURS = frozenset(
 """Fields of peft's configs that say where a tuner goes and what else trains: `method.components`
 and the engine decide that."""
 
+IDLE = frozenset(
+    {
+        *("save_projection", "save_precomputed_indices", "save_indices", "save_only_topk_weights"),
+        *("use_qalora", "qalora_group_size", "use_effective_conv2d", "ensure_weight_tying"),
+    }
+)
+"""Options that change nothing in a linear layer here: of how peft saves its own files, and of what
+only quantised layers, convolutions and tied embeddings have."""
+
 _NAME = re.compile(r"register_peft_method\(.*?name=\"(\w+)\"", re.DOTALL)
 _SHARED = re.compile(r"from peft\.tuners\.(\w+) import")
 _MERGE = re.compile(r"^    def merge\(", re.MULTILINE)

@@ -8,8 +8,9 @@ each forward pass, P(m = 1) = 1 - p, the forward pass uses
 whose mean over m is W. Evaluation uses W. The gradient of W is m / (1 - p) times that of the mixed
 matrix. (The authors' code leaves 1 / (1 - p) out of its backward pass; ours is the derivative.)
 
-It covers the target matrices while they are fully fine-tuned: with LoRA the base, not the factors;
-with MPO and masks the dense matrix that they make. The authors mix every linear layer, the pooler
+It covers the target matrices while they are fully fine-tuned: with LoRA the base, not the factors
+(where the factors begin as a part of the matrix, U is what is left in the base); with MPO and masks
+the dense matrix that they make. The authors mix every linear layer, the pooler
 included, which here trains in the light phase, too, and is left as it is. Costs two copies of the
 matrices that it covers: the pretrained ones and the mixed ones of a step.
 """
@@ -78,6 +79,12 @@ class MixoutRegularization(Regularization):
                 stack.enter_context(self._in_place(target, self.kept(target, at)))
             yield
 
+    def after_step(self, step: int) -> None:
+        """What has switched is mixed no more: its pretrained copy goes."""
+        full = {target.name for target in self.in_full()}
+        for name in self.pretrained.tensors.keys() - full:
+            del self.pretrained.tensors[name]
+
     @contextlib.contextmanager
     def _in_place(self, target: Target, kept: Tensor) -> Iterator[None]:
         weight = target.weight
@@ -89,6 +96,21 @@ class MixoutRegularization(Regularization):
         finally:
             weight.data = own
             hook.remove()
+
+
+def _start_of(target: Target, attachment: Attachment, pretrained: Tensor) -> Tensor:
+    """U of a target: what its matrix began as.
+
+    That is the pretrained one, unless the method has moved a part of it out of a base that trains
+    beside that part (PiSSA and OLoRA of peft): then it is the base as it was left.
+    """
+    form = attachment.forms.get(target.name)
+    trains_itself = form is not None and any(
+        parameter is target.weight for parameter in [*form.core(), *form.extra()]
+    )
+    if trains_itself and not torch.equal(target.weight, pretrained):
+        return target.weight.detach().clone()
+    return pretrained
 
 
 class MixoutRegularizer(Regularizer):
@@ -105,4 +127,5 @@ class MixoutRegularizer(Regularizer):
         context: RegularizerContext,
     ) -> Regularization:
         p = settings.mixout_probability
-        return MixoutRegularization(targets, attachment, pretrained=start, p=p, seed=context.seed)
+        own = Fixed({t.name: _start_of(t, attachment, start.tensors[t.name]) for t in targets})
+        return MixoutRegularization(targets, attachment, pretrained=own, p=p, seed=context.seed)

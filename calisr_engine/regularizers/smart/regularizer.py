@@ -82,7 +82,8 @@ def shifted(table: nn.Module, change: Tensor) -> Iterator[None]:
 
 @dataclass
 class SmartRegularization(Regularization):
-    """Attributes: average: theta~ by the name of its parameter; empty without a proximal term."""
+    """Attributes: average: theta~ by the name of its parameter; empty without a proximal term, and
+    once the regulariser has ended."""
 
     adds_to_loss: ClassVar[bool] = True
     model: nn.Module = field(default_factory=nn.Module)
@@ -94,7 +95,7 @@ class SmartRegularization(Regularization):
     def penalty(
         self, model: nn.Module, batch: Mapping[str, Tensor], logits: Tensor, at: Moment
     ) -> Tensor | None:
-        if not (self.settings.smart_light_phase or self.is_full_phase):
+        if self.has_ended():
             return None
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         terms = []
@@ -132,7 +133,7 @@ class SmartRegularization(Regularization):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        if self.settings.smart_proximal == 0:
+        if self.settings.smart_proximal == 0 or self.has_ended():
             return
         decay = EARLY if step <= EARLY_SHARE * self.total_steps else LATE
         own = self._averaged()
@@ -150,10 +151,22 @@ class SmartRegularization(Regularization):
             del self.average[gone]
         return self.average
 
+    def has_ended(self) -> bool:
+        """Whether it acts no more, for good: then nothing is averaged either, and what was is let
+        go."""
+        ended = not (self.settings.smart_light_phase or self.is_full_phase)
+        if ended:
+            self.average = {}
+        return ended
+
     def state(self) -> dict[str, Tensor]:
-        return self._averaged() if self.settings.smart_proximal > 0 else {}
+        if self.settings.smart_proximal == 0 or self.has_ended():
+            return {}
+        return self._averaged()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
+        if self.has_ended():  # earlier versions went on averaging
+            return
         device = next(self.model.parameters()).device
         self.average = {name: value.to(device).clone() for name, value in state.items()}
 

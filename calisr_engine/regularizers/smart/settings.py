@@ -59,7 +59,9 @@ class Smart(RegularizerBase):
         "0 leaves it out.",
     )
     smart_light_phase: bool = Field(
-        True, description="Go on once every group has switched; false: in the full phase only."
+        True,
+        description="Go on once every group has switched; false: only while any matrix is fully "
+        "fine-tuned.",
     )
 
     def broken_rules(self) -> Iterator[Broken]:

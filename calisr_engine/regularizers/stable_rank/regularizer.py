@@ -100,7 +100,7 @@ class StableRankRegularization(Regularization):
                 f"stable rank normalisation covers {len(own)} matrices, of stable rank "
                 f"{min(own):.1f} to {max(own):.1f}; {len(own) - below} are above their target"
             )
-        if below == len(own):
+        if own and below == len(own):
             self.notes.append(
                 "regularizer.stable_rank_target: every matrix is below its target already, so "
                 'nothing is normalised; lower it, or set regularizer.stable_rank_of = "start"'
@@ -125,6 +125,8 @@ class StableRankRegularization(Regularization):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         devices = {t.name: to_double(t.weight[:1, :1]).device for t in self.targets}
+        # Earlier versions also held the matrices that are light from the first step on.
+        state = {full: t for full, t in state.items() if full.rsplit("::", 1)[0] in devices}
         own = {VECTOR: self.vectors, TARGET: self.ranks}
         for full, value in state.items():
             name, kind = full.rsplit("::", 1)

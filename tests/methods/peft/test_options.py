@@ -21,9 +21,10 @@ PEFT = "method.name=peft"
 def test_options_are_the_fields_of_the_config_in_peft(tuner: str) -> None:
     """Read from the source text without torch, and the same as of the class itself."""
     from peft import PeftConfig
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[tuner.upper()]  # type: ignore[index]
+    from calisr_engine.methods.peft.layers import classes_of
+
+    config: Any = classes_of(tuner).config
     ours = {field.name for field in dataclasses.fields(PeftConfig)} | tuners.OURS
     fields = {field.name: field for field in dataclasses.fields(config) if field.init}
     found = tuners.options(tuner)
@@ -72,6 +73,8 @@ def problem(*sets: str) -> str:
         (["method.options.use_dorra=true"], r"method.options.use_dorra.* did you mean use_dora"),
         (["method.options.r=four"], r"method.options.r.* expects a whole number, not four"),
         (["method.options.r=true"], r"expects a whole number, not true"),
+        (["method.options.lora_dropout=nan"], r"lora_dropout.* expects a number, not nan"),
+        (["method.options=0"], r"method.options.*OPTION=VALUE"),
         (["method.options.init_lora_weights=pizza"], r"one of gaussian, .*pissa"),
         (["method.options.rank_pattern=3"], r"no text can say"),
         (["method.options.target_modules=query"], r"method.components"),

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from dataclasses import replace
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from calisr_engine.errors import ConfigError
+from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.methods.counts import BESIDE_A_RUN
-from calisr_engine.methods.peft import layers, probe, tuners
+from calisr_engine.methods.counts import BESIDE_A_RUN, CountRefusedError
+from calisr_engine.methods.peft import answering, apart, counting, layers, probe, tuners
+from calisr_engine.methods.peft import settings as peft_settings
 from calisr_engine.methods.peft.counting import trained
 from calisr_engine.methods.peft.method import PeftForm
 from calisr_engine.methods.peft.probe import try_out
+from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from tests.methods.peft.cases import CASES, Case
 from tests.methods.peft.passing import CHECKS, PAGE, assert_equal, row, why_not
@@ -129,17 +134,17 @@ def test_a_tuner_computes_what_peft_computes(case: Case) -> None:
     torch.testing.assert_close(run.logits(), evaluate(plain), rtol=1e-4, atol=1e-5)
 
 
+def two_layers(shapes: dict[Component, tuple[int, int]]) -> Parts:
+    none = dict.fromkeys(("tables", "norms", "pooler", "head", "all_biases"), 0)
+    return Parts(layers=2, hidden=32, shapes=shapes, word_table=(99, 32), **none)
+
+
 @each_case([*FEW, "OLoRA", "adamss", "randlora"])
 def test_what_is_counted_before_is_what_trains(case: Case) -> None:
     """On the meta device; `adamss` must see numbers, so from one layer and two."""
     run = Run("peft", **case.settings)
-    sizes = Parts(
-        layers=2,
-        hidden=32,
-        shapes={t.component: (t.weight.shape[0], t.weight.shape[1]) for t in run.targets},
-        word_table=(99, 32),
-        **dict.fromkeys(("tables", "norms", "pooler", "head", "all_biases"), 0),
-    )
+    shapes = {t.component: (t.weight.shape[0], t.weight.shape[1]) for t in run.targets}
+    sizes = two_layers(shapes)
     core = {p for form in run.attachment.forms.values() for p in form.core()}
     covered = run.settings.covered(True)
     count = run.settings.count_core(sizes, sizes.has(covered))
@@ -164,6 +169,63 @@ def test_a_process_of_its_own_gives_the_same_answers(monkeypatch: pytest.MonkeyP
     assert here[1] == 3 * 2 * 8
 
 
+@pytest.mark.parametrize("beside_a_run", [False, True])
+def test_a_count_that_peft_refuses_says_why_and_is_asked_for_once(
+    beside_a_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The width of 10 is no multiple of vblora's vectors. What the process of its own does is done
+    in this one."""
+
+    def run_here(command: list[str], *, input: str, **_: Any) -> CompletedProcess[str]:
+        assert command[-1] == answering.__name__
+        there = BESIDE_A_RUN.set(False)
+        try:
+            return CompletedProcess(command, 0, json.dumps(answering.answer(input)), "")
+        finally:
+            BESIDE_A_RUN.reset(there)
+
+    monkeypatch.setattr(apart.subprocess, "run", run_here)
+    monkeypatch.setattr(peft_settings, "_COUNTED", {})
+    sizes = two_layers({"query": (10, 10)})
+    settings = METHODS["peft"](tuner="vblora")
+    beside = BESIDE_A_RUN.set(beside_a_run)
+    try:
+        with pytest.raises(CountRefusedError, match="divisible"):
+            settings.count_core(sizes, ("query",))
+    finally:
+        BESIDE_A_RUN.reset(beside)
+    assert settings.is_counted(sizes, ("query",))
+    monkeypatch.setattr(counting, "trained", pytest.fail)
+    with pytest.raises(CountRefusedError, match="divisible"):
+        settings.count_core(sizes, ("query",))
+
+
+def test_only_what_fails_for_want_of_numbers_is_counted_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One layer and two stand for all where the meta device alone is in the way."""
+    asked = ("lora", (), (("query", (12, 8)),), 5)
+    plain = counting._trained
+    told = ["Tensor.item() cannot be called on meta tensors"]
+
+    def fails_at_five(*args: Any) -> int:
+        if args[-1] == 5:
+            raise RuntimeError(told[0])
+        return plain(*args)
+
+    monkeypatch.setattr(counting, "_trained", fails_at_five)
+    assert trained(*asked) == plain(*asked)
+    told[0] = "five layers are too many"
+    with pytest.raises(ValueError, match="peft refuses it: five layers are too many"):
+        trained(*asked)
+
+
+def test_a_process_that_ends_without_an_answer_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "ANSWERING", "calisr_engine.no_such_module")
+    with pytest.raises(ValueError, match=r"process of its own for peft fails: .*no_such_module"):
+        apart.ask("count", "lora", (), (("query", (12, 8)),), 3)
+
+
 def test_slices_of_a_fused_matrix_get_layers_of_their_own() -> None:
     run = Run("peft", "ModernBert", tuner="loha", components=("query", "value"))
     assert {form.weight.shape for form in run.attachment.forms.values()} == {torch.Size([32, 32])}
@@ -180,6 +242,25 @@ def test_a_start_off_the_pretrained_weights_is_told() -> None:
     (note,) = Run("peft", tuner="fourierft").attachment.notes
     assert "does not begin at the pretrained weights" in note
     assert Run("peft", tuner="fourierft", options={"init_weights": True}).attachment.notes == []
+
+
+def test_options_that_peft_reads_for_other_things_are_told_to_have_no_effect() -> None:
+    (note,) = Run("peft", options={"use_qalora": True, "r": 4}).attachment.notes
+    assert "use_qalora has no effect" in note
+    assert set.union(*(set(tuners.options(name)) for name in tuners.names())) >= tuners.IDLE
+
+
+@pytest.mark.parametrize("what", ["lacks one", "has one more"])
+def test_weights_of_other_layers_than_the_installed_peft_makes_are_refused(what: str) -> None:
+    run = Run("peft", tuner="loha")
+    stored = {name: value.clone() for name, value in run.model.state_dict().items()}
+    name = next(each for each in stored if ".hada_w1_a" in each)
+    if what == "lacks one":
+        del stored[name]
+    else:
+        stored[name.replace("hada_w1_a", "hada_w3_a")] = stored[name]
+    with pytest.raises(UnavailableError, match=r"peft [\d.]+ makes for loha .*hada_w"):
+        registry.get("peft").dense_matrices(stored, run.settings)
 
 
 def test_everything_is_float64_where_a_tuner_asks_for_less() -> None:
