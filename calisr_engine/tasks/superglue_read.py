@@ -40,7 +40,8 @@ def read(task: GlueTask, data_dir: Path | None) -> Source:
             tables["test"] = found.table("test", columns[:-1])
     else:
         folder = glue_folder.find_folder(task, data_dir)
-        files = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
+        files = {"train": task.train_file}
+        files |= {name: file for name, (file, _) in (task.validation | task.test).items()}
         tables = {}
         for split, file in files.items():
             if split != "test" or is_there(folder / file):
@@ -128,15 +129,26 @@ def _marked(table: Table, ends: tuple[str, str], sentences: tuple[str, ...]) -> 
     """Each sentence with the word that `ends` say (first character, and after the last) marked.
 
     Raises:
-        DataError: they are no places in the sentence.
+        DataError: they are no places in the sentence; the message says which of them is wrong.
     """
     columns = [table.column(name) for name in ends]
     found = []
     for row, (sentence, start, end) in enumerate(zip(sentences, *columns, strict=True)):
-        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end):
+        for name, place, least in ((ends[0], start, 0), (ends[1], end, 1)):
+            if type(place) is not int or not least <= place <= len(sentence) - 1 + least:
+                raise DataError(
+                    f"{at(table, name, row)}: {quoted(str(place))} is no place in the "
+                    f"{len(sentence)} characters of {quoted(sentence, 40)}",
+                    f"write a whole number from {least} to {len(sentence) - 1 + least}: "
+                    f"{ends[0]} is the first character of the word, counted from 0, and {ends[1]} "
+                    "the one after its last; the official file has them",
+                )
+        if start >= end:
             raise DataError(
-                f"{at(table, ends[0], row)}: {start} to {end} is no word of {quoted(sentence, 40)}",
-                "give the official file",
+                f"{at(table, ends[1], row)}: the word of {quoted(sentence, 40)} ends at {end} and "
+                f"begins at {start}",
+                f"write the place after its last character, above {start}; the official file has "
+                "it",
             )
         found.append(mark(sentence, start, end))
     return tuple(found)
