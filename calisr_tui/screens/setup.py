@@ -15,7 +15,7 @@ from textual.screen import Screen
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
 from calisr_engine.tune.study import Plan
-from calisr_tui import data_source, form, marked_search
+from calisr_tui import form, marked_search
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
@@ -213,7 +213,7 @@ class SetupScreen(Screen[None]):
 
         title, path = form.label(field.info.key), wanted(field.info)
         values = self.form.values_of(field.info)
-        read = self.draft.data if field.info.key in data_source.SPLITS else None
+        read = self.draft.data if field.info.key in form.SPLITS else None
         splits = read.splits if read is not None else ()
         if field.marked and values:
             listed = [Choice(each, each) for each in values]

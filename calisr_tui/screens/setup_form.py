@@ -169,7 +169,7 @@ class SetupForm(Vertical):
             self.draft.shown(info),
             self._values_of(info),
             wanted(info),
-            late=info.key in ("task.dataset", *data_source.SPLITS),  # each look asks the hub
+            late=info.key in ("task.dataset", *form.SPLITS),  # each look asks the hub
             marked=info.key in self.draft.marked,
         )
         field.idle = self._is_idle(info)
