@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
 from calisr_engine.plain_words import command
+from calisr_tui import late
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words
 from calisr_tui.host import Host
@@ -97,8 +99,8 @@ def ask_to_stop(
             message, severity = str(error), "warning"
         else:
             message, severity = f"asked {asked} runs to stop and save", "information"
-        app.call_from_thread(app.notify, message, severity=severity)
-        app.call_from_thread(then)
+        late.from_thread(app, partial(app.notify, severity=severity), message)
+        late.from_thread(app, then)
 
     def answered(answer: str | None) -> None:
         if answer == "stop":

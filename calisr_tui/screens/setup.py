@@ -15,7 +15,7 @@ from textual.screen import Screen
 from calisr_engine.config.load import ResolvedConfig, base_of_run
 from calisr_engine.errors import CalisrError, Problem
 from calisr_engine.tune.study import Plan
-from calisr_tui import form, marked_search
+from calisr_tui import form, late, marked_search
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
 from calisr_tui.draft import Draft
@@ -79,7 +79,7 @@ class SetupScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.compact, "compact")
         if self.is_mounted:
-            self.call_after_refresh(self.redraw)
+            late.after_refresh(self, self.redraw)
 
     def commands(self) -> list[tuple[str, str, str]]:
         """Palette commands: title, help, action."""
@@ -151,6 +151,8 @@ class SetupScreen(Screen[None]):
         key, value = CHOICE_KEYS.get(self.page), event.option.id or ""
         if key is None or not event.option_list.has_focus:
             return
+        if value not in offers(self.page):  # of the page before
+            return
         # The whole note where the list cuts it.
         self.form.hint(f"{offers(self.page).get(value, '')}\n{WAYS}")
         if key in self.draft.marked:
@@ -203,13 +205,14 @@ class SetupScreen(Screen[None]):
 
         def take(value: str | None) -> None:
             if value is not None:
-                field.take(value)
+                self.form.take(field.info.key, value)
 
         def add(value: str | None) -> None:
             if value is not None:
                 there = self.draft.values(field.info.key)
                 others = [each for each in there if each != value]
-                field.take(", ".join(others if value in there else [*there, value]))
+                several = others if value in there else [*there, value]
+                self.form.take(field.info.key, ", ".join(several))
 
         title, path = form.label(field.info.key), wanted(field.info)
         values = self.form.values_of(field.info)
@@ -306,7 +309,7 @@ class SetupScreen(Screen[None]):
             self.query_one(SetupSide).focus()
         else:
             self.form.focus_first()
-        self.call_after_refresh(self.redraw)
+        late.after_refresh(self, self.redraw)
 
     # The run -------------------------------------------------------------------------------------
 

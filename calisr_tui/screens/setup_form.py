@@ -14,7 +14,7 @@ from calisr_engine.config.describe import FieldInfo, by_key
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
-from calisr_tui import data_source, estimates, form
+from calisr_tui import data_source, estimates, form, late
 from calisr_tui.draft import OWN, Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.several import SEARCH_WAYS
@@ -319,6 +319,13 @@ class SetupForm(Vertical):
             self.choices.focus()
         else:
             self.query(Field).first().control.focus()
+
+    def take(self, key: str, text: str) -> None:
+        """Set the text of a field, as if it was typed. While its value was chosen, what was read of
+        the data may have put another field in the place of that one."""
+        for field in self.query(Field):
+            if field.info.key == key and late.is_here(field):
+                field.take(text)
 
     def focus_field(self, key: str) -> None:
         """Go to the field of a setting, if it is on this page."""
