@@ -41,7 +41,7 @@ def read(task: GlueTask, data_dir: Path | None) -> Source:
     else:
         folder = glue_folder.find_folder(task, data_dir)
         files = {"train": task.train_file}
-        files |= {name: file for name, (file, _) in (task.validation | task.test).items()}
+        files |= {name: file for name, (file, _) in {**task.validation, **task.test}.items()}
         tables = {}
         for split, file in files.items():
             if split != "test" or is_there(folder / file):
