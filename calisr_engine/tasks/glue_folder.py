@@ -51,16 +51,7 @@ def read(task: GlueTask, data_dir: Path) -> Source:
         if found is not None:
             size = "test" if name == "test" else f"test/{name}"
             test[name] = _unlabelled(task, found, size, notes)
-    return Source(
-        name=task.name,
-        kind=task.kind,
-        label_names=task.label_names,
-        metrics=task.metrics,
-        train=train,
-        validation=validation,
-        test=test,
-        notes=tuple(notes),
-    )
+    return Source.of_task(task, train, validation, test, notes)
 
 
 def read_test(task: GlueTask, data_dir: Path, name: str) -> Examples:

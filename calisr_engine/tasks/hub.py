@@ -34,15 +34,7 @@ def read(task: GlueTask) -> Source:
         raise UnavailableError(
             f"{task.hub_id} on the hub has no {error} for {task.title}", _mend(task)
         ) from error
-    return Source(
-        name=task.name,
-        kind=task.kind,
-        label_names=task.label_names,
-        metrics=task.metrics,
-        train=train,
-        validation=validation,
-        test=test,
-    )
+    return Source.of_task(task, train, validation, test)
 
 
 def read_test(task: GlueTask, name: str) -> Examples:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from calisr_engine.task_kinds import KindName
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.glue_task import GlueTask
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,24 @@ class Source:
     test: Mapping[str, Examples] = field(default_factory=dict)
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_task(
+        cls,
+        task: GlueTask,
+        train: Examples,
+        validation: Mapping[str, Examples],
+        test: Mapping[str, Examples],
+        notes: Sequence[str] = (),
+    ) -> Source:
+        """The rows of a task that is known by name; a note that comes again is kept once."""
+        return cls(
+            name=task.name,
+            kind=task.kind,
+            label_names=task.label_names,
+            metrics=task.metrics,
+            train=train,
+            validation=validation,
+            test=test,
+            notes=tuple(dict.fromkeys(notes)),
+        )

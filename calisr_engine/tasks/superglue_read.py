@@ -48,7 +48,8 @@ def read(task: GlueTask, data_dir: Path | None) -> Source:
                 names = columns if split != "test" else columns[:-1]
                 tables[split] = read_table(folder / file, names)
     rows = {split: _rows(task, table, split, notes) for split, table in tables.items()}
-    return _source(task, rows.pop("train"), rows, notes)
+    test = {"test": rows.pop("test")} if "test" in rows else {}
+    return Source.of_task(task, rows.pop("train"), rows, test, notes)
 
 
 def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
@@ -75,23 +76,7 @@ def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
     if len(languages) == 1:
         validation = {"validation": validation[languages[0]]}
     notes.append(f"{task.title}: {train} trains, {', '.join(languages)} validates")
-    return _source(task, rows, validation, notes)
-
-
-def _source(
-    task: GlueTask, train: Examples, others: dict[str, Examples], notes: list[str]
-) -> Source:
-    test = {"test": others.pop("test")} if "test" in others else {}
-    return Source(
-        name=task.name,
-        kind=task.kind,
-        label_names=task.label_names,
-        metrics=task.metrics,
-        train=train,
-        validation=others,
-        test=test,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+    return Source.of_task(task, rows, validation, {}, notes)
 
 
 def _rows(

@@ -131,12 +131,17 @@ def copy_command(app: Host, reading: GridReading) -> None:
 
 def tell_end(app: Host, ended: GridProcess) -> None:
     """Say how the process that this app started for a grid has ended."""
+    say_end(app, ended, "all runs are complete")
+
+
+def say_end(app: Host, ended: GridProcess, complete: str) -> None:
+    """Say how a process of many runs has ended; `complete`: what to say where it did all."""
     name, status, output = ended.name, ended.process.returncode, ended.output()
     if status == 0:
-        app.notify(f"{name}: all runs are complete")
+        app.notify(f"{name}: {complete}")
     elif status == EXIT_STOPPED:
         app.notify(f"{name} has stopped; s goes on with it")
-    elif "] failed:" in output:
+    elif ended.kind == "grid" and "] failed:" in output:
         app.notify(f"{name}: it has ended, and some runs have failed", severity="warning")
     else:
         text = "\n".join(output.splitlines()[-30:]) or f"its process ended with status {status}"
