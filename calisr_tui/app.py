@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from calisr_engine.errors import EXIT_STOPPED, CalisrError
 from calisr_engine.plain_words import command, shown
 from calisr_engine.runs import load_view
 from calisr_engine.storage.whole import write_text
-from calisr_tui import keymap, notices, palette, places, themes
+from calisr_tui import keymap, late, notices, palette, places, themes
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.host import Host
 from calisr_tui.terminal import SERVER
@@ -135,7 +136,8 @@ class CalisrApp(Host):
         for screen in reversed(self.screen_stack):
             on_tick = getattr(screen, "on_tick", None)
             if on_tick is not None:
-                on_tick(elapsed)
+                if screen.is_mounted and late.is_here(screen):
+                    on_tick(elapsed)
                 break
         engine = self.started.engine
         if engine is not None and engine.error is not None and engine.error is not self._told_error:
@@ -171,16 +173,15 @@ class CalisrApp(Host):
         feed = getattr(self.screen, "feed", None)
         if feed is None or feed.run_dir != run_dir:
             bad = facts["state"] != "completed"
-            self.call_from_thread(
-                self.notify, facts["text"], severity="warning" if bad else "information", timeout=8
-            )
+            tell = partial(self.notify, severity="warning" if bad else "information", timeout=8)
+            late.from_thread(self, tell, facts["text"])
         for each in notices.ways():
             if each == "bell":
-                self.call_from_thread(self.bell)
+                late.from_thread(self, self.bell)
             elif each == "osc9":
-                self.call_from_thread(self._desktop_notice, facts["text"])
+                late.from_thread(self, self._desktop_notice, facts["text"])
             elif problem := notices.post(each, facts):
-                self.call_from_thread(self.notify, problem, severity="warning")
+                late.from_thread(self, partial(self.notify, severity="warning"), problem)
 
     def _desktop_notice(self, text: str) -> None:
         if self._driver is not None and not self.is_headless:
@@ -290,7 +291,7 @@ class CalisrApp(Host):
         for screen in self.screen_stack if self._screen_stacks.get(self._current_mode) else []:
             redraw = getattr(screen, "redraw", None)
             if redraw is not None:
-                self.call_later(redraw)
+                late.soon(screen, redraw)
 
     def _saved_theme(self) -> str:
         name = os.environ.get("CALISR_THEME", "")

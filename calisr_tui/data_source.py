@@ -5,8 +5,9 @@ Reads files, or the hub; so it runs in the background.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calisr_engine.config.load import Base, ResolvedConfig, load
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("task.label_column", "task.text_pair_column", "task.text_column")
 """Settings that name a column."""
-
-SPLITS = ("task.train_split", "task.validation_split", "task.test_split")
-"""Settings that name a split of a data set of the hub."""
 
 
 @dataclass(frozen=True)
@@ -130,17 +128,27 @@ class DataRead:
         return len(self.look.sets[0].labels) or 1
 
 
-def request(base: Base, options: Mapping[str, Any]) -> Request:
+def request(base: Base, options: Mapping[str, Any], anew: Collection[str] = ()) -> Request:
     """What `read` reads, from the form's settings over its base.
 
     Args:
         options: by dotted key; those outside [task] and [model] make no difference.
+        anew: those that nobody gave, whatever base and options say.
     """
     mine = {k: v for k, v in options.items() if k.startswith(("task.", "model."))}
     given = task_values((*base.layers, option_layer([], mine)[0]))
     if "task.name" not in mine and glue.is_task(str(given.get("name"))):
         given.pop("name")  # a preset's own task, not the user's data
+    for key in anew:
+        given.pop(key.partition(".")[2], None)
     return Request(base, mine, given)
+
+
+def source(base: Base, options: Mapping[str, Any]) -> tuple[Path | None, str | None]:
+    """The training file and the data set that are named."""
+    given = request(base, options).given
+    file, dataset = given.get("train_file"), given.get("dataset")
+    return None if file is None else Path(file).absolute(), None if file else dataset
 
 
 def read(asked: Request, count_tokens: bool = True) -> DataRead:

@@ -31,10 +31,18 @@ OWN_KEYS = frozenset(
 )
 """Settings that only the user's own data have."""
 
+SPLITS = ("task.train_split", "task.validation_split", "task.test_split")
+"""Settings that name a split of a data set of the hub."""
+
+NOT_BESIDE = {
+    "task.train_file": ("task.dataset", *SPLITS),
+    "task.dataset": ("task.train_file", "task.validation_file", "task.test_file"),
+}
+"""What names the user's data, and what cannot stand beside it."""
+
 EMPTIED = {
-    *("task.train_file", "task.validation_file", "task.test_file", "task.dataset"),
-    *("task.train_split", "task.validation_split", "task.test_split", "task.text_column"),
-    *("task.text_pair_column", "task.label_column", "task.label_columns"),
+    *(key for beside in NOT_BESIDE.values() for key in beside),
+    *("task.text_column", "task.text_pair_column", "task.label_column", "task.label_columns"),
     *("task.label_separator", "task.kind", "task.encoding"),
 }
 """Settings of own data that are empty where other data trains."""

@@ -17,7 +17,7 @@ from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import shown
 from calisr_engine.runs.store import History
 from calisr_engine.storage.plain import read_plain
-from calisr_tui import places
+from calisr_tui import late, places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.keymap import config_dir
@@ -113,7 +113,7 @@ class Host(App[int]):
 
     def set_up_like(self, path: Path, keys: Sequence[str] = ()) -> None:
         """To the setup, with the settings of a run or a file; at the first field of `keys`."""
-        self._open("setup", lambda screen: screen.call_later(screen.begin_from, path, keys))
+        self._open("setup", lambda screen: late.soon(screen, screen.begin_from, path, keys))
 
     def open_presets(self) -> None:
         """To the setup, and its list of presets."""

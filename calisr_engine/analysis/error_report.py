@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BINS = 10
 """Of the calibration curve, equally wide in confidence; and of the histogram of residuals."""
 LENGTH_SLICES = 4
-NONE = "-"
+NONE = "no label"
 """In the place of a label or a type where there is none."""
 
 
@@ -63,8 +63,8 @@ class Mistake:
     """One row.
 
     Attributes:
-        label, prediction: class names, or values; several labels with commas between; the types of
-            an entity, `NONE` where there is none.
+        label, prediction: class names, or values; several labels with commas between (one that has
+            a comma itself in quotes); the types of an entity. `NONE` where there is none.
         confidence: probability of the predicted class; None for a regression.
         of_label: probability that the true class had; None for a regression.
         error: prediction less target; None for classes.
@@ -85,7 +85,7 @@ class ErrorReport:
 
     Attributes:
         wrong: rows whose class is wrong, or one of whose labels or entities is; None for a
-            regression, as are all but the last four.
+            regression, as are `classes`, `confusion` and what is said of confidence.
         scores: metrics over all rows; for a regression also mean_error (prediction less target),
             mean_absolute_error and root_mean_squared_error, in the unit of the targets.
         confusion: rows by true class, then by predicted class.
@@ -100,13 +100,13 @@ class ErrorReport:
     rows: int
     wrong: int | None
     scores: Mapping[str, float]
-    classes: tuple[ClassScore, ...] | None
-    confusion: tuple[tuple[int, ...], ...] | None
-    calibration: tuple[Bin, ...] | None
-    mean_confidence: float | None
-    expected_calibration_error: float | None
-    residuals: tuple[tuple[float, float, int], ...] | None
-    lengths: tuple[Slice, ...] | None
+    classes: tuple[ClassScore, ...] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    calibration: tuple[Bin, ...] | None = None
+    mean_confidence: float | None = None
+    expected_calibration_error: float | None = None
+    residuals: tuple[tuple[float, float, int], ...] | None = None
+    lengths: tuple[Slice, ...] | None = None
     kind: KindName = "classification"
     confused: tuple[str, ...] | None = None
 
@@ -141,6 +141,36 @@ def number_of(name: str, classes: Sequence[str]) -> int:
         some = ", ".join(map(quoted, classes[:12])) + (", ..." if len(classes) > 12 else "")
         raise ConfigError(f"there is no class {quoted(name)}", f"the classes are {some}")
     return classes.index(name)
+
+
+def class_scores(
+    names: Sequence[str], label: NDArray[Any], predicted: NDArray[Any]
+) -> tuple[ClassScore, ...]:
+    """What each class comes to.
+
+    Args:
+        label, predicted: class numbers, shape (rows,); or 0 and 1, shape (rows, classes).
+    """
+    import numpy as np
+    from sklearn.metrics import precision_recall_fscore_support
+
+    numbers = range(len(names))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        label, predicted, labels=list(numbers), zero_division=0.0
+    )
+    several = predicted.ndim == 2
+    given = predicted.sum(0) if several else np.bincount(predicted, minlength=len(names))
+    return tuple(
+        ClassScore(
+            name,
+            int(support[number]),
+            int(given[number]),
+            float(precision[number]),
+            float(recall[number]),
+            float(f1[number]),
+        )
+        for number, name in enumerate(names)
+    )
 
 
 def words_in(texts: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from calisr_engine.analysis.error_report import (
     NONE,
-    ClassScore,
     ErrorReport,
     Mistake,
     by_length,
     calibration_curve,
     calibration_error,
+    class_scores,
     number_of,
     words_in,
 )
@@ -70,12 +70,10 @@ class LabelSets:
             rows=len(self),
             wrong=int((self.label != self.predicted).any(axis=1).sum()),
             scores=self._scores(slice(None)),
-            classes=self._class_scores(),
-            confusion=None,
+            classes=class_scores(self.classes, self.label, self.predicted),
             calibration=curve,
             mean_confidence=float(self.probabilities.mean()),
             expected_calibration_error=calibration_error(curve, self.label.size),
-            residuals=None,
             lengths=by_length(None if self.texts is None else words_in(self.texts), self._in_part),
             kind="multi_label",
         )
@@ -124,7 +122,8 @@ class LabelSets:
         )
 
     def _names(self, given: NDArray[Any]) -> str:
-        return ", ".join(n for n, one in zip(self.classes, given, strict=True) if one) or NONE
+        names = [n for n, one in zip(self.classes, given, strict=True) if one]
+        return ", ".join(repr(n) if "," in n or n == NONE else n for n in names) or NONE
 
     def _scores(self, rows: Any) -> dict[str, float]:
         from calisr_engine.tasks import metrics
@@ -137,22 +136,3 @@ class LabelSets:
         scores = self._scores(rows)
         del scores["macro_f1"]
         return scores
-
-    def _class_scores(self) -> tuple[ClassScore, ...]:
-        from sklearn.metrics import precision_recall_fscore_support
-
-        precision, recall, f1, support = precision_recall_fscore_support(
-            self.label, self.predicted, average=None, zero_division=0.0
-        )
-        given = self.predicted.sum(axis=0)
-        return tuple(
-            ClassScore(
-                name,
-                int(support[place]),
-                int(given[place]),
-                float(precision[place]),
-                float(recall[place]),
-                float(f1[place]),
-            )
-            for place, name in enumerate(self.classes)
-        )

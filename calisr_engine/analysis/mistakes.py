@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from calisr_engine.analysis.error_report import (
     BINS,
-    ClassScore,
     ErrorReport,
     Mistake,
     by_length,
     calibration_curve,
     calibration_error,
+    class_scores,
     number_of,
     words_in,
 )
@@ -96,11 +96,6 @@ def report(answers: AnyAnswers) -> ErrorReport:
             rows=len(answers),
             wrong=None,
             scores=_scores(answers),
-            classes=None,
-            confusion=None,
-            calibration=None,
-            mean_confidence=None,
-            expected_calibration_error=None,
             residuals=_residuals(answers),
             lengths=by_length(answers.lengths, partial(_scores, answers)),
             kind="regression",
@@ -116,12 +111,11 @@ def report(answers: AnyAnswers) -> ErrorReport:
         rows=len(answers),
         wrong=int((answers.predicted != answers.label).sum()),
         scores=_scores(answers),
-        classes=_class_scores(answers),
+        classes=class_scores(answers.classes, answers.label, answers.predicted),
         confusion=tuple(map(tuple, matrix)),
         calibration=curve,
         mean_confidence=float(confidence.mean()),
         expected_calibration_error=calibration_error(curve, len(answers)),
-        residuals=None,
         lengths=by_length(answers.lengths, partial(_scores, answers)),
     )
 
@@ -196,29 +190,6 @@ def _scores(answers: Answers, rows: Any = slice(None)) -> dict[str, float]:
         "mean_absolute_error": float(np.abs(error).mean()),
         "root_mean_squared_error": float(np.sqrt(np.square(error).mean())),
     }
-
-
-def _class_scores(answers: Answers) -> tuple[ClassScore, ...]:
-    import numpy as np
-    from sklearn.metrics import precision_recall_fscore_support
-
-    assert answers.classes is not None
-    numbers = range(len(answers.classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        answers.label, answers.predicted, labels=list(numbers), zero_division=0.0
-    )
-    given = np.bincount(answers.predicted, minlength=len(numbers))
-    return tuple(
-        ClassScore(
-            name,
-            int(support[number]),
-            int(given[number]),
-            float(precision[number]),
-            float(recall[number]),
-            float(f1[number]),
-        )
-        for number, name in enumerate(answers.classes)
-    )
 
 
 def _residuals(answers: Answers) -> tuple[tuple[float, float, int], ...]:

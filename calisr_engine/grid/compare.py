@@ -64,6 +64,21 @@ def over_seeds(views: Mapping[str, RunView]) -> list[TableCell]:
     return list(tabulate(place(runs, settings, METHOD, TASK)[0]).values())
 
 
+def left_out(views: Mapping[str, RunView], cells: Iterable[TableCell]) -> dict[str, str]:
+    """Run -> why it is part of no mean.
+
+    Args:
+        cells: those of `over_seeds`.
+    """
+    why = {run.run_id: run.left_out for cell in cells for run in cell.runs if not run.counts}
+    for name, view in views.items():
+        if not view.config:
+            why[name] = "its log does not say its settings"
+        elif view.best is None:
+            why[name] = "it was not evaluated yet"
+    return {name: why[name] for name in views if name in why}
+
+
 def warnings(views: Mapping[str, RunView]) -> list[str]:
     """Why the numbers of these runs do not compare, a sentence each."""
     said = []

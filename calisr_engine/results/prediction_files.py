@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.plain_words import quoted
 from calisr_engine.results.run_task import RunTask
 from calisr_engine.storage.whole import whole_file
-from calisr_engine.tasks import cells, tagged
+from calisr_engine.tasks import cells, labels, tagged
 from calisr_engine.tasks.conll import FIRST_COLUMN
 from calisr_engine.tasks.formats import FORMATS as FORMATS_OF
 from calisr_engine.tasks.formats import format_of, read_table
-from calisr_engine.tasks.prediction_table import TEXTS, one_cell
+from calisr_engine.tasks.lines import csv_line, tsv_line
+from calisr_engine.tasks.prediction_table import TEXTS
 from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
@@ -95,15 +96,45 @@ def check_out(path: Path, task: RunTask | None = None) -> None:
         raise ConfigError(f"{path} is a folder", "name a file")
 
 
+def check_classes(form: str, classes: Sequence[str] | None) -> None:
+    """Refuse names of classes that a form of file cannot hold so that they read back.
+
+    No run is trained on such names any more; models of earlier versions may have some.
+
+    Args:
+        form: .csv, .tsv, .jsonl or .conll.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name in classes or ():
+        if cells.HALF.search(name):
+            raise ConfigError(
+                f"the class {quoted(name)} holds half of a character, which no file can hold",
+                "train the run anew with whole characters in its labels",
+            )
+        if form == WORDS_FORMAT and name.split() != [name]:
+            raise ConfigError(
+                f"the tag {quoted(name)} has a blank, which parts the columns of a {form} file",
+                "name a .jsonl file",
+            )
+        if form == ".tsv" and (found := labels.fault(name)):
+            raise ConfigError(
+                f"the class {quoted(name)} holds {found[0]}", "name a .jsonl or .csv file"
+            )
+
+
 def write_predictions(
     path: Path, rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None
 ) -> int:
     """Write texts with their predictions, whole or not at all; returns how many.
 
     Raises:
+        ConfigError: it cannot hold the name of a class, by `check_classes`.
         StorageError: the file cannot be written.
     """
     count, suffix = 0, path.suffix.lower()
+    check_classes(suffix, classes)
     with (
         whole_file(path, "the predictions", "then predict again") as part,
         part.open("w", encoding="utf-8", newline="") as file,
@@ -159,13 +190,20 @@ def _writer(path: Path, file: TextIO) -> Any:
     if path.suffix.lower() == ".jsonl":
         return lambda value: file.write(json.dumps(value, ensure_ascii=False) + "\n")
     if path.suffix.lower() == ".csv":
-        return csv.writer(file, lineterminator="\n").writerow
+        return lambda cells_: file.write(csv_line(cells_))
     return lambda cells_: file.write(tsv_line(cells_) + "\n")
 
 
-def tsv_line(values: Sequence[str]) -> str:
-    """Cells of one line; a tab or a line break in one becomes a space."""
-    return "\t".join(map(one_cell, values))
+def tsv_lines(rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None) -> Iterator[str]:
+    """The lines of a TSV file of predictions, without line ends.
+
+    Raises:
+        ConfigError: it cannot hold the name of a class, by `check_classes`.
+    """
+    check_classes(".tsv", classes)
+    yield tsv_line(header(task, classes))
+    for row in rows:
+        yield tsv_line(fields(*row))
 
 
 def header(task: RunTask, classes: Sequence[str] | None) -> list[str]:
@@ -177,10 +215,10 @@ def header(task: RunTask, classes: Sequence[str] | None) -> list[str]:
 
 
 def fields(text: Text, found: Prediction) -> list[str]:
-    """Cells of one prediction; labels and entities as JSON, tags with a blank between."""
+    """Cells of one prediction; labels and entities as JSON, tags by `tagged.written`."""
     if found.words is not None:
-        words, tags = " ".join(each.word for each in found.words), _tags(found)
-        return [words, " ".join(tags), _json(_entities(found))]
+        words = tagged.written([each.word for each in found.words])
+        return [words, tagged.written(_tags(found)), _json(_entities(found))]
     texts = map(cells.whole_characters, [text] if isinstance(text, str) else text)
     values = (found.probabilities or {}).values()
     said = found.prediction

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 import time
 from collections import Counter
@@ -14,6 +12,7 @@ from typing import Any
 
 from calisr_engine.runs.columns import Column
 from calisr_engine.runs.summary import RunSummary
+from calisr_engine.tasks.lines import csv_line
 
 Path = tuple[str, ...]
 
@@ -88,6 +87,7 @@ class Group:
             "group": dict(zip((column.name for column in self.within), self.path, strict=True)),
             "runs": [run.run_id for run in self.runs],
             "states": dict(self.counts),
+            "comparable": self.comparable,
             "metric": best.metric if best is not None else None,
             "best": best.best if best is not None else None,
             "best_run": best.run_id if best is not None else None,
@@ -129,13 +129,13 @@ def grouped(
     Args:
         folded: paths of groups whose rows are left out.
     """
-    return _grouped(tuple(runs), tuple(by), (), folded)
+    return _grouped(tuple(runs), tuple(dict.fromkeys(by)), (), folded)
 
 
 def innermost(runs: Sequence[RunSummary], by: Sequence[Column]) -> list[Group]:
     """The groups that hold runs and no further groups, in the order of the tree."""
     groups = (row for row in grouped(runs, by) if isinstance(row, Group))
-    return [group for group in groups if len(group.path) == len(by)]
+    return [group for group in groups if len(group.path) == len(dict.fromkeys(by))]
 
 
 def _grouped(
@@ -163,7 +163,7 @@ def _common(by: Column, run: RunSummary) -> str:
     counts as the same where a list shows it so."""
     value = by.value(run)
     if not by.numeric or type(value) not in (int, float):
-        return text_of(value)
+        return text_of(value) or text_of(None)
     if by.kind == "moment":
         return time.strftime("%Y-%m-%d", time.localtime(value))
     if by.kind == "share":
@@ -176,7 +176,7 @@ def _common(by: Column, run: RunSummary) -> str:
 def _natural(by: Column, run: RunSummary, text: str) -> tuple[bool, float, str]:
     value = by.value(run)
     number = float(value) if by.numeric and type(value) in (int, float) else 0.0
-    return value in (None, ""), number, text.lower()
+    return value in (None, "", ()), number, text.lower()
 
 
 def text_of(value: Any) -> str:
@@ -201,30 +201,27 @@ def as_csv(runs: Iterable[RunSummary], columns: Sequence[Column]) -> str:
 
     Moments are Unix seconds, shares in [0, 1], tags separated by spaces.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
-    for run in runs:
-        writer.writerow([_cell(column.value(run)) for column in columns])
-    return text.getvalue()
+    lines = [csv_line(column.name for column in columns)]
+    lines += [csv_line(_cell(column.value(run)) for column in columns) for run in runs]
+    return "".join(lines)
 
 
 def groups_as_csv(runs: Sequence[RunSummary], by: Sequence[Column]) -> str:
     """A CSV table with a line for each of the innermost groups, as `Group.to_dict` has them.
 
-    Of the runs stands how many, of the states "completed=3 failed=1".
+    What they are grouped by stands first, in columns of its own: `group best` where the table has
+    another `best`. Of the runs stands how many, of the states "completed=3 failed=1".
     """
     rows = []
     for group in innermost(runs, by):
         said = group.to_dict()
+        own = said.pop("group")
         states = " ".join(f"{state}={count}" for state, count in said["states"].items())
-        rows.append(said.pop("group") | said | {"runs": len(group.runs), "states": states})
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
+        said |= {"runs": len(group.runs), "states": states}
+        values = {f"group {name}" if name in said else name: own[name] for name in own}
+        rows.append(values | {name: _cell(value) for name, value in said.items()})
+    lines = [csv_line(rows[0]), *(csv_line(row.values()) for row in rows)] if rows else []
+    return "".join(lines)
 
 
 def _cell(value: Any) -> Any:

@@ -15,7 +15,8 @@ from calisr_engine.tasks.table import Table
 LARGEST_TARGET = 1e18
 """The loss squares targets in 32-bit numbers, which end at 3.4e38."""
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+HALF = re.compile("[\ud800-\udfff]")
+"""A lone surrogate, which no output can encode."""
 
 
 def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
         DataError: a row has no text, or something else than a text; or all are empty.
     """
     result = [_text(table, column, row, cell) for row, cell in enumerate(table.column(column))]
-    halves = [row for row, text in enumerate(result) if _LONE_SURROGATE.search(text)]
+    halves = [row for row, text in enumerate(result) if HALF.search(text)]
     for row in halves:
         result[row] = whole_characters(result[row])
     empty = [row for row, text in enumerate(result) if not text.strip()]
@@ -50,7 +51,7 @@ def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
 
 def whole_characters(text: str) -> str:
     """The text with U+FFFD for each half of a character, which no tokenizer takes."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+    return HALF.sub("\ufffd", text)
 
 
 def _text(table: Table, column: str, row: int, cell: Any) -> str:
@@ -136,9 +137,9 @@ def _number(cell: Any) -> float | None:
         return None
 
 
-def at(table: Table, column: str, row: int) -> str:
-    """Where a cell stands, for messages: "FILE, line 7, column 'label'"."""
-    return f"{table.at(row)}, column {quoted(column)}"
+def at(table: Table, column: str, row: int, entry: int = 0) -> str:
+    """Where a cell stands, or an entry of its list: "FILE, line 7, column 'label'"."""
+    return f"{table.at(row, entry)}, column {quoted(column)}"
 
 
 def no_label(table: Table, column: str, row: int, cell: Any) -> DataError:

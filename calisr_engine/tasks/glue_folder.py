@@ -37,7 +37,7 @@ def read(task: GlueTask, data_dir: Path) -> Source:
     """
     folder = find_folder(task, data_dir)
     notes: list[str] = []
-    train = _labelled(task, folder / "train.tsv", "train", notes)
+    train = _labelled(task, folder / task.train_file, "train", notes)
     validation: dict[str, Examples] = {}
     for name, (file, _) in task.validation.items():
         path = folder / file
@@ -110,7 +110,7 @@ def find_folder(task: GlueTask, data_dir: Path) -> Path:
     for each in [*inside, *deeper]:
         if plain(each.name) in wanted:
             return each
-    if is_there(data_dir / task.train_name) and plain(data_dir.resolve().name) in wanted:
+    if is_there(data_dir / task.train_file) and plain(data_dir.resolve().name) in wanted:
         return data_dir
     found = ", ".join(each.name for each in inside[:12]) or "no folder at all"
     raise UnavailableError(

@@ -11,20 +11,26 @@ HUB_ID = "nyu-mll/glue"
 Kind = Literal["classification", "regression"]
 
 
+def sizes(train: int, validation: int, test: int) -> dict[str, int]:
+    """Official numbers of rows of a task with one set of each."""
+    return {"train": train, "validation": validation, "test": test}
+
+
 @dataclass(frozen=True)
 class GlueTask:
     """One task of GLUE, or of another collection.
 
     Attributes:
         name: how settings name it, which is also its configuration on the hub.
-        title: how papers write it.
+        title: how papers write it, which is also the folder of its official files.
         label_names: class names, in the order of the class numbers; empty for regression.
-        file_labels: how the official files write those classes, in the same order.
+        written_labels: how the official files write those classes, in the same order; empty where
+            they write the names.
         metrics: the metric that papers report, then the usual second one.
         hub_columns: names of the text, or of both texts, on the hub.
-        file_columns: the same in the official files.
+        written_columns: the same in the official files; empty where they are called alike.
         file_label: name of the label column in the official files.
-        folder: name of the folder of the official files.
+        train_file: official file of the training data; "" where there are none.
         validation, test: set -> (official file, split on the hub).
         sizes: official number of rows of "train" and of each validation and test set, the test
             sets as "test" or "test/NAME".
@@ -39,15 +45,15 @@ class GlueTask:
     name: str
     title: str
     summary: str
-    kind: Kind
     label_names: tuple[str, ...]
-    file_labels: tuple[str, ...]
     metrics: tuple[str, ...]
     hub_columns: tuple[str, ...]
-    file_columns: tuple[str, ...]
-    folder: str
     sizes: Mapping[str, int]
+    kind: Kind = "classification"
+    written_labels: tuple[str, ...] = ()
+    written_columns: tuple[str, ...] = ()
     file_label: str = "label"
+    train_file: str = "train.tsv"
     validation: Mapping[str, tuple[str, str]] = field(
         default_factory=lambda: {"validation": ("dev.tsv", "validation")}
     )
@@ -65,6 +71,16 @@ class GlueTask:
         return len(self.hub_columns) == 2
 
     @property
-    def train_name(self) -> str:
-        """What the official file of the training data is called."""
-        return "train.jsonl" if self.collection == "SuperGLUE" else "train.tsv"
+    def file_labels(self) -> tuple[str, ...]:
+        """How the official files write the classes."""
+        return self.written_labels or self.label_names
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """Names of the text, or of both texts, in the official files."""
+        return self.written_columns or self.hub_columns
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of the official files."""
+        return self.title

@@ -102,7 +102,7 @@ def _first_line(error: Exception) -> str:
 def _mend(task: GlueTask) -> str:
     return (
         "give the folder of the official files (--data-dir FOLDER with "
-        f"{task.folder}/{task.train_name} in it), or take the built-in task (task.name = demo)"
+        f"{task.folder}/{task.train_file} in it), or take the built-in task (task.name = demo)"
     )
 
 

@@ -40,6 +40,8 @@ def read(
     """
     if settings.label_columns:
         names = settings.label_columns
+        for name in names:
+            labels.check_name(name, f"{tables[0].path}, header")
         found = [_of_columns(table, names) for table in tables]
     else:
         assert settings.label_column is not None
@@ -102,10 +104,7 @@ def _of_lists(
         for row, given in enumerate(rows):
             unknown = next((name for name in given if name not in number), None)
             if unknown is not None:
-                raise DataError(
-                    f"{at(table, column, row)}: unknown label {quoted(unknown)}",
-                    labels.unknown_hint(unknown, names),
-                )
+                raise labels.unknown(at(table, column, row), unknown, names)
             own = {number[name] for name in given}
             coded.append(tuple(int(place in own) for place in range(len(names))))
         found.append(tuple(coded))
@@ -152,7 +151,9 @@ def _listed(
                 f"{at(table, column, row)}: {shown} in the list of labels",
                 "write names or whole numbers",
             )
-        found.append(str(part).strip())
+        name = str(part).strip()
+        labels.check_name(name, at(table, column, row))
+        found.append(name)
     return tuple(dict.fromkeys(found))
 
 

@@ -23,14 +23,14 @@ from typing import Any
 
 from calisr_engine.errors import DataError
 from calisr_engine.plain_words import quoted
-from calisr_engine.tasks.cells import at, is_missing, no_label, word
+from calisr_engine.tasks.cells import HALF, at, is_missing, no_label, word
+from calisr_engine.tasks.lines import BREAKS
 from calisr_engine.tasks.table import Table
 
 LARGEST_WHOLE = 2**53
 """Up to here floating-point numbers hold every whole number."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPELLED = ("true", "false")
 _MARKS = {"-", "?", "-100", "hidden", "unlabeled", "unlabelled", "n/a", "null"}
 """"-" of SNLI, "hidden" of GLUE, -100 of libraries, and their like."""
@@ -56,12 +56,8 @@ def _checked(table: Table, column: str, row: int, cell: Any) -> bool | int | flo
         cell = cell.strip()
     if is_missing(cell):
         raise no_label(table, column, row, cell)
-    if isinstance(cell, str) and _SURROGATE.search(cell):
-        raise DataError(
-            f"{at(table, column, row)}: the label {quoted(cell)} holds half of a character (a lone "
-            "surrogate)",
-            "write the whole character",
-        )
+    if isinstance(cell, str):
+        check_name(cell, at(table, column, row))
     if isinstance(cell, float) and not (cell.is_integer() and abs(cell) <= LARGEST_WHOLE):
         size = "" if abs(cell) <= LARGEST_WHOLE else "; write large numbers without a point"
         raise DataError(
@@ -77,6 +73,32 @@ def _checked(table: Table, column: str, row: int, cell: Any) -> bool | int | flo
             '"token"'
         )
     raise DataError(f"{at(table, column, row)}: {word(cell)} where a label is expected", mend)
+
+
+def check_name(name: str, where: str, what: str = "label") -> None:
+    """Refuse a name of a class that no table could hold: labels, tags, columns that are labels.
+
+    A run writes the names of its classes into tables, and reads them back.
+
+    Args:
+        where: the file, line and column it stands in.
+        what: "label" or "tag".
+
+    Raises:
+        DataError: it has a tab, a line break or half of a character.
+    """
+    if found := fault(name):
+        raise DataError(f"{where}: the {what} {quoted(name)} holds {found[0]}", found[1])
+
+
+def fault(name: str) -> tuple[str, str] | None:
+    """What a name holds that no class can be called, and the mend; None where there is nothing."""
+    if HALF.search(name):
+        return "half of a character (a lone surrogate)", "write the whole character"
+    if cut := BREAKS.search(name):
+        sign = "a tab" if cut[0] == "\t" else "a line break"
+        return f"{sign}, at which tables are cut", "write a space or another sign in its place"
+    return None
 
 
 def _label(cell: bool | int | float | str, numeric: bool, booleans: bool) -> str:
@@ -129,28 +151,35 @@ def class_numbers(
     for row, label in enumerate(labels):
         found = number.get(label)
         if found is None:
-            raise DataError(
-                f"{at(table, column, row)}: unknown label {quoted(label)}",
-                unknown_hint(label, names),
-            )
+            raise unknown(at(table, column, row), label, names)
         result.append(found)
     return tuple(result)
 
 
-def unknown_hint(label: str, names: Sequence[str]) -> str:
-    """How to mend a label that is none of the training data's."""
+def unknown(where: str, label: str, names: Sequence[str], what: str = "label") -> DataError:
+    """The sentence for a label or tag that is none of those that are learned.
+
+    Args:
+        where: the file, line and column it stands in.
+        what: "label" or "tag".
+    """
+    hint = _unknown_hint(label, names, what)
+    return DataError(f"{where}: unknown {what} {quoted(label)}", hint)
+
+
+def _unknown_hint(label: str, names: Sequence[str], what: str) -> str:
     shown = ", ".join(map(quoted, names[:12])) + (", ..." if len(names) > 12 else "")
     alike = next((name for name in names if _looks(name) == _looks(label)), None)
     if alike is not None:
-        return f"did you mean {quoted(alike)}? Write it alike in all files; known labels: {shown}"
+        return f"did you mean {quoted(alike)}? Write it alike in all files; known {what}s: {shown}"
     if _looks(label) == _looks("-1"):
         return (
             "public data sets mark rows without a label so; remove these rows, or give the file "
-            f"that has their labels; known labels: {shown}"
+            f"that has their {what}s; known {what}s: {shown}"
         )
     near = difflib.get_close_matches(label[:200], [name[:200] for name in names], n=1, cutoff=0.6)
     meant = f"did you mean {quoted(near[0])}? " if near else ""
-    return f"{meant}known labels: {shown}"
+    return f"{meant}known {what}s: {shown}"
 
 
 def check_no_label(

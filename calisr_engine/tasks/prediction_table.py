@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from calisr_engine.tasks.examples import Examples
+from calisr_engine.tasks.lines import one_cell
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_BREAK = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-"""Where readers of tables cut cells or lines."""
 
 LOGIT = "logit "
 """Before the name of a class, in the header."""
@@ -41,7 +38,8 @@ def written(
         predicted: class numbers, values, or for several labels 0 and 1 by class; of each row or
             word.
         logits: shape (rows or words, outputs).
-        names: class names by class number; None for values.
+        names: class names by class number, without what parts cells (`labels.check_name`); None
+            for values.
     """
     if len(logits) != examples.answers:
         raise ValueError(f"{len(logits)} predictions for {examples.answers} rows")
@@ -53,7 +51,7 @@ def written(
         "prediction",
     ]
     if names is not None:
-        header += [f"{LOGIT}{one_cell(each)}" for each in names]
+        header += [f"{LOGIT}{each}" for each in names]
     columns = [examples.text, *([] if examples.text_pair is None else [examples.text_pair])]
     columns = columns if texts else []
     header += TEXTS[: len(columns)]
@@ -93,10 +91,5 @@ def _name(answer: Any, names: Sequence[str]) -> str:
     """One class, or the list of those that are given."""
     if isinstance(answer, tuple | list):
         given = [names[number] for number, one in enumerate(answer) if one]
-        return one_cell(json.dumps(given, ensure_ascii=False))
-    return one_cell(names[int(answer)])
-
-
-def one_cell(text: str) -> str:
-    """The text with a space for each character at which readers of tables cut."""
-    return _BREAK.sub(" ", text)
+        return json.dumps(given, ensure_ascii=False)
+    return names[int(answer)]

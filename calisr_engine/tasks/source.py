@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from calisr_engine.task_kinds import KindName
@@ -39,9 +39,9 @@ class Source:
         train: Examples,
         validation: Mapping[str, Examples],
         test: Mapping[str, Examples],
-        notes: Iterable[str] = (),
+        notes: Sequence[str] = (),
     ) -> Source:
-        """The rows of a task that is known by name, with what is known of it."""
+        """The rows of a task that is known by name; a note that comes again is kept once."""
         return cls(
             name=task.name,
             kind=task.kind,
@@ -50,5 +50,5 @@ class Source:
             train=train,
             validation=validation,
             test=test,
-            notes=tuple(notes),
+            notes=tuple(dict.fromkeys(notes)),
         )

@@ -6,9 +6,22 @@ COPA asks for a choice between two options, each scored by its own pass; there i
 
 from __future__ import annotations
 
-from calisr_engine.tasks.glue_task import GlueTask
+from typing import Any
 
-SUPERGLUE = "aps/super_glue"
+from calisr_engine.tasks.glue_task import GlueTask, sizes
+
+_SUPERGLUE: dict[str, Any] = {
+    "collection": "SuperGLUE",
+    "hub_id": "aps/super_glue",
+    "train_file": "train.jsonl",
+    "validation": {"validation": ("val.jsonl", "validation")},
+    "test": {"test": ("test.jsonl", "test")},
+}
+_BY_LANGUAGE: dict[str, Any] = {
+    "train_file": "",
+    "validation": {"validation": ("", "validation")},
+    "test": {"test": ("", "test")},
+}
 _FALSE_TRUE = ("false", "true")
 _SENTENCES = ("sentence1", "sentence2")
 
@@ -17,62 +30,46 @@ TASKS: tuple[GlueTask, ...] = (
         name="boolq",
         title="BoolQ",
         summary="Does the passage answer the question with yes?",
-        kind="classification",
         label_names=("no", "yes"),
-        file_labels=_FALSE_TRUE,
+        written_labels=_FALSE_TRUE,
         metrics=("accuracy", "macro_f1"),
         hub_columns=("question", "passage"),
-        file_columns=("question", "passage"),
-        folder="BoolQ",
-        sizes={"train": 9427, "validation": 3270, "test": 3245},
-        hub_id=SUPERGLUE,
-        collection="SuperGLUE",
+        sizes=sizes(9427, 3270, 3245),
+        **_SUPERGLUE,
     ),
     GlueTask(
         name="cb",
         title="CB",
         summary="Does the text commit to the clause, deny it, or neither?",
-        kind="classification",
         label_names=("entailment", "contradiction", "neutral"),
-        file_labels=("entailment", "contradiction", "neutral"),
         metrics=("accuracy", "macro_f1"),
         hub_columns=("premise", "hypothesis"),
-        file_columns=("premise", "hypothesis"),
-        folder="CB",
-        sizes={"train": 250, "validation": 56, "test": 250},
-        hub_id=SUPERGLUE,
-        collection="SuperGLUE",
+        sizes=sizes(250, 56, 250),
+        **_SUPERGLUE,
     ),
     GlueTask(
         name="wic",
         title="WiC",
         summary="Is the word, marked in both sentences, used in the same sense?",
-        kind="classification",
         label_names=("different", "same"),
-        file_labels=_FALSE_TRUE,
+        written_labels=_FALSE_TRUE,
         metrics=("accuracy", "f1"),
         hub_columns=_SENTENCES,
-        file_columns=_SENTENCES,
-        folder="WiC",
-        sizes={"train": 5428, "validation": 638, "test": 1400},
-        hub_id=SUPERGLUE,
-        collection="SuperGLUE",
+        sizes=sizes(5428, 638, 1400),
+        **_SUPERGLUE,
         words=(("start1", "end1"), ("start2", "end2")),
     ),
     GlueTask(
         name="xnli",
         title="XNLI",
         summary="MNLI in fifteen languages.",
-        kind="classification",
         label_names=("entailment", "neutral", "contradiction"),
-        file_labels=("entailment", "neutral", "contradiction"),
         metrics=("accuracy", "macro_f1"),
         hub_columns=("premise", "hypothesis"),
-        file_columns=("premise", "hypothesis"),
-        folder="XNLI",
-        sizes={"train": 392702, "validation": 2490, "test": 5010},
+        sizes=sizes(392702, 2490, 5010),
         hub_id="facebook/xnli",
         collection="XNLI",
+        **_BY_LANGUAGE,
         languages=(
             *("en", "ar", "bg", "de", "el", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi"),
             "zh",
@@ -82,16 +79,14 @@ TASKS: tuple[GlueTask, ...] = (
         name="pawsx",
         title="PAWS-X",
         summary="Do these two sentences say the same, in seven languages?",
-        kind="classification",
         label_names=("different", "paraphrase"),
-        file_labels=("0", "1"),
+        written_labels=("0", "1"),
         metrics=("accuracy", "f1"),
         hub_columns=_SENTENCES,
-        file_columns=_SENTENCES,
-        folder="PAWS-X",
-        sizes={"train": 49401, "validation": 2000, "test": 2000},
+        sizes=sizes(49401, 2000, 2000),
         hub_id="google-research-datasets/paws-x",
         collection="PAWS-X",
+        **_BY_LANGUAGE,
         languages=("en", "de", "es", "fr", "ja", "ko", "zh"),
     ),
 )

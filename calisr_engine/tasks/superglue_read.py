@@ -40,14 +40,16 @@ def read(task: GlueTask, data_dir: Path | None) -> Source:
             tables["test"] = found.table("test", columns[:-1])
     else:
         folder = glue_folder.find_folder(task, data_dir)
-        files = {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}
+        files = {"train": task.train_file}
+        files |= {name: file for name, (file, _) in {**task.validation, **task.test}.items()}
         tables = {}
         for split, file in files.items():
             if split != "test" or is_there(folder / file):
                 names = columns if split != "test" else columns[:-1]
                 tables[split] = read_table(folder / file, names)
     rows = {split: _rows(task, table, split, notes) for split, table in tables.items()}
-    return _source(task, rows.pop("train"), rows, notes)
+    test = {"test": rows.pop("test")} if "test" in rows else {}
+    return Source.of_task(task, rows.pop("train"), rows, test, notes)
 
 
 def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
@@ -74,14 +76,7 @@ def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
     if len(languages) == 1:
         validation = {"validation": validation[languages[0]]}
     notes.append(f"{task.title}: {train} trains, {', '.join(languages)} validates")
-    return _source(task, rows, validation, notes)
-
-
-def _source(
-    task: GlueTask, train: Examples, others: dict[str, Examples], notes: list[str]
-) -> Source:
-    test = {"test": others.pop("test")} if "test" in others else {}
-    return Source.of_task(task, train, others, test, dict.fromkeys(notes))
+    return Source.of_task(task, rows, validation, {}, notes)
 
 
 def _rows(
@@ -119,15 +114,26 @@ def _marked(table: Table, ends: tuple[str, str], sentences: tuple[str, ...]) -> 
     """Each sentence with the word that `ends` say (first character, and after the last) marked.
 
     Raises:
-        DataError: they are no places in the sentence.
+        DataError: they are no places in the sentence; the message says which of them is wrong.
     """
     columns = [table.column(name) for name in ends]
     found = []
     for row, (sentence, start, end) in enumerate(zip(sentences, *columns, strict=True)):
-        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end):
+        for name, place, least in ((ends[0], start, 0), (ends[1], end, 1)):
+            if type(place) is not int or not least <= place <= len(sentence) - 1 + least:
+                raise DataError(
+                    f"{at(table, name, row)}: {quoted(str(place))} is no place in the "
+                    f"{len(sentence)} characters of {quoted(sentence, 40)}",
+                    f"write a whole number from {least} to {len(sentence) - 1 + least}: "
+                    f"{ends[0]} is the first character of the word, counted from 0, and {ends[1]} "
+                    "the one after its last; the official file has them",
+                )
+        if start >= end:
             raise DataError(
-                f"{at(table, ends[0], row)}: {start} to {end} is no word of {quoted(sentence, 40)}",
-                "give the official file",
+                f"{at(table, ends[1], row)}: the word of {quoted(sentence, 40)} ends at {end} and "
+                f"begins at {start}",
+                f"write the place after its last character, above {start}; the official file has "
+                "it",
             )
         found.append(mark(sentence, start, end))
     return tuple(found)

@@ -6,6 +6,7 @@ that writes one (`["EU", "rejects"]`), or as a text with blanks between.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,11 +52,7 @@ def read(
             for row, own in zip(rows, tags, strict=True):
                 unknown = next((n for n, tag in enumerate(own) if tag not in numbers), None)
                 if unknown is not None:
-                    raise DataError(
-                        f"{table.at(row, unknown)}, column {quoted(label)}: unknown tag "
-                        f"{quoted(own[unknown])}, which no word of the training data has",
-                        labels.unknown_hint(own[unknown], names),
-                    )
+                    raise labels.unknown(at(table, label, row, unknown), own[unknown], names, "tag")
                 coded.append([numbers[tag] for tag in own])
             examples.append(Examples.of_words(words, coded, tuple(rows)))
     notes.append(f"{tables[0].path}: {scheme_of(found[0][1]).words}")
@@ -103,10 +100,11 @@ def _tags(
         empty = next((n for n, tag in enumerate(own) if not tag), None)
         if empty is not None:
             raise DataError(
-                f"{table.at(row, empty)}, column {quoted(label)}: the tag of "
-                f"{quoted(sentence[empty])} is empty",
+                f"{at(table, label, row, empty)}: the tag of {quoted(sentence[empty])} is empty",
                 f"write {OUTSIDE} for a word that is part of nothing",
             )
+        for place, tag in enumerate(own):
+            labels.check_name(tag, at(table, label, row, place), "tag")
         found.append(own)
     return found
 
@@ -133,6 +131,14 @@ def _list(table: Table, column: str, row: int, cell: Any, what: str) -> list[str
     return [_entry(table, column, row, place, each, what) for place, each in enumerate(cell)]
 
 
+def written(words: Sequence[str]) -> str:
+    """Words or tags as one cell that reads back as them: with blanks between, or as a JSON list
+    where one of them has a blank or they would be taken for a list."""
+    cell = " ".join(words)
+    plain = cell.split() == list(words) and as_list(cell) is None
+    return cell if plain else json.dumps(list(words), ensure_ascii=False)
+
+
 def _entry(table: Table, column: str, row: int, place: int, entry: Any, what: str) -> str:
     if isinstance(entry, str):
         return entry
@@ -140,7 +146,7 @@ def _entry(table: Table, column: str, row: int, place: int, entry: Any, what: st
         whole = isinstance(entry, float) and entry.is_integer()
         return str(int(entry) if whole or isinstance(entry, bool) else entry)
     raise DataError(
-        f"{table.at(row, place)}, column {quoted(column)}: {word(entry)} among the {what}",
+        f"{at(table, column, row, place)}: {word(entry)} among the {what}",
         f"give a flat list of {what}",
     )
 

@@ -62,6 +62,8 @@ def tables_of(said: Comparison, styles: Mapping[str, str], room: int) -> Group:
             marks.append(*signs[name])
         seeds.add_row(Text.assemble(marks, " ", row[0]), *row[1:])
     parts.append(seeds)
+    if said.left_out:
+        parts.append(Text(said.left_out_text, styles["dim"]))
     return Group(*parts)
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.cells import TableCell
-from calisr_engine.grid.compare import counted, differences, name_of, over_seeds, warnings
+from calisr_engine.grid.compare import (
+    counted,
+    differences,
+    left_out,
+    name_of,
+    over_seeds,
+    warnings,
+)
 from calisr_engine.grid.paper import beside
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.arrange import exact_text
@@ -27,6 +34,7 @@ class Comparison:
             fits, the last columns are left out.
         seeds: cells of runs that differ in the seed alone.
         seed_headings, seed_rows: of their table, a row a cell, without its runs.
+        left_out: run -> why it is part of none of these means.
     """
 
     names: tuple[str, ...]
@@ -37,11 +45,19 @@ class Comparison:
     seeds: tuple[TableCell, ...]
     seed_headings: tuple[str, ...]
     seed_rows: tuple[tuple[str, ...], ...]
+    left_out: dict[str, str]
 
     @property
     def together(self) -> list[list[str]]:
         """The runs of each cell of two seeds or more."""
         return [names for cell in self.seeds if len(names := counted(cell)) > 1]
+
+    @property
+    def left_out_text(self) -> str:
+        """The runs that are part of no mean, each with its reason; "" where there is none."""
+        reasons = (f"{one_line(name)}: {one_line(why)}" for name, why in self.left_out.items())
+        said = "; ".join(reasons)
+        return f"left out: {said}" if said else ""
 
 
 def comparison(views: Mapping[str, RunView]) -> Comparison:
@@ -71,6 +87,7 @@ def comparison(views: Mapping[str, RunView]) -> Comparison:
             (*_spread(cell), *([paper or "–"] * papers))
             for cell, paper in zip(cells, seeds_papers, strict=True)
         ),
+        left_out=left_out(views, cells),
     )
 
 

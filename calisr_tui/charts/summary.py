@@ -62,14 +62,8 @@ def grid_summary(
     elif runs < product:
         head += f", {runs:,} of them different"
     lines = [(name, ", ".join(values)) for name, values in axes.items()]
-    if seconds is not None:
-        cpu, gpu = map(_duration, seconds)
-        lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
-    lines += [("trains", "in a process of its own"), ("F7", "searches them instead")]
-    figures, line = _listed(lines, 21, width), Text(command)
-    parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
-    parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))
-    return Text("\n" if compact else "\n\n").join([part for part in parts if part])
+    lines += _of_many(seconds, "searches them instead")
+    return _together(head, lines, command, first, compact, width)
 
 
 def search_summary(
@@ -100,10 +94,27 @@ def search_summary(
     lines += [("trials are chosen", chosen), ("end early", early)]
     if plan.seeds:
         lines.append(("then", f"the best with {plan.seeds} further seed{'s' * (plan.seeds > 1)}"))
+    lines += _of_many(seconds, "takes every combination instead")
+    return _together(head, lines, command, first, compact, width)
+
+
+def _of_many(seconds: tuple[float, float] | None, instead: str) -> list[tuple[str, str]]:
+    """What is said of many runs: how long they take, where they train, what F7 does."""
+    lines = []
     if seconds is not None:
         cpu, gpu = map(_duration, seconds)
         lines.append(("one by one, at most", f"{cpu} on a CPU, {gpu} on a GPU"))
-    lines += [("trains", "in a process of its own"), ("F7", "takes every combination instead")]
+    return [*lines, ("trains", "in a process of its own"), ("F7", instead)]
+
+
+def _together(
+    head: str,
+    lines: list[tuple[str, str]],
+    command: str,
+    first: RunConfig,
+    compact: bool,
+    width: int,
+) -> Text:
     figures, line = _listed(lines, 21, width), Text(command)
     parts = [Text(head, "bold"), *((line, figures) if compact else (figures, line))]
     parts.append(Text(f"The first: {estimates.meaning(first)}", "dim"))

@@ -11,7 +11,7 @@ import typer
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli.figure import Out, Targets
 from calisr_tui.cli.options import Json, OutputDir
-from calisr_tui.cli.out import PlainConsole, print_figure, put, put_json, say
+from calisr_tui.cli.out import print_figure, print_whole, put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.analysis.score import GroupScore
@@ -171,20 +171,15 @@ def generalisation(
 
 
 def _print_study(found: Study) -> None:
-    from rich.table import Table
-
     from calisr_engine.figures.generalisation import in_words
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("task and row", overflow="fold")
-    for column in ("seeds", "train", "valid.", "gap", "SR", "ln bound"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows = []
     digits = {"train_loss": 4, "validation_loss": 4, "gap": 4, "stable_rank": 3, "log_bound": 4}
     for row in found.rows:
         known = ((row.means[name], places) for name, places in digits.items())
         cells = ["-" if value is None else f"{value:.{places}f}" for value, places in known]
-        table.add_row(f"{row.task} {row.row}", str(len(row.seeds)), *cells)
-    PlainConsole().print(table)
+        rows.append((f"{row.task} {row.row}", str(len(row.seeds)), *cells))
+    print_whole(("task and row", "seeds", "train", "valid.", "gap", "SR", "ln bound"), rows)
     put()
     named = {"stable_rank": "SR", "log_norms": "ln norms", "log_bound": "ln bound"}
     for term, words in named.items():
@@ -192,21 +187,15 @@ def _print_study(found: Study) -> None:
 
 
 def _print_scores(found: Sequence[ScoreRow]) -> None:
-    from rich.table import Table
-
-    console = PlainConsole()
     for row in dict.fromkeys(each.row for each in found):
         own = [each.score for each in found if each.row == row]
         parts = any(score.parts for score in own)
-        console.print(row, style="bold")
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("group", no_wrap=True)
-        columns = ("runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
-        for column in (*columns, *(("agree", "light", "full") if parts else ())):
-            table.add_column(column, justify="right", no_wrap=True)
-        for score in own:
-            table.add_row(score.group, *_cells(score), *(_of_parts(score) if parts else ()))
-        console.print(table)
+        put(row)
+        columns = ("group", "runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
+        print_whole(
+            (*columns, *(("agree", "light", "full") if parts else ())),
+            [(each.group, *_cells(each), *(_of_parts(each) if parts else ())) for each in own],
+        )
 
 
 def _cells(score: GroupScore) -> list[str]:
@@ -234,15 +223,11 @@ def _figure(value: float | None) -> str:
 
 
 def _print_table(title: str, found: Sequence[Comparison]) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("target", no_wrap=True)
-    for column in ("shape", "SR(A)", "SR(B)", "ρ(A)", "ρ(B)", "max |Δs|", "|cos|", "open"):
-        table.add_column(column, justify="right", no_wrap=True)
+    put(title)
+    rows = []
     for each in found:
         mean = each.mean_alignment
-        table.add_row(
+        cells = (
             each.name,
             f"{each.shape[0]}x{each.shape[1]}",
             f"{each.stable_rank_before:.4f}",
@@ -253,4 +238,6 @@ def _print_table(title: str, found: Sequence[Comparison]) -> None:
             "-" if mean is None else f"{mean:.3f}",
             f"{sum(each.degenerate)}/{len(each.change)}",
         )
-    PlainConsole().print(table)
+        rows.append(cells)
+    columns = ("shape", "SR(A)", "SR(B)", "ρ(A)", "ρ(B)", "max |Δs|", "|cos|", "open")
+    print_whole(("target", *columns), rows)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,36 +16,21 @@ from calisr_engine.events.view import RunView
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of
 from calisr_tui.cli.live_text import format_seconds
+from calisr_tui.cli.on_terminal import OnTerminal
 from calisr_tui.cli.out import PlainConsole
 
 DRAW_SECONDS = 0.5
 
 
-class GridLive:
+class GridLive(OnTerminal):
     """Redraws on a terminal; elsewhere only the lines of `say` are printed. All on stderr."""
 
     def __init__(self, total: int, done: int, console: PlainConsole | None = None) -> None:
-        self._console = console or PlainConsole(stderr=True)
+        super().__init__(console or PlainConsole(stderr=True))
         self._total, self._done = total, done
         self._readers: dict[Path, EventReader] = {}
         self._views: dict[Path, RunView] = {}
-        self._live: Live | None = None
         self._drawn = 0.0
-
-    def __enter__(self) -> GridLive:
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def say(self, line: str) -> None:
         """A line above the table."""

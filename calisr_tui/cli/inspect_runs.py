@@ -210,6 +210,7 @@ def compare(
                 },
                 "differences": differences(views),
                 "over_seeds": [fields(cell) for cell in said.seeds],
+                "left_out": said.left_out,
                 "warnings": list(said.warnings),
             }
         )

@@ -9,11 +9,9 @@ from __future__ import annotations
 import itertools
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
@@ -31,6 +29,7 @@ from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_heigh
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text, title
 from calisr_tui.cli import notify
+from calisr_tui.cli.on_terminal import OnTerminal
 from calisr_tui.cli.out import PlainConsole, put_json_line, say
 
 PLAIN_PROGRESS_SECONDS = 10.0
@@ -49,31 +48,15 @@ TOLD = {
 }
 
 
-class LiveText:
+class LiveText(OnTerminal):
     """Shows a run while it goes on; call `update` now and then."""
 
     def __init__(self, run_dir: Path, quiet: bool = False) -> None:
+        super().__init__(PlainConsole(stderr=True, quiet=quiet))
         self.view = RunView()
         self.records: list[dict[str, Any]] = []
         self._reader = EventReader(RunPaths(run_dir).events)
-        self._console = PlainConsole(stderr=True, quiet=quiet)
-        self._live: Live | None = None
         self._last_plain = 0.0
-
-    def __enter__(self) -> LiveText:
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def update(self, final: bool = False) -> list[dict[str, Any]]:
         """Read what is new, print its lines, redraw. Returns the new records."""

@@ -11,14 +11,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from calisr_engine.plain_words import shown
+from calisr_engine.plain_words import one_line, shown
 
 if TYPE_CHECKING:
     from calisr_engine.figures.data import Figure
@@ -100,6 +100,41 @@ class PlainConsole(Console):
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else shown(segment.text)
             yield segment if text is segment.text else Segment(text, segment.style)
+
+
+LEAST_NAMED = 16
+"""Cells that the first column of a folded table has at least."""
+
+
+def print_whole(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout of which nothing is cut: names to the left, figures to the right of them.
+
+    Where a terminal is too narrow the names fold, and figures that have no room beside them follow
+    below, beside the names again. Elsewhere lines are as long as they are.
+    """
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    rows = [list(map(one_line, row)) for row in rows]
+    widths = [max(map(cell_len, texts)) for texts in zip(titles, *rows, strict=True)]
+    room = terminal_width() or sum(widths) + len(widths)
+    named = min(widths[0], max(LEAST_NAMED, room - sum(widths[1:]) - len(widths)))
+    parts, used = [list[int]()], named
+    for column, width in enumerate(widths[1:], 1):
+        if parts[-1] and used + 1 + width > room:
+            parts.append([])
+            used = named
+        parts[-1].append(column)
+        used += 1 + width
+    console = PlainConsole(width=max(room, named + 2 + max(widths[1:], default=0)))
+    for part in parts:
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column(titles[0], overflow="fold", width=named)
+        for column in part:
+            table.add_column(titles[column], justify="right", no_wrap=True, width=widths[column])
+        for row in rows:
+            table.add_row(row[0], *(row[column] for column in part))
+        console.print(table)
 
 
 def print_figure(figure: Figure) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,6 +83,63 @@ Encoding = Annotated[
 ]
 
 
+_OPTIONS: dict[str, Any] = {
+    "train": Train,
+    "validation": Validation,
+    "test": Test,
+    "dataset": Dataset,
+    "train_split": TrainSplit,
+    "validation_split": ValidationSplit,
+    "test_split": TestSplit,
+    "text": TextColumn,
+    "text_pair": PairColumn,
+    "label": LabelColumn,
+    "labels": LabelColumns,
+    "label_separator": LabelSeparator,
+    "kind": Kind,
+    "metric": Metric,
+    "encoding": Encoding,
+    "header": Header,
+    "validation_share": ValidationShare,
+}
+"""Parameter of a command -> the option that it is; None where it is not given."""
+
+
+def with_options(after: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the options of own data, which it reads from its context (`task_options`).
+
+    Args:
+        after: the parameter of the command behind which they are listed; one of the same name as an
+            option takes that option's place.
+    """
+
+    def give(command: Callable[..., int]) -> Callable[..., int]:
+        known = inspect.signature(command, eval_str=True)
+        own = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+            for name, annotation in _OPTIONS.items()
+            if name not in known.parameters
+        ]
+        names = {each.name for each in own}
+
+        @functools.wraps(command)
+        def run(**given: Any) -> int:
+            return command(**{name: value for name, value in given.items() if name not in names})
+
+        listed: list[inspect.Parameter] = []
+        for each in known.parameters.values():
+            listed.append(each.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            if each.name == after:
+                listed += own
+        run.__signature__ = known.replace(parameters=listed)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in listed}
+        return run
+
+    return give
+
+
 def task_options(ctx: typer.Context) -> dict[str, Any]:
     """What the options of a command say of [task], by dotted key; each is named in `OPTIONS`."""
     from calisr_engine.config.options import OPTIONS, OWN_DATA
@@ -126,27 +186,12 @@ def add_to(app: typer.Typer) -> None:
     )(data)
 
 
+@with_options(after="train")
 def data(
     ctx: typer.Context,
     train: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Training data: a file or a folder.")
     ] = None,
-    validation: Validation = None,
-    test: Test = None,
-    dataset: Dataset = None,
-    train_split: TrainSplit = None,
-    validation_split: ValidationSplit = None,
-    test_split: TestSplit = None,
-    text: TextColumn = None,
-    text_pair: PairColumn = None,
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    label_separator: LabelSeparator = None,
-    kind: Kind = None,
-    metric: Metric = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    validation_share: ValidationShare = None,
     model: Annotated[
         str | None, typer.Option(help="Count tokens as this model's tokenizer does.")
     ] = None,
@@ -171,7 +216,7 @@ def data(
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look
 
-    if train is None and dataset is None:
+    if train is None and ctx.params.get("dataset") is None:
         raise ConfigError("there is nothing to look at", "name a file, a folder, or --dataset NAME")
     options = task_options(ctx) | ({} if model is None else {"model.name": model})
     given = given_of_task(Base(), sets or [], options)

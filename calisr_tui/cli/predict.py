@@ -177,7 +177,7 @@ def _texts_of(stream: Iterable[bytes], task: RunTask) -> Iterator[Text]:
 
 
 def _show(rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None, as_json: bool) -> None:
-    from calisr_engine.results.prediction_files import fields, header, record, tsv_line
+    from calisr_engine.results.prediction_files import record, tsv_lines
 
     if as_json:
         for row in rows:
@@ -189,9 +189,8 @@ def _show(rows: Iterable[Row], task: RunTask, classes: Sequence[str] | None, as_
         else:
             _table(rows, classes)
     else:
-        put(tsv_line(header(task, classes)))
-        for row in rows:
-            put(tsv_line(fields(*row)))
+        for line in tsv_lines(rows, task, classes):
+            put(line)
 
 
 def _table(rows: Iterable[Row], classes: Sequence[str] | None) -> None:

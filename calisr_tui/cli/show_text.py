@@ -205,3 +205,5 @@ def print_comparison(said: Comparison) -> None:
             label, metric, mean, deviation, *_ = row
             count = len(cell.seeds)
             console.print(f"{label}: best {metric} {mean} ± {deviation} over {count} seeds")
+    if said.left_out and said.together:
+        put(said.left_out_text)

@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
     )(tune)
 
 
+@own_data.with_options(after="data_dir")
 def tune(
     ctx: typer.Context,
     name_or_file: Annotated[
@@ -81,23 +82,6 @@ def tune(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set training.seed=...")] = None,
     data_dir: DataDir = None,
-    train: own_data.Train = None,
-    validation: own_data.Validation = None,
-    test: own_data.Test = None,
-    dataset: own_data.Dataset = None,
-    train_split: own_data.TrainSplit = None,
-    validation_split: own_data.ValidationSplit = None,
-    test_split: own_data.TestSplit = None,
-    text: own_data.TextColumn = None,
-    text_pair: own_data.PairColumn = None,
-    label: own_data.LabelColumn = None,
-    labels: own_data.LabelColumns = None,
-    label_separator: own_data.LabelSeparator = None,
-    kind: own_data.Kind = None,
-    metric: own_data.Metric = None,
-    encoding: own_data.Encoding = None,
-    header: own_data.Header = None,
-    validation_share: own_data.ValidationShare = None,
     output_dir: Annotated[
         Path, typer.Option("--output-dir", help="Folder in which the study's folder is made.")
     ] = Path("runs"),

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from calisr_tui import words
+from calisr_tui import late, words
 from calisr_tui.budget import Budget
 from calisr_tui.charts import plots
 from calisr_tui.dialogs import Reading
@@ -151,7 +151,7 @@ class LiveScreen(RunScreen):
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
         self._dirty = True
-        self.call_after_refresh(self.redraw)
+        late.after_refresh(self, self.redraw)
 
     def on_screen_resume(self) -> None:
         self._dirty = True
@@ -300,7 +300,7 @@ class LiveScreen(RunScreen):
     def _redraw_now_and_laid_out(self) -> None:
         """Charts can draw before a pane that comes into view has its size; the log cannot."""
         self.redraw()
-        self.call_after_refresh(self.redraw)
+        late.after_refresh(self, self.redraw)
 
     def action_leave(self) -> None:
         if self.full:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.compare import names_of
 from calisr_engine.runs.store import is_run
-from calisr_tui import words
+from calisr_tui import late, words
 from calisr_tui.charts.compare_plots import AXES, MEASURES, SWITCH, overlay
 from calisr_tui.charts.compare_tables import tables_of
 from calisr_tui.charts.compare_text import Comparison, comparison
@@ -123,7 +123,7 @@ class CompareScreen(Screen[None]):
             else:
                 feeds[path] = feed
         said = comparison(_views(feeds))
-        self.app.call_from_thread(self._take, paths, feeds, said, unread)
+        late.from_thread(self, self._take, paths, feeds, said, unread)
 
     def _take(
         self, paths: list[Path], feeds: dict[Path, RunFeed], said: Comparison, unread: list[str]

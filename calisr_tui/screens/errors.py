@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import one_line
+from calisr_tui import late
 from calisr_tui.charts import errors as charts
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading
@@ -105,11 +106,9 @@ class ErrorsScreen(Screen[None]):
             found = error
         except Exception as error:  # of a library, on files of others
             found = CalisrError(f"the errors cannot be worked out: {type(error).__name__}: {error}")
-        self.app.call_from_thread(self._take, found, of)
+        late.from_thread(self, self._take, found, of)
 
     def _take(self, found: Evaluated | CalisrError, report: ErrorReport | None) -> None:
-        if not self.is_attached:
-            return
         if isinstance(found, CalisrError):
             self.found = self.report = None
             self._problem = f"! {found.message}" + (f"\n  {found.hint}" if found.hint else "")

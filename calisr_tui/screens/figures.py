@@ -20,6 +20,7 @@ from textual.screen import Screen
 
 from calisr_engine.figures.data import Figure, Panel
 from calisr_engine.grid import Grid
+from calisr_tui import late
 from calisr_tui.charts.figure_text import legend_lines, panel_text
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
@@ -81,7 +82,7 @@ class FiguresScreen(Screen[None]):
         self._turn_to(self.name_shown)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self.redraw)
+        late.after_refresh(self, self.redraw)
 
     # Computing -----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from calisr_tui import late
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.paths import MOST, Entry, Wanted, entries, matching
 from calisr_tui.widgets.verbatim import Label, Option, OptionList
@@ -70,10 +71,10 @@ class FilePicker(ModalScreen[str | None]):
             found = entries(str(folder), self._wanted)
         except OSError as error:
             problem = f": {error.strerror}"
-        self.app.call_from_thread(self._show, folder, found, problem)
+        late.from_thread(self, self._show, folder, found, problem)
 
     def _show(self, folder: Path, found: list[Entry], problem: str) -> None:
-        if folder != self.folder or not self.is_attached:
+        if folder != self.folder:
             return
         self._found = found
         more = f" (the first {MOST:,})" if len(found) >= MOST else ""
@@ -83,7 +84,7 @@ class FilePicker(ModalScreen[str | None]):
         self.idle = True
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show_name)
+        late.after_refresh(self, self._show_name)
 
     def _show_name(self) -> None:
         """The folder's name, its end where there is no room for all."""

@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.tune.study import is_study
+from calisr_tui import late
 from calisr_tui.charts import grid_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Typing
@@ -82,7 +83,7 @@ class GridScreen(Screen[None]):
     @work(thread=True, group="grid-newest")
     def _newest(self) -> None:
         found = newest_grid(self.app.output_dir)
-        self.app.call_from_thread(self._open_if_none, str(found or ""))
+        late.from_thread(self, self._open_if_none, str(found or ""))
 
     def _open_if_none(self, what: str) -> None:
         self._looking = False
@@ -120,12 +121,12 @@ class GridScreen(Screen[None]):
         except (CalisrError, OSError, ValueError) as error:
             found = error
         self._took = time.perf_counter() - began
-        self.app.call_from_thread(self._take, source, found)
+        late.from_thread(self, self._take, source, found)
 
     def _take(self, source: GridSource, found: GridReading | Exception) -> None:
         if self._busy is source:
             self._busy = None
-        if source is not self.source or not self.is_mounted:
+        if source is not self.source:
             return
         if isinstance(found, Exception) and self.reading is not None:
             found = replace(self.reading, problem=str(found))
@@ -234,7 +235,7 @@ class GridScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="grid-choices")
     def _find_grids(self) -> None:
         found = grid_choices(self.app.output_dir)
-        self.app.call_from_thread(self._ask_grid, found)
+        late.from_thread(self, self._ask_grid, found)
 
     def _ask_grid(self, found: list[Choice]) -> None:
         def typed(name: str | None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
 from calisr_engine.plain_words import command
+from calisr_tui import late
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words
 from calisr_tui.host import Host
@@ -97,8 +99,8 @@ def ask_to_stop(
             message, severity = str(error), "warning"
         else:
             message, severity = f"asked {asked} runs to stop and save", "information"
-        app.call_from_thread(app.notify, message, severity=severity)
-        app.call_from_thread(then)
+        late.from_thread(app, partial(app.notify, severity=severity), message)
+        late.from_thread(app, then)
 
     def answered(answer: str | None) -> None:
         if answer == "stop":
@@ -129,12 +131,17 @@ def copy_command(app: Host, reading: GridReading) -> None:
 
 def tell_end(app: Host, ended: GridProcess) -> None:
     """Say how the process that this app started for a grid has ended."""
+    say_end(app, ended, "all runs are complete")
+
+
+def say_end(app: Host, ended: GridProcess, complete: str) -> None:
+    """Say how a process of many runs has ended; `complete`: what to say where it did all."""
     name, status, output = ended.name, ended.process.returncode, ended.output()
     if status == 0:
-        app.notify(f"{name}: all runs are complete")
+        app.notify(f"{name}: {complete}")
     elif status == EXIT_STOPPED:
         app.notify(f"{name} has stopped; s goes on with it")
-    elif "] failed:" in output:
+    elif ended.kind == "grid" and "] failed:" in output:
         app.notify(f"{name}: it has ended, and some runs have failed", severity="warning")
     else:
         text = "\n".join(output.splitlines()[-30:]) or f"its process ended with status {status}"

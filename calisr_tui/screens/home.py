@@ -16,7 +16,7 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.tune.reading import StudyReader, StudyReading
 from calisr_engine.tune.study import RECORD, is_study, study_folders
-from calisr_tui import form, words
+from calisr_tui import form, late, words
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.next_steps import COMMANDS, NextSteps
 from calisr_tui.screens import study_training
@@ -186,7 +186,7 @@ class HomeScreen(NextSteps):
         folder = self.app.output_dir
         runs = self.app.history.read_again()
         found = sections(runs, self._read_studies(folder), trained(folder))
-        self.app.call_from_thread(self._take, found, load_now())
+        late.from_thread(self, self._take, found, load_now())
 
     def _read_studies(self, output_dir: Path) -> list[StudyReading]:
         """The studies of a folder; those that are done are read again only as somebody goes on."""

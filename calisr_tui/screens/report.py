@@ -14,6 +14,7 @@ from textual.screen import Screen
 from calisr_engine.errors import CalisrError
 from calisr_engine.grid import Grid
 from calisr_engine.storage.whole import write_text
+from calisr_tui import late
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, ask_file
 from calisr_tui.host import Host
@@ -75,10 +76,10 @@ class ReportScreen(Screen[None]):
             found = grid_table(source)
         except (CalisrError, OSError, ValueError) as error:
             found = str(error)
-        self.app.call_from_thread(self._take, source, found)
+        late.from_thread(self, self._take, source, found)
 
     def _take(self, source: Grid, found: Table | str) -> None:
-        if source is not self.source or not self.is_mounted:
+        if source is not self.source:
             return
         if isinstance(found, str):
             self.query_one("#report-text", Static).update(Text(found))

@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.arrange import Group
+from calisr_tui import late
 from calisr_tui.charts import runs_text
 from calisr_tui.dialogs import ask_file
 from calisr_tui.screens import run_notes
@@ -143,7 +144,7 @@ class RunsScreen(RunListing):
     def action_curves(self) -> None:
         """The curves in the place of the words, and back."""
         self.toggle_class("curves")
-        self.call_after_refresh(self.query_one(RunCurves).look)
+        late.after_refresh(self, self.query_one(RunCurves).look)
 
     # What can be done with a run -----------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from calisr_engine.runs.arrange import Group, grouped, innermost, ordered
 from calisr_engine.runs.columns import column
 from calisr_engine.runs.filter import usable
+from calisr_tui import late
 from calisr_tui.charts import runs_text
 from calisr_tui.preferences import RunsTable, read_runs_table, write_runs_table
 from calisr_tui.screens.run_actions import RunActions
@@ -130,7 +131,7 @@ class RunListing(RunActions):
         if not self.read_once and len(found) > MANY:
             gc.freeze()
         self._took = time.perf_counter() - began
-        self.app.call_from_thread(self._take, found, new)
+        late.from_thread(self, self._take, found, new)
 
     def _take(self, found: list[RunSummary], new: bool) -> None:
         self._reading = False
@@ -187,7 +188,7 @@ class RunListing(RunActions):
     def room_changed(self) -> None:
         """Lay the columns out anew."""
         self._layout = None
-        self.call_after_refresh(self._fill)
+        late.after_refresh(self, self._fill)
 
     def fold(self, group: Group) -> None:
         """Fold a group, or unfold it."""

@@ -11,7 +11,7 @@ from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.methods.counts import BESIDE_A_RUN
-from calisr_tui import data_source, estimates, marked_grid, marked_search
+from calisr_tui import data_source, estimates, late, marked_grid, marked_search
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
 from calisr_tui.marked_grid import Marked, Outlook
@@ -99,7 +99,8 @@ class Checks:
         self._screen.run_worker(what, group=group, exclusive=True, thread=True)
 
     def _tell(self, told: Callable[..., Awaitable[None]], *found: object) -> None:
-        self._screen.app.call_from_thread(self._screen.call_later, told, *found)
+        # In the screen's turn, after what it has to do before.
+        late.from_thread(self._screen, late.soon, self._screen, told, *found)
 
     def _read(self, asked: Request) -> None:
         self._tell(self._was_read, data_source.read(asked))
@@ -150,4 +151,4 @@ class Checks:
     def _waited(self) -> None:
         then, self._then = self._then, None
         if then is not None:
-            self._screen.call_later(then)
+            late.soon(self._screen, then)

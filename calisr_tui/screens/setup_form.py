@@ -11,29 +11,17 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from calisr_engine.config.describe import FieldInfo, by_key
-from calisr_engine.methods.catalog import METHODS
-from calisr_engine.models import catalog
-from calisr_engine.tasks import glue
-from calisr_tui import data_source, estimates, form
+from calisr_tui import form, late
 from calisr_tui.draft import OWN, Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
+from calisr_tui.screens.setup_offers import offers, wanted
 from calisr_tui.several import SEARCH_WAYS
 from calisr_tui.several import WAYS as WAYS_OF_SEVERAL
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import MARK, Field, Fold, Heading
-from calisr_tui.widgets.paths import Wanted
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 WAYS = "↑↓ Tab · Ctrl-L list · Ctrl-Y several: a grid · Esc back"
-VARIANTS = {
-    "off": "no calibration: the method as it is",
-    "S": "each component switches by itself",
-    "S3": "three groups: attention, and the two feed-forward matrices",
-    "D": "one score and one switch for the whole model",
-    "L": "each layer switches by itself",
-    "LC": "each component of each layer: a switch a matrix",
-    "own": "groups of your own, in the fold of groups below",
-}
 
 
 class SetupForm(Vertical):
@@ -169,7 +157,7 @@ class SetupForm(Vertical):
             self.draft.shown(info),
             self._values_of(info),
             wanted(info),
-            late=info.key in ("task.dataset", *data_source.SPLITS),  # each look asks the hub
+            late=info.key in ("task.dataset", *form.SPLITS),  # each look asks the hub
             marked=info.key in self.draft.marked,
         )
         field.idle = self._is_idle(info)
@@ -320,42 +308,18 @@ class SetupForm(Vertical):
         else:
             self.query(Field).first().control.focus()
 
+    def take(self, key: str, text: str) -> None:
+        """Set the text of a field, as if it was typed. While its value was chosen, what was read of
+        the data may have put another field in the place of that one."""
+        for field in self.query(Field):
+            if field.info.key == key and late.is_here(field):
+                field.take(text)
+
     def focus_field(self, key: str) -> None:
         """Go to the field of a setting, if it is on this page."""
         for field in self.query(Field):
             if field.info.key == key:
                 field.control.focus()
-
-
-def offers(page: str) -> dict[str, str]:
-    """What the list of a page is to choose from, each with a note; empty for pages without."""
-    if page == "model":
-        found = {}
-        for each in catalog.names():
-            entry = catalog.find(each)
-            assert entry is not None
-            total = estimates.millions(catalog.parameter_total(entry))
-            found[each] = f"{entry.layers} layers, hidden {entry.hidden}, {total}"
-        return found
-    if page == "task":
-        tasks = [(each, glue.find(each)) for each in glue.known()]
-        return {
-            "demo": "synthetic sentences, needs no download",
-            OWN: "a file, a folder, or a data set of the hub",
-            **{each: f"{t.title}, {t.sizes['train']:,} examples" for each, t in tasks},
-        }
-    if page == "method":
-        return {each: model.summary for each, model in METHODS.items()}
-    return VARIANTS if page == "calibration" else {}
-
-
-def wanted(info: FieldInfo) -> Wanted | None:
-    """What a path may lead to; None for settings that are no paths."""
-    if info.key in ("task.train_file", "task.validation_file", "task.test_file"):
-        return Wanted(endings=data_source.endings())
-    if info.key == "model.name":
-        return Wanted(words=tuple(catalog.names()), marker="config.json")
-    return Wanted() if info.kind == "path" else None
 
 
 def _field_of(widget: Widget | None) -> Field | None:

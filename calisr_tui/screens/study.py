@@ -9,11 +9,11 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.tune.reading import StudyReader, StudyReading, StudyRun
 from calisr_engine.tune.study import BEST, study_folders
+from calisr_tui import late
 from calisr_tui.charts import study_text as say
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking
@@ -23,6 +23,7 @@ from calisr_tui.screens.compare import MOST_COMPARED
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
+from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.trial_table import TrialTable
 from calisr_tui.widgets.verbatim import DataTable, Static
 
@@ -81,7 +82,7 @@ class StudyScreen(NextSteps):
         yield TrialTable(id="study-table")
         yield Chart("Best so far", id="study-curve", classes="pane")
         yield Static("", id="study-detail")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(TrialTable).focus()
@@ -100,7 +101,7 @@ class StudyScreen(NextSteps):
     @work(thread=True, group="study-newest")
     def _newest(self) -> None:
         folders = study_folders(self.app.output_dir)
-        self.app.call_from_thread(self._open_if_none, folders[0] if folders else None)
+        late.from_thread(self, self._open_if_none, folders[0] if folders else None)
 
     def _open_if_none(self, folder: Path | None) -> None:
         self._looking = False
@@ -126,7 +127,7 @@ class StudyScreen(NextSteps):
             ACTIVE_SECONDS if active else IDLE_SECONDS, READING_SHARE * self._took
         ):
             self.action_reload()
-        if self.reader is not None and self.query("#study-head"):
+        if self.reader is not None:
             self._heads()  # a process that begins says nothing for some seconds
 
     def action_reload(self) -> None:
@@ -145,12 +146,12 @@ class StudyScreen(NextSteps):
         except (CalisrError, OSError) as error:
             found = error
         self._took = time.perf_counter() - began
-        self.app.call_from_thread(self._take, reader, found)
+        late.from_thread(self, self._take, reader, found)
 
     def _take(self, reader: StudyReader, found: StudyReading | Exception) -> None:
         if self._busy is reader:
             self._busy = None
-        if reader is not self.reader or not self.is_mounted:
+        if reader is not self.reader:
             return
         if isinstance(found, Exception):
             if self.reading is not None or self.app.started.trains_in(reader.folder):
@@ -282,7 +283,13 @@ class StudyScreen(NextSteps):
 
     def action_choose(self) -> None:
         """Choose a study of the output folder."""
-        folders = study_folders(self.app.output_dir)
+        self._find()
+
+    @work(thread=True, exclusive=True, group="study-choices")
+    def _find(self) -> None:
+        late.from_thread(self, self._ask_study, study_folders(self.app.output_dir))
+
+    def _ask_study(self, folders: list[Path]) -> None:
         if not folders:
             self.app.notify("there is no search in this folder yet")
             return

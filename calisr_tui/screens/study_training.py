@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from calisr_engine.errors import EXIT_STOPPED
 from calisr_engine.plain_words import command
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.tune.reading import StudyReading
 from calisr_engine.tune.study import Plan
-from calisr_tui.dialogs import Reading
 from calisr_tui.grid_source import process_words
 from calisr_tui.host import Host
-from calisr_tui.screens.grid_training import ask_to_stop
+from calisr_tui.screens.grid_training import ask_to_stop, say_end
 from calisr_tui.screens.search_start import SearchStart, StartSearch
 from calisr_tui.started import GridProcess
 
@@ -164,11 +162,4 @@ def copy_command(app: Host, study: StudyReading) -> None:
 
 def tell_end(app: Host, ended: GridProcess) -> None:
     """Say how the process that this app started for a study has ended."""
-    name, status, output = ended.name, ended.process.returncode, ended.output()
-    if status == 0:
-        app.notify(f"{name}: the search has ended; B trains its best settings anew")
-    elif status == EXIT_STOPPED:
-        app.notify(f"{name} has stopped; s goes on with it")
-    else:
-        text = "\n".join(output.splitlines()[-30:]) or f"its process ended with status {status}"
-        app.push_screen(Reading(f"{name} has ended", text, copy=text))
+    say_end(app, ended, "the search has ended; B trains its best settings anew")

@@ -17,6 +17,7 @@ from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import one_line
 from calisr_engine.runs.layout import RunPaths
+from calisr_tui import late
 from calisr_tui.asking import Answered, Asking, Failed, News, Opened
 from calisr_tui.charts.answer import answer, name_of, tagged_text
 from calisr_tui.host import Host
@@ -78,12 +79,9 @@ class TryScreen(Screen[None]):
 
     def _tell(self, news: News) -> None:
         """Called in the thread of the model."""
-        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
-            self.app.call_from_thread(self._take, news)
+        late.from_thread(self, self._take, news)
 
     def _take(self, news: News) -> None:
-        if not self.is_attached:
-            return
         if isinstance(news, Opened):
             self._state = f"on {news.device}, opened in {news.seconds:.1f} s"
         elif isinstance(news, Answered):

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from calisr_engine.config.describe import FieldInfo
-from calisr_tui import form
+from calisr_tui import form, late
 from calisr_tui.form import Shown
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.paths import PathInput, Wanted
@@ -150,7 +150,7 @@ class Field(Vertical):
     def show(self, shown: Shown, problem: str) -> None:
         """Show the setting as it is now; what is being typed stays."""
         self._shown = shown
-        if not self.is_mounted:
+        if not self.is_mounted or not late.is_here(self):
             return
         control = self.control
         seen = shown, problem, self._told, control.has_focus
@@ -169,11 +169,12 @@ class Field(Vertical):
         below.update(Text(f"✗ {problem}" if problem else ""))
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show_default)
+        late.after_refresh(self, self._show_default)
 
     def _show_default(self) -> None:
         """What an empty setting stands for, with a sign where it is cut."""
-        for control in self.query(Input):  # none where the page has changed since the resize
+        control = self.control
+        if isinstance(control, Input):
             room, text = control.content_size.width, self._shown.default
             control.placeholder = f"{text[: room - 2]}…" if 2 < room < len(text) + 1 else text
 
@@ -185,10 +186,9 @@ class Field(Vertical):
         else:
             control.value = text
             control.cursor_position = len(text)
-            self._tell()
+            self._tell(text)
 
-    def _tell(self) -> None:
-        value = self.query_one(Input).value
+    def _tell(self, value: str) -> None:
         if value != self._told:
             self._told = value
             self.post_message(self.Edited(self.info.key, value.strip()))
@@ -196,15 +196,15 @@ class Field(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         if not self.late:
-            self._tell()
+            self._tell(event.value)
 
     def on_input_blurred(self, event: Input.Blurred) -> None:
         event.stop()
-        self._tell()
+        self._tell(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._tell()
+        self._tell(event.value)
         self.post_message(self.Done())
 
     def on_cycle_field_changed(self, event: CycleField.Changed) -> None:

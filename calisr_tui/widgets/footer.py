@@ -9,6 +9,8 @@ from textual.app import ComposeResult
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
+from calisr_tui import late
+
 ALWAYS = ("help", "ask_quit")
 """Actions whose keys stay: help and quit."""
 
@@ -58,4 +60,4 @@ class Keys(Footer):
 
     def on_resize(self) -> None:
         if self.app.size.width != self._width:
-            self.call_after_refresh(self.recompose)
+            late.after_refresh(self, self.recompose)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from textual import events
 from textual.widgets import RichLog
 
 from calisr_engine.events.view import Message, RunView
+from calisr_tui import late
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Table, Text
 
@@ -69,7 +71,7 @@ class LogPane(RichLog):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         if self._follows:
-            self.call_after_refresh(self.scroll_end, animate=False)
+            late.after_refresh(self, partial(self.scroll_end, animate=False))
 
     def show(self, view: RunView, anew: bool = False) -> None:
         """Write what is new; begin anew after a jump, a resume or a new width."""
@@ -91,4 +93,4 @@ class LogPane(RichLog):
             self.write(line(message, styles), width=width)
         self._last = messages[-1] if messages else None
         if at < 0:  # it opens at its end
-            self.call_after_refresh(self.scroll_end, animate=False)
+            late.after_refresh(self, partial(self.scroll_end, animate=False))

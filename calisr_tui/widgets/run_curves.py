@@ -10,6 +10,7 @@ from typing import Any
 from textual import work
 from textual.timer import Timer
 
+from calisr_tui import late
 from calisr_tui.charts.compare_plots import preview
 from calisr_tui.charts.plot import Plot
 from calisr_tui.feed import RunFeed
@@ -76,7 +77,7 @@ class RunCurves(Chart):
         for feed in feeds.values():
             feed.poll()
         plots = preview({each.name: feed.view for each, feed in feeds.items()})
-        self.app.call_from_thread(self._draw, wanted, feeds, plots)
+        late.from_thread(self, self._draw, wanted, feeds, plots)
 
     def _draw(
         self, wanted: list[Path], feeds: dict[Path, RunFeed], plots: tuple[Plot, Plot]

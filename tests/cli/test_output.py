@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from calisr_tui.cli import listings
+from calisr_tui.cli import listings, out
 from calisr_tui.cli.app import run_command_line
 
 
@@ -99,3 +99,29 @@ def test_a_quiet_demo_tells_no_story(
     asked = ["demo", "--output-dir", str(tmp_path), *["-q"] * quiet]
     assert run_command_line(asked) == 0
     assert ("once upon a time" in capsys.readouterr().out) is not quiet
+
+
+@pytest.mark.parametrize("room", [None, 200, 80, 50, 30])
+def test_a_table_of_figures_loses_nothing_at_any_width(
+    room: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `analyze score` prints it, with the longest figures and groups of one's own."""
+    monkeypatch.setattr(out, "terminal_width", lambda: room)
+    titles = ("group", "runs", "samples", "rate", "flips", "r", "worth", "switched", "coin")
+    titles += ("agree", "light", "full")
+    names = ["query", "all-attention-matrices-of-the-upper-half-of-the-encoder", "\x1b[31m x"]
+    row = ("12", "1200", "0.50", "600/1199", "-0.25±0.11", "12.5 of 5", "10", "0.50")
+    row += ("0.75", "-0.12", "0.34")
+    out.print_whole(titles, [(name, *row) for name in names])
+    lines = capsys.readouterr().out.splitlines()
+    width = max(map(len, lines))
+    assert width <= (room or width)
+    assert "\x1b" not in "".join(lines)
+    words = " ".join(lines).split()
+    for each in (*titles[1:], *row):
+        assert each.split()[0] in words
+    assert words.count("-0.25±0.11") == len(names)
+    if room is None:
+        assert len(lines) == 1 + len(names)
+    least = "".join(line[: out.LEAST_NAMED].strip() for line in lines)
+    assert names[1] in least if room not in (None, 200) else names[1] in words

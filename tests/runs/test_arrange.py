@@ -138,13 +138,34 @@ def test_groups_for_other_programs() -> None:
     assert groups_as_csv([], by) == ""
 
 
+def test_what_runs_are_grouped_by_stands_in_columns_of_its_own() -> None:
+    """Also where the table has another column of that name, and where runs have no value."""
+    runs = [summary("a", best=0.8, name="x"), summary("b", best=0.6), summary("c", name="")]
+    by = [column("name"), column("best"), column("metric"), column("name")]
+    rows = list(csv.DictReader(io.StringIO(groups_as_csv(runs, by))))
+    assert list(rows[0])[:3] == ["name", "group best", "group metric"]
+    assert sorted((row["name"], row["group best"], row["best_run"]) for row in rows) == [
+        ("none", "0.6000", "b"),
+        ("none", "0.7000", "c"),
+        ("x", "0.8000", "a"),
+    ]
+    said = [group.to_dict()["group"] for group in innermost(runs, by)]
+    assert {one["name"] for one in said} == {"x", "none"}
+    assert {one["best"] for one in said} == {"0.8000", "0.6000", "0.7000"}
+    mixed = list(csv.DictReader(io.StringIO(groups_as_csv(RUNS, [column("method")]))))
+    assert [(row["comparable"], row["mean"]) for row in mixed] == [("false", "")]
+
+
 def test_csv_reads_back() -> None:
     names = ["run", "best", "tags", "pinned", "notes", "method.rank", "delta"]
-    runs = [*RUNS[1:3], summary("f", notes='two\nlines, "quoted"', tags=("x", "y"), variant="off")]
-    rows = list(csv.reader(io.StringIO(as_csv(runs, [column(name) for name in names]))))
+    runs = [
+        *RUNS[1:3],
+        summary("f", notes='two\nlines\rand, "quoted"', tags=("x", "y"), variant="off"),
+    ]
+    rows = list(csv.reader(io.StringIO(as_csv(runs, [column(name) for name in names]), newline="")))
     assert rows == [
         names,
         ["b", "", "", "false", "", "8", "0.5"],
         ["c", "0.9", "", "true", "", "8", "0.5"],
-        ["f", "0.7", "x y", "false", 'two\nlines, "quoted"', "8", ""],
+        ["f", "0.7", "x y", "false", 'two\nlines\rand, "quoted"', "8", ""],
     ]

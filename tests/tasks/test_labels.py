@@ -152,13 +152,45 @@ def test_labels_that_are_no_class(tmp_path: Path) -> None:
         assert caught.value.hint
 
 
-def test_a_label_with_line_ends_keeps_its_row_in_the_table_of_predictions(tmp_path: Path) -> None:
-    import torch
+BAD_NAMES = [
+    ("a\tc", "a tab, at which tables are cut"),
+    ("a\nc", "a line break"),
+    ("a\x85c", "a line break"),
+    ("a\u2028c", "a line break"),
+    ("a \ud83d", "half of a character"),
+]
 
-    path = write(tmp_path / "t.jsonl", ["a\rb\u2028", "a\tc\n"])
-    data = task(path, path)
-    table = data.prediction_table("validation", torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    assert [len(line.split("\t")) for line in table.splitlines()] == [5, 5, 5]
+
+@pytest.mark.parametrize(("name", "why"), BAD_NAMES)
+def test_a_name_that_no_table_can_hold_is_refused_where_it_stands(
+    name: str, why: str, tmp_path: Path
+) -> None:
+    """Labels, several labels, tags of words and columns that are labels, by one rule."""
+    path, shared = tmp_path / "t.jsonl", {"name": "mine", "train_file": tmp_path / "t.jsonl"}
+    kinds = {
+        "classification": ("label", ["a", name, "b"]),
+        "multi_label": ("label", [["a"], ["a", name], ["b"]]),
+        "token": ("tag", [["O"], [name], ["B-x"]]),
+    }
+    for kind, (what, cells) in kinds.items():
+        rows = [{"text": ["w"] if kind == "token" else "w", "label": cell} for cell in cells]
+        path.write_text("\n".join(map(json.dumps, rows)))
+        columns = {"text_column": "text", "label_column": "label", "kind": kind}
+        with pytest.raises(DataError, match=r"t\.jsonl, line 2, column 'label': the") as caught:
+            load_task(TaskSettings.model_validate(shared | columns))
+        assert f"the {what} {name!r} holds {why}" in caught.value.message
+        assert caught.value.hint.startswith("write ")
+    if why.startswith("half"):
+        return  # no settings can hold it
+    path.write_text("\n".join(json.dumps({"text": "w", "a": at, name: 1 - at}) for at in (0, 1)))
+    columns = {"text_column": "text", "label_columns": ("a", name), "kind": "multi_label"}
+    with pytest.raises(DataError, match=r"t\.jsonl, header: the label"):
+        load_task(TaskSettings.model_validate(shared | columns))
+
+
+def test_spaces_around_a_label_do_not_count_whatever_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", ["a\n", "\tb\u2028", "a"])
+    assert task(path, path).label_names == ("a", "b")
 
 
 # The rules once more, written from their definition.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from calisr_engine.errors import UnavailableError
+from calisr_engine.errors import DataError, UnavailableError
 from calisr_engine.tasks import glue, hub_parquet
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.settings import TaskSettings
@@ -88,6 +88,41 @@ def test_the_word_of_wic_is_marked_in_both_sentences(tmp_path: Path) -> None:
     data = load_task(TaskSettings(name="WiC", data_dir=folder(tmp_path, "wic")))
     assert data.train.text[0] == "the * bank * is old"
     assert data.train.text_pair == ("* Banks * lend",) * 2
+
+
+@pytest.mark.parametrize(
+    ("places", "column", "said"),
+    [
+        ({"end1": 16}, "end1", "'16' is no place in the 14 characters of 'the bank of it'"),
+        ({"end1": 0, "start1": 0}, "end1", "'0' is no place"),
+        ({"start1": -1}, "start1", "'-1' is no place"),
+        ({"start1": 15, "end1": 15}, "start1", "'15' is no place"),
+        ({"start1": "4"}, "start1", "'4' is no place"),
+        ({"start1": None}, "start1", "'None' is no place"),
+        ({"start2": True}, "start2", "'True' is no place"),
+        ({"start1": 8}, "end1", "ends at 8 and begins at 8"),
+    ],
+)
+def test_the_word_of_wic_lies_in_its_sentence(
+    places: dict[str, Any], column: str, said: str, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, "wic")
+    good, row = ROWS["wic"]
+    lines = [json.dumps(good), json.dumps({**row, **places})]
+    (root / "WiC" / "val.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        load_task(TaskSettings(name="WiC", data_dir=root))
+    assert f"val.jsonl, line 2, column '{column}': " in caught.value.message
+    assert said in caught.value.message
+    assert caught.value.hint.startswith("write ")
+
+
+def test_the_last_word_of_a_sentence_is_in_it(tmp_path: Path) -> None:
+    root = folder(tmp_path, "wic")
+    line = json.dumps({**ROWS["wic"][1], "start1": 12, "end1": 14})
+    (root / "WiC" / "val.jsonl").write_text(line)
+    data = load_task(TaskSettings(name="WiC", data_dir=root))
+    assert data.validation["validation"].text == ("the bank of * it *",)
 
 
 @pytest.mark.parametrize("task", LANGUAGES, ids=lambda task: task.name)

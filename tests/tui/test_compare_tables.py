@@ -14,6 +14,28 @@ from calisr_tui.feed import EXAMPLE
 from calisr_tui.themes import NAMES, colours
 
 
+def test_runs_that_are_in_no_mean_are_named_with_the_reason() -> None:
+    recorded = load_view(EXAMPLE)
+    views = {name: copy.deepcopy(recorded) for name in ("a", "b", "twice", "begins", "bare")}
+    for seed, view in enumerate(views.values()):
+        view.config["training"]["seed"] = min(seed, 1)
+    views["begins"].config["training"]["seed"] = 7
+    views["begins"].best = None
+    views["bare"].config = {}
+    said = comparison(views)
+    assert said.left_out["begins"] == "it was not evaluated yet"
+    assert said.left_out["bare"] == "its log does not say its settings"
+    (again,) = said.left_out.keys() - {"begins", "bare"}
+    assert again in ("b", "twice")
+    assert "has the same settings and seed" in said.left_out[again]
+    console = Console(width=60, file=None)
+    with console.capture() as capture:
+        console.print(tables_of(said, colours(NAMES[0]), 60))
+    words = " ".join(capture.get().split())
+    assert "left out: " in words
+    assert "begins: it was not evaluated yet; bare: its log does not say" in words
+
+
 @pytest.mark.parametrize("width", [56, 76, 116, 196])
 def test_figures_are_whole_at_any_width(width: int) -> None:
     recorded = load_view(EXAMPLE)

@@ -111,6 +111,48 @@ def test_one_file_is_enough_and_the_run_is_that_of_the_command_line(reviews: Pat
     assert draft.good
 
 
+def test_another_file_than_the_base_has_is_guessed_anew(reviews: Path) -> None:
+    """As of a run like an existing one: its columns, kind and name are those of its own file."""
+    Path("old.toml").write_text(
+        'method.name = "lora"\n[task]\nname = "reviews"\ntrain_file = "reviews.csv"\n'
+        'text_column = "review"\nlabel_column = "verdict"\nkind = "classification"\n'
+    )
+    Path("other.csv").write_text(
+        "remark;stars\n" + "".join(f"a remark of {n} words;{n / 7}\n" for n in range(40))
+    )
+    Path("bare.tsv").write_text("".join(f"{n / 7}\ta text of {n} words\n" for n in range(40)))
+
+    def columns(draft: Draft) -> list[str]:
+        keys = ("name", "text_column", "label_column", "kind")
+        return [draft.shown(by_key()[f"task.{key}"]).text for key in keys]
+
+    draft = Draft(Path("runs"), None)
+    draft.begin("old.toml")
+    read(draft)
+    assert columns(draft) == ["reviews", "review", "verdict", "classification"]
+    draft.change("task.train_file", str(Path("reviews.csv").absolute()))  # the same one
+    read(draft)
+    assert columns(draft) == ["reviews", "review", "verdict", "classification"]
+    draft.change("task.train_file", "other.csv")
+    read(draft)
+    assert draft.problems == ()
+    assert columns(draft) == ["other", "remark", "stars", "regression"]
+    assert draft.resolved is not None
+    line = draft.resolved.command_line()
+    assert "--text remark --label stars --kind regression" in line
+    draft.change("task.label_column", "remark")  # what is typed counts
+    read(draft)
+    assert draft.changes["task.label_column"] == "remark"
+    draft.change("task.train_file", "bare.tsv")  # without a header
+    read(draft)
+    assert draft.problems == ()
+    assert columns(draft)[1:] == ["column 2", "column 1", "regression"]
+    draft.change("task.train_file", "")  # back to its own
+    draft.change("task.train_file", "reviews.csv")
+    read(draft)
+    assert columns(draft) == ["reviews", "review", "verdict", "classification"]
+
+
 def test_a_file_is_read_once_for_the_guess_the_look_and_the_check(
     reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

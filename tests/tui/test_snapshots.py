@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from calisr_tui.feed import EXAMPLE
 from tests.tui.example import light_checks, make_app, settle, workplace
@@ -42,6 +43,12 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "figures": ({}, ["ctrl+g", "f"]),
     "help": ({}, ["f1"]),
 }
+
+
+@pytest.fixture(autouse=True)
+def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor that blinks is there or not, as the clock has it."""
+    monkeypatch.setattr(Input.cursor_blink, "_default", False)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import pytest
+from textual.widgets import Footer
 
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import Base
@@ -20,6 +22,7 @@ from calisr_tui import marked_search, several
 from calisr_tui.cli.app import run_command_line
 from calisr_tui.draft import Draft
 from calisr_tui.screens import home
+from calisr_tui.widgets.footer import Keys
 from tests.tui.example import light_checks, make_app, settle, type_keys
 from tests.tui.studies import TRIALS, make_study, write
 from tests.tui.test_draft import own, reviews
@@ -198,6 +201,14 @@ async def test_a_study_is_shown_and_used_by_keys(
         rows = ["".join(str(cell) for cell in table.get_row_at(n)) for n in range(table.row_count)]
         assert len(rows) == len(TRIALS) + 2
         assert "★ 2" in rows[1]
+        assert isinstance(screen.query_one(Footer), Keys)
+        listed: list[bool] = []
+        monkeypatch.setattr(
+            "calisr_tui.screens.study.study_folders",
+            lambda folder: listed.append(current_thread() is main_thread()) or [],
+        )
+        await press(pilot, "o")
+        assert listed == [False], "folders are listed off the app's thread"
         assert "ended early" in rows[3]
         assert "seed 43" in rows[6]
         best = str(screen.query_one("#study-best").content)
