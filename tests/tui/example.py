@@ -99,6 +99,18 @@ async def settle(pilot: Any) -> None:
     await pilot.pause()
 
 
+async def rest(pilot: Any) -> None:
+    """Wait until the picture stays as it is: screens are drawn anew when they have their size."""
+    before: object = None
+    for _ in range(50):
+        await pilot.pause(0.15)
+        await settle(pilot)
+        now = [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
+        if now == before:
+            return
+        before = now
+
+
 async def type_keys(pilot: Any, *keys: str) -> None:
     """Send keys at once, as a paste does, and wait for what comes of them."""
     for key in keys:

@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import Input
 
 from calisr_tui.feed import EXAMPLE
-from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.example import light_checks, make_app, rest, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
 from tests.tui.test_draft import write_reviews
@@ -75,6 +75,6 @@ def test_screen(
             await pilot.pause(0.1)
             await settle(pilot)
         app.clear_notifications()
-        await pilot.pause(0.3)
+        await rest(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=press)
