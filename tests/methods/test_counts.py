@@ -125,6 +125,12 @@ def diff_pruning(run: Run) -> int:
     return 2 * entries(run) + len(run.targets)
 
 
+def said_count(shapes: list[torch.Size]) -> int:
+    """A scale a matrix; the largest of them has 1,536 entries, so 2,048 of 20,000 numbers count."""
+    assert max(rows * columns for rows, columns in shapes) == 32 * 48
+    return 2048 + len(shapes)
+
+
 CORE: dict[str, Callable[[Run], int]] = {
     "lora": lambda run: sum(8 * (rows + columns) for rows, columns in matrices(run)),
     "mpop": mpop,
@@ -132,6 +138,7 @@ CORE: dict[str, Callable[[Run], int]] = {
     "child_tuning_f": lambda run: sum(round(0.3 * r * c) for r, c in matrices(run)),
     "mask_bert": entries,
     "bitfit": lambda run: 0,
+    "said": lambda run: said_count(matrices(run)),
     "adapter": lambda run: 4 * bottleneck_count(32, 64),
     "prefix": lambda run: prefix_count(2, 20, 32),
     "diff_pruning": diff_pruning,
