@@ -13,7 +13,7 @@ longer than N the first N numbers count, as there.
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,17 +26,16 @@ RADIX_BITS = 5
 small matrix: a pass for each bit takes several times as long."""
 
 
-@cache
-def hadamard(bits: int, device: torch.device) -> Tensor:
-    """The Walsh-Hadamard matrix of 2^bits rows, entries 1 and -1."""
+def hadamard(bits: int) -> Tensor:
+    """The Walsh-Hadamard matrix of 2^bits rows, entries 1 and -1, on the CPU."""
     matrix = torch.ones(1, 1)
     for _ in range(bits):
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return matrix.to(device)
+    return matrix
 
 
-def walsh_hadamard(values: Tensor) -> Tensor:
-    """H v for a vector of 2^k numbers.
+def walsh_hadamard(values: Tensor, small: Sequence[Tensor]) -> Tensor:
+    """H v for a vector of 2^k numbers; `small` are the matrices of 0 to RADIX_BITS bits.
 
     H is a Kronecker product of small ones. Each pass transforms the first digit of the index and
     makes it the last, so after all passes each digit is where it was.
@@ -45,7 +44,7 @@ def walsh_hadamard(values: Tensor) -> Tensor:
     passes = max(1, math.ceil(bits / RADIX_BITS))
     for at in range(passes):
         own = bits * (at + 1) // passes - bits * at // passes
-        values = (values.view(1 << own, -1).T @ hadamard(own, values.device)).view(-1)
+        values = (values.view(1 << own, -1).T @ small[own]).view(-1)
     return values
 
 
@@ -71,29 +70,31 @@ class Fastfood:
         signs = torch.randint(0, 2, (self.used,), generator=generator) * 2 - 1
         order = torch.randperm(self.size, generator=generator)
         scale = torch.randn(self.size, generator=generator)
-        scale /= float(scale.double().square().sum().mul(entries).sqrt())
+        self._divisor = math.sqrt(entries * float(scale.double().square().sum()))
         back = torch.empty_like(order)
         back[order] = torch.arange(self.size)
         self._signs = signs.to(torch.float32).to(device)
         self._order = (order % self.block).to(torch.int32).to(device)
         self._back = back.to(torch.int32).to(device)
         self._scale = scale.to(device)
-        for bits in range(RADIX_BITS + 1):  # so that no later step has to bring them there
-            hadamard(bits, device)
+        self._small = [hadamard(bits).to(device) for bits in range(RADIX_BITS + 1)]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fastfood:
         return self
 
     def project(self, vector: Tensor) -> Tensor:
-        """P(v), shape (D,)."""
-        short = torch.nn.functional.pad(
-            vector[: self.used] * self._signs, (0, self.block - self.used)
-        )
-        mixed = walsh_hadamard(short).index_select(0, self._order)
-        return walsh_hadamard(mixed.mul_(self._scale))[: self.entries]
+        """P(v), shape (D,), in the precision of v."""
+        own = vector[: self.used] * self._signs / self._divisor
+        short = torch.nn.functional.pad(own, (0, self.block - self.used))
+        mixed = self._transform(short).index_select(0, self._order)
+        return self._transform(mixed.mul_(self._scale))[: self.entries]
 
     def back(self, gradient: Tensor) -> Tensor:
         """P^T g for g of shape (D,): the first `used` numbers of the result, the others are 0."""
         wide = torch.nn.functional.pad(gradient, (0, self.size - self.entries))
-        mixed = walsh_hadamard(wide).mul_(self._scale).index_select(0, self._back)
-        return walsh_hadamard(mixed.view(-1, self.block).sum(0))[: self.used] * self._signs
+        mixed = self._transform(wide).mul_(self._scale).index_select(0, self._back)
+        short = self._transform(mixed.view(-1, self.block).sum(0))[: self.used]
+        return short * self._signs / self._divisor
+
+    def _transform(self, values: Tensor) -> Tensor:
+        return walsh_hadamard(values, [each.to(values.dtype) for each in self._small])

@@ -97,13 +97,13 @@ class SaidForm(TargetForm):
 
     @torch.no_grad()
     def push(self) -> None:
-        torch.add(self.base, self.difference(), out=self.weight.data)
+        torch.add(self.base, self.difference(self.base.dtype), out=self.weight.data)
 
     @torch.no_grad()
-    def difference(self) -> Tensor:
-        """lambda * P(theta), shape (out, in), fp32."""
-        found = self.projection.project(self.theta)
-        return (found if self.scale is None else found * self.scale).view(self.base.shape)
+    def difference(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """lambda * P(theta), shape (out, in)."""
+        found = self.projection.project(self.theta.to(dtype)).view(self.base.shape)
+        return found if self.scale is None else found * self.scale.to(dtype)
 
     def remember(self) -> None:
         self._before = self.base.detach().clone()
@@ -111,11 +111,11 @@ class SaidForm(TargetForm):
     def pair(self) -> tuple[Tensor, Tensor]:
         assert self._before is not None
         before, self._before = self._before, None
-        difference = self.difference().double()
+        difference = self.difference()
         return before.double() + difference, self.base.detach().double() + difference
 
     def effective(self) -> Tensor:
-        return self.base.detach().double() + self.difference().double()
+        return self.base.detach().double() + self.difference()
 
     def switch(self) -> Switched:
         return Switched(frozen=(self.base,))
