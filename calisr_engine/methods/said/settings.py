@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MethodBase, Rate, Width
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 
@@ -23,6 +23,8 @@ class Said(MethodBase):
     )
     sizes: ClassVar[tuple[str, ...]] = ("dimension",)
     rates: ClassVar[Mapping[Width, Rate]] = {
+        "tiny": Rate(1e-2, MEASURED, 3e-3),
+        "small": Rate(5e-3, "not searched: BitFit's rate, and the tiny encoder's", 3e-3),
         "base": Rate(1e-3, SOURCE, 3e-2),
         "large": Rate(1e-3, SOURCE, 3e-2),
     }
