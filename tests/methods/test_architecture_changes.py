@@ -36,6 +36,8 @@ def test_the_forward_pass_starts_where_the_model_was(method: str, architecture: 
     after = Run(method, architecture).logits()
     if method == "diff_pruning":
         assert torch.equal(after, before)
+    elif method == "compacter":  # nearer to the identity than float32 may tell
+        torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-6)
     else:  # two bottlenecks a layer, near the identity but not the identity
         torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4)
         assert not torch.equal(after, before)

@@ -14,6 +14,7 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.adapter.settings import bottleneck_count
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.child_tuning_d.method import ChildForm
+from calisr_engine.methods.compacter.settings import compacter_count
 from calisr_engine.methods.diff_pruning.form import DiffForm
 from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
 from calisr_engine.methods.prefix.settings import prefix_count
@@ -91,6 +92,12 @@ def test_houlsby_adapters_in_bert_base() -> None:
     assert added == 24 * bottleneck_count(768, 64) == 24 * 99_136
 
 
+def test_compacters_in_bert_base() -> None:
+    model = attached("compacter").model
+    added = size(model) - size(full_size("bert-base-uncased"))
+    assert added == 64 + 24 * compacter_count(768, 24, 1) == 64 + 24 * 2_376
+
+
 def test_twenty_prefixes_in_bert_base() -> None:
     phases = attached("prefix", length=20, reference=True)
     assert phases.trainable_when_complete() == 370_178
@@ -140,6 +147,7 @@ CORE: dict[str, Callable[[Run], int]] = {
     "bitfit": lambda run: 0,
     "said": lambda run: said_count(matrices(run)),
     "adapter": lambda run: 4 * bottleneck_count(32, 64),
+    "compacter": lambda run: 4**3 + 4 * compacter_count(32, 24, 1),
     "prefix": lambda run: prefix_count(2, 20, 32),
     "diff_pruning": diff_pruning,
 }
