@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from calisr_engine.methods.bottleneck_settings import BottleneckBase
-from calisr_engine.methods.settings import Rate, Width
+from calisr_engine.methods.settings import MEASURED, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -26,7 +26,7 @@ class Compacter(BottleneckBase):
     )
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck", "rank", "division")
     rates: ClassVar[Mapping[Width, Rate]] = {
-        "tiny": Rate(3e-3, NOT_SEARCHED, 3e-3),
+        "tiny": Rate(1e-2, MEASURED, 1e-2),
         "small": Rate(3e-3, NOT_SEARCHED, 3e-3),
         "base": Rate(3e-3, PUBLISHED, 3e-3),
         "large": Rate(3e-3, PUBLISHED, 3e-3),
