@@ -17,7 +17,7 @@ from calisr_engine.methods.child_tuning_d.method import ChildForm
 from calisr_engine.methods.compacter.settings import compacter_count
 from calisr_engine.methods.diff_pruning.form import DiffForm
 from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
-from calisr_engine.methods.prefix.settings import prefix_count
+from calisr_engine.methods.prefix_settings import prefix_count
 from calisr_engine.models.catalog import CATALOG
 from calisr_engine.models.components import find_targets, groups
 from calisr_engine.models.grouping import Grouping

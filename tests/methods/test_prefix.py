@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.prefix.attention import KEY, VALUE, prefix_attention, widen_mask
-from calisr_engine.methods.prefix.settings import prefix_count
+from calisr_engine.methods.prefix_attention import KEY, VALUE, prefix_attention, widen_mask
+from calisr_engine.methods.prefix_settings import prefix_count
 from calisr_engine.models.architectures import ARCHITECTURES as KNOWN
 from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, evaluate, make_batch, make_model
 
