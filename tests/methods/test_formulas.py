@@ -58,6 +58,7 @@ OWN: dict[str, list[dict[str, Any]]] = {
     "adapter": [{"bottleneck": 7}, {"components": ("output", "query")}],
     "compacter": [{"bottleneck": 6, "division": 2, "rank": 3}, {"components": ("output", "query")}],
     "prefix": [{"length": 3}, {"components": ("key", "value", "query"), "elsewhere": "fft"}],
+    "unipelt": [{"projection": None}, {"bottleneck": 5, "length": 3, "rank": 2, "projection": 7}],
     "diff_pruning": [
         {"structured": False},
         {"structured": False} | TABLE_4,
