@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from calisr_engine.methods.prefix_settings import prefix_count
-from calisr_engine.methods.settings import MethodBase, Rate, Width
+from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
@@ -35,7 +35,7 @@ class Unipelt(MethodBase):
     """Components whose output gets an adapter."""
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck", "length", "rank")
     rates: ClassVar[Mapping[Width, Rate]] = {
-        "tiny": Rate(5e-4, NOT_SEARCHED, 5e-4),
+        "tiny": Rate(5e-3, MEASURED, 5e-3),
         "small": Rate(5e-4, NOT_SEARCHED, 5e-4),
         "base": Rate(5e-4, PUBLISHED, 5e-4),
         "large": Rate(5e-4, PUBLISHED, 5e-4),
