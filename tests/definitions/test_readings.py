@@ -240,6 +240,8 @@ def test_with_a_sample_each_step_the_readings_are_one(
         ("lora", "branches"),
         ("mpop", "branches"),
         ("child_tuning_d", "branches"),
+        ("said", "since_last_sample"),
+        ("said", "branches"),
     ],
 )
 @pytest.mark.slow
@@ -270,10 +272,21 @@ def test_a_run_resumes_to_the_same_samples(
     assert samples(run) == samples(whole)
 
 
-@pytest.mark.parametrize("reading", ["since_last_sample", "branches"])
-def test_the_audit_agrees_with_each_reading(model: Path, tmp_path: Path, reading: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "reading"),
+    [
+        ("lora", "since_last_sample"),
+        ("lora", "branches"),
+        ("said", "step"),
+        ("said", "since_last_sample"),
+        ("said", "branches"),
+    ],
+)
+def test_the_audit_agrees_with_each_reading(
+    model: Path, tmp_path: Path, method: str, reading: str
+) -> None:
     kept = ("calibration.keep_samples=true", f"calibration.reading={reading}")
-    run = make_run(model, tmp_path, "run", *METHODS["lora"], *MEASURED, *kept)
+    run = make_run(model, tmp_path, "run", *METHODS[method], *MEASURED, *kept)
     assert execute(run, raise_errors=True) == 0
     report = audit(run)
     assert report.clean, report.disagreements
