@@ -65,6 +65,24 @@ def decomposed(weight: Tensor, rows: list[int], columns: list[int]) -> list[Tens
     ]
 
 
+def fastfood(entries: int, length: int, draws: torch.Generator) -> Tensor:
+    """P (entries x length), float64: H G Pi H B as a product of whole matrices, cut to size and
+    divided by sqrt(entries * sum of g^2). Drawn in the order of B, Pi, G."""
+    size = 1 << math.ceil(math.log2(entries))
+    rows = torch.arange(size)
+    bits = rows[:, None] & rows[None, :]
+    ones = sum((bits >> k) & 1 for k in range(size.bit_length()))
+    hadamard = (1 - 2 * (ones % 2)).double()
+    used = min(length, size)
+    b = (torch.randint(0, 2, (used,), generator=draws) * 2 - 1).double()
+    order = torch.randperm(size, generator=draws)
+    g = torch.randn(size, generator=draws).double()
+    product = hadamard @ torch.diag(g) @ torch.eye(size).double()[order] @ hadamard
+    result = torch.zeros(entries, length).double()
+    result[:, :used] = (product[:, :used] * b)[:entries] / (entries * g.square().sum()).sqrt()
+    return result
+
+
 def first_step(
     value: Tensor, gradient: Tensor, rate: float, decay: float, epsilon: float, optimizer: str
 ) -> Tensor:

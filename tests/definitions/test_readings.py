@@ -12,12 +12,13 @@ from torch import Tensor
 
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
+from calisr_engine.methods.base import seeded_generator
 from calisr_engine.process.execute import execute
 from calisr_engine.results.audit import audit
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training import checkpoint
 from tests.definitions.recording import Weights, recorded
-from tests.definitions.reference import Reference, Settings
+from tests.definitions.reference import Reference, Settings, fastfood
 from tests.definitions.test_steps import is_embedding, is_target
 from tests.training.golden import newest_checkpoint
 from tests.training.interrupt import kill_at, stop_at
@@ -30,6 +31,7 @@ METHODS = {
     "child_tuning_d": ("method.name=child_tuning_d",),
     "mask_bert": ("method.name=mask_bert", "training.lft_learning_rate=5e-2"),
     "bitfit": ("method.name=bitfit",),
+    "said": ("method.name=said", "training.lft_learning_rate=0.1"),
 }
 MEASURED = ("calibration.variant=S", "calibration.delta=1.0", "calibration.samples_per_epoch=2")
 FIGURES = (
@@ -88,6 +90,11 @@ def light_matrix(method: str, stem: str, now: Weights, then: Weights, masks: Wei
     if method == "mask_bert":
         kept = own[f"{stem}.calisr_scores"] > now[f"{stem}.calisr_scores"].new_tensor(1e-2)
         return old[f"{stem}.calisr_base"] * kept
+    if method == "said":
+        theta, base = own["calisr_theta"], old[f"{stem}.calisr_base"]
+        draws = seeded_generator(42, f"said/{stem}")
+        moved = fastfood(base.numel(), len(theta), draws) @ theta
+        return base + own[f"{stem}.calisr_lambda"] * moved.view(base.shape)
     return old[f"{stem}.weight"]
 
 
@@ -233,6 +240,8 @@ def test_with_a_sample_each_step_the_readings_are_one(
         ("lora", "branches"),
         ("mpop", "branches"),
         ("child_tuning_d", "branches"),
+        ("said", "since_last_sample"),
+        ("said", "branches"),
     ],
 )
 @pytest.mark.slow
@@ -263,10 +272,21 @@ def test_a_run_resumes_to_the_same_samples(
     assert samples(run) == samples(whole)
 
 
-@pytest.mark.parametrize("reading", ["since_last_sample", "branches"])
-def test_the_audit_agrees_with_each_reading(model: Path, tmp_path: Path, reading: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "reading"),
+    [
+        ("lora", "since_last_sample"),
+        ("lora", "branches"),
+        ("said", "step"),
+        ("said", "since_last_sample"),
+        ("said", "branches"),
+    ],
+)
+def test_the_audit_agrees_with_each_reading(
+    model: Path, tmp_path: Path, method: str, reading: str
+) -> None:
     kept = ("calibration.keep_samples=true", f"calibration.reading={reading}")
-    run = make_run(model, tmp_path, "run", *METHODS["lora"], *MEASURED, *kept)
+    run = make_run(model, tmp_path, "run", *METHODS[method], *MEASURED, *kept)
     assert execute(run, raise_errors=True) == 0
     report = audit(run)
     assert report.clean, report.disagreements

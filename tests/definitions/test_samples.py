@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from calisr_engine.methods.base import seeded_generator
 from tests.definitions.recording import (
     FIGURES,
     Recording,
@@ -21,7 +22,14 @@ from tests.definitions.recording import (
     fisher_masks,
     recorded,
 )
-from tests.definitions.reference import Reference, Settings, contraction, decomposed, first_step
+from tests.definitions.reference import (
+    Reference,
+    Settings,
+    contraction,
+    decomposed,
+    fastfood,
+    first_step,
+)
 
 STEPS = 12
 RATE, DECAY, EPSILON = 1e-2, 0.1, 1e-2
@@ -84,6 +92,21 @@ def test_mask_bert(model: Path, tmp_path: Path) -> None:
         mask = (after[f"{stem}.calisr_scores"] > 1e-2).double()
         old, new = (w[f"{stem}.calisr_base"].double() for w in (before, after))
         return old * mask, new * mask
+
+    check(found, pair)
+
+
+def test_said(model: Path, tmp_path: Path) -> None:
+    """The old base and the new vector and scale, against the new base and them."""
+    found = sampled(model, tmp_path, "adamw", "method.name=said", "training.lft_learning_rate=0.1")
+
+    def pair(step: int, stem: str, before: Weights, after: Weights) -> Pair:
+        theta = after["calisr_theta"].double()
+        old, new = (w[f"{stem}.calisr_base"].double() for w in (before, after))
+        draws = seeded_generator(42, f"said/{stem}")
+        moved = (fastfood(old.numel(), len(theta), draws) @ theta).view(old.shape)
+        moved *= after[f"{stem}.calisr_lambda"].double()
+        return old + moved, new + moved
 
     check(found, pair)
 

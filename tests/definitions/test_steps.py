@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from calisr_engine.methods.base import seeded_generator
 from tests.definitions.recording import (
     FIGURES,
     SWITCH,
@@ -30,6 +31,7 @@ from tests.definitions.reference import (
     Settings,
     contraction,
     decomposed,
+    fastfood,
     plain_name_without_decay,
 )
 
@@ -161,6 +163,59 @@ def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
     frozen = {f"{s}.calisr_base" for s in stems} | {f"{s}.bias" for s in stems}
     light = {n for n in everything if n not in frozen and not is_embedding(n)}
     follow(found, Reference(model, leaves, settings, dense), (everything, light))
+
+
+@optimizers
+@pytest.mark.parametrize("scaled", [True, False])
+def test_said(model: Path, tmp_path: Path, optimizer: str, scaled: bool) -> None:
+    """W0 + lambda P(theta), theta one for all matrices; no decay of theta and lambda; the bases
+    stop at the switch, theta and lambda go on."""
+    found = record(
+        model,
+        tmp_path,
+        optimizer,
+        "method.name=said",
+        "method.dimension=300",  # more than 256, so small matrices see a part of theta only
+        f"method.structure_aware={str(scaled).lower()}",
+        "training.lft_learning_rate=0.3",
+    )
+    own = ("calisr_theta", "calisr_lambda")
+    assert found.start["calisr_theta"].shape == (288 if scaled else 300,)
+    assert not found.start["calisr_theta"].any()
+    maps = {}
+    for name in filter(is_target, found.start):
+        stem = name.removesuffix(".weight")
+        assert found.start[f"{stem}.calisr_base"].equal(found.start[name])
+        assert float(found.start.get(f"{stem}.calisr_lambda", torch.ones(()))) == 1.0
+        maps[stem] = fastfood(
+            found.start[name].numel(),
+            len(found.start["calisr_theta"]),
+            seeded_generator(42, f"said/{stem}"),
+        ).float()
+
+    def dense(leaves: Leaves) -> Leaves:
+        weights = {n: v for n, v in leaves.items() if "calisr_" not in n}
+        for stem, projection in maps.items():
+            base = leaves[f"{stem}.calisr_base"]
+            moved = (projection @ leaves["calisr_theta"]).view(base.shape)
+            weights[f"{stem}.weight"] = base + leaves.get(f"{stem}.calisr_lambda", 1.0) * moved
+        return weights
+
+    settings = Settings(
+        total_steps=TOTAL,
+        optimizer=optimizer,
+        own_rates=lambda name: 0.3 if name.endswith(own) else None,
+        decays=lambda name: not (plain_name_without_decay(name) or name.endswith(own)),
+    )
+    leaves = {n: v for n, v in found.start.items() if not is_target(n)}
+    everything = set(leaves)
+    assert len(maps) == 12
+    assert sum(n.endswith("calisr_lambda") for n in everything) == (12 if scaled else 0)
+    light = {n for n in everything if not n.endswith("calisr_base") and not is_embedding(n)}
+    follow(found, Reference(model, leaves, settings, dense), (everything, light))
+    last = found.after[-1]
+    for stem, base in ((s, last[f"{s}.calisr_base"]) for s in maps):
+        assert not torch.allclose(last[f"{stem}.weight"], base, rtol=0, atol=1e-3)
 
 
 @optimizers

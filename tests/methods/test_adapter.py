@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from calisr_engine.methods.adapter.method import CHILD, Bottleneck
+from calisr_engine.methods.adapter.method import Bottleneck
 from calisr_engine.methods.adapter.settings import bottleneck_count
+from calisr_engine.methods.bottleneck import CHILD
 from tests.methods.tiny import ARCHITECTURES, Run, make_apart, make_batch
 
 

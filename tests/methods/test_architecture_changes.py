@@ -30,12 +30,16 @@ def light(method: str, architecture: str = "Bert", **settings: Any) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("method", "architecture"), [c for c in CASES if c[0] != "prefix"])
+@pytest.mark.parametrize(
+    ("method", "architecture"), [c for c in CASES if c[0] not in ("prefix", "unipelt")]
+)
 def test_the_forward_pass_starts_where_the_model_was(method: str, architecture: str) -> None:
     before = evaluate(make_model(architecture))
     after = Run(method, architecture).logits()
     if method == "diff_pruning":
         assert torch.equal(after, before)
+    elif method == "compacter":  # nearer to the identity than float32 may tell
+        torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-6)
     else:  # two bottlenecks a layer, near the identity but not the identity
         torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4)
         assert not torch.equal(after, before)
@@ -53,7 +57,8 @@ def test_training_lowers_the_loss(method: str, architecture: str) -> None:
 @every_case
 def test_what_the_method_added_gets_gradients(method: str, architecture: str) -> None:
     run = light(method, architecture)
-    if method == "diff_pruning":  # a gate has no gradient while its difference is zero
+    # A gate has no gradient while its difference is zero, nor have it A and its gate while B is.
+    if method in ("diff_pruning", "unipelt"):
         run.step(0)
     run.gradients(make_batch(1))
     added = {n: p for n, p in run.model.named_parameters() if "calisr_" in n}

@@ -14,9 +14,11 @@ from calisr_engine.methods import registry
 from calisr_engine.methods.adapter.settings import bottleneck_count
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.child_tuning_d.method import ChildForm
+from calisr_engine.methods.compacter.settings import compacter_count
 from calisr_engine.methods.diff_pruning.form import DiffForm
 from calisr_engine.methods.mpop.shapes import factorise_matrix, parameter_counts
-from calisr_engine.methods.prefix.settings import prefix_count
+from calisr_engine.methods.prefix_settings import prefix_count
+from calisr_engine.methods.unipelt.settings import layer_count
 from calisr_engine.models.catalog import CATALOG
 from calisr_engine.models.components import find_targets, groups
 from calisr_engine.models.grouping import Grouping
@@ -91,9 +93,23 @@ def test_houlsby_adapters_in_bert_base() -> None:
     assert added == 24 * bottleneck_count(768, 64) == 24 * 99_136
 
 
+def test_compacters_in_bert_base() -> None:
+    model = attached("compacter").model
+    added = size(model) - size(full_size("bert-base-uncased"))
+    assert added == 64 + 24 * compacter_count(768, 24, 1) == 64 + 24 * 2_376
+
+
 def test_twenty_prefixes_in_bert_base() -> None:
     phases = attached("prefix", length=20, reference=True)
     assert phases.trainable_when_complete() == 370_178
+
+
+def test_the_parts_of_unipelt_in_bert_base_are_its_papers() -> None:
+    """0.81 % adapters, 0.27 % updates and 0.17 % prefixes once the MLP is gone; and the gates."""
+    model = attached("unipelt", projection=None).model
+    added = size(model) - size(full_size("bert-base-uncased"))
+    assert added == 12 * layer_count(768, 48, 8) + prefix_count(12, 10, 768) == 1_410_672
+    assert layer_count(768, 48, 8) == 74_544 + 24_576 + 4 * 769
 
 
 # Every method on every architecture ---------------------------------------------------------------
@@ -125,6 +141,12 @@ def diff_pruning(run: Run) -> int:
     return 2 * entries(run) + len(run.targets)
 
 
+def said_count(shapes: list[torch.Size]) -> int:
+    """A scale a matrix; the largest of them has 1,536 entries, so 2,048 of 20,000 numbers count."""
+    assert max(rows * columns for rows, columns in shapes) == 32 * 48
+    return 2048 + len(shapes)
+
+
 CORE: dict[str, Callable[[Run], int]] = {
     "lora": lambda run: sum(8 * (rows + columns) for rows, columns in matrices(run)),
     "mpop": mpop,
@@ -132,8 +154,11 @@ CORE: dict[str, Callable[[Run], int]] = {
     "child_tuning_f": lambda run: sum(round(0.3 * r * c) for r, c in matrices(run)),
     "mask_bert": entries,
     "bitfit": lambda run: 0,
+    "said": lambda run: said_count(matrices(run)),
     "adapter": lambda run: 4 * bottleneck_count(32, 64),
+    "compacter": lambda run: 4**3 + 4 * compacter_count(32, 24, 1),
     "prefix": lambda run: prefix_count(2, 20, 32),
+    "unipelt": lambda run: 2 * layer_count(32, 48, 8) + prefix_count(2, 10, 32, 512),
     "diff_pruning": diff_pruning,
 }
 """What each method trains in the targets or adds to the model, in the light phase."""

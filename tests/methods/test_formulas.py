@@ -55,8 +55,11 @@ OWN: dict[str, list[dict[str, Any]]] = {
     ],
     "child_tuning_d": [{"p": 0.123}, {"refresh_at_switch": True}],
     "child_tuning_f": [{"p": 0.123}],
+    "said": [{"dimension": 500}, {"structure_aware": False}, {"structure_aware": False} | TABLE_4],
     "adapter": [{"bottleneck": 7}, {"components": ("output", "query")}],
+    "compacter": [{"bottleneck": 6, "division": 2, "rank": 3}, {"components": ("output", "query")}],
     "prefix": [{"length": 3}, {"components": ("key", "value", "query"), "elsewhere": "fft"}],
+    "unipelt": [{"projection": None}, {"bottleneck": 5, "length": 3, "rank": 2, "projection": 7}],
     "diff_pruning": [
         {"structured": False},
         {"structured": False} | TABLE_4,

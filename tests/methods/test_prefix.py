@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods.prefix.attention import KEY, VALUE, prefix_attention, widen_mask
-from calisr_engine.methods.prefix.settings import prefix_count
+from calisr_engine.methods.prefix_attention import KEY, VALUE, prefix_attention, widen_mask
+from calisr_engine.methods.prefix_settings import prefix_count
 from calisr_engine.models.architectures import ARCHITECTURES as KNOWN
 from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, evaluate, make_batch, make_model
 
@@ -145,6 +145,39 @@ def test_same_logits_and_same_losses_for_twenty_steps_as_peft(architecture: str)
     for one, two in losses:
         assert one == pytest.approx(two, rel=1e-4)
     assert losses[-1][0] < losses[0][0]
+
+
+def test_with_reference_it_is_p_tuning_v2() -> None:
+    """Its prefix encoder without projection is one table (length, 2 * layers * width), cut into
+    the past keys and values of each layer; table and head train. Positions as in ours."""
+    from transformers import DynamicCache
+
+    length, layers, heads, size = 5, 2, 4, 8
+    run = Run("prefix", length=length, reference=True)
+    run.step(0)
+    stepped = run.phases.stepped()
+    table = torch.cat([p for n, p in stepped.items() if n.endswith((KEY, VALUE))], dim=1).detach()
+    assert table.shape == (length, 2 * layers * heads * size)
+    assert set(stepped) - set(prefixes(run.model)) == {"classifier.weight", "classifier.bias"}
+
+    plain: Any = make_model("Bert").eval()
+    batch = make_batch(0)
+    rows, positions = batch["input_ids"].shape
+    past = table[None].expand(rows, -1, -1).view(rows, length, 2 * layers, heads, size)
+    cache = DynamicCache()
+    for layer, pair in enumerate(past.permute(2, 0, 3, 1, 4).split(2)):
+        cache.update(pair[0], pair[1], layer)
+    seen = torch.cat([torch.ones(rows, length, dtype=torch.int64), batch["attention_mask"]], dim=1)
+    with torch.no_grad():
+        plain.classifier.load_state_dict(run.model.get_submodule("classifier").state_dict())
+        answer = plain.bert(
+            input_ids=batch["input_ids"],
+            attention_mask=seen,
+            position_ids=torch.arange(positions)[None],
+            past_key_values=cache,
+        )
+        expected = plain.classifier(answer.pooler_output)
+    torch.testing.assert_close(run.logits(0), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_other_architectures_are_refused_by_name() -> None:

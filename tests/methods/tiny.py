@@ -46,9 +46,11 @@ _MODERN = _BERT | {
     "pad_token_id": 0,
 }
 UNSUITED = {
-    ("prefix", "DebertaV2"): "takes no further keys and values",
-    ("prefix", "ModernBert"): "takes no further keys and values",
-    ("prefix", "EuroBert"): "takes no further keys and values",
+    **{
+        (method, architecture): "takes no further keys and values"
+        for method in ("prefix", "unipelt")
+        for architecture in ("DebertaV2", "ModernBert", "EuroBert")
+    },
     ("bitfit", "ModernBert"): "encoder has none",
     ("bitfit", "EuroBert"): "encoder has none",
 }

@@ -23,7 +23,7 @@ pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 
-@pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
+@pytest.mark.parametrize("method", ["lora", "adapter", "compacter", "prefix", "unipelt"])
 @pytest.mark.slow
 def test_its_answers_are_those_of_the_evaluation(method: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
+from calisr_engine.methods.bottleneck_settings import BottleneckBase
+from calisr_engine.methods.settings import MEASURED, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
-from calisr_engine.settings import Broken
 
 
-class Adapter(MethodBase):
+class Adapter(BottleneckBase):
     order: ClassVar[int] = 7
     title: ClassVar[str] = "Adapters (Houlsby)"
     label: ClassVar[str] = "Adapters"
     summary: ClassVar[str] = "Adds two small bottleneck layers to each encoder layer."
-    calibration_refused: ClassVar[str] = (
-        "adapters change the architecture, so there is no stable rank of the same matrix to compare"
-    )
-    changes_architecture: ClassVar[bool] = True
-    places: ClassVar[tuple[Component, ...]] = ("attention_output", "output")
-    """Components whose output gets a bottleneck."""
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck",)
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 2e-3),
@@ -37,25 +31,9 @@ class Adapter(MethodBase):
         64, ge=1, le=65_536, description="Width of the bottleneck (Houlsby et al., 2019: 64)."
     )
 
-    def broken_rules(self) -> Iterator[Broken]:
-        if not set(self.covered(False)) & set(self.places):
-            yield Broken(
-                "components: adapters go behind attention_output and output only",
-                "list one or both of them, or leave components out",
-                ("components",),
-            )
-
-    def default_components(self, calibrated: bool) -> tuple[Component, ...]:
-        return self.places
-
     def count_core(self, model: Parts, covered: Sequence[Component]) -> int:
-        places = sum(name in self.places for name in covered)
-        return model.layers * places * bottleneck_count(model.hidden, self.bottleneck)
-
-    def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
-        if self.reference:
-            return model.head + model.norms
-        return super().count_beside(model, covered)
+        places = self.count_places(model, covered)
+        return places * bottleneck_count(model.hidden, self.bottleneck)
 
 
 def bottleneck_count(width: int, bottleneck: int) -> int:

@@ -14,10 +14,8 @@ position numbers: peft's start at `length`, ours where the model's own start.
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from calisr_engine.errors import ConfigError
 from calisr_engine.methods.base import (
     ArchitectureAttachment,
     AttachContext,
@@ -25,72 +23,33 @@ from calisr_engine.methods.base import (
     Method,
     ParameterRule,
 )
-from calisr_engine.methods.prefix.attention import KEY, VALUE, install
-from calisr_engine.methods.prefix.projection import CHILD, Projection, fill
 from calisr_engine.methods.prefix.settings import Prefix
+from calisr_engine.methods.prefix_attention import add_prefixes, check_attention
 from calisr_engine.models.components import Target, head_parameters
-
-SUPPORTED = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
-"""transformers' `model_type` of the architectures whose attention can be lengthened."""
 
 
 class PrefixMethod(Method):
     def check_model(self, model: nn.Module) -> None:
-        kind = str(getattr(model.config, "model_type", "unknown"))
-        if kind not in SUPPORTED:
-            raise ConfigError(
-                f"method.name: prefix-tuning cannot be used with the architecture {kind!r}, whose "
-                "attention takes no further keys and values",
-                f"architectures it works with: {', '.join(SUPPORTED)}; or choose another method",
-            )
+        check_attention(model, "prefix-tuning")
 
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Prefix, context: AttachContext
     ) -> Attachment:
         """Add a prefix to each self-attention module."""
         self.check_model(model)
-        rules: dict[nn.Parameter, ParameterRule] = {}
-        added: set[nn.Parameter] = set()
         lengthened = [target for target in targets if target.component in settings.pair]
-        if settings.projection is not None:
-            added = set(_project(model, lengthened, settings, context).parameters())
-            lengthened = []
-        for target in lengthened:
-            attention = model.get_submodule(target.name.rpartition(".")[0])
-            drawn = torch.randn(
-                settings.length,
-                target.module.out_features,
-                generator=context.generator(f"prefix/{target.name}"),
-            )
-            parameter = nn.Parameter(drawn.to(target.weight.device))
-            attention.register_parameter(KEY if target.component == "key" else VALUE, parameter)
-            added.add(parameter)
+        added = add_prefixes(
+            model,
+            lengthened,
+            settings.length,
+            settings.projection,
+            lambda name: context.generator(f"prefix/{name}"),
+        )
+        rules: dict[nn.Parameter, ParameterRule] = {}
         if context.lft_learning_rate is not None:
             rules = {each: ParameterRule(learning_rate=context.lft_learning_rate) for each in added}
-        install(model)
         attachment = ArchitectureAttachment(model, forms={}, rules=rules)
         if settings.reference:
             kept = added | set(head_parameters(model))
             attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
         return attachment
-
-
-def _project(
-    model: nn.Module, targets: list[Target], settings: Prefix, context: AttachContext
-) -> Projection:
-    """Put the MLP below the model and let it fill the prefixes in before each forward pass."""
-    assert settings.projection is not None
-    places = [
-        (target.name.rpartition(".")[0], KEY if target.component == "key" else VALUE)
-        for target in targets
-    ]
-    projection = Projection(
-        settings.length,
-        targets[0].module.out_features,
-        settings.projection,
-        places,
-        context.generator("prefix/projection"),
-    ).to(targets[0].weight.device)
-    model.add_module(CHILD, projection)
-    model.register_forward_pre_hook(fill, with_kwargs=True)
-    return projection

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from calisr_engine.methods.prefix_settings import prefix_count
 from calisr_engine.methods.settings import MEASURED, MethodBase, Rate, Width
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.parts import Parts
@@ -59,11 +60,3 @@ class Prefix(MethodBase):
 
     def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
         return model.head if self.reference else super().count_beside(model, covered)
-
-
-def prefix_count(layers: int, length: int, width: int, projection: int | None = None) -> int:
-    """Parameters of all prefixes: a key and a value for each position of each layer; with a
-    projection a vector for each position and the two layers of the MLP."""
-    if projection is None:
-        return 2 * layers * length * width
-    return length * width + (width + 1) * projection + (projection + 1) * 2 * layers * width

@@ -1,0 +1,1 @@
+"""SAID: structure-aware intrinsic dimension."""
