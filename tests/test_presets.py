@@ -90,7 +90,9 @@ SOURCES = {
     "huggingface/transformers",
     "lpyhdzx/MPOP",
     "microsoft/LoRA",
+    "morningmoni/UniPELT",
     "ptlmasking/maskbert",
+    "rabeehk/compacter",
     "THUDM/P-tuning-v2",
 }
 

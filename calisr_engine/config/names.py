@@ -77,7 +77,7 @@ def unknown_key(key: str, method: str | None) -> Problem | None:
         return Problem(f"{message}: {name} = ...", "", (key,))
     owners = [each for each, model in METHODS.items() if name in model.model_fields]
     if section == "method" and method is not None and owners:
-        message = f"is a setting of {' and '.join(owners)}, but method.name is {method}"
+        message = f"is a setting of {' and of '.join(owners)}, but method.name is {method}"
         return Problem(message, f'remove it, or set method.name = "{owners[0]}"', (key,))
     mend = _belongs(name, known)
     if mend is None:

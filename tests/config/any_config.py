@@ -11,6 +11,7 @@ from calisr_engine.config.check import EMPTY_WORDS
 from calisr_engine.config.describe import FieldInfo, all_fields
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.models.component_names import COMPONENTS
 from calisr_engine.settings import LARGEST_FLOAT, SMALLEST_FLOAT, Reading
 
 ODD_TEXTS = ["", " 5 ", "a \"quoted\" 'name'", "tab\tnew\nline # no comment", "ünïcode ☃ 🂡"]
@@ -20,6 +21,8 @@ ODD_TEXTS += ["[x]\ny = 1", '"""', "\\", "\r\n", "none", "\x7f\x1b[1m", "true", 
 texts = st.sampled_from(ODD_TEXTS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12
 )
+
+MAPPED = {name: f"layers.*.{name}" for name in COMPONENTS}
 
 
 def runs(method: str) -> st.SearchStrategy[RunConfig]:
@@ -58,6 +61,12 @@ def legal(info: FieldInfo) -> st.SearchStrategy[Any]:
         found: st.SearchStrategy[Any] = st.just(info.default)
     elif info.key == "training.device":
         found = st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:17"])
+    elif info.key == "model.components":
+        found = st.sampled_from([None, MAPPED])
+    elif info.key == "calibration.groups":
+        found = st.sampled_from([None, {"early": "0-5.*", "late": "rest"}])
+    elif info.key == "task.label_separator":
+        found = st.sampled_from(["|", ",", "; ", "\t", "☃"])
     elif info.key == "output.name":
         found = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}", fullmatch=True)
     elif info.kind == "int":
@@ -73,6 +82,9 @@ def legal(info: FieldInfo) -> st.SearchStrategy[Any]:
         found = st.booleans()
     elif info.kind == "choice":
         found = st.sampled_from(info.choices)
+    elif info.kind == "list" and not info.choices:  # names of columns or languages
+        names = texts.filter(lambda text: text.strip() != "")
+        found = st.lists(names, min_size=1, max_size=3, unique=True).map(tuple)
     elif info.kind == "list":
         found = st.permutations(info.choices).flatmap(
             lambda order: st.integers(1, len(order)).map(lambda size: tuple(order[:size]))

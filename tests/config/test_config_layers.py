@@ -106,7 +106,7 @@ def test_a_setting_of_the_same_name_but_other_values_is_dropped(tmp_path: Path) 
 
 
 def test_options_of_one_command_line_are_one_layer() -> None:
-    with pytest.raises(ConfigError, match=r"setting of lora, but method\.name is mpop"):
+    with pytest.raises(ConfigError, match=r"setting of lora .*, but method\.name is mpop"):
         load("demo", ["method.rank=4"], {"method.name": "mpop"})
     method = load("demo", ["method.rank=4"], {"method.name": "lora"}).config.method
     assert method.rank == 4  # type: ignore[union-attr]
