@@ -176,8 +176,19 @@ def _x_axis(plot: Plot, width: int, labelled: bool) -> Axis:
         return Axis((-0.5, count - 0.5), list(range(0, count, some)), names[::some])
     if not labelled:
         return Axis((low, high), [], [])
-    places = ticks(low, high, max(3, width // 11))
+    most = max(3, width // 11)
+    whole = all(x == round(x) for x in xs if math.isfinite(x))
+    places = (_whole_ticks(low, high, most) if whole else []) or ticks(low, high, most)
     return Axis((low, high), places, tick_labels(places))
+
+
+def _whole_ticks(low: float, high: float, most: int) -> list[float]:
+    """Ticks for what is counted: there is no step 1.5. None where there are fewer than two."""
+    for wanted in range(most, most + 8):
+        found = [each for each in ticks(low, high, wanted) if each == round(each)]
+        if len(found) > 2 or (len(found) == 2 and high - low < 2):
+            return found
+    return []
 
 
 def _y_axis(
