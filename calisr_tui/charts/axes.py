@@ -214,7 +214,7 @@ def _y_axis(
 
 
 def _log_labels(places: Sequence[float]) -> list[str]:
-    found = [f"{place:.2g}" for place in places]
+    found = [f"{v:.0f}" if 100 <= v < 1e5 else value_label(v, 2) for v in places]
     return found if len({*found}) == len(found) else tick_labels(places)
 
 
