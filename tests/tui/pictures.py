@@ -68,7 +68,7 @@ def export_failed(app: Any) -> None:
 
 def toasts(app: Any) -> None:
     for severity in ("information", "warning", "error"):
-        app.notify(f"a message of the kind {severity}, of some words", severity=severity, timeout=600)
+        app.notify(f"a message that is of the kind {severity}", severity=severity, timeout=600)
 
 
 MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
