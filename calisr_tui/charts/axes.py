@@ -210,7 +210,18 @@ def _y_axis(
     if name:
         return Axis(limits, [(low + high) / 2], [shown(name).strip() or "?"])
     places = ticks(low, high, max(3, rows // 3))
+    if rows > 2 and len({round((high - each) / (high - low) * (rows - 1)) for each in places}) < 3:
+        places = _ends(low, high) or places
     return Axis(limits, places, tick_labels(places, unit))
+
+
+def _ends(low: float, high: float) -> list[float]:
+    """Ticks at both ends and in the middle, which few lines hold apart; none where digits end."""
+    unit = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    bottom, top = math.ceil(low / unit - 1e-9), math.floor(high / unit + 1e-9)
+    digits = max(0, -math.floor(math.log10(unit)))
+    found = [round(each * unit, digits) for each in (bottom, (bottom + top) // 2, top)]
+    return found if len({*found}) == 3 else []
 
 
 def _log_labels(places: Sequence[float]) -> list[str]:

@@ -107,7 +107,7 @@ MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "runs-no-match": ({}, ["f4", "slash", *"best>9", "enter"]),
     "runs-columns": ({}, ["f4", "k"]),
     "runs-groups": ({}, ["f4", "g"]),
-    "runs-by-task": ({}, ["f4", "g", *"task.name", "enter", "escape", "space", "down"]),
+    "runs-by-task": ({}, ["f4", "g", *"task", "enter", "escape", "space", "down"]),
     "runs-delete": ({}, ["f4", "d"]),
     "runs-curves": ({}, ["f4", "l"]),
     "runs-name": ({}, ["f4", "n"]),

@@ -397,3 +397,12 @@ async def test_a_pane_alone_has_all_the_room(key: str, workplace: Path) -> None:
         await settle(pilot)
         (pane,) = [each for each in app.screen.query(".pane") if each.region.width]
         assert pane.region.height > 30
+
+
+@pytest.mark.parametrize("height", [5, 6, 7, 8, 9])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.27, 0.93), (0.1, 0.75), (-3, 5), (0.84, 1), (0, 2e-4)]
+)
+def test_an_axis_of_few_lines_has_three_ticks(low: float, high: float, height: int) -> None:
+    drawn = draw(Plot((Line((0.0, 1.0), (low, high), "loss"),)), 60, height, STYLES).plain
+    assert drawn.count("┤") >= 3
