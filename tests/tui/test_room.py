@@ -17,6 +17,7 @@ from calisr_tui.themes import COLOURS
 from calisr_tui.widgets.hint import fitted
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.live_run import a_run
+from tests.tui.studies import make_study
 
 __all__ = ["workplace"]
 STYLES = COLOURS["calisr-dark"]
@@ -102,3 +103,23 @@ def test_help_that_is_cut_ends_with_a_sign() -> None:
             assert len(found) <= lines
             assert max(map(len, found)) <= width
             assert found[-1].endswith("…") or found[-1].endswith("ten")
+
+
+async def test_a_low_screen_keeps_the_table_of_a_study(workplace: Path) -> None:
+    make_study(Path("runs"))
+    app = make_app(workplace, start="study")
+    async with app.run_test(size=(60, 18)) as pilot:
+        await settle(pilot)
+        assert app.screen.query_one("#study-table").region.height > 6
+
+
+async def test_a_low_screen_keeps_the_table_of_a_report(workplace: Path) -> None:
+    app = make_app(workplace, start="grid")
+    async with app.run_test(size=(60, 18)) as pilot:
+        await settle(pilot)
+        await pilot.press("t")
+        await settle(pilot)
+        assert app.screen.query_one("#report-body").region.height > 12
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert app.screen.query_one("#report-notes").display
