@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ class Answer:
     refused: str = ""
     variant: Any = "default"
 
+
+ROOM_FOR_REMARKS = 76
+"""Cells of a screen from which on the remarks of a settings file keep their column."""
 
 LEAST_BUTTON = 10
 """Cells of a button with a short word."""
@@ -100,6 +104,12 @@ class Reading(ModalScreen[None]):
             dialog.border_subtitle = Text("Enter close" + (" · y copy" if self._copy else ""))
             with VerticalScroll(classes="dialog-scroll"):
                 yield Static(self._text, classes="dialog-text")
+
+    def on_resize(self) -> None:
+        """Remarks at the ends of lines stand near them where there is no room for a column."""
+        narrow = self.app.size.width < ROOM_FOR_REMARKS
+        text = re.sub(r"(?<=\S) {3,}(?=# )", "  ", self._text) if narrow else self._text
+        self.query_one(".dialog-text", Static).update(text)
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -176,8 +176,19 @@ def _x_axis(plot: Plot, width: int, labelled: bool) -> Axis:
         return Axis((-0.5, count - 0.5), list(range(0, count, some)), names[::some])
     if not labelled:
         return Axis((low, high), [], [])
-    places = ticks(low, high, max(3, width // 11))
+    most = max(3, width // 11)
+    whole = all(x == round(x) for x in xs if math.isfinite(x))
+    places = (_whole_ticks(low, high, most) if whole else []) or ticks(low, high, most)
     return Axis((low, high), places, tick_labels(places))
+
+
+def _whole_ticks(low: float, high: float, most: int) -> list[float]:
+    """Ticks for what is counted: there is no step 1.5. None where there are fewer than two."""
+    for wanted in range(most, most + 8):
+        found = [each for each in ticks(low, high, wanted) if each == round(each)]
+        if len(found) > 2 or (len(found) == 2 and high - low < 2):
+            return found
+    return []
 
 
 def _y_axis(
@@ -199,11 +210,22 @@ def _y_axis(
     if name:
         return Axis(limits, [(low + high) / 2], [shown(name).strip() or "?"])
     places = ticks(low, high, max(3, rows // 3))
+    if rows > 2 and len({round((high - each) / (high - low) * (rows - 1)) for each in places}) < 3:
+        places = _ends(low, high) or places
     return Axis(limits, places, tick_labels(places, unit))
 
 
+def _ends(low: float, high: float) -> list[float]:
+    """Ticks at both ends and in the middle, which few lines hold apart; none where digits end."""
+    unit = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    bottom, top = math.ceil(low / unit - 1e-9), math.floor(high / unit + 1e-9)
+    digits = max(0, -math.floor(math.log10(unit)))
+    found = [round(each * unit, digits) for each in (bottom, (bottom + top) // 2, top)]
+    return found if len({*found}) == 3 else []
+
+
 def _log_labels(places: Sequence[float]) -> list[str]:
-    found = [f"{place:.2g}" for place in places]
+    found = [f"{v:.0f}" if 100 <= v < 1e5 else value_label(v, 2) for v in places]
     return found if len({*found}) == len(found) else tick_labels(places)
 
 

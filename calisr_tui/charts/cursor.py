@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from calisr_tui.charts.axes import value_label
@@ -39,10 +40,22 @@ def put_box(lines: list[list[Piece]], box: list[Piece], cursor: int, width: int)
     if len(box) > len(lines):
         box = box[1 : len(lines) + 1]
     for row, piece in enumerate(box):
+        lines[row] = _without_halves(lines[row], start, start + wide)
         before = _cut(lines[row], 0, start)
         missing = start - sum(len(text) for text, _ in before)
         after = _cut(lines[row], start + wide, width)
         lines[row] = [*before, (" " * missing, ""), piece, *after]
+
+
+def _without_halves(line: list[Piece], start: int, end: int) -> list[Piece]:
+    """The line without the numbers that go in or out of these cells: half of one is another one."""
+    text = "".join(part for part, _ in line)
+    for word in re.finditer(r"[\w.,−+-]*\w[\w.,−+-]*", text):
+        first, last = word.span()
+        if first < start < last or first < end < last:
+            blank = [(" " * (last - first), "")]
+            line = [*_cut(line, 0, first), *blank, *_cut(line, last, len(text))]
+    return line
 
 
 def _cut(line: list[Piece], start: int, end: int) -> list[Piece]:

@@ -105,9 +105,8 @@ def label_bars(sets: Sequence[SetLook], width: int) -> Text:
 
 
 def length_bars(found: Lengths, width: int) -> Text:
-    """A histogram of lengths, a line a bin, and the share that is cut."""
+    """A histogram of lengths, a line a bin; what is cut is drawn paler."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(length_words(found) + "\n")
     names = [
         f"{low} to {high - 1}" if high - low > 1 else f"{low}"
         for low, high in pairwise(found.edges)
@@ -145,7 +144,7 @@ def overview(seen: Look, width: int, rows: int = 20) -> Group:
         parts += [Text(), label_bars(seen.sets, width)]
     parts += [columns_table(seen, width), Text()]
     if seen.lengths is not None:
-        parts.append(length_bars(seen.lengths, width))
+        parts += [Text(length_words(seen.lengths)), length_bars(seen.lengths, width)]
     path = Path(seen.path)
     named = [note.replace(str(path.absolute()), path.name) for note in notes(seen)]
     parts += [Text(f"· {form.in_form(each)}") for each in named]

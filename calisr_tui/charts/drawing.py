@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -57,8 +58,9 @@ def draw_lines(
             if not each.widest(0):
                 part = [[(" " * room[0], ""), *line] for line in part]
         else:
-            part = [[] for _ in range(max(0, high - 1) // 2)]
-            part.append([(plot.empty.center(width).rstrip(), styles["dim"])])
+            said = textwrap.wrap(plot.empty, width, max_lines=max(1, high), placeholder=" …")
+            part = [[] for _ in range(max(0, high - len(said)) // 2)]
+            part += [[(line.center(width).rstrip(), styles["dim"])] for line in said]
         lines += part + [[] for _ in range(high - len(part))]
     if len(plots) == 1:
         while lines and not lines[-1]:

@@ -319,18 +319,21 @@ def cell(row: Row, form: int, delta: float | None, styles: Mapping[str, str]) ->
         sign = (HIT if row.hit else MISS, style)
     if form < 3:
         return [phase if light or delta is None else (_level(row.score), phase[1]), sign]
-    room = form - 2 if form < WITH_BAR else min(6, form - 7)
-    words = f"{_words(row, room):<{room}}"
+    room = form - 2 if form < WITH_BAR else min(7, form - 6)
+    words = _words(row, room)
+    if form >= WITH_BAR and len(words) < room:  # apart from the block where there is room
+        words = f" {words}"
+    words = f"{words:<{room}}"
     strong = styles["strong"] if row.switched_at is not None else ""
     if form < WITH_BAR:
         return [phase, (words, strong), sign]
     if delta is None:
-        return [phase, (f" {words}", strong), sign, (" " * (form - room - 3), "")]
-    wide = form - room - 4
+        return [phase, (words, strong), sign, (" " * (form - room - 2), "")]
+    wide = form - room - 3
     drawn, _ = bar(row.score, delta, wide)
     style = styles["dim"] if light else styles["fft"]
     drawing = [(each, styles["dim"] if each == "╌" else style) for each in drawn]
-    return [phase, (f" {words}", strong), sign, (" ", ""), *drawing]
+    return [phase, (words, strong), sign, (" ", ""), *drawing]
 
 
 def _words(row: Row, room: int) -> str:

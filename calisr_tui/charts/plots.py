@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from calisr_engine.events.view import RunView
 from calisr_tui.charts.axes import spread
+from calisr_tui.charts.group_map import shorter
 from calisr_tui.charts.plot import Line, Plot, smooth
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
@@ -123,7 +124,7 @@ def all_stable_ranks(view: RunView, cursor: float | None) -> tuple[Plot, ...]:
             x_range=_whole(view),
             x_labels=group is groups[-1],
             weight=2,
-            name=group.name if len(group.name) <= SHORT else f"{group.name[: SHORT - 1]}…",
+            name=shorter(group.name, SHORT),
         )
         for group in groups
     )

@@ -62,6 +62,11 @@ class Picture:
     decisions: tuple[int, ...] = ()
     share: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def decisions_drawn(self) -> bool:
+        """Whether a decision is ahead: its sign stands in the lanes, where no step is yet."""
+        return any(step > self.step for step in self.decisions)
+
 
 def picture(view: RunView) -> Picture:
     """The timeline of a run; a run whose groups cannot switch has one lane."""

@@ -270,6 +270,7 @@ def _print(seen: Look, line: str) -> None:
         put()
         console.print(data_look.label_bars(seen.sets, width))
     if seen.lengths is not None:
+        put(data_look.length_words(seen.lengths))
         console.print(data_look.length_bars(seen.lengths, width))
     for warning in warnings(seen):
         put(f"! {warning}")

@@ -163,7 +163,8 @@ class CompareScreen(Screen[None]):
             return
         together = self.said.together if self.band else []
         folded = " · seeds as mean ± sd" if together else ""
-        head.update(f"Compare · {len(views)} runs · over {self.axis}{folded}")
+        runs = f"{len(views)} run{'s' * (len(views) != 1)}"
+        head.update(f"Compare · {runs} · over {self.axis}{folded}")
         other = "trainable share" if self.measure != "trainable share" else "loss"
         for chart, measure in zip(charts, (self.measure, other), strict=True):
             plot = overlay(views, measure, self.axis, self.group, together)

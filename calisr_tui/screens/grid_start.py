@@ -54,7 +54,7 @@ class StartGrid(ModalScreen[StartOptions | None]):
             dialog.border_title = Text(what)
             dialog.border_subtitle = "Enter start · Esc cancel"
             yield Static(
-                f"{self._left} runs to train. They train in a process of their own, which goes on "
+                f"{self._left} run{'s' * (self._left != 1)} to train, in a process that goes on "
                 "when this app ends.",
                 classes="dialog-text",
             )

@@ -54,7 +54,7 @@ def start(
         except OSError as error:
             app.notify(f"the grid could not be started: {error}", severity="error")
             return
-        app.notify(f"started: {left} runs, {options.jobs} at a time")
+        app.notify(f"started: {left} run{'s' * (left != 1)}, {options.jobs} at a time")
         then()
 
     data_dir = grid.data_dir or app.data_dir
@@ -98,7 +98,10 @@ def ask_to_stop(
         except (CalisrError, OSError) as error:
             message, severity = str(error), "warning"
         else:
-            message, severity = f"asked {asked} runs to stop and save", "information"
+            message, severity = (
+                f"asked {asked} run{'s' * (asked != 1)} to stop and save",
+                "information",
+            )
         late.from_thread(app, partial(app.notify, severity=severity), message)
         late.from_thread(app, then)
 
@@ -109,8 +112,12 @@ def ask_to_stop(
     app.push_screen(
         Question(
             f"Stop this {what}?",
-            f"{running} runs are in training. They are asked to stop and save; {again} goes on "
-            "with them.",
+            (
+                "1 run is in training. It is asked to stop and save"
+                if running == 1
+                else f"{running} runs are in training. They are asked to stop and save"
+            )
+            + f"; {again} goes on from there.",
             [Answer("keep", "Keep training"), Answer("stop", "Stop and save", variant="error")],
         ),
         answered,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
 NOBODY = "?none"
+ROOM_FOR_NOTES = 22
+"""Lines of a screen from which on the notes stand below the table, and do not scroll with it."""
 
 
 class ReportScreen(Screen[None]):
@@ -52,6 +54,7 @@ class ReportScreen(Screen[None]):
         self.explain = False
         self.table: Table | None = None
         self.text = ""
+        self._low = False
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="report-head")
@@ -63,6 +66,12 @@ class ReportScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#report-body").focus()
         self.action_reload()
+
+    def on_resize(self) -> None:
+        low = self.app.size.height < ROOM_FOR_NOTES
+        if low != self._low:
+            self._low = low
+            self._show()
 
     def action_reload(self) -> None:
         self._make(self.source)
@@ -95,7 +104,8 @@ class ReportScreen(Screen[None]):
 
         self.text = render(table, self.form, self.explain)
         shown, notes = self.text.rstrip("\n"), ""
-        if self.form == "text":  # what is no table wraps, and stays in sight
+        if self.form == "text" and not self._low:
+            # what is no table wraps, and stays in sight
             shown, _, notes = shown.rpartition("\n\n")
             notes = " ".join(notes.splitlines())
         head = self.source.head

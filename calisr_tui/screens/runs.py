@@ -27,13 +27,12 @@ from calisr_tui.widgets.verbatim import Static
 
 HINT = "/ to filter: best>0.8 lr=3e-4 tag:x text"
 
-_HELP = {"app.help": "Help"}
+_HELP = {"app.help": "Help", "app.quit": "Quit"}
 _MANY = {
     "runs.mark": "Mark",
     "runs.compare": "Compare",
     "runs.filter": "Filter",
     **_HELP,
-    "app.quit": "Quit",
 }
 _HALTED = {"runs.resume": "Resume", "run.try": "Try", "run.errors": "Errors", **_MANY}
 FOOTER = {

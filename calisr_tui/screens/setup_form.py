@@ -19,6 +19,7 @@ from calisr_tui.several import SEARCH_WAYS
 from calisr_tui.several import WAYS as WAYS_OF_SEVERAL
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.fields import MARK, Field, Fold, Heading
+from calisr_tui.widgets.hint import Hint
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 WAYS = "↑↓ Tab · Ctrl-L list · Ctrl-Y several: a grid · Esc back"
@@ -42,7 +43,7 @@ class SetupForm(Vertical):
         yield OptionList(id="choices")
         yield Static(id="choice-problem", classes="field-problem")
         yield Vertical(id="fields")
-        yield Static(id="hint")
+        yield Hint(id="hint")
 
     async def turn_to(self, page: str) -> None:
         """Show a page and go to its first line."""
@@ -269,7 +270,7 @@ class SetupForm(Vertical):
 
     def hint(self, text: str) -> None:
         """Say something below the fields."""
-        self.query_one("#hint", Static).update(Text(text))
+        self.query_one("#hint", Hint).say(text)
 
     def _hint_of(self, field: Field) -> None:
         shown = self.draft.shown(field.info)

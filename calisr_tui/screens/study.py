@@ -173,6 +173,7 @@ class StudyScreen(NextSteps):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.height < 30, "compact")
+        self.set_class(self.app.size.height < 22, "low")
         self._heads()
 
     def _show(self) -> None:

@@ -69,8 +69,7 @@ class Timeline(Lines, can_focus=True):
         grown = len(new.lanes) != len(self._picture.lanes)
         self._picture = new
         self.lane = min(self.lane, max(0, len(new.lanes) - 1))
-        if grown:
-            self.border_subtitle = self._legend()
+        self.border_subtitle = self._legend()
         self.update_lines()
         if grown:
             self.refresh(layout=True)
@@ -90,15 +89,21 @@ class Timeline(Lines, can_focus=True):
         return lane.members[min(self._place, len(lane.members) - 1)] if lane.members else lane.name
 
     def _legend(self) -> Text:
-        """The signs, as many as there is room for; the field's abbreviations stand here once."""
+        """The signs that are drawn, as many as there is room for; the field's abbreviations stand
+        here once."""
+        if not self._picture.lanes:
+            return Text()
         styles = colours(self.app.theme)
         signs = [
             ((FULL, styles["fft"]), " full (FFT)"),
             ((LIGHT, styles["lft"]), " light (LFT)"),
             ((SWITCH, styles["strong"]), " switch"),
-            ((DECISION, styles["axis"]), " decision"),
-            ((NOW, styles["strong"]), " now"),
         ]
+        seen = arrange(self._picture, self.content_size.height, self.lane)
+        if self._picture.decisions_drawn or seen.each > 1:
+            signs.append(((DECISION, styles["axis"]), " decision"))
+        if seen.head:
+            signs.append(((NOW, styles["strong"]), " now"))
         if any(lane.members for lane in self._picture.lanes):
             signs.insert(1, ((MOST_FULL + MOST_LIGHT, styles["lft"]), " some light"))
         entries = [Text.assemble(sign, word) for sign, word in signs]

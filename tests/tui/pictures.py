@@ -1,6 +1,6 @@
 """Pictures of all screens at all sizes and in all themes, to look at one by one.
 
-    PICTURES=/tmp/pictures [SIZE=80x24] [THEME=light] pytest tests/tui/pictures.py [-k runs]
+    PICTURES=/tmp/pictures [SIZE=80x24,120x40] [THEME=light] pytest tests/tui/pictures.py [-k runs]
 
 What can be tested without eyes is: a theme changes colours only, and no key of the footer is cut.
 """
@@ -10,14 +10,22 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.widgets import Footer
 
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
+from calisr_tui.asking import Answered
+from calisr_tui.dialogs import Reading
 from calisr_tui.feed import EXAMPLE
+from calisr_tui.screens.try_it import _line
 from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.many_groups import names, write_run
+from tests.tui.studies import make_study
 from tests.tui.test_draft import write_reviews
 from tests.tui.test_snapshots import SCREENS
 
@@ -28,32 +36,119 @@ SIZES = ((60, 18), (80, 24), (100, 30), (120, 40), (200, 60))
 THEMES = ("calisr-dark", "calisr-light", "ansi-dark")
 
 FILL = ["enter", "down", "enter", *"reviews.csv", "down"]
-MORE: dict[str, tuple[dict[str, Any], list[str]]] = {
+RUN = {"run_dir": Path("runs/run-1")}
+HELD = {"run_dir": Path("runs/held")}
+FAILED = {"run_dir": Path("runs/failed")}
+NOWHERE = {"output_dir": Path("nowhere")}
+STUDY = {"start": "study"}
+TWO = ["f4", "space", "down", "space", "c"]
+
+
+def answer_one(app: Any) -> None:
+    """As if the model had answered what is typed, and an answer had been kept before."""
+    from calisr_engine.results.predictor import Prediction
+
+    found = Prediction("unacceptable", {"unacceptable": 0.8125, "acceptable": 0.1875}, None)
+    for text in ("The book was read by she.", "The book was read by her."):
+        app.screen._failed, app.screen._state = None, "on cpu, opened in 1.2 s"
+        app.screen.newest = Answered((text,), found, 0.031)
+        app.screen.kept = [app.screen.newest, *app.screen.kept]
+    app.screen.query_one("#try-list").update("\n".join(str(_line(e)) for e in app.screen.kept))
+    app.screen.redraw()
+
+
+def trains_detached(app: Any) -> None:
+    """As if a run of this app trained in a process of its own."""
+    app.started.detached_running = lambda: ["run-1"]
+
+
+def export_failed(app: Any) -> None:
+    app.push_screen(Reading("The export failed", "error: the folder exists\n  try: --force"))
+
+
+def toasts(app: Any) -> None:
+    for severity in ("information", "warning", "error"):
+        app.notify(f"a message that is of the kind {severity}", severity=severity, timeout=600)
+
+
+MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "home": ({}, ["H"]),
+    "home-empty": (NOWHERE, ["H"]),
     "setup-training": ({}, ["enter"] * 4),
     "setup-data-full": ({}, [*FILL, "ctrl+t"]),
     "setup-columns": ({}, [*FILL, "down", "ctrl+l"]),
     "setup-files": ({}, ["enter", "down", "enter", "ctrl+l"]),
+    "setup-wrong": ({}, [*["enter"] * 4, "ctrl+u", "x"]),
     "setup-presets": ({}, ["ctrl+o"]),
     "setup-save": ({}, ["ctrl+s"]),
     "setup-toml": ({}, ["f9"]),
+    "live-empty": (NOWHERE, ["f3"]),
     "live-middle": ({"run_dir": Path("runs/middle")}, []),
-    "live-failed": ({"run_dir": Path("runs/failed")}, ["escape"]),
-    "live-failure": ({"run_dir": Path("runs/failed")}, []),
+    "live-held": (HELD, []),
+    "live-stop": (HELD, ["x"]),
+    "live-switch": (HELD, ["w"]),
+    "live-switch-sure": (HELD, ["w", "enter"]),
+    "live-failed": (FAILED, ["escape"]),
+    "live-failure": (FAILED, []),
+    "live-traceback": (FAILED, ["right", "enter"]),
     "live-stopped": ({"run_dir": Path("runs/stopped")}, []),
-    "live-cursor": ({"run_dir": Path("runs/run-1")}, ["4", "c", "left", "left"]),
-    "live-full": ({"run_dir": Path("runs/run-1")}, ["6", "g", "f"]),
-    "live-log": ({"run_dir": Path("runs/run-1")}, ["3"]),
+    "live-cursor": (RUN, ["4", "c", "left", "left"]),
+    "live-full": (RUN, ["6", "g", "f"]),
+    "live-full-score": (RUN, ["5", "f"]),
+    "live-full-loss": (RUN, ["4", "f", "l"]),
+    "live-log": (RUN, ["3"]),
+    "live-settings": (RUN, ["o"]),
+    "live-compare": (RUN, ["C"]),
+    "live-toasts": (RUN, [toasts]),
+    "live-explain": (RUN, ["i"]),
     "replay-begin": ({"replay": EXAMPLE}, ["home"]),
+    "runs-empty": (NOWHERE, ["f4"]),
     "runs-grouped": ({}, ["f4", "slash", *"best>0.1", "enter"]),
+    "runs-no-match": ({}, ["f4", "slash", *"best>9", "enter"]),
     "runs-columns": ({}, ["f4", "k"]),
+    "runs-groups": ({}, ["f4", "g"]),
+    "runs-by-task": ({}, ["f4", "g", *"task", "enter", "escape", "space", "down"]),
     "runs-delete": ({}, ["f4", "d"]),
     "runs-curves": ({}, ["f4", "l"]),
-    "compare-ranks": ({}, ["f4", "space", "down", "space", "c", "m", "m", "m"]),
+    "runs-name": ({}, ["f4", "n"]),
+    "runs-tags": ({}, ["f4", "t"]),
+    "runs-notes": ({}, ["f4", "i"]),
+    "runs-settings": ({}, ["f4", "o"]),
+    "compare-empty": (NOWHERE, ["f5"]),
+    "compare-loss": ({}, [*TWO, "m"]),
+    "compare-group": ({}, [*TWO, "m", "m"]),
+    "compare-ranks": ({}, [*TWO, "m", "m", "m"]),
+    "compare-band": ({}, [*TWO, "b", "x"]),
+    "compare-add": ({}, [*TWO, "a"]),
+    "errors-none": ({"run_dir": Path("runs/middle")}, ["E"]),
+    "errors-matrix": ({}, ["f4", "E", "v"]),
+    "errors-third": ({}, ["f4", "E", "v", "v"]),
+    "errors-class": ({}, ["f4", "E", "l"]),
+    "errors-row": ({}, ["f4", "E", "tab", "enter"]),
     "try": ({}, ["f4", "a"]),
+    "try-answer": ({}, ["f4", "a", answer_one]),
     "export": ({}, ["f4", "X"]),
+    "export-failed": ({}, ["f4", export_failed]),
+    "grid-empty": (NOWHERE, ["ctrl+g"]),
     "grid-start": ({}, ["ctrl+g", "s"]),
-    "palette": ({"run_dir": Path("runs/run-1")}, ["ctrl+p"]),
+    "grid-choose": ({}, ["ctrl+g", "o"]),
+    "grid-file": ({}, ["ctrl+g", "o", "end", "enter"]),
+    "grid-stop": ({}, ["ctrl+g", "x"]),
+    "grid-cell": ({}, ["ctrl+g", "enter"]),
+    "report-latex": ({}, ["ctrl+g", "t", "m", "m"]),
+    "report-against": ({}, ["ctrl+g", "t", "a"]),
+    "report-statistics": ({}, ["ctrl+g", "t", "s"]),
+    "figures-second": ({}, ["ctrl+g", "f", "right"]),
+    "figures-third": ({}, ["ctrl+g", "f", "right", "right"]),
+    "figures-fourth": ({}, ["ctrl+g", "f", "right", "right", "right"]),
+    "figures-choose": ({}, ["ctrl+g", "f", "o"]),
+    "study-empty": (NOWHERE, ["O"]),
+    "study-by-score": (STUDY, ["v"]),
+    "study-choose": (STUDY, ["o"]),
+    "help-setup": ({}, ["f1"]),
+    "help-runs": ({}, ["f4", "f1"]),
+    "quit": (RUN, [trains_detached, "q"]),
+    "palette": (RUN, ["ctrl+p"]),
 }
 
 
@@ -70,8 +165,8 @@ def cut_off(run: Path, folder: Path, step: int, *last: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def runs(workplace: Path) -> Path:
-    """Runs that were stopped in the middle, or failed."""
+def runs(workplace: Path) -> Iterator[Path]:
+    """Runs that were stopped in the middle, or failed; one is held as if it trained."""
     run = workplace / "runs" / "run-1"
     failed = {
         "type": "failed",
@@ -87,8 +182,15 @@ def runs(workplace: Path) -> Path:
         300,
         {"type": "stopped", "reason": "asked", "saved": True},
     )
+    cut_off(run, workplace / "runs" / "held", 230)
     write_reviews(workplace / "reviews.csv")
-    return workplace
+    with RunLock(RunPaths(workplace / "runs" / "held")):
+        yield workplace
+
+
+def asked(variable: str, name: str) -> bool:
+    """Whether one of the parts in the variable, with commas between, is in the name."""
+    return any(part in name for part in os.environ.get(variable, "").split(","))
 
 
 def words(app: Any) -> list[str]:
@@ -104,14 +206,22 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Asking, "start", lambda self: None)
     options, keys = (SCREENS | MORE)[name]
-    sizes = [each for each in SIZES if os.environ.get("SIZE", "x") in f"{each[0]}x{each[1]}"]
-    themes = [each for each in THEMES if os.environ.get("THEME", "") in each]
+    if name.startswith("live-map"):
+        write_run(runs / "runs" / "many", names(12))
+    if options.get("start") == "study":
+        make_study(Path("runs"))
+    sizes = [each for each in SIZES if asked("SIZE", f"{each[0]}x{each[1]}")]
+    themes = [each for each in THEMES if asked("THEME", each)]
     app = make_app(runs, **options, clock=lambda: 0.0)
     async with app.run_test(size=sizes[0]) as pilot:
         for key in keys:
-            await pilot.press(key)
+            if callable(key):
+                key(app)
+            else:
+                await pilot.press(key)
             await settle(pilot)
-        app.clear_notifications()
+        if toasts not in keys:
+            app.clear_notifications()
         for theme, size in itertools.product(themes, sizes):
             if app.theme != theme:
                 app.theme = theme

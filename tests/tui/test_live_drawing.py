@@ -223,7 +223,7 @@ def test_the_small_ranks_show_every_group() -> None:
     lines = ["".join(text for text, _ in line) for line in draw_lines(small, 50, 8, STYLES, (7, 6))]
     assert [line.split("┤")[0].strip() for line in lines if "┤" in line] == [
         "query",
-        "attent…",
+        "att out",
         "output",
     ]
 
