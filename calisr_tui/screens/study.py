@@ -36,6 +36,7 @@ _SEARCH = {
     "study.stop": "Stop+save",
     "study.run_best": "Run the best",
     "app.help": "Help",
+    "app.quit": "Quit",
 }
 _ASK = {"run.try": "Try", "run.errors": "Errors", "study.mark": "Mark", "study.compare": "Compare"}
 FOOTER = {
@@ -46,6 +47,9 @@ FOOTER = {
     "failed": {"run.begin_from": "Edit settings", **_SEARCH},
 }
 """State of the run under the cursor -> the keys of the footer."""
+
+ROOM_FOR_CURVE = 22
+"""Lines of a screen from which on the curve is below the table."""
 
 
 class StudyScreen(NextSteps):
@@ -173,20 +177,26 @@ class StudyScreen(NextSteps):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.height < 30, "compact")
-        self.set_class(self.app.size.height < 22, "low")
         self._heads()
+        self._curve_display()
 
     def _show(self) -> None:
         study = self.reading
         self._heads()
-        for name in ("study-best", "study-table", "study-curve", "study-detail"):
+        for name in ("study-best", "study-table", "study-detail"):
             self.query_one(f"#{name}").display = study is not None
+        self._curve_display()
         if study is None:
             return
         self.query_one("#study-best", Static).update(say.best_text(study))
         metric = study.metric or "metric"
         self.query_one(Chart).show(say.curve(study), title=f"{metric} by trial")
         self._rows()
+
+    def _curve_display(self) -> None:
+        """On few lines the table goes before the curve."""
+        room = self.app.size.height >= ROOM_FOR_CURVE
+        self.query_one(Chart).display = self.reading is not None and room
 
     def _rows(self) -> None:
         if self.reading is not None:
