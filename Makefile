@@ -4,10 +4,13 @@ JOBS ?= 3
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Modules are compiled once, as they are imported: where a container forbids that by this setting,
+# every process compiles torch anew.
+export PYTHONDONTWRITEBYTECODE =
 # Without compiling every module of torch and transformers: most are never imported.
 INSTALL = $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 
-.PHONY: demo test test-all lint docs
+.PHONY: demo test test-all lint style types docs
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -24,11 +27,15 @@ test-all: $(BIN)/python
 	$(INSTALL) '.[demo,test,onnx]'
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-lint: $(BIN)/python
+lint: style types
+
+style: $(BIN)/python
 	$(INSTALL) '.[demo,test]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+types:
 	$(BIN)/mypy
 
 docs: $(BIN)/python

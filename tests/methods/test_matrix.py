@@ -25,11 +25,12 @@ from tests.methods.tiny import (
     make_batch,
     make_model,
 )
+from tests.slow import quick_where
 
 SAME_FORWARD = [name for name in CALIBRATABLE if name != "mask_bert"]
 
-SEEN_ELSEWHERE = {("peft", each) for each in ARCHITECTURES if each not in ("Bert", "ModernBert")}
-"""Cells that differ from others by names alone: a tuner is tried on shapes, whatever they are."""
+QUICK_ARCHITECTURES, QUICK_METHODS = ("Bert", "ModernBert"), ("lora", "mpop")
+"""The quick tests have every method on these architectures, and these methods on all."""
 
 every_method = pytest.mark.parametrize("method", CALIBRATABLE)
 every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES))
@@ -38,16 +39,15 @@ every_architecture = pytest.mark.parametrize("architecture", list(ARCHITECTURES)
 def cells(methods: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("method", "architecture"),
-        [
-            pytest.param(
-                method,
-                architecture,
-                marks=pytest.mark.slow if (method, architecture) in SEEN_ELSEWHERE else (),
-            )
-            for method in methods
-            for architecture in ARCHITECTURES
-            if (method, architecture) not in UNSUITED
-        ],
+        quick_where(
+            [
+                (method, architecture)
+                for method in methods
+                for architecture in ARCHITECTURES
+                if (method, architecture) not in UNSUITED
+            ],
+            lambda cell: cell[0] in QUICK_METHODS or cell[1] in QUICK_ARCHITECTURES,
+        ),
     )
 
 

@@ -77,7 +77,7 @@ METHODS = {
             ("stable_rank", "branches"),
             ("smart", "branches"),
         ],
-        lambda case: case[1] in ("lora", "mpop"),
+        lambda case: case[1] == "lora",
     ),
 )
 def test_it_changes_a_run_that_resumes_to_the_same_bits(

@@ -22,10 +22,16 @@ from calisr_engine.runs.lock import RunLock
 from calisr_engine.tasks import demo
 from calisr_engine.training import step
 from tests.methods.tiny import CALIBRATABLE, WITH_OWN_LOADER
+from tests.slow import quick_where
 from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
 CALIBRATED = ("calibration.variant=S", "calibration.delta=0.3", "calibration.samples_per_epoch=3")
+
+QUICK = ("lora", "mpop", "child_tuning_d")
+every_calibrated = pytest.mark.parametrize(
+    "method", quick_where(CALIBRATABLE, lambda method: method in QUICK)
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +75,7 @@ def test_every_method_runs_to_its_end_and_exports(model: Path, tmp_path: Path, m
         assert summary["trainable"] < summary["total"] or METHODS[method].changes_architecture
 
 
-@pytest.mark.parametrize("method", CALIBRATABLE)
+@every_calibrated
 def test_the_export_predicts_what_the_run_predicted(
     model: Path, tmp_path: Path, method: str
 ) -> None:
@@ -112,7 +118,7 @@ def assert_predicts(run: Path, opened: torch.nn.Module) -> None:
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", CALIBRATABLE)
+@every_calibrated
 def test_measuring_changes_nothing(model: Path, tmp_path: Path, method: str) -> None:
     """A run that measures but never switches equals, to the bit, one that does not measure."""
     name = f"method.name={method}"
@@ -127,7 +133,7 @@ def test_measuring_changes_nothing(model: Path, tmp_path: Path, method: str) -> 
     assert same(weights(measured), weights(plain))
 
 
-@pytest.mark.parametrize("method", CALIBRATABLE)
+@every_calibrated
 def test_a_killed_run_resumes_to_the_same_bits(model: Path, tmp_path: Path, method: str) -> None:
     sets = (f"method.name={method}", *CALIBRATED, "output.checkpoint_every_steps=4")
     calm = make_run(model, tmp_path, "calm", *sets)
@@ -145,7 +151,7 @@ def test_a_killed_run_resumes_to_the_same_bits(model: Path, tmp_path: Path, meth
         assert one[key] == two[key], key
 
 
-@pytest.mark.parametrize("method", CALIBRATABLE)
+@every_calibrated
 def test_the_audit_agrees_with_the_run(model: Path, tmp_path: Path, method: str) -> None:
     run = make_run(
         model,

@@ -93,7 +93,7 @@ async def test_a_filter_that_cannot_be_used_leaves_the_list_and_says_why(folder:
         assert "No run matches" in line(app, "#run-detail")
         curves = app.screen.query_one(RunCurves)
         assert "no run is chosen" in curves.plots[0].empty
-        assert footer(app) == ["Group", "Compare", "Filter", "Help"]
+        assert footer(app) == ["Group", "Compare", "Filter", "Help", "Quit"]
         await press(pilot, "escape", "slash", *"-run-5 bset>0.8", "enter")
         assert listed(app) == "4 3 2 1"
         assert "4 of 5" in line(app, "#runs-head")
@@ -109,7 +109,7 @@ async def test_a_group_is_told_with_its_states_best_and_mean(folder: Path) -> No
         said = line(app, "#run-detail")
         assert "4 runs · matthews best 0.9321, mean 0.9121 ± 0.0183 of 4 complete" in said
         assert "best: run-1" in said
-        assert footer(app) == ["Group", "Compare", "Filter", "Help"]
+        assert footer(app) == ["Group", "Compare", "Filter", "Help", "Quit"]
         assert "no run is chosen" in app.screen.query_one(RunCurves).plots[0].empty
 
 

@@ -12,6 +12,7 @@ import pytest
 from textual.widgets import Input
 
 from calisr_tui.feed import EXAMPLE
+from tests.slow import quick_where
 from tests.tui.example import light_checks, make_app, rest, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
@@ -44,6 +45,10 @@ SCREENS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "help": ({}, ["f1"]),
 }
 
+MORE = {"setup-calibration", "setup-grid", "setup-search", "live-map-full", "replay-end", "errors"}
+MORE |= {"grid-failed", "study-start", "figures"}
+"""Screens much like others of these."""
+
 
 @pytest.fixture(autouse=True)
 def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +59,7 @@ def _cursor_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("size", "theme"), [((80, 24), "calisr-dark"), ((120, 40), "calisr-light")]
 )
-@pytest.mark.parametrize("name", list(SCREENS))
+@pytest.mark.parametrize("name", quick_where(SCREENS, lambda name: name not in MORE))
 def test_screen(
     name: str, size: tuple[int, int], theme: str, workplace: Path, snap_compare: Any
 ) -> None:

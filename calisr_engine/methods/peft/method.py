@@ -202,6 +202,7 @@ class PeftMethod(Method):
         skeleton = Skeleton(shapes)
         layers.inject(skeleton, list(places), settings.tuner, settings.given, seed=0)
         result = dense_matrices(plain)
+        tensors = _with_shared(skeleton, tensors)
         for name in places:
             own = {n.removeprefix(f"{name}."): t for n, t in tensors.items() if _under(n, name)}
             try:
@@ -214,6 +215,18 @@ class PeftMethod(Method):
                     "which",
                 ) from error
         return result | {n: layers.merged(skeleton.get_submodule(n))[0] for n in places}
+
+
+def _with_shared(skeleton: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A tensor that layers share is stored under one of its names; here it has all of them."""
+    names: dict[int, list[str]] = {}
+    for name, value in skeleton.state_dict(keep_vars=True).items():
+        names.setdefault(id(value), []).append(name)
+    found = dict(tensors)
+    for alike in names.values():
+        for stored in [name for name in alike if name in tensors][:1]:
+            found |= {name: tensors.get(name, tensors[stored]) for name in alike}
+    return found
 
 
 def _under(name: str, place: str) -> bool:
