@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -13,10 +12,17 @@ from textual.message_pump import MessagePump
 Typed = events.Key | events.Paste
 
 PATIENCE = 2.0
-"""Seconds after which keys go on whatever is still at work."""
+"""Seconds of pauses after which keys go on whatever is still at work. No clock counts them: where
+others keep the machine busy, what a key began takes longer, and so do as many pauses."""
+
+PAUSE = 0.002
+"""Seconds between two looks."""
 
 SHORT = 20
 """Looks in close succession, before there is a pause between them."""
+
+ANSWER = 50
+"""Looks after which those in charge are asked again: one that has ended does not answer."""
 
 
 class TypedAhead:
@@ -74,15 +80,18 @@ class TypedAhead:
     async def _worked_through(self) -> bool:
         """Wait until nothing is queued and nobody in charge is in the middle of something; whether
         that came to be."""
-        until, looks = time.monotonic() + PATIENCE, 0
-        while time.monotonic() < until:
-            looks += 1
-            await asyncio.sleep(0 if looks < SHORT else 0.002)
-            if not self._free and not self._queued():
-                answers = [_answer(each) for each in self._in_charge()]
-                await asyncio.wait(answers, timeout=0.1)  # one that ends does not answer
-                if all(each.done() for each in answers) and not self._queued():
-                    return True
+        answers: list[asyncio.Future[None]] = []
+        asked = 0
+        for look in range(SHORT + round(PATIENCE / PAUSE)):
+            await asyncio.sleep(0 if look < SHORT else PAUSE)
+            answered = all(each.done() for each in answers)
+            if self._free or self._queued():
+                if answered:
+                    answers = []  # something came after they answered
+            elif answers and answered:
+                return True
+            elif not answers or look - asked > ANSWER:
+                answers, asked = [_answer(each) for each in self._in_charge()], look
         return False
 
     def _queued(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,4 +68,19 @@ async def test_nothing_is_lost_where_a_screen_is_stuck(
         await asyncio.sleep(0.002)
         if found.idle:
             break
+    assert given == ["b", "c"]
+
+
+async def test_a_busy_machine_does_not_use_the_patience_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long because it works, or because others do, is waited for."""
+    monkeypatch.setattr(typed_ahead, "PATIENCE", 0.05)
+    widget = Busy(message_queue_size=1)
+    found, given = await typed(widget)
+    for _ in range(10):
+        time.sleep(0.02)
+        await asyncio.sleep(0)
+    assert given == []
+    widget.message_queue_size = 0
+    while not found.idle:
+        await asyncio.sleep(0.002)
     assert given == ["b", "c"]
