@@ -202,13 +202,11 @@ class CalisrApp(Host):
             return
         own = self.started.running
         keep = "" if not own else "only a detached run goes on without this app"
-        text = (
-            "A run trains in this app."
-            if own
-            else f"{len(detached)} detached run(s) of this app go on training."
-        )
-        if own and detached:
-            text += f" {len(detached)} detached run(s) go on by themselves."
+        told = ["A run trains in this app."] if own else []
+        if len(detached) == 1:
+            told.append("1 detached run of this app goes on training.")
+        elif detached:
+            told.append(f"{len(detached)} detached runs of this app go on training.")
         answers = [
             Answer("save", "Stop and save", variant="primary"),
             Answer("stop", "Stop", variant="error"),
@@ -217,7 +215,7 @@ class CalisrApp(Host):
         ]
         if not own:
             answers = [answers[2], answers[0], answers[1], answers[3]]
-        question = Question("Quit while training?", text, answers)
+        question = Question("Quit while training?", " ".join(told), answers)
         question.id = "quit"
         self.push_screen(question, self._leave)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from calisr_engine.config.load import Base, ResolvedConfig, load
 from calisr_engine.config.options import option_layer, task_values
 from calisr_engine.errors import CalisrError, Problem, explain
-from calisr_engine.methods.counts import BESIDE_A_RUN
 from calisr_engine.tasks import glue
 
 if TYPE_CHECKING:
@@ -232,13 +231,10 @@ def check(config: RunConfig, last: Checked | None, read: DataRead | None) -> Che
     source = None
     if read is not None and read.look is not None and read.config is not None:
         source = read.look.source if read.config.task == config.task else None
-    beside = BESIDE_A_RUN.set(True)
     try:
         return before_start.look(config, last, source=source)
     except Exception as error:
         return before_start.Checked(config, (explain(error),))
-    finally:
-        BESIDE_A_RUN.reset(beside)
 
 
 def endings() -> tuple[str, ...]:

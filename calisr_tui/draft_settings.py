@@ -54,16 +54,12 @@ class DraftSettings:
         self._before_off = ""
         self._last: ResolvedConfig | None = None
 
-    def change(self, key: str, text: str) -> None:
-        """Set a setting to what was typed or chosen; "" leaves it as it would be."""
-        self._set(key, text)
-        self.resolve()
-
     def resolve(self) -> None:
         """Load everything again."""
         raise NotImplementedError
 
     def _set(self, key: str, text: str) -> None:
+        """What was typed or chosen; "" leaves the setting as it would be."""
         if key == "task.name" and not self.own and text == OWN:
             self.own = True
         elif key == "method.name":

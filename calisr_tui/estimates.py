@@ -156,7 +156,7 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
     trained = counted.fft or counted.before_pruning or counted.lft or 0
     held = max(counted.total, trained, counted.total + counted.core)
     moments = 2 if training.optimizer == "adamw" else 1
-    memory = 4.0 * (held + (1 + moments) * trained) + activations
+    memory = 4.0 * (held + counted.fixed + (1 + moments) * trained) + activations
     passes = 1.0 if config.regularizer.chosen is None else config.regularizer.chosen.passes
     if config.calibration.measures and config.calibration.reading != "step":
         memory += 4.0 * counted.total  # at most: the extra part of what is in FFT

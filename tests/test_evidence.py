@@ -141,6 +141,19 @@ def test_what_the_page_says_of_a_lower_rate() -> None:
     assert f"{listed(first['fft off'])} in full fine-tuning" in said
     assert f"{listed(first['lora S'])} with CaliSr-S" in said
     assert f"{listed(first['lora off'])} with LoRA" in said
+    earlier = grid_table(grid_of_runs(LOGS / "minilm")).cells
+    gains = [
+        f"{cells[r, 'CoLA'].mean - earlier[r, 'CoLA'].mean:.1f}" for r in ("FFT", "LoRA+CaliSr-S")
+    ]
+    assert (
+        "Full fine-tuning is {} and CaliSr-S {} points above the first table".format(*gains) in said
+    )
+    switched = {
+        sum(change.step == view.evaluations[0].step for change in view.switches)
+        for view in map(load_view, (LOGS / "minilm-lower").glob("lora-S-off-*"))
+    }
+    assert switched == {2, 3}
+    assert "two or three of the six groups switched there" in said
     means = (f"{statistics.mean(values[row].values()):.1f}" for row in ("LoRA", "LoRA+CaliSr-S"))
     readme = " ".join((ROOT / "README.md").read_text().split())
     assert "with a lower one LoRA has {} and CaliSr-S {}".format(*means) in readme

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -11,6 +12,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+ROOT = Path(__file__).parents[1]
 TRAINING = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy", "sklearn", "scipy")
 DRAWING = ("textual", "rich", "plotext", "matplotlib")
 
@@ -118,3 +120,18 @@ def test_no_module_imports_what_imports_it() -> None:
         TopologicalSorter(below).prepare()
     except CycleError as error:
         pytest.fail(f"a circle of imports: {' < '.join(error.args[1])}")
+
+
+def test_one_place_seeds_and_restores_the_processs_random_numbers() -> None:
+    """Elsewhere it would disturb a run that trains in another thread."""
+    calls = re.compile(
+        r"fork_rng|\bmanual_seed\(|set_rng_state|random\.seed\(|\.setstate\(|set_state\("
+    )
+    own = re.compile(r"torch\.Generator\([^)]*\)\.manual_seed\(")
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("calisr_engine", "calisr_tui")
+        for path in (ROOT / package).rglob("*.py")
+        if calls.search(own.sub("", path.read_text(encoding="utf-8")))
+    }
+    assert found == {"calisr_engine/randomness.py", "calisr_engine/training/determinism.py"}

@@ -161,12 +161,14 @@ class RunConfig(Section):
                 ("schedule.switch_at", "method.name"),
             )
         kind = self.task.data_kind
-        if self.training.last_layer == "first_token" and kind is not None and KINDS[kind].per_word:
-            yield Broken(
-                "where each word has a tag the head reads every token, not the first alone",
-                'set training.last_layer = "full"',
-                ("training.last_layer", "task.kind"),
-            )
+        if self.training.last_layer == "first_token":
+            mend = 'set training.last_layer = "full"'
+            if kind is not None and KINDS[kind].per_word:
+                why = "where each word has a tag the head reads every token, not the first alone"
+                yield Broken(why, mend, ("training.last_layer", "task.kind"))
+            if method.reads_all_tokens:
+                why = f"{method.title} reads every token of the last layer, not the first alone"
+                yield Broken(why, mend, ("training.last_layer", "method.name"))
         if calibrated:
             yield from self._broken_groups()
         yield from self.regularizer.broken_beside(

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.blocks import joined
-from calisr_engine.models.components import Target
+from calisr_engine.models.components import Target, head_parameters
 
 Phase = Literal["fft", "lft"]
 
@@ -258,7 +258,6 @@ class Attachment:
         frozen_at_last: parameters outside the forms that stop training once every group has
             switched (the engine adds embeddings and targets without a form, by settings).
         never_trained: parameters outside the forms that never train under this method.
-        added: names of parameters that the method added outside the forms (adapters, prefixes).
         rules: parameter -> optimizer settings of its own.
         has_light_phase: False for full fine-tuning, where nothing ever freezes.
         counts_from: evaluations before this step do not count as the run's best.
@@ -288,6 +287,11 @@ class Attachment:
     facts: list[str] = field(default_factory=list)
     """What asks for nothing (shapes of an MPO, the share that a mask keeps)."""
 
+    def keep_at_last(self, kept: Iterable[nn.Parameter]) -> None:
+        """Once every group has switched train these and the head, and nothing else."""
+        own = {*kept, *head_parameters(self.model)}
+        self.frozen_at_last = [each for each in self.model.parameters() if each not in own]
+
     def merged_state_dict(self) -> dict[str, Tensor] | None:
         """Weights under the plain transformers names, fp32, contiguous, without method parameters.
 
@@ -305,6 +309,15 @@ class Attachment:
 
 class ArchitectureAttachment(Attachment):
     """For methods whose result no plain transformers model can hold."""
+
+    @classmethod
+    def adding(
+        cls, model: nn.Module, added: set[nn.Parameter], context: AttachContext
+    ) -> ArchitectureAttachment:
+        """Of a method whose light part is what it added, which trains at the light rate."""
+        rate = context.lft_learning_rate
+        rules = {} if rate is None else {each: ParameterRule(learning_rate=rate) for each in added}
+        return cls(model, forms={}, rules=rules)
 
     def merged_state_dict(self) -> None:
         return None

@@ -17,10 +17,9 @@ from calisr_engine.methods.base import (
     ArchitectureAttachment,
     AttachContext,
     Attachment,
-    ParameterRule,
 )
 from calisr_engine.methods.bottleneck_settings import BottleneckBase
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
 
 CHILD = "calisr_adapter"
 """Name of the bottleneck below the linear layer whose output it changes."""
@@ -60,7 +59,6 @@ def attach_bottlenecks(
         make: width and a generator -> the layer, on the CPU.
         shared: what the layers have together, which is on the model already.
     """
-    rules: dict[nn.Parameter, ParameterRule] = {}
     added = set() if shared is None else set(shared.parameters())
     for target in (each for each in targets if each.component in settings.places):
         layer = make(
@@ -69,12 +67,9 @@ def attach_bottlenecks(
         target.module.add_module(CHILD, layer)
         target.module.register_forward_hook(apply_bottleneck)
         added |= set(layer.parameters())
-    if context.lft_learning_rate is not None:
-        rules = {p: ParameterRule(learning_rate=context.lft_learning_rate) for p in added}
-    attachment = ArchitectureAttachment(model, forms={}, rules=rules)
+    attachment = ArchitectureAttachment.adding(model, added, context)
     if settings.reference:
-        kept = added | set(head_parameters(model)) | layer_norm_parameters(model)
-        attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+        attachment.keep_at_last(added | layer_norm_parameters(model))
     return attachment
 
 

@@ -6,16 +6,11 @@ attached model, for the encoders of the catalogue.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from calisr_engine.methods.settings import Certainty, MethodBase
 from calisr_engine.models.catalog import ModelEntry
 from calisr_engine.models.parts import parts
-
-BESIDE_A_RUN: ContextVar[bool] = ContextVar("beside_a_run", default=False)
-"""Whether another thread of this process may be training: what asks a library does so in a process
-of its own then, for random states and the like are the process's."""
 
 
 class NotCountedError(ValueError):
@@ -38,6 +33,7 @@ class Counts:
         core: what of `lft` the method itself trains, in the covered matrices or beside them.
         before_pruning: until the method has pruned; None for the others.
         certainty: of `lft`.
+        fixed: numbers that the method holds beside the model and never trains.
     """
 
     total: int
@@ -46,6 +42,7 @@ class Counts:
     core: int
     before_pruning: int | None = None
     certainty: Certainty = "exact"
+    fixed: int = 0
 
 
 def counts(
@@ -89,4 +86,5 @@ def counts(
         core=core,
         before_pruning=None if first is None else beside + first,
         certainty=method.certainty,
+        fixed=method.count_fixed(model, covered),
     )

@@ -25,6 +25,7 @@ from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.components import find_targets, take_apart
 from calisr_engine.models.folder import OWN_EXPORT
 from calisr_engine.models.load import opener
+from calisr_engine.randomness import aside
 from calisr_engine.storage.plain import read_json
 from calisr_engine.task_kinds import kind_of_export
 
@@ -51,7 +52,7 @@ def load_with_method(folder: Path | str) -> nn.Module:
         raise UnavailableError(
             f"{folder} cannot be opened: {error}", "the folder is not complete; export it again"
         ) from error
-    with torch.random.fork_rng(devices=[]):
+    with aside():
         model = opener(kind_of_export(content)).from_config(config, dtype=torch.float32)
     take_apart(model)
     attach_for_reading(model, settings)

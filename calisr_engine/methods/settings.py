@@ -78,6 +78,7 @@ class MethodBase(Section):
         calibration_refused: why calibration is refused ("" where it is offered).
         changes_architecture: no plain transformers model holds the result, so exports are opened
             by `calisr_engine.methods.reload`.
+        reads_all_tokens: what it adds reads every token of every layer, the last one too.
         has_light_phase: whether anything ever freezes.
         sizes: names of the settings that say how much the method adds.
         rates: learning rates by size of the encoder, where nobody names any.
@@ -92,6 +93,7 @@ class MethodBase(Section):
     summary: ClassVar[str]
     calibration_refused: ClassVar[str] = ""
     changes_architecture: ClassVar[bool] = False
+    reads_all_tokens: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
     sizes: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[Mapping[Width, Rate]] = {}
@@ -169,6 +171,10 @@ class MethodBase(Section):
 
     def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
         """What trains in the full phase beyond the dense model (may be negative)."""
+        return 0
+
+    def count_fixed(self, model: Parts, covered: Sequence[Component]) -> int:
+        """Numbers that it holds beside the model and never trains: copies, random maps."""
         return 0
 
     def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:

@@ -21,6 +21,7 @@ from calisr_engine.models.folder import explained, find_folder, quiet, read_conf
 from calisr_engine.models.memory import FLOAT_BYTES, check_fits, least_parameters
 from calisr_engine.models.settings import ModelSettings
 from calisr_engine.models.tokenizer import fit_tokenizer, load_tokenizer, read_words
+from calisr_engine.randomness import aside
 from calisr_engine.task_kinds import KINDS, TaskKind
 
 WHOLE_TEXTS = KINDS["classification"]
@@ -229,8 +230,7 @@ def opener(task: TaskKind) -> Any:
 
 def _drawn(config: Any, seed: int, task: TaskKind = WHOLE_TEXTS) -> nn.Module:
     _class_of(config, task)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with aside(seed):
         model: nn.Module = opener(task).from_config(config)
     return model.float()
 
@@ -261,8 +261,7 @@ def _filled(
     kind = _class_of(config, task)
     notes = weights.check_types(found)
     weights.check_names(found, str(kind.base_model_prefix), name)
-    with explained(name, local=True), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with explained(name, local=True), aside(seed):
         model, info = kind.from_pretrained(
             None,
             config=config,

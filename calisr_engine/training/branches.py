@@ -25,10 +25,11 @@ from calisr_engine.calibration.readings import GroupPairs, Groups
 from calisr_engine.errors import ConfigError, RunFailedError
 from calisr_engine.events.types import Warned
 from calisr_engine.methods.base import Attachment, TargetForm
+from calisr_engine.randomness import torch_states
 from calisr_engine.regularizers.base import Regularization
 from calisr_engine.training.batching import TaskBatches
 from calisr_engine.training.context import RunContext
-from calisr_engine.training.determinism import random_stream, rng_tensors
+from calisr_engine.training.determinism import random_stream
 from calisr_engine.training.evaluation import model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer
@@ -85,7 +86,7 @@ class Branches:
         if waiting and self._branch is None and not self._lost:
             self._branch = self._grown()
         if self._branch is not None:
-            self._stream = rng_tensors(self._context.device)
+            self._stream = torch_states(self._context.device)
 
     def before_update(self, sampled: Groups) -> None: ...
 

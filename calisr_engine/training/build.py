@@ -21,6 +21,7 @@ from calisr_engine.methods.base import Attachment, TargetForm
 from calisr_engine.models.components import Target, find_targets
 from calisr_engine.models.fingerprints import changed
 from calisr_engine.models.load import LoadedModel
+from calisr_engine.randomness import seed_all
 from calisr_engine.regularizers.base import Regularization
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import TaskData, load_task
@@ -31,7 +32,7 @@ from calisr_engine.training.calibrator import Calibrator
 from calisr_engine.training.checkpoint import Checkpoints
 from calisr_engine.training.compiled import CompiledLoss
 from calisr_engine.training.context import RunContext
-from calisr_engine.training.determinism import seed_everything, seed_rank
+from calisr_engine.training.determinism import seed_rank
 from calisr_engine.training.device import works_beside
 from calisr_engine.training.evaluation import Evaluation, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
@@ -107,13 +108,26 @@ def prepare(
     context = RunContext.open(config, paths, writer, ranks or Ranks())
     data = data or load_task(config.task)
     loaded = open_model(context, data)
-    total = sum(p.numel() for p in dict.fromkeys(loaded.model.parameters()))
     batches = TaskBatches(data, loaded.tokenizer, config)
-    plan = step_plan(config, batches.per_epoch)
     fingerprint = f"{data.fingerprint}/{loaded.fingerprint}"
-    state, skipped = find_state(context, fingerprint) if resume else (None, [])
+    found = find_state(context, fingerprint) if resume else (None, [])
+    with context.stream:
+        return _put_together(context, data, loaded, batches, fingerprint, found, dry)
 
-    seed_everything(config.training.seed)
+
+def _put_together(
+    context: RunContext,
+    data: TaskData,
+    loaded: LoadedModel,
+    batches: TaskBatches,
+    fingerprint: str,
+    found: tuple[TrainState | None, list[str]],
+    dry: bool,
+) -> PreparedRun:
+    config, (state, skipped) = context.config, found
+    plan = step_plan(config, batches.per_epoch)
+    total = sum(p.numel() for p in dict.fromkeys(loaded.model.parameters()))
+    seed_all(config.training.seed, context.device)
     targets = find_targets(loaded.model)
     room.check_batches(context, targets, *batches.lengths())
     room.check_method(config, context.device, loaded.model, targets)
@@ -182,7 +196,7 @@ def prepare(
         reporter=reporter,
         stateful=stateful,
         checkpoints=Checkpoints(
-            paths,
+            context.paths,
             config.output.keep_checkpoints,
             context.ranks,
             saved_at=-1 if state is None else start_step,

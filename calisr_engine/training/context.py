@@ -13,6 +13,7 @@ import torch
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event
+from calisr_engine.randomness import Stream
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training.device import (
     autocast_for,
@@ -28,6 +29,7 @@ class RunContext:
     """Settings, directory, log, ranks and device of one run.
 
     Attributes:
+        stream: random numbers of the run, the same whatever other threads draw.
         precision: "fp32" or "bf16", of the forward pass; weights are always fp32.
         autocast: makes the context of a forward pass.
     """
@@ -37,6 +39,7 @@ class RunContext:
     writer: EventWriter
     ranks: Ranks
     device: torch.device
+    stream: Stream
     precision: str
     autocast: Callable[[], AbstractContextManager[Any]]
 
@@ -56,7 +59,8 @@ class RunContext:
         regularizer = config.regularizer.chosen
         fine = regularizer is not None and regularizer.needs_fp32
         precision = "fp32" if fine else choose_precision(device, training.precision)
-        return cls(config, paths, writer, ranks, device, precision, autocast_for(device, precision))
+        autocast = autocast_for(device, precision)
+        return cls(config, paths, writer, ranks, device, Stream(device), precision, autocast)
 
     def emit(self, step: int, event: Event) -> None:
         self.writer.write(step, event)

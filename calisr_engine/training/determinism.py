@@ -1,4 +1,4 @@
-"""Random state: seeded once, kept in checkpoints, never touched by measuring."""
+"""Random state of a run: seeded once, kept in checkpoints, never touched by measuring."""
 
 from __future__ import annotations
 
@@ -12,55 +12,24 @@ import torch
 from torch import Tensor
 
 from calisr_engine.methods.base import seeded_generator
-from calisr_engine.training.device import works_beside
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch (all devices)."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+from calisr_engine.randomness import seed_torch, set_torch_states, torch_states
 
 
 def seed_rank(device: torch.device, seed: int, rank: int, step: int) -> None:
     """Give ranks above 0 a dropout stream of their own; rank 0 keeps that of a single process."""
     if rank:
-        own = seeded_generator(seed, "rank", rank, step).initial_seed()
-        torch.default_generator.manual_seed(own)
-        if works_beside(device):
-            of_device = torch.get_device_module(device)
-            with of_device.device(device):
-                of_device.manual_seed(own)
-
-
-def rng_tensors(device: torch.device) -> dict[str, Tensor]:
-    """Torch's random states as uint8 tensors, for a safetensors file."""
-    states = {"torch": torch.get_rng_state()}
-    if works_beside(device):
-        states["device"] = torch.get_device_module(device).get_rng_state(device)
-    elif device.type == "mps":
-        states["device"] = torch.mps.get_rng_state()
-    return states
+        seed_torch(seeded_generator(seed, "rank", rank, step).initial_seed(), device)
 
 
 @contextlib.contextmanager
 def random_stream(tensors: Mapping[str, Tensor], device: torch.device) -> Iterator[None]:
     """In the block torch draws from this state on; after it, as if nothing had been drawn."""
-    before = rng_tensors(device)
-    _set_streams(tensors, device)
+    before = torch_states(device)
+    set_torch_states(tensors, device)
     try:
         yield
     finally:
-        _set_streams(before, device)
-
-
-def _set_streams(tensors: Mapping[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(tensors["torch"].cpu())
-    if "device" in tensors:
-        if works_beside(device):
-            torch.get_device_module(device).set_rng_state(tensors["device"].cpu(), device)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(tensors["device"].cpu())
+        set_torch_states(before, device)
 
 
 def rng_json() -> dict[str, Any]:
@@ -74,8 +43,8 @@ def rng_json() -> dict[str, Any]:
 
 
 def restore_rng(tensors: dict[str, Tensor], state: dict[str, Any], device: torch.device) -> None:
-    """Take back what `rng_tensors` and `rng_json` gave."""
-    _set_streams(tensors, device)
+    """Take back what `torch_states` and `rng_json` gave."""
+    set_torch_states(tensors, device)
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

@@ -68,7 +68,8 @@ class TrainingLoop:
             while self.step < plan.total_steps and not evaluation.score.ended_early:
                 self._obey_requests()
                 self.step += 1
-                self._train_step()
+                with run.context.stream:
+                    self._train_step()
                 calibrator.close_window(self.step)
                 calibrator.switch_on_schedule(self.step)
                 if plan.is_evaluation(self.step):
@@ -136,7 +137,7 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         run = self.prepared
         began = time.monotonic()
-        with run.reporter.aside():
+        with run.reporter.aside(), run.context.stream:
             saved = run.checkpoints.save(run.stateful, self.step)
         if saved is not None:
             path, size = saved

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from calisr_engine.calibration.score import ScoreBoard
 from calisr_engine.errors import CalisrError
 from calisr_engine.methods.base import Attachment
+from calisr_engine.randomness import torch_states
 from calisr_engine.regularizers.base import Regularization
 from calisr_engine.training.calibrator import Calibrator, Measured
 from calisr_engine.training.context import RunContext
-from calisr_engine.training.determinism import restore_rng, rng_json, rng_tensors, seed_rank
+from calisr_engine.training.determinism import restore_rng, rng_json, seed_rank
 from calisr_engine.training.evaluation import Evaluation, Score, model_tensors
 from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.optim import StepOptimizer
@@ -148,7 +149,7 @@ class Stateful:
             score=self.evaluation.score,
             tally=self.reporter.tally,
             rng=rng_json(),
-            streams=tuple(self.context.ranks.gather(rng_tensors(self.context.device))),
+            streams=tuple(self.context.ranks.gather(torch_states(self.context.device))),
             model=model_tensors(self.model),
             optimizer=self.optimizer.tensors(),
             forms=form_tensors(self.attachment),

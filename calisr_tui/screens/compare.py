@@ -214,12 +214,18 @@ class CompareScreen(Screen[None]):
         if len(self.app.chosen_runs) >= MOST_COMPARED:
             self.app.notify(f"at most {MOST_COMPARED} runs", severity="warning")
             return
+        self.run_worker(self._find_others, group="add", exclusive=True, thread=True)
+
+    def _find_others(self) -> None:
         taken = {path.name for path in self.app.chosen_runs}
         choices = [
             Choice(r.path, r.name or r.run_id, f"{r.metric} {words.figure(r.best)}")
             for r in self.app.history.read_again()
             if r.run_id not in taken
         ]
+        late.from_thread(self, self._offer, choices)
+
+    def _offer(self, choices: list[Choice]) -> None:
         if not choices:
             self.app.notify("there is no other run in the output folder", severity="warning")
             return

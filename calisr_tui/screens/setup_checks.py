@@ -10,7 +10,6 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from calisr_engine.config.load import ResolvedConfig
-from calisr_engine.methods.counts import BESIDE_A_RUN
 from calisr_tui import data_source, estimates, late, marked_grid, marked_search
 from calisr_tui.data_source import DataRead, Request
 from calisr_tui.draft import Draft
@@ -106,11 +105,7 @@ class Checks:
         self._tell(self._was_read, data_source.read(asked))
 
     def _count(self, resolved: ResolvedConfig) -> None:
-        beside = BESIDE_A_RUN.set(True)
-        try:
-            estimates.counts(resolved.config, wait=True)
-        finally:
-            BESIDE_A_RUN.reset(beside)
+        estimates.counts(resolved.config, wait=True)
         self._tell(self._show, False)
 
     async def _was_read(self, read: DataRead) -> None:

@@ -21,6 +21,7 @@ from calisr_engine.methods.child_tuning_d.settings import ChildTuningD, fisher_k
 from calisr_engine.methods.counts import counts
 from calisr_engine.methods.fft.settings import FullFineTuning
 from calisr_engine.methods.mpop.method import MpoForm
+from calisr_engine.methods.said.method import SaidForm
 from calisr_engine.methods.settings import MethodBase
 from calisr_engine.models.catalog import CATALOG, ModelEntry, find, parameter_total
 from calisr_engine.models.components import find_targets, groups
@@ -217,3 +218,13 @@ def test_a_squeezed_count_is_a_ceiling() -> None:
         form.squeeze([1, 1, 1, 1])
     assert found.lft is not None
     assert run.phases.trainable() < found.lft
+
+
+def test_what_said_holds_and_never_trains() -> None:
+    run = Run("said")
+    held = 0
+    for form in run.attachment.forms.values():
+        assert isinstance(form, SaidForm)
+        maps = (form.projection._order, form.projection._back, form.projection._scale)
+        held += form.weight.numel() + sum(each.numel() for each in maps)
+    assert counts(TINY, run.settings, 2, True).fixed == held

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
-from calisr_engine.methods import registry
 from calisr_engine.methods.prefix_attention import KEY, SCALE, VALUE
 from calisr_engine.methods.unipelt.method import ADAPTER, GATE, UPDATE, Gate
-from calisr_engine.models.first_token import compute_first_token_only
-from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, context, evaluate, make_batch
+from tests.methods.tiny import ARCHITECTURES, UNSUITED, Run, evaluate, make_batch
 
 SUPPORTED = [name for name in ARCHITECTURES if ("unipelt", name) not in UNSUITED]
 OWN = (KEY, VALUE, ADAPTER, UPDATE, GATE)
@@ -156,9 +155,5 @@ def test_reference_trains_what_was_added_and_the_head_only() -> None:
 
 def test_a_last_layer_of_one_token_is_refused() -> None:
     """The gates of the last layer would read that token alone."""
-    plain = Run("fft")
-    compute_first_token_only(plain.model)
-    unipelt = Run("unipelt")
-    with pytest.raises(ConfigError, match=r"training\.last_layer"):
-        registry.get("unipelt").attach(plain.model, plain.targets, unipelt.settings, context())
-    assert evaluate(plain.model).isfinite().all()
+    with pytest.raises(ConfigError, match=r"training\.last_layer.*UniPELT reads every token"):
+        load(None, ["method.name=unipelt", "training.last_layer=first_token"])

@@ -10,13 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from calisr_engine.training.determinism import (
-    restore_rng,
-    rng_json,
-    rng_tensors,
-    seed_everything,
-    seed_rank,
-)
+from calisr_engine.randomness import seed_all, torch_states
+from calisr_engine.training.determinism import restore_rng, rng_json, seed_rank
 
 CPU = torch.device("cpu")
 
@@ -30,22 +25,22 @@ def draws() -> tuple[list[float], list[float], list[float]]:
 
 
 def test_a_seed_decides_every_generator() -> None:
-    seed_everything(2**32 + 5)
+    seed_all(2**32 + 5)
     random.seed(2**32 + 5)
     first = draws()
     assert first[1] == np.random.RandomState(5).randn(3).tolist()
     assert first[2] == torch.rand(3, generator=torch.Generator().manual_seed(2**32 + 5)).tolist()
-    seed_everything(2**32 + 5)
+    seed_all(2**32 + 5)
     assert draws() == first
-    seed_everything(6)
+    seed_all(6)
     assert all(one != two for one, two in zip(draws(), first, strict=True))
 
 
 def test_states_come_back_in_the_middle_of_a_pair() -> None:
     """Normal draws come in pairs; the second of one waits in the state."""
-    seed_everything(1)
+    seed_all(1)
     draws()
-    tensors, plain = rng_tensors(CPU), json.loads(json.dumps(rng_json()))
+    tensors, plain = torch_states(CPU), json.loads(json.dumps(rng_json()))
     expected = draws()
     draws()
     restore_rng({k: v.clone() for k, v in tensors.items()}, plain, CPU)
@@ -60,11 +55,11 @@ def test_a_devices_state_is_kept_beside(kind: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "get_rng_state", lambda *_: state)
     monkeypatch.setattr(module, "set_rng_state", lambda value, *_: seen.append(value))
     device = torch.device(kind)
-    assert rng_tensors(device)["device"] is state
-    assert "device" not in rng_tensors(CPU)
-    restore_rng(rng_tensors(device), rng_json(), device)
+    assert torch_states(device)["device"] is state
+    assert "device" not in torch_states(CPU)
+    restore_rng(torch_states(device), rng_json(), device)
     assert seen == [state]
-    restore_rng(rng_tensors(device), rng_json(), CPU)  # gone on without the device
+    restore_rng(torch_states(device), rng_json(), CPU)  # gone on without the device
     assert len(seen) == 1
 
 

@@ -27,6 +27,7 @@ from calisr_engine.methods.base import (
 from calisr_engine.methods.child_tuning_d.fisher import fisher_threshold
 from calisr_engine.methods.child_tuning_d.settings import ChildTuningD, fisher_kept
 from calisr_engine.models.components import Target
+from calisr_engine.randomness import aside
 
 
 class ChildForm(TargetForm):
@@ -133,10 +134,7 @@ def fisher_information(
     was_training = model.training
     model.train()
     device = weights[0].device
-    devices = [] if device.type in ("cpu", "mps") else [device]
-    with torch.random.fork_rng(devices=devices, device_type=device.type):
-        seed = seeded_generator(context.seed, "fisher").initial_seed()
-        torch.manual_seed(seed)
+    with aside(seeded_generator(context.seed, "fisher").initial_seed(), device):
         for batch in context.gradient_batches(examples):
             gradients = torch.autograd.grad(context.forward_loss(model, batch), weights)
             for total, gradient in zip(totals, gradients, strict=True):

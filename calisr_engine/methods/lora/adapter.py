@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.lora.settings import Lora
 from calisr_engine.models.components import HEAD_MODULES
+from calisr_engine.randomness import aside
 from calisr_engine.task_kinds import kind_of_export
 
 ROUNDING = 1e-5
@@ -63,7 +64,7 @@ def write_adapter(
         modules_to_save=[*heads],  # a copy, which peft extends
         base_model_name_or_path=base_name,
     )
-    with torch.random.fork_rng(devices=[]):
+    with aside():
         wrapped: Any = get_peft_model(model, config)
     inner = wrapped.base_model.model
     scale = settings.alpha / settings.rank

@@ -27,7 +27,8 @@ from calisr_engine.methods.base import (
 from calisr_engine.methods.lora.adapter import write_adapter
 from calisr_engine.methods.lora.settings import Lora
 from calisr_engine.models.blocks import joined
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
+from calisr_engine.randomness import aside
 
 ADAPTER = "calisr"
 
@@ -146,7 +147,7 @@ class LoraMethod(Method):
         trained = {name: p.requires_grad for name, p in model.named_parameters()}
         own = dict(model.named_parameters())
         # peft draws its own start from the global random state; ours is drawn below.
-        with torch.random.fork_rng(devices=[]):
+        with aside():
             config = LoraConfig(
                 r=settings.rank,
                 lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft takes fractions too
@@ -183,8 +184,7 @@ class LoraMethod(Method):
                     rules[parameter] = ParameterRule(learning_rate=context.lft_learning_rate)
         attachment = LoraAttachment(model, forms, rules=rules)
         if settings.reference:
-            kept = {*head_parameters(model)} | {p for f in forms.values() for p in f.core()}
-            attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+            attachment.keep_at_last(p for form in forms.values() for p in form.core())
         return attachment
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Lora) -> dict[str, Tensor]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from peft.config import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
@@ -22,6 +19,7 @@ from torch.utils._pytree import tree_map
 
 from calisr_engine.methods.base import OWN
 from calisr_engine.methods.peft.tuners import OURS
+from calisr_engine.randomness import aside
 
 ADAPTER = "calisr"
 
@@ -154,11 +152,12 @@ def inject(
     """
     trained = {name: p.requires_grad for name, p in model.named_parameters()}
     own = dict(model.named_parameters())
+    device = next(model.parameters()).device
     config: Any = make_config(tuner, options)
     config.target_modules = list(names)
     kind = classes_of(tuner).tuner
     assert kind is not None, f"peft builds no layers for {tuner}"
-    with seeded(seed), warnings.catch_warnings():
+    with aside(seed, device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # As peft's own inject_adapter_in_model, which refuses tuners whose layers share something
         # because it gives nobody what they share; here it is kept.
@@ -168,22 +167,6 @@ def inject(
     for name in names:
         _expose(model.get_submodule(name))
     return found
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """All global random states seeded, and put back afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    try:
-        with torch.random.fork_rng(devices=list(devices)):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def pass_through_data(layer: nn.Module) -> None:

@@ -27,7 +27,7 @@ from calisr_engine.methods.peft.options import as_pairs, installed
 from calisr_engine.methods.peft.probe import Found, Shapes, Skeleton, try_out
 from calisr_engine.methods.peft.settings import Peft
 from calisr_engine.models.blocks import joined
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
 
 NOTABLE = 1e-4
 """Change of a weight by attaching, relative to its norm, that the user is told of."""
@@ -181,8 +181,7 @@ class PeftMethod(Method):
                 "holds a part of what the layer computes constant (the norm, in DoRA)"
             )
         if settings.reference:
-            kept = {*head_parameters(model)} | {p for f in forms.values() for p in f.core()}
-            attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+            attachment.keep_at_last(p for form in forms.values() for p in form.core())
         return attachment
 
     def dense_matrices(self, tensors: Mapping[str, Tensor], settings: Peft) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from peft.tuners.tuners_utils import BaseTuner
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from calisr_engine.methods.counts import BESIDE_A_RUN
-from calisr_engine.methods.peft import apart, layers
+from calisr_engine.methods.peft import layers
+from calisr_engine.randomness import aside
 
 Shapes = tuple[tuple[str, tuple[int, int]], ...]
 """Name and (out, in) of each linear layer of a skeleton."""
@@ -72,13 +72,9 @@ def try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) ->
         options: of the tuner's config, in pairs (lists as tuples).
     """
     asked = tuner, options, shapes
-    if asked not in _KNOWN and BESIDE_A_RUN.get():
-        try:
-            _KNOWN[asked] = Found(**apart.ask("try", *asked))
-        except ValueError:
-            return Found()  # nothing is known against it; training asks again
     if asked not in _KNOWN:
-        _KNOWN[asked] = _try_out(*asked)
+        with aside(0):  # some tuners seed the generators, others draw as they compute
+            _KNOWN[asked] = _try_out(*asked)
     return _KNOWN[asked]
 
 
@@ -86,8 +82,7 @@ def _try_out(tuner: str, options: tuple[tuple[str, Any], ...], shapes: Shapes) -
     why = refusal(tuner, dict(options))
     if why:
         return Found(refused=why)
-    with layers.seeded(0):
-        skeleton = Skeleton(shapes)
+    skeleton = Skeleton(shapes)
     linears: list[Any] = [skeleton.get_submodule(name) for name, _ in shapes]
     before = [linear.weight.detach().double() for linear in linears]
     try:

@@ -21,11 +21,10 @@ from calisr_engine.methods.base import (
     AttachContext,
     Attachment,
     Method,
-    ParameterRule,
 )
 from calisr_engine.methods.prefix.settings import Prefix
 from calisr_engine.methods.prefix_attention import add_prefixes, check_attention
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
 
 
 class PrefixMethod(Method):
@@ -45,11 +44,7 @@ class PrefixMethod(Method):
             settings.projection,
             lambda name: context.generator(f"prefix/{name}"),
         )
-        rules: dict[nn.Parameter, ParameterRule] = {}
-        if context.lft_learning_rate is not None:
-            rules = {each: ParameterRule(learning_rate=context.lft_learning_rate) for each in added}
-        attachment = ArchitectureAttachment(model, forms={}, rules=rules)
+        attachment = ArchitectureAttachment.adding(model, added, context)
         if settings.reference:
-            kept = added | set(head_parameters(model))
-            attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+            attachment.keep_at_last(added)
         return attachment

@@ -41,7 +41,7 @@ from calisr_engine.methods.base import (
 )
 from calisr_engine.methods.said.fastfood import Fastfood
 from calisr_engine.methods.said.settings import Said
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
 
 
 class SaidForm(TargetForm):
@@ -157,8 +157,7 @@ class SaidMethod(Method):
             forms[target.name] = SaidForm(target, theta, scale, projection, is_first=not forms)
         attachment = Attachment(model, forms, rules=rules)
         if settings.reference:
-            kept = {*head_parameters(model)}
-            for form in forms.values():
-                kept |= {form.weight, *form.core(), *form.extra()}
-            attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+            attachment.keep_at_last(
+                p for form in forms.values() for p in (form.weight, *form.core(), *form.extra())
+            )
         return attachment

@@ -65,14 +65,24 @@ class Said(MethodBase):
         if not covered:
             return 0
         matrices = model.layers * len(covered)
-        largest = max(rows * columns for rows, columns in (model.shapes[n] for n in covered))
+        largest = max(_entries(model, covered))
         return max(1, self.length(matrices, largest)) + self.scales(matrices)
+
+    def count_fixed(self, model: Parts, covered: Sequence[Component]) -> int:
+        """The map of each matrix, three numbers for each of its padded entries, and of the matrix
+        itself, which is computed, a second copy."""
+        return model.layers * sum(3 * padded(each) + each for each in _entries(model, covered))
 
     def count_added_in_full(self, model: Parts, covered: Sequence[Component]) -> int:
         return self.count_core(model, covered)
 
     def count_beside(self, model: Parts, covered: Sequence[Component]) -> int:
         return model.head if self.reference else super().count_beside(model, covered)
+
+
+def _entries(model: Parts, covered: Sequence[Component]) -> list[int]:
+    """Of one layer's covered matrices."""
+    return [rows * columns for rows, columns in (model.shapes[name] for name in covered)]
 
 
 def padded(entries: int) -> int:

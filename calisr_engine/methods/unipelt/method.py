@@ -27,17 +27,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from calisr_engine.errors import ConfigError
 from calisr_engine.methods.base import (
     ArchitectureAttachment,
     AttachContext,
     Attachment,
     Method,
-    ParameterRule,
 )
 from calisr_engine.methods.prefix_attention import SCALE, add_prefixes, check_attention
 from calisr_engine.methods.unipelt.settings import Unipelt
-from calisr_engine.models.components import Target, head_parameters
+from calisr_engine.models.components import Target
 
 ADAPTER, UPDATE, GATE = "calisr_adapter", "calisr_update", "calisr_gate"
 """Names below the feed-forward output, below query and value, and below the attention."""
@@ -130,11 +128,6 @@ def forget_scale(attention: nn.Module, args: Any, output: Any) -> None:
 class UnipeltMethod(Method):
     def check_model(self, model: nn.Module) -> None:
         check_attention(model, "UniPELT")
-        if any("forward" in vars(module) for module in model.modules()):
-            raise ConfigError(
-                "training.last_layer, method.name: UniPELT's gates read all tokens of a layer",
-                'set training.last_layer = "full" or choose another method',
-            )
 
     def attach(
         self, model: nn.Module, targets: list[Target], settings: Unipelt, context: AttachContext
@@ -169,11 +162,7 @@ class UnipeltMethod(Method):
                 attention.register_forward_pre_hook(open_prefixes, with_kwargs=True)
                 attention.register_forward_hook(forget_scale)
                 added |= set(gate.parameters())
-        rules: dict[nn.Parameter, ParameterRule] = {}
-        if context.lft_learning_rate is not None:
-            rules = {each: ParameterRule(learning_rate=context.lft_learning_rate) for each in added}
-        attachment = ArchitectureAttachment(model, forms={}, rules=rules)
+        attachment = ArchitectureAttachment.adding(model, added, context)
         if settings.reference:
-            kept = added | set(head_parameters(model))
-            attachment.frozen_at_last = [p for p in model.parameters() if p not in kept]
+            attachment.keep_at_last(added)
         return attachment

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from dataclasses import replace
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,8 +14,8 @@ from pydantic import ValidationError
 from calisr_engine.errors import ConfigError, UnavailableError
 from calisr_engine.methods import registry
 from calisr_engine.methods.catalog import METHODS
-from calisr_engine.methods.counts import BESIDE_A_RUN, CountRefusedError
-from calisr_engine.methods.peft import answering, apart, counting, layers, probe, tuners
+from calisr_engine.methods.counts import CountRefusedError
+from calisr_engine.methods.peft import counting, layers, probe, tuners
 from calisr_engine.methods.peft import settings as peft_settings
 from calisr_engine.methods.peft.counting import trained
 from calisr_engine.methods.peft.method import PeftForm
@@ -152,78 +150,49 @@ def test_what_is_counted_before_is_what_trains(case: Case) -> None:
     assert run.settings.is_counted(sizes, sizes.has(covered))
 
 
-def test_a_process_of_its_own_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the app asks while a run may train beside it; no random state of this process moves."""
-    asked = ("hra", (("r", 2),), (("query", (12, 8)),))
-    here = try_out(*asked), trained(*asked, 3)
+def test_trying_and_counting_leave_the_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app asks while a run may train in another thread."""
     monkeypatch.setattr(probe, "_KNOWN", {})
-    beside = BESIDE_A_RUN.set(True)
-    try:
-        torch.manual_seed(3)
-        before = torch.get_rng_state()
-        assert (try_out(*asked), trained(*asked, 3)) == here
-        assert torch.equal(before, torch.get_rng_state())
-    finally:
-        BESIDE_A_RUN.reset(beside)
-    assert here[0].through_data
-    assert here[1] == 3 * 2 * 8
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    assert try_out("hra", (("r", 2),), (("query", (12, 8)),)).through_data
+    assert trained("hra", (("r", 2),), (("query", (12, 8)),), 3) == 3 * 2 * 8
+    assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("beside_a_run", [False, True])
 def test_a_count_that_peft_refuses_says_why_and_is_asked_for_once(
-    beside_a_run: bool, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The width of 10 is no multiple of vblora's vectors. What the process of its own does is done
-    in this one."""
-
-    def run_here(command: list[str], *, input: str, **_: Any) -> CompletedProcess[str]:
-        assert command[-1] == answering.__name__
-        there = BESIDE_A_RUN.set(False)
-        try:
-            return CompletedProcess(command, 0, json.dumps(answering.answer(input)), "")
-        finally:
-            BESIDE_A_RUN.reset(there)
-
-    monkeypatch.setattr(apart.subprocess, "run", run_here)
+    """The width of 10 is no multiple of vblora's vectors."""
     monkeypatch.setattr(peft_settings, "_COUNTED", {})
     sizes = two_layers({"query": (10, 10)})
     settings = METHODS["peft"](tuner="vblora")
-    beside = BESIDE_A_RUN.set(beside_a_run)
-    try:
-        with pytest.raises(CountRefusedError, match="divisible"):
-            settings.count_core(sizes, ("query",))
-    finally:
-        BESIDE_A_RUN.reset(beside)
+    with pytest.raises(CountRefusedError, match="divisible"):
+        settings.count_core(sizes, ("query",))
     assert settings.is_counted(sizes, ("query",))
     monkeypatch.setattr(counting, "trained", pytest.fail)
     with pytest.raises(CountRefusedError, match="divisible"):
         settings.count_core(sizes, ("query",))
 
 
-def test_only_what_fails_for_want_of_numbers_is_counted_otherwise(
+def test_where_the_meta_device_is_in_the_way_two_layers_stand_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One layer and two stand for all where the meta device alone is in the way."""
+    """And what fails with numbers, too, is told."""
     asked = ("lora", (), (("query", (12, 8)),), 5)
     plain = counting._trained
-    told = ["Tensor.item() cannot be called on meta tensors"]
+    too_many = [5]
 
-    def fails_at_five(*args: Any) -> int:
-        if args[-1] == 5:
-            raise RuntimeError(told[0])
+    def fails_at(*args: Any) -> int:
+        if args[-1] in too_many:
+            raise RuntimeError(f"{args[-1]} layers are too many")
         return plain(*args)
 
-    monkeypatch.setattr(counting, "_trained", fails_at_five)
+    monkeypatch.setattr(counting, "_trained", fails_at)
     assert trained(*asked) == plain(*asked)
-    told[0] = "five layers are too many"
-    with pytest.raises(ValueError, match="peft refuses it: five layers are too many"):
+    too_many.append(2)
+    with pytest.raises(ValueError, match="peft refuses it: 2 layers are too many"):
         trained(*asked)
-
-
-def test_a_process_that_ends_without_an_answer_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "ANSWERING", "calisr_engine.no_such_module")
-    with pytest.raises(ValueError, match=r"process of its own for peft fails: .*no_such_module"):
-        apart.ask("count", "lora", (), (("query", (12, 8)),), 3)
 
 
 def test_slices_of_a_fused_matrix_get_layers_of_their_own() -> None:
