@@ -63,18 +63,18 @@ class SrsTable(Widget, can_focus=True):
         for each in new:
             if each.fresh:
                 self._flash[each.name] = 4
-        self._empty = happening.without_groups(view)
         step = next_decision(view)
         delta = view.threshold
         said = {
             name: (*happening.now(view, group, step), *happening.notes(view, group))
             for name, group in view.groups.items()
         }
-        if new == self._rows and (said, step, delta) == (self._said, self._next, self._delta):
+        empty = happening.without_groups(view)
+        drawn = (new, said, step, delta, view.votes, empty)
+        if drawn == (self._rows, self._said, self._next, self._delta, self._votes, self._empty):
             return
         grown = len(new) != len(self._rows)
-        self._rows, self._said, self._next, self._delta = new, said, step, delta
-        self._votes = view.votes
+        self._rows, self._said, self._next, self._delta, self._votes, self._empty = drawn
         self._entitle()
         self.row = min(self.row, max(0, len(new) - 1))
         self.refresh(layout=grown)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from calisr_engine.events.view import RunView
 from calisr_tui.charts import group_map
 from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_length
 from calisr_tui.charts.roles import ROLES
@@ -176,3 +177,18 @@ async def test_only_what_changed_is_drawn_again(workplace: Path, many: Path) -> 
         pane.show(view)
         (regions,) = asked
         assert all(0 < region.width <= 6 for region in regions)  # type: ignore[attr-defined]
+
+
+async def test_a_run_without_groups_says_so_once_it_has_begun(workplace: Path, many: Path) -> None:
+    app = make_app(workplace, run_dir=Path("runs/many"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        pane = app.screen.query_one(ScorePane)
+        for view, words in (
+            (RunView(), "Waiting for the first line"),
+            (RunView(config={"method": {"name": "unipelt"}}, total_steps=340), "alone trains"),
+        ):
+            pane.show(view)
+            await settle(pilot)
+            lines = [pane.render_line(y).text for y in range(pane.content_size.height)]
+            assert words in " ".join(lines)
