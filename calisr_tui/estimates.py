@@ -61,8 +61,10 @@ def entry_of(config: RunConfig) -> ModelEntry | None:
 def labels(config: RunConfig, known: Known = NOTHING) -> int | None:
     """Outputs of the head; None for classes that only the user's own files tell."""
     task = config.task
+    if task.data_kind in ("regression", "choice"):
+        return 1
     if task.is_own:
-        return 1 if task.kind == "regression" else known.labels
+        return known.labels
     if glue.is_task(task.name):
         return len(glue.find(task.name).label_names) or 1
     return 2 if task.name == "demo" else None
@@ -118,6 +120,8 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
     per_word = config.task.data_kind == "token"
+    if config.task.data_kind == "choice" and entry.model_type == "roberta":
+        entry = replace(entry, model_type="bert")  # a pooler stands before the head, as there
     return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
 
 
