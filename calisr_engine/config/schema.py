@@ -167,6 +167,12 @@ class RunConfig(Section):
                 'set training.last_layer = "full"',
                 ("training.last_layer", "task.kind"),
             )
+        if method.name == "unipelt" and kind is not None and KINDS[kind].chooses:
+            yield Broken(
+                "UniPELT's gates read one row of tokens a text, a choice has one an alternative",
+                "choose another method",
+                ("method.name", "task.kind"),
+            )
         if calibrated:
             yield from self._broken_groups()
         yield from self.regularizer.broken_beside(

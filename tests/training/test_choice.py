@@ -77,7 +77,11 @@ def shares(run: Path) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra", "deberta-v2"])
+QUICK = ("bert", "roberta", "distilbert", "electra", "deberta-v2")
+MORE = ("albert", "mpnet", "modernbert", "camembert", "xlm-roberta", "big_bird")
+
+
+@pytest.mark.parametrize("kind", quick_where([*QUICK, *MORE], lambda kind: kind in QUICK))
 def test_loss_and_logits_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
     """Of the same rows, padded by transformers' own collator for multiple choice."""
     folder = save(kind, tmp_path / "m", form="MultipleChoice")
@@ -172,6 +176,7 @@ def test_the_texts_stand_in_the_file_of_predictions(model: Path, tmp_path: Path)
             for name, each in METHODS.items()
             for calibrated in (False, True)
             if not (calibrated and (each.calibration_refused or not each.has_light_phase))
+            and name != "unipelt"
         ],
         lambda cell: cell in (("fft", False), ("mpop", True), ("adapter", False)),
     ),
@@ -188,6 +193,12 @@ def test_every_method_trains_and_its_export_says_the_same(
     said = Predictor(made, "cpu").predict(found.texts)
     told = np.array([list((each.probabilities or {}).values()) for each in said])
     np.testing.assert_allclose(told, shares(made), atol=1e-5)
+
+
+def test_gates_over_all_tokens_of_a_text_are_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="UniPELT's gates read one row of tokens") as caught:
+        start(model, tmp_path, "method.name=unipelt")
+    assert caught.value.problems[0].keys == ("method.name", "task.kind")
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
