@@ -146,14 +146,14 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
     steps = math.ceil(batches / training.accumulate) * training.epochs
     if training.max_steps is not None:
         steps = training.max_steps
-    length = config.task.max_length
+    length, inputs = config.task.max_length, training.batch_size * config.task.inputs_of_a_row
     # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits. In fp32
     # twice that, and a fifth more as measured on a CPU (hidden 128 and 384).
     activations = (
         2.4
         * entry.layers
         * length
-        * training.batch_size
+        * inputs
         * entry.hidden
         * (34 + 5 * entry.heads * length / entry.hidden)
     )
@@ -168,7 +168,7 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
             passes *= 2  # at most: until the last group switches
             memory += 4.0 * (1 + moments) * (counted.lft or 0)
     dense = counted.total - entry.vocabulary * entry.hidden
-    work = 6.0 * dense * training.batch_size * training.accumulate * length * steps * passes
+    work = 6.0 * dense * inputs * training.accumulate * length * steps * passes
     return Estimate(steps, memory, work / CPU_FLOPS, work / GPU_FLOPS)
 
 

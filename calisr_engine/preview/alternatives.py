@@ -40,7 +40,7 @@ def alternatives(given: Mapping[str, Any], described: Sequence[Column]) -> Sever
     rest = [each for each in described if each.name not in (*columns, values.get("label_column"))]
     for question, reason in _questions(rest, given.get("text_column")):
         values["text_pair_column"], why["text_pair_column"] = question.name, reason
-    free = {key for key in values if given.get(key) is None}
+    free = [key for key in values if given.get(key) is None]
     return Several({key: values[key] for key in free}, {key: why[key] for key in free})
 
 

@@ -160,6 +160,14 @@ class TaskSettings(Section):
         return "classification" if glue.plain(self.name) == "demo" else None
 
     @property
+    def inputs_of_a_row(self) -> int:
+        """How many inputs a row is for the model: its alternatives, or one."""
+        own = self.choice_columns or ()
+        if not self.is_own and glue.is_task(self.name):
+            own = glue.find(self.name).choices
+        return len(own) or 1
+
+    @property
     def labels_in(self) -> tuple[str, ...]:
         """Names of the columns that hold what is learned."""
         if self.label_columns:
