@@ -60,7 +60,8 @@ class Given(TypedDict, total=False):
         train, validation, test: a path, or rows: a pandas DataFrame, a `datasets.Dataset`, a dict
             of columns or a list of dicts. The run keeps rows as Parquet files in its data/.
         dataset: a data set of the Hugging Face hub in place of `train`.
-        text, text_pair, label: columns; labels: several columns of 0 and 1, one a label.
+        text, text_pair, label: columns; labels: several columns of 0 and 1, one a label; choices:
+            those of the alternatives.
     """
 
     settings: Mapping[str, Any]
@@ -85,6 +86,7 @@ class Given(TypedDict, total=False):
     label: str
     labels: Sequence[str]
     label_separator: str
+    choices: Sequence[str]
     kind: str
     metric: str
     encoding: str

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-KindName = Literal["classification", "regression", "multi_label", "token"]
+KindName = Literal["classification", "regression", "multi_label", "token", "choice"]
 
 THRESHOLD = 0.5
 """Probability above which a label of a multi-label task is given, where nobody says another."""
@@ -25,18 +25,21 @@ class TaskKind:
 
     Attributes:
         title: what is said of a text.
-        has_classes: whether an output of the head is a class with a name; else it is a number.
+        has_classes: whether an answer is a class with a name; else it is a number.
         per_word: whether each word has an answer of its own, rather than the whole text one.
+        chooses: whether the answer is one of a text's own alternatives, each scored by a head of
+            one output; the alternatives are the classes then.
         problem_type: what transformers' config calls it, by which its models choose the loss; None
             where the architecture says it.
         auto_class: transformers' class that opens its models.
-        pipeline: transformers' pipeline that asks them.
+        pipeline: transformers' pipeline that asks them, or the hub's name for the task.
     """
 
     name: KindName
     title: str
     has_classes: bool
     per_word: bool
+    chooses: bool
     problem_type: str | None
     auto_class: str
     pipeline: str
@@ -49,23 +52,32 @@ class TaskKind:
 
 _TEXTS = ("AutoModelForSequenceClassification", "text-classification")
 _WORDS = ("AutoModelForTokenClassification", "token-classification")
+_ALTERNATIVES = ("AutoModelForMultipleChoice", "multiple-choice")
 
 KINDS: dict[str, TaskKind] = {
     each.name: each
     for each in (
         TaskKind(
-            "classification", "one class", True, False, "single_label_classification", *_TEXTS
+            "classification",
+            "one class",
+            True,
+            False,
+            False,
+            "single_label_classification",
+            *_TEXTS,
         ),
-        TaskKind("regression", "a number", False, False, "regression", *_TEXTS),
+        TaskKind("regression", "a number", False, False, False, "regression", *_TEXTS),
         TaskKind(
             "multi_label",
             "any number of labels",
             True,
             False,
+            False,
             "multi_label_classification",
             *_TEXTS,
         ),
-        TaskKind("token", "a tag for each word", True, True, None, *_WORDS),
+        TaskKind("token", "a tag for each word", True, True, False, None, *_WORDS),
+        TaskKind("choice", "one of its alternatives", True, False, True, None, *_ALTERNATIVES),
     )
 }
 assert tuple(KINDS) == get_args(KindName)
@@ -75,7 +87,7 @@ def kind_of_export(config: Mapping[str, Any]) -> TaskKind:
     """The kind of task of a model with this config.json."""
     named = [str(each) for each in config.get("architectures") or ()]
     for kind in KINDS.values():
-        if kind.per_word and any(each.endswith(kind.architecture) for each in named):
+        if kind.problem_type is None and any(each.endswith(kind.architecture) for each in named):
             return kind
         if kind.problem_type is not None and config.get("problem_type") == kind.problem_type:
             return kind

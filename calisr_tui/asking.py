@@ -80,7 +80,7 @@ class Asking:
             self._tell(Opened(str(predictor.device), time.perf_counter() - began))
             while (texts := self._newest()) is not None:
                 began = time.perf_counter()
-                text = texts[0] if len(texts) == 1 else (texts[0], texts[1])
+                text = texts[0] if len(texts) == 1 else texts
                 (found,) = predictor.predict([text])
                 self._tell(Answered(texts, found, time.perf_counter() - began))
         except CalisrError as error:

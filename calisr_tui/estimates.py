@@ -61,8 +61,10 @@ def entry_of(config: RunConfig) -> ModelEntry | None:
 def labels(config: RunConfig, known: Known = NOTHING) -> int | None:
     """Outputs of the head; None for classes that only the user's own files tell."""
     task = config.task
+    if task.data_kind in ("regression", "choice"):
+        return 1
     if task.is_own:
-        return 1 if task.kind == "regression" else known.labels
+        return known.labels
     if glue.is_task(task.name):
         return len(glue.find(task.name).label_names) or 1
     return 2 if task.name == "demo" else None
@@ -118,6 +120,8 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
     per_word = config.task.data_kind == "token"
+    if config.task.data_kind == "choice" and entry.model_type == "roberta":
+        entry = replace(entry, model_type="bert")  # a pooler stands before the head, as there
     return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
 
 
@@ -142,14 +146,14 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
     steps = math.ceil(batches / training.accumulate) * training.epochs
     if training.max_steps is not None:
         steps = training.max_steps
-    length = config.task.max_length
+    length, inputs = config.task.max_length, training.batch_size * config.task.inputs_of_a_row
     # Korthikanti et al., 2022, equation 1: s b h (34 + 5 a s / h) bytes a layer in 16 bits. In fp32
     # twice that, and a fifth more as measured on a CPU (hidden 128 and 384).
     activations = (
         2.4
         * entry.layers
         * length
-        * training.batch_size
+        * inputs
         * entry.hidden
         * (34 + 5 * entry.heads * length / entry.hidden)
     )
@@ -164,7 +168,7 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
             passes *= 2  # at most: until the last group switches
             memory += 4.0 * (1 + moments) * (counted.lft or 0)
     dense = counted.total - entry.vocabulary * entry.hidden
-    work = 6.0 * dense * training.batch_size * training.accumulate * length * steps * passes
+    work = 6.0 * dense * inputs * training.accumulate * length * steps * passes
     return Estimate(steps, memory, work / CPU_FLOPS, work / GPU_FLOPS)
 
 

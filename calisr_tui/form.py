@@ -43,13 +43,13 @@ NOT_BESIDE = {
 EMPTIED = {
     *(key for beside in NOT_BESIDE.values() for key in beside),
     *("task.text_column", "task.text_pair_column", "task.label_column", "task.label_columns"),
-    *("task.label_separator", "task.kind", "task.encoding"),
+    *("task.label_separator", "task.choice_columns", "task.kind", "task.encoding"),
 }
 """Settings of own data that are empty where other data trains."""
 
 OF_THESE_DATA = (
     *("task.text_column", "task.text_pair_column", "task.label_column", "task.label_columns"),
-    *("task.label_separator", "task.kind", "task.metric"),
+    *("task.label_separator", "task.choice_columns", "task.kind", "task.metric"),
 )
 """Settings that go with the data: other data has other columns."""
 
@@ -63,7 +63,7 @@ _DATA = (
     *("task.train_file", "task.text_column", "task.text_pair_column", "task.label_column"),
     *("task.kind", "task.metric", "task.validation_file", "task.validation_share"),
     *("task.max_length", "task.dataset", "task.train_split", "task.validation_split"),
-    *("task.label_columns", "task.label_separator", "task.threshold"),
+    *("task.label_columns", "task.label_separator", "task.threshold", "task.choice_columns"),
     *("task.test_split", "task.split_seed", "task.encoding", "task.header", "task.test_file"),
     *("task.name", "task.max_train_examples", "task.max_validation_examples"),
 )
@@ -92,6 +92,7 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         "several labels a text": (
             *("task.label_columns", "task.label_separator", "task.threshold"),
         ),
+        "a choice between alternatives": ("task.choice_columns",),
         "how files are read, and more": (
             *("task.split_seed", "task.encoding", "task.header", "task.test_file", "task.name"),
             *("task.max_train_examples", "task.max_validation_examples"),
@@ -151,6 +152,7 @@ _LABELS = {
     "task.label_column": "label",
     "task.label_columns": "label columns",
     "task.label_separator": "label separator",
+    "task.choice_columns": "alternatives",
     "task.dataset": "data set",
     "task.data_dir": "GLUE folder",
     "training.lft_learning_rate": "light learning rate",
@@ -169,6 +171,7 @@ _EMPTY = {
     "task.train_file": "CSV, TSV, JSONL, Parquet, CoNLL, or a folder of them",
     "task.label_columns": "none: all labels stand in one column",
     "task.label_separator": "none: the cells are lists",
+    "task.choice_columns": "none: nothing is chosen from",
     "task.validation_file": "none: a share of the rows is set aside",
     "task.dataset": "NAME or NAME:CONFIG, read with Enter",
     "task.encoding": "default: UTF-8",

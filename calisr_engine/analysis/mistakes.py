@@ -25,6 +25,7 @@ from calisr_engine.analysis.error_report import (
 from calisr_engine.analysis.label_mistakes import LabelSets
 from calisr_engine.analysis.tag_mistakes import TaggedTexts
 from calisr_engine.errors import ConfigError
+from calisr_engine.task_kinds import KindName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,9 @@ class Answers:
         predicted: likewise; the class of the largest logit, or the value.
         probabilities: shape (rows, classes); None for a regression.
         classes: names by class number; None for a regression.
-        texts: the one text or both of each row; None where they are not known.
+        texts: the one text or both of each row, or the text and its alternatives; None where they
+            are not known.
+        kind: of a classification whose classes are the alternatives of each text, "choice".
     """
 
     index: Sequence[str]
@@ -50,6 +53,7 @@ class Answers:
     probabilities: NDArray[np.float64] | None
     classes: tuple[str, ...] | None
     texts: Sequence[tuple[str, ...]] | None = None
+    kind: KindName = "classification"
 
     @classmethod
     def of_logits(
@@ -117,6 +121,7 @@ def report(answers: AnyAnswers) -> ErrorReport:
         mean_confidence=float(confidence.mean()),
         expected_calibration_error=calibration_error(curve, len(answers)),
         lengths=by_length(answers.lengths, partial(_scores, answers)),
+        kind=answers.kind,
     )
 
 
@@ -182,7 +187,9 @@ def _scores(answers: Answers, rows: Any = slice(None)) -> dict[str, float]:
 
     label, predicted = answers.label[rows], answers.predicted[rows]
     if answers.classes is not None:
-        return metrics.compute(("accuracy", "macro_f1", "matthews"), predicted, label)
+        several = ("accuracy", "macro_f1", "matthews")
+        names = metrics.valid_names("choice", 0) if answers.kind == "choice" else several
+        return metrics.compute(names, predicted, label)
     error = predicted - label
     return {
         **metrics.compute(("pearson", "spearman"), predicted, label),

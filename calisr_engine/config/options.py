@@ -34,6 +34,7 @@ OPTIONS: dict[str, str] = {
     "task.label_column": "--label",
     "task.label_columns": "--labels",
     "task.label_separator": "--label-separator",
+    "task.choice_columns": "--choices",
     "task.kind": "--kind",
     "task.metric": "--metric",
     "task.encoding": "--encoding",

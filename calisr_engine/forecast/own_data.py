@@ -16,7 +16,8 @@ from calisr_engine.preview import guess as guesses
 from calisr_engine.preview.guess import Guessed
 
 ENOUGH = ("text_column", "label_column", "kind")
-"""Who gives these (or label_columns for label_column) gives all: nothing is guessed then."""
+"""Who gives these (or label_columns for label_column, and choice_columns for a choice) gives all:
+nothing is guessed then."""
 
 
 def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,8 +69,9 @@ def guess(
         given.pop("name", None)
     file = given.get("train_file")
     folder = isinstance(file, Path) and file.is_dir()
-    named_labels = {"label_column"} if given.get("label_columns") else set()
-    if all(given.get(key) is not None for key in {*ENOUGH} - named_labels) and not folder:
+    needed = {*ENOUGH} - ({"label_column"} if given.get("label_columns") else set())
+    needed |= {"choice_columns"} if given.get("kind") == "choice" else set()
+    if all(given.get(key) is not None for key in needed) and not folder:
         if "name" in given:
             return None, {}
         source = file if isinstance(file, Path) else Path(str(given.get("dataset")))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.architectures import (
@@ -23,6 +23,7 @@ from calisr_engine.models.blocks import Blocks
 from calisr_engine.models.component_names import SIX, Component
 from calisr_engine.models.grouping import Grouping
 from calisr_engine.models.mapping import Source, by_rule
+from calisr_engine.task_kinds import kind_of_export
 
 OWN_PLACES = "calisr_components"
 """Key of a model's config.json that holds `model.components`, so that exports keep it."""
@@ -155,7 +156,7 @@ def _try_out(model: nn.Module, name: str) -> None:
     device = next(model.parameters()).device
     try:
         with torch.no_grad():
-            model.eval()(input_ids=torch.tensor([[1, 2, 3]], device=device))
+            model.eval()(input_ids=as_input(model, torch.tensor([[1, 2, 3]], device=device)))
     except Exception as error:
         raise ConfigError(
             f"model.components: the model uses {name} otherwise than as a linear layer, so it "
@@ -210,7 +211,14 @@ def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for table in tables for p in table.parameters()]
 
 
-HEAD_MODULES = ("classifier", "pre_classifier", "dense", "score")
+def as_input(model: nn.Module, tokens: Tensor) -> Tensor:
+    """What the model takes for rows of tokens, (rows, tokens): themselves, or a choice of one
+    alternative each, (rows, 1, tokens)."""
+    chooses = kind_of_export({"architectures": [type(model).__name__]}).chooses
+    return tokens.unsqueeze(1) if chooses else tokens
+
+
+HEAD_MODULES = ("classifier", "pre_classifier", "sequence_summary", "dense", "score")
 """Modules that make up the classification head, in every architecture."""
 
 POOLERS = ("pooler", "head")

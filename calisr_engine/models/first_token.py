@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.components import as_input
 from calisr_engine.task_kinds import KINDS, TaskKind
 
 KEY = "training.last_layer"
@@ -92,7 +93,7 @@ def _tokens(model: nn.Module) -> dict[str, Tensor]:
     ids = (torch.arange(14) * 7 + 5).remainder(rows).view(2, 7)
     mask = torch.ones_like(ids)
     mask[1, 4:] = 0
-    return {"input_ids": ids, "attention_mask": mask}
+    return {"input_ids": as_input(model, ids), "attention_mask": as_input(model, mask)}
 
 
 def _outputs(model: nn.Module) -> tuple[Tensor, Tensor]:

@@ -49,20 +49,22 @@ def class_order(
     label_names: Sequence[str] | None,
     task: TaskKind = KINDS["classification"],
 ) -> list[int]:
-    """For each class of the run, its number in the checkpoint; [0] for a regression.
+    """For each class of the run, its number in the checkpoint; [0] for a regression or a choice.
 
     Raises:
         ConfigError: the checkpoint's head is not for these classes.
     """
     kinds = [str(kind) for kind in config.get("architectures") or ()]
     if not any(kind.endswith(task.architecture) for kind in kinds):
-        whole = "words" if task.per_word else "whole texts"
+        whole = "words" if task.per_word else "alternatives" if task.chooses else "whole texts"
         raise ConfigError(
             f"model.head: {name} has no head for {whole} (config.json: architectures = "
             f"{listed(kinds) or 'none'})",
             FRESH,
         )
     own = class_names(config)
+    if task.chooses:  # one score for any alternative
+        return [0]
     if not label_names:
         if len(own) != 1:
             raise ConfigError(

@@ -56,7 +56,8 @@ def load_model(
     dropout: float | None = None,
     headers_only: bool = False,
 ) -> LoadedModel:
-    """Load an encoder with a head of `num_labels` outputs for a kind of task.
+    """Load an encoder with a head of `num_labels` outputs for a kind of task; of one output that
+    scores each alternative, where there is a choice.
 
     The head is drawn from `seed` alone, whatever the global random state was and whatever head the
     checkpoint has, unless `settings.head` asks for that one.
@@ -70,6 +71,8 @@ def load_model(
         ConfigError: it is here but cannot be used; the message says why.
     """
     meta, task = torch.device("meta"), KINDS[kind]
+    if task.chooses:
+        num_labels, label_names = 1, None
     with quiet():
         source = _source(settings)
         order = None
@@ -239,13 +242,14 @@ def _class_of(config: Any, task: TaskKind) -> Any:
     """The model class of an architecture for a kind of task.
 
     Raises:
-        ConfigError: transformers has none that tags words.
+        ConfigError: transformers has none that tags words, or none that chooses.
     """
     classes: Any = opener(task)._model_mapping
-    if type(config) not in classes and task.per_word:
+    if type(config) not in classes and (task.per_word or task.chooses):
+        what = "tags words" if task.per_word else "chooses between alternatives"
         raise ConfigError(
             f"model.name: transformers has no model of the architecture {config.model_type!r} that "
-            "tags words",
+            f"{what}",
             "use another encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT",
         )
     return classes[type(config)]

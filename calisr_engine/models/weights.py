@@ -30,7 +30,8 @@ _POOLER = re.compile(rf"(^|\.)pooler\.|^({'|'.join(POOLERS)})\.")
 _OTHER_HEADS = re.compile(
     r"^(cls|lm_head|generator_predictions|generator_lm_head|discriminator_predictions|predictions"
     r"|sop_classifier|vocab_transform|vocab_layer_norm|vocab_projector|lm_predictions"
-    r"|decoder|mask_predictions|qa_outputs|seq_relationship|classifier|pre_classifier)\."
+    r"|decoder|mask_predictions|qa_outputs|seq_relationship|classifier|pre_classifier"
+    r"|sequence_summary)\."
 )
 """Heads of pretraining and of other tasks: every pretrained checkpoint has one, none is missed."""
 _BUFFERS = re.compile(r"(^|\.)(position_ids|token_type_ids)$")

@@ -13,6 +13,7 @@ from typing import Any
 from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
 from calisr_engine.preview import folders, roles
+from calisr_engine.preview.alternatives import alternatives
 from calisr_engine.preview.columns import Column, columns
 from calisr_engine.preview.several import several
 from calisr_engine.tasks import glue, hub_parquet
@@ -74,10 +75,12 @@ def guess(given: Mapping[str, Any]) -> Guessed:
     for key in ("text_column", "text_pair_column", "label_column"):
         if given.get(key) is not None:
             check_column(table.path, table.header, given[key])
-    for name in given.get("label_columns") or ():
+    for name in (*(given.get("label_columns") or ()), *(given.get("choice_columns") or ())):
         check_column(table.path, table.header, name)
     described = columns(table)
-    more = several(given, table, described)
+    more = alternatives(given, described)
+    if not more.values:
+        more = several(given, table, described)
     _columns({**given, **more.values}, described, found)
     if "name" not in given:
         source = files.get("train_file", Path(str(given.get("dataset"))))
@@ -185,7 +188,8 @@ def _columns(
     names = ("text_column", "text_pair_column", "label_column")
     text, pair, label = (given.get(name) for name in names)
     labels = given.get("label_columns") or ()
-    free = tuple(each for each in described if each.name not in labels)
+    choices = given.get("choice_columns") or ()
+    free = tuple(each for each in described if each.name not in (*labels, *choices))
     guessed = roles.roles(free, text, pair, label)
     each_is = [guessed.text, guessed.pair, guessed.label]
     if given.get("kind") == "token":
@@ -213,10 +217,10 @@ def lacking(
     values: Mapping[str, Any], described: tuple[Column, ...], path: Path
 ) -> DataError | None:
     """The sentence for a role that nobody gave and no column has; None where all is known."""
-    for key, option, what in (
-        ("text_column", "--text", "a text"),
-        ("label_column", "--label", "a label"),
-    ):
+    roles_of = [("text_column", "--text", "a text"), ("label_column", "--label", "a label")]
+    if values.get("kind") == "choice":
+        roles_of.insert(0, ("choice_columns", "--choices", "an alternative"))
+    for key, option, what in roles_of:
         if values.get(key) is None and not (key == "label_column" and values.get("label_columns")):
             names = ", ".join(quoted(each.name) for each in described[:12])
             mend = f"name it with {option}; columns: {names}"

@@ -48,6 +48,7 @@ def lengths(examples: Examples, max_length: int, tokens: Counter | None = None) 
     Args:
         tokens: counts tokens; None counts words.
     """
+    examples = examples.inputs()
     step = max(1, -(-len(examples) // MOST_ROWS))
     text = examples.text[::step]
     pair = examples.text_pair[::step] if examples.text_pair is not None else None

@@ -221,8 +221,10 @@ def _described(column: Column, get: Callable[[str], Any], why: Mapping[str, str]
         ("text_pair_column", "pair"),
         ("label_column", "label"),
         ("label_columns", "label"),
+        ("choice_columns", "choice"),
     ):
-        if get(key) == column.name or (key == "label_columns" and column.name in (get(key) or ())):
+        several = key in ("label_columns", "choice_columns")
+        if get(key) == column.name or (several and column.name in (get(key) or ())):
             role, reason = word, why.get(key, "given")
     return {
         "name": column.name,
@@ -242,12 +244,12 @@ def _cell(value: Any) -> str:
 
 
 def _set(name: str, rows: Examples, source: Source) -> SetLook:
-    texts = list(zip(rows.text, rows.text_pair or rows.text, strict=True))
+    texts = rows.texts
     empty = sum(not text.strip() for text in rows.text)
     if rows.label is None:
         return SetLook(name, len(rows), duplicates=len(texts) - len(set(texts)), empty=empty)
     named = [_label(source, label, rows.words is not None) for label in rows.label]
-    by_text: dict[tuple[str, str], set[str]] = defaultdict(set)
+    by_text: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for text, label in zip(texts, named, strict=True):
         by_text[text].add(label)
     several = [(text[0], sorted(labels)) for text, labels in by_text.items() if len(labels) > 1]
@@ -281,12 +283,10 @@ def _label(source: Source, label: int | float | tuple[int, ...], words: bool) ->
 def _overlaps(source: Source) -> dict[str, int]:
     """Rows of the other sides whose texts train as well, where there are any."""
     train = source.train
-    known = set(zip(train.text, train.text_pair or train.text, strict=True))
+    known = set(train.texts)
     found = {}
     for name, rows in (*source.validation.items(), *source.test.items()):
-        shared = sum(
-            each in known for each in zip(rows.text, rows.text_pair or rows.text, strict=True)
-        )
+        shared = sum(each in known for each in rows.texts)
         if shared:
             found[name] = shared
     return found

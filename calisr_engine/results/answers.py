@@ -22,14 +22,13 @@ from calisr_engine.results.run_task import RunTask, environment_of, task_of
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_plain
-from calisr_engine.tasks.prediction_table import LOGIT, PLACE, TEXTS
+from calisr_engine.tasks.prediction_table import CHOICE, LOGIT, PLACE, TEXTS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from calisr_engine.tasks.data import TaskData
-    from calisr_engine.tasks.examples import Examples
 
 LARGEST = 1 << 30
 """Bytes of a file of predictions at most."""
@@ -84,7 +83,7 @@ def evaluated(run_dir: Path, name: str | None = None) -> Evaluated:
             "put the run's data back",
         )
     index = [str(each) for each in rows.index or range(len(rows))]
-    texts = _texts(rows) if rows.words is None else list(rows.words)
+    texts = rows.texts if rows.words is None else list(rows.words)
     answers = _of_logits(task_of(config), index, rows.label, values, data.label_names, texts)
     return Evaluated(answers, chosen, tuple(logits), step, paths.best / f"step-{step}")
 
@@ -102,7 +101,8 @@ def _of_logits(
         return TaggedTexts.of_logits(index, label, logits, classes, texts)
     if classes is not None and task.kind == "multi_label":
         return LabelSets.of_logits(index, label, logits, classes, task.threshold, texts)
-    return Answers.of_logits(index, label, logits, classes, texts)
+    answers = Answers.of_logits(index, label, logits, classes, texts)
+    return replace(answers, kind="choice") if task.choices else answers
 
 
 def _chosen(name: str | None, names: Sequence[str]) -> str:
@@ -151,7 +151,7 @@ def _read(path: Path, task: RunTask) -> AnyAnswers:
     lacking = next((name for name in needed if name not in column), None)
     if lacking is not None or len(column) != len(header) or bool(names) is not task.has_classes:
         raise broken(f"it has no {lacking}" if lacking else "its columns are not those of its task")
-    texts = [column[each] for each in TEXTS if each in column]
+    texts = [column[each] for each in header if each in TEXTS or each.startswith(CHOICE)]
     try:
         numbers = {each: number for number, each in enumerate(names)}
         label = [_label(each, numbers, task) for each in column["label"]]
@@ -204,13 +204,7 @@ def _with_texts(
         return answers, (f"the texts are not here: {why}; {hint}",)
     if isinstance(answers, TaggedTexts):
         return replace(answers, words=rows.words), ()
-    return replace(answers, texts=_texts(rows)), ()
-
-
-def _texts(rows: Examples) -> list[tuple[str, ...]]:
-    if rows.text_pair is None:
-        return [(each,) for each in rows.text]
-    return list(zip(rows.text, rows.text_pair, strict=True))
+    return replace(answers, texts=rows.texts), ()
 
 
 def _data(run_dir: Path, config: RunConfig) -> TaskData:

@@ -18,13 +18,15 @@ from calisr_engine.errors import RunFailedError, UnavailableError
 from calisr_engine.models.folder import quiet
 from calisr_engine.results.best_model import open_exported
 from calisr_engine.storage.whole import whole_folder
+from calisr_engine.task_kinds import kind_of_export
 
 FOLDER, FILE = "onnx", "model.onnx"
 CLOSE = 1e-4
 """Largest difference of a logit that is taken for the same."""
 
-_SIZES = ((2, 9), (1, 3), (3, 5), (5, 31))
-"""(rows, tokens) of the inputs that both are asked, the first of which the file is made from."""
+_SIZES = ((2, 3, 9), (1, 2, 3), (3, 2, 5), (5, 4, 31))
+"""(rows, alternatives, tokens) of the inputs that both are asked, the first of which the file is
+made from; alternatives where there is a choice."""
 
 _OPSET = 18
 
@@ -46,7 +48,8 @@ def write_onnx(folder: Path) -> float:
     """Write `onnx/model.onnx` into an exported model's folder; the largest difference of a logit.
 
     Its inputs are those of the tokenizer (input_ids, attention_mask, and token_type_ids where the
-    model has them), int64 of shape (rows, tokens); its output is `logits`, (rows, classes).
+    model has them), int64 of shape (rows, tokens); its output is `logits`, (rows, classes). Of a
+    choice they are (rows, alternatives, tokens), any number of these, and (rows, alternatives).
 
     Raises:
         UnavailableError: the extra is not installed, or `folder` is damaged.
@@ -89,11 +92,14 @@ def _names(model: nn.Module, tokenizer: Any) -> tuple[str, ...]:
 
 
 def _drawn(
-    model: nn.Module, tokenizer: Any, names: tuple[str, ...], rows: int, tokens: int
+    model: nn.Module, tokenizer: Any, names: tuple[str, ...], rows: int, choices: int, tokens: int
 ) -> tuple[Tensor, ...]:
-    """Inputs of any token ids, each row after the first with less of it padded away."""
+    """Inputs of any token ids, each after the first with less of it padded away."""
     config: Any = model.config
     drawn = torch.Generator().manual_seed(rows * 1000 + tokens)
+    shape: tuple[int, ...] = (rows, tokens)
+    if kind_of_export(config.to_dict()).chooses:
+        shape, rows = (rows, choices, tokens), rows * choices
     ids = torch.randint(0, config.vocab_size, (rows, tokens), generator=drawn)
     padding = tokenizer.pad_token_id or 0
     ids[ids == padding] = (padding + 1) % config.vocab_size
@@ -104,11 +110,12 @@ def _drawn(
     kinds = torch.zeros_like(ids)
     kinds[:, tokens // 2 :] = min(1, getattr(config, "type_vocab_size", 1) - 1)
     made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds * mask}
-    return tuple(made[name] for name in names)
+    return tuple(made[name].view(shape) for name in names)
 
 
 def _write(inputs: _Positional, sample: tuple[Tensor, ...], path: Path) -> None:
-    sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
+    names = ("rows", "tokens") if sample[0].dim() == 2 else ("rows", "alternatives", "tokens")
+    sizes = {place: torch.export.Dim(name) for place, name in enumerate(names)}
     try:
         program: Any = torch.onnx.export(
             inputs,

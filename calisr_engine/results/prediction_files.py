@@ -12,12 +12,12 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import quoted
 from calisr_engine.results.run_task import RunTask
 from calisr_engine.storage.whole import whole_file
-from calisr_engine.tasks import cells, labels, tagged
+from calisr_engine.tasks import cells, choices, labels, tagged
 from calisr_engine.tasks.conll import FIRST_COLUMN
 from calisr_engine.tasks.formats import FORMATS as FORMATS_OF
 from calisr_engine.tasks.formats import format_of, read_table
 from calisr_engine.tasks.lines import csv_line, tsv_line
-from calisr_engine.tasks.prediction_table import TEXTS
+from calisr_engine.tasks.prediction_table import text_names
 from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
@@ -38,16 +38,17 @@ def read_texts(
     """(the texts of a CSV, TSV, JSONL or Parquet file in its order, notes on them).
 
     Args:
-        text, text_pair: names of the columns; None takes those that the run was trained with.
+        text, text_pair: names of the columns; None takes those that the run was trained with. The
+            second is that of the question for a choice. Alternatives are in the run's columns.
 
     Raises:
         ConfigError: a second column for a task of single texts.
         DataError: the file cannot be used, or lacks a column.
     """
-    if text_pair is not None and not task.is_pair:
-        raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --text-pair out")
-    given = (text, text_pair)[: 1 + task.is_pair]
     names = task.columns[0]
+    if text_pair is not None and len(names) == 1:
+        raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --text-pair out")
+    given = (text, text_pair)[: len(names)]
     if path.suffix.lower() in FORMATS_OF and format_of(path) == "conll":
         if not task.tags_words:
             raise ConfigError(
@@ -63,7 +64,7 @@ def read_texts(
         names = next((each for each in task.columns if set(each) <= set(table.header)), names)
     wanted = [name or own for name, own in zip(given, names, strict=True)]
     notes: list[str] = []
-    table = table or read_table(path, wanted, task.form)
+    table = table or read_table(path, [*wanted, *task.choices], task.form)
     if table.blank:
         notes.append(
             f"{path}: {len(table.blank):,} lines without any cell are left out, the first is line "
@@ -71,6 +72,11 @@ def read_texts(
         )
     if task.tags_words:
         return list(tagged.without_tags(table, wanted[0]).words or ()), notes
+    if task.choices:
+        question = wanted[1] if len(wanted) > 1 else None
+        premises = choices.texts(table, wanted[0], question, notes)
+        own = choices.alternatives(table, task.choices)
+        return [(one, *others) for one, others in zip(premises, own, strict=True)], notes
     columns = [cells.texts(table, name, notes) for name in wanted]
     if task.is_pair:
         return list(zip(*columns, strict=True)), notes
@@ -182,7 +188,7 @@ def write_mistakes(path: Path, rows: Sequence[Mistake]) -> int:
 def _mistake(each: Mistake) -> dict[str, str | float]:
     said = asdict(each)
     texts = said.pop("texts") or ()
-    said |= dict(zip(TEXTS, map(cells.whole_characters, texts), strict=False))
+    said |= dict(zip(text_names(len(texts)), map(cells.whole_characters, texts), strict=True))
     return {name: value for name, value in said.items() if value is not None}
 
 
@@ -210,7 +216,7 @@ def header(task: RunTask, classes: Sequence[str] | None) -> list[str]:
     """Names of the columns that `fields` fills."""
     if task.tags_words:
         return ["text", "prediction", "entities"]
-    texts = ["text", "text_pair"] if task.is_pair else ["text"]
+    texts = text_names(1 + task.is_pair + len(task.choices))
     return [*texts, "prediction", *(f"probability {name}" for name in classes or ())]
 
 
@@ -236,8 +242,8 @@ def record(text: Text, found: Prediction) -> dict[str, Any]:
             "probabilities": [each.probability for each in found.words],
             "entities": _entities(found),
         }
-    names = ("text",) if isinstance(text, str) else ("text", "text_pair")
-    texts = map(cells.whole_characters, (text,) if isinstance(text, str) else text)
+    texts = [*map(cells.whole_characters, (text,) if isinstance(text, str) else text)]
+    names = text_names(len(texts))
     value = found.prediction
     plain = list(value) if isinstance(value, tuple) else value
     said: dict[str, Any] = {**dict(zip(names, texts, strict=True)), "prediction": plain}

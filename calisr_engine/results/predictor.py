@@ -34,7 +34,7 @@ from calisr_engine.training.device import choose_device
 
 Text = str | tuple[str, ...]
 """A text, or both texts of a pair; where each word has a tag, a text that is cut at blanks, or its
-words."""
+words; for a choice the text (with its question, `tasks.choices.asked`) and its alternatives."""
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -54,7 +54,8 @@ class Prediction:
 
     Attributes:
         prediction: the class name, or the value of a regression; the labels that are given where
-            there can be several; the tags of the words where each has one.
+            there can be several; the tags of the words where each has one; the column of the
+            alternative that is chosen.
         probabilities: by class name, in the order of the classes; None for a regression and for
             words.
         words: where each word has a tag; None else.
@@ -111,8 +112,10 @@ class Predictor:
         if self.task.has_classes and not export_counts(run_dir):
             names = class_names(run_dir, self._config)
         model, self._tokenizer = open_best(run_dir, self._config, names, self.task.kind)
-        self.classes = model_classes(model) if self.task.has_classes else None
-        """Class names by class number; None for a regression."""
+        self.classes: list[str] | None = None
+        """Class names by class number, for a choice the alternatives; None for a regression."""
+        if self.task.has_classes:
+            self.classes = list(self.task.choices) or model_classes(model)
         self._model = model.to(self.device)
 
     def predict(self, texts: Iterable[Text], window: int | None = None) -> Iterator[Prediction]:
@@ -121,11 +124,12 @@ class Predictor:
         Texts are read a window at a time and sorted by length within it, so that little is padded.
 
         Args:
-            texts: single texts or pairs, as the run's task has them.
+            texts: single texts, pairs, or texts with alternatives, as the run's task has them.
             window: texts that are read before the first is answered; None takes 50 batches.
 
         Raises:
-            DataError: a text where there should be a pair, or a pair for a text.
+            DataError: a text where there should be a pair, a pair for a text, or alternatives that
+                are empty or not as many as the run was trained with.
             RunFailedError: the model predicts values that are not numbers.
         """
         return (found for _, found in self.with_texts(texts, window))
@@ -171,6 +175,8 @@ class Predictor:
     def _examples(self, rows: Sequence[tuple[int, Text]]) -> Examples:
         if self.task.tags_words:
             return Examples.of_words([words_of(row) for _, row in rows])
+        if self.task.choices:
+            return self._choices(rows)
         for number, row in rows:
             if isinstance(row, str) is self.task.is_pair:
                 wanted, found = "a pair of texts", "one text"
@@ -183,6 +189,22 @@ class Predictor:
         columns = zip(*([row] if isinstance(row, str) else row for _, row in rows), strict=True)
         text, *pair = (tuple(map(whole_characters, column)) for column in columns)
         return Examples(text, pair[0] if pair else None)
+
+    def _choices(self, rows: Sequence[tuple[int, Text]]) -> Examples:
+        names = self.task.choices
+        for number, row in rows:
+            own = () if isinstance(row, str) else row[1:]
+            if len(own) != len(names) or not all(each.strip() for each in own):
+                found = "an empty alternative"
+                if len(own) != len(names):
+                    found = f"{len(own)} {'alternative' if len(own) == 1 else 'alternatives'}"
+                raise DataError(
+                    f"text {number}: {found}, and {self.task.name} takes {len(names)}",
+                    f"give a text and its {len(names)} alternatives, as the run was trained with",
+                )
+        texts = [tuple(map(whole_characters, row)) for _, row in rows]
+        choices = tuple(row[1:] for row in texts)
+        return Examples(tuple(row[0] for row in texts), choices=choices)
 
     def _predicted(self, logits: Tensor, examples: Examples) -> Iterator[Prediction]:
         if self.classes is None:

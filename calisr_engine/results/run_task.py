@@ -1,4 +1,4 @@
-"""What a run's model takes and says: one text or two, classes or a value."""
+"""What a run's model takes and says: one text or two, or alternatives; classes or a value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class RunTask:
 
     Attributes:
         columns: names that the text columns may have in a file, the likeliest first; one name in
-            each for single texts, two for pairs.
+            each for single texts, two for pairs, or for a choice whose question is a column.
+        choices: columns of the alternatives, which are its classes; empty where none is chosen.
         form: what text files of its data do not say of themselves.
         threshold: probability above which a label is given, where there are several a text.
     """
@@ -31,6 +32,7 @@ class RunTask:
     columns: tuple[tuple[str, ...], ...]
     form: Form = AS_USUAL
     threshold: float = THRESHOLD
+    choices: tuple[str, ...] = ()
 
     @property
     def has_classes(self) -> bool:
@@ -52,13 +54,16 @@ def task_of(config: RunConfig) -> RunTask:
         own = (task.text_column, task.text_pair_column)
         columns = tuple(name for name in own if name is not None)
         form = Form(task.encoding, task.header)
-        pair = len(columns) == 2
-        return RunTask(task.name, task.kind, pair, (columns,), form, task.threshold)
+        choices = task.choice_columns or ()
+        pair = len(columns) == 2 and not choices
+        return RunTask(task.name, task.kind, pair, (columns,), form, task.threshold, choices)
     if glue.plain(task.name) == "demo":
         return RunTask(demo.NAME, "classification", False, (("text",), ("sentence",)))
     known = glue.find(task.name)
-    columns_of = (known.hub_columns, known.file_columns)
-    return RunTask(known.name, known.kind, known.is_pair, tuple(dict.fromkeys(columns_of)))
+    beside = (known.question,) if known.question else ()
+    columns_of = ((*known.hub_columns, *beside), (*known.file_columns, *beside))
+    names = tuple(dict.fromkeys(columns_of))
+    return RunTask(known.name, known.kind, known.is_pair, names, choices=known.choices)
 
 
 def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:

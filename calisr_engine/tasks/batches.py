@@ -49,6 +49,8 @@ class Tokenized:
         words: int32, like ids: at the first token of a word its number in all rows together, -1
             elsewhere; None where the whole text has the answer.
         answers: how many answers a model gives: one a row, or one a word.
+        choices: alternatives of each row, which is so many inputs one after the other; `ids`,
+            `offsets`, `types` and `full` are of inputs then. None where a row is one input.
     """
 
     ids: Tensor
@@ -58,9 +60,10 @@ class Tokenized:
     full: int = 0
     words: Tensor | None = None
     answers: int = 0
+    choices: int | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return (len(self.offsets) - 1) // (self.choices or 1)
 
     def terms(self) -> list[int]:
         """Of how many terms the loss of each row is the mean: one, or its words with a label."""
@@ -94,8 +97,9 @@ class Tokenized:
         return torch.cat(numbers).tolist(), logits[at[0], at[1]]
 
     def lengths(self) -> list[int]:
-        """Tokens in each row."""
-        return (self.offsets[1:] - self.offsets[:-1]).tolist()
+        """Tokens in each row, or in its longest alternative."""
+        own = self.offsets[1:] - self.offsets[:-1]
+        return (own if self.choices is None else own.view(-1, self.choices).amax(1)).tolist()
 
 
 def tokenize(
@@ -115,10 +119,11 @@ def tokenize(
         keep: whether there is a cache at all; texts that come once need none.
     """
     longest = effective_max_length(tokenizer, max_length)
+    inputs = examples.inputs()
     tensors = (
-        _kept(examples, tokenizer, longest, cache_dir)
+        _kept(inputs, tokenizer, longest, cache_dir)
         if keep
-        else _tokenize(examples, tokenizer, longest)
+        else _tokenize(inputs, tokenizer, longest)
     )
     return Tokenized(
         ids=tensors["ids"],
@@ -128,6 +133,7 @@ def tokenize(
         full=int(tensors["full"]),
         words=tensors.get("words"),
         answers=examples.answers,
+        choices=None if examples.choices is None else len(examples.choices[0]),
     )
 
 
@@ -358,13 +364,15 @@ def collate(
         width: or pad to this, which no row is longer than.
 
     Returns:
-        `input_ids` and `attention_mask`, int64, shape (rows, width); `token_type_ids`, the same,
-        where the tokenizer gives them; `labels`, where known: int64 or float32, shape (rows,),
-        (rows, classes), or (rows, width) where each word has one.
+        `input_ids` and `attention_mask`, int64, shape (rows, width), or (rows, alternatives,
+        width); `token_type_ids`, the same, where the tokenizer gives them; `labels`, where known:
+        int64 or float32, shape (rows,), (rows, classes), or (rows, width) where each word has one.
     """
-    index = torch.as_tensor(rows, dtype=torch.int64)
-    starts = data.offsets[index]
-    lengths = data.offsets[index + 1] - starts
+    index = own = torch.as_tensor(rows, dtype=torch.int64)
+    if data.choices is not None:
+        own = (index.unsqueeze(1) * data.choices + torch.arange(data.choices)).flatten()
+    starts = data.offsets[own]
+    lengths = data.offsets[own + 1] - starts
     if width is None:
         width = -(-int(lengths.max()) // multiple_of) * multiple_of
     column = torch.arange(width).unsqueeze(0)
@@ -378,6 +386,8 @@ def collate(
     }
     if data.types is not None:
         batch["token_type_ids"] = data.types[source].long().masked_fill_(~inside, pad_type_id)
+    if data.choices is not None:
+        batch = {name: each.view(len(rows), data.choices, -1) for name, each in batch.items()}
     if data.labels is not None and data.words is not None:
         batch["labels"] = data.labels[source].masked_fill_(~inside, IGNORED)
     elif data.labels is not None:

@@ -39,7 +39,8 @@ class TaskData:
     """Everything a run needs to know about its data.
 
     Attributes:
-        label_names: class names by class number, None for regression.
+        label_names: class names by class number, None for regression; for a choice the columns of
+            its alternatives.
         metrics: names of the metrics that are computed; the first picks the best model.
         validation: sets by name: "validation", or "matched" and "mismatched" for MNLI.
         test: sets without labels by name; often empty.
@@ -158,7 +159,8 @@ def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
     left = set(train.label or ())
     if KINDS[source.kind].has_classes:
         left = set(train.classes())
-    if len(left) < 2 and source.kind != "multi_label":
+    # Where the right alternative stands says nothing of what is learned.
+    if len(left) < 2 and source.kind not in ("multi_label", "choice"):
         one = "class" if source.label_names else "value"
         raise DataError(
             f"task.max_train_examples: the {len(train):,} training rows that it leaves are all of "
@@ -166,7 +168,7 @@ def load_task(settings: TaskSettings, source: Source | None = None) -> TaskData:
             "raise task.max_train_examples",
         )
     lost = [name for number, name in enumerate(source.label_names) if number not in left]
-    if lost:
+    if lost and source.kind != "choice":
         shown = ", ".join(map(quoted, lost[:5])) + (" and others" if len(lost) > 5 else "")
         notes.append(f"no training row that task.max_train_examples leaves has the label {shown}")
     if source.synthetic:
@@ -193,7 +195,7 @@ def _read(settings: TaskSettings) -> Source:
         f"task.{key} has no effect without task.train_file"
         for key in (
             *("text_column", "text_pair_column", "label_column", "label_columns"),
-            *("label_separator", "kind", "test_file"),
+            *("label_separator", "choice_columns", "kind", "test_file"),
         )
         if getattr(settings, key) is not None
     ]

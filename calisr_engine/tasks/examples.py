@@ -26,6 +26,8 @@ class Examples:
             one for each class; for words a tuple of their class numbers; None for data without.
         index: what the source calls each row (needed for submissions), else 0, 1, 2, ...
         words: of each text, where each word has a label; None else.
+        choices: the alternatives of each text, where the label is the number of one; as many for
+            each text. None else.
     """
 
     text: tuple[str, ...]
@@ -33,10 +35,12 @@ class Examples:
     label: Labels | None = None
     index: tuple[int | str, ...] | None = None
     words: tuple[tuple[str, ...], ...] | None = None
+    choices: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        for column in (self.text_pair, self.label, self.index, self.words):
+        for column in (self.text_pair, self.label, self.index, self.words, self.choices):
             assert column is None or len(column) == len(self.text), "columns differ in length"
+        assert len(set(map(len, self.choices or ()))) <= 1, "rows differ in their alternatives"
 
     @classmethod
     def of_words(
@@ -57,6 +61,21 @@ class Examples:
     def answers(self) -> int:
         """How many answers a model gives: one a row, or one a word."""
         return len(self) if self.words is None else sum(map(len, self.words))
+
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """All texts of each row: the one, both, or the text and its alternatives."""
+        if self.choices is not None:
+            return [(text, *own) for text, own in zip(self.text, self.choices, strict=True)]
+        columns = [self.text] if self.text_pair is None else [self.text, self.text_pair]
+        return list(zip(*columns, strict=True))
+
+    def inputs(self) -> Examples:
+        """What is tokenised: these rows, or the pair of the text and each alternative of it."""
+        if self.choices is None:
+            return self
+        text = [text for text, own in zip(self.text, self.choices, strict=True) for _ in own]
+        return Examples(tuple(text), tuple(each for own in self.choices for each in own))
 
     def classes(self) -> Counter[int]:
         """How often each class number comes: in rows, or of words that have it."""
@@ -80,11 +99,13 @@ class Examples:
             item["index"] = self.index[row]
         if self.words is not None:
             item["words"] = self.words[row]
+        if self.choices is not None:
+            item["choices"] = self.choices[row]
         return item
 
     @property
     def column_names(self) -> list[str]:
-        optional = ("text_pair", "label", "index", "words")
+        optional = ("text_pair", "label", "index", "words", "choices")
         return ["text", *(name for name in optional if getattr(self, name) is not None)]
 
     def take(self, rows: Sequence[int]) -> Examples:
@@ -100,6 +121,7 @@ class Examples:
             label=pick(self.label),
             index=pick(self.index),
             words=pick(self.words),
+            choices=pick(self.choices),
         )
 
     def text_fingerprint(self) -> str:
@@ -110,6 +132,8 @@ class Examples:
         """sha256 of texts and labels."""
         if self.words is not None:
             return _sha256([self.words, self.label])
+        if self.choices is not None:
+            return _sha256([self.text, self.choices, self.label])
         return _sha256([self.text, self.text_pair, self.label])
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 HUB_ID = "nyu-mll/glue"
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "choice"]
 
 
 def sizes(train: int, validation: int, test: int) -> dict[str, int]:
@@ -40,6 +40,9 @@ class GlueTask:
             says another. Empty for tasks of one language.
         words: columns with the first character of the word that is marked in each text, and with
             the one after its last (WiC); empty where none is.
+        question: column of the question that is put behind the text (COPA); "" where there is none.
+
+    The alternatives of a choice are the columns that `label_names` names.
     """
 
     name: str
@@ -65,10 +68,16 @@ class GlueTask:
     collection: str = "GLUE"
     languages: tuple[str, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
+    question: str = ""
 
     @property
     def is_pair(self) -> bool:
         return len(self.hub_columns) == 2
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Columns of the alternatives; empty where there is nothing to choose from."""
+        return self.label_names if self.kind == "choice" else ()
 
     @property
     def file_labels(self) -> tuple[str, ...]:

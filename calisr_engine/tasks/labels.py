@@ -82,7 +82,7 @@ def check_name(name: str, where: str, what: str = "label") -> None:
 
     Args:
         where: the file, line and column it stands in.
-        what: "label" or "tag".
+        what: "label", "tag" or "column".
 
     Raises:
         DataError: it has a tab, a line break or half of a character.

@@ -44,7 +44,7 @@ METRICS: dict[str, Metric] = {
             "accuracy",
             "Accuracy",
             "Share of right predictions; of words where each has a tag.",
-            ("classification", "token"),
+            ("classification", "token", "choice"),
         ),
         Metric(
             "f1",
@@ -156,6 +156,7 @@ def check(name: str, kind: str, classes: int, spans: bool = True) -> None:
         "regression": "regression",
         "multi_label": "several labels a text",
         "token": "tags of words" if spans else "tags of words that mark no entities",
+        "choice": "a choice between alternatives",
     }[kind]
     raise ConfigError(f"task.metric: {name} does not fit data with {data}", hint)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
-from calisr_engine.tasks import cells, hub_parquet, label_sets, labels, tagged
+from calisr_engine.tasks import cells, choices, hub_parquet, label_sets, labels, tagged
 from calisr_engine.tasks.examples import Examples, Labels
 from calisr_engine.tasks.formats import Form, read_table
 from calisr_engine.tasks.settings import TaskSettings
@@ -16,7 +16,7 @@ from calisr_engine.tasks.source import Source
 from calisr_engine.tasks.split import split_rows
 from calisr_engine.tasks.table import Table
 
-COLUMNS = ("text_column", "text_pair_column", "label_column", "label_columns")
+COLUMNS = ("text_column", "text_pair_column", "label_column", "label_columns", "choice_columns")
 """Settings that name a column, or several."""
 
 
@@ -55,6 +55,7 @@ def _read(settings: TaskSettings, known: Table | None) -> Source:
     notes: list[str] = []
     pair = settings.text_pair_column
     texts = [settings.text_column] if pair is None else [settings.text_column, pair]
+    texts += settings.choice_columns or ()
     tables = _tables(settings, texts, known)
     labelled = [tables.train] if tables.validation is None else [tables.train, tables.validation]
     for table in labelled if tables.test is None else [*labelled, tables.test]:
@@ -102,6 +103,9 @@ def _labelled(
         with concerning("task.label_column", "task.kind"):
             if settings.kind == "classification":
                 classes, numbers = _classes(tables, label, notes)
+            elif settings.kind == "choice":
+                classes = settings.choice_columns or ()
+                numbers = choices.numbers(tables, label, classes)
             else:
                 targets = [cells.targets(each, label) for each in tables]
                 cells.check_spread(tables[0], label, targets[0])
@@ -123,6 +127,8 @@ def default_metrics(kind: str, classes: int, spans: bool = True) -> tuple[str, .
     if kind == "token":
         of_spans = ("span_f1", "span_precision", "span_recall")
         return (*of_spans, "accuracy") if spans else ("accuracy", "macro_f1")
+    if kind == "choice":
+        return ("accuracy",)
     return ("accuracy", "f1" if classes == 2 else "macro_f1")
 
 
@@ -191,6 +197,8 @@ def _set_aside(
     each = "class" if classes else "part of the range of targets"
     if settings.kind in ("multi_label", "token"):
         each = f"{'label' if settings.kind == 'multi_label' else 'tag'}, by the rarest of each row"
+    elif settings.kind == "choice":
+        each = "place of the right alternative"
     notes.append(
         f"no validation data is given: {len(validation):,} of the {len(rows):,} rows of "
         f"{table.path} are set aside to validate and {len(train):,} train (task.validation_share = "
@@ -261,6 +269,12 @@ def _examples(
     if settings.kind == "token":
         with concerning("task.text_column"):
             return tagged.without_tags(table, settings.text_column)
+    if settings.choice_columns:
+        with concerning("task.text_column", "task.text_pair_column"):
+            text = choices.texts(table, settings.text_column, settings.text_pair_column, notes)
+        with concerning("task.choice_columns"):
+            alternatives = choices.alternatives(table, settings.choice_columns)
+        return Examples(text, None, label, tuple(range(len(text))), choices=alternatives)
     pair = None
     with concerning("task.text_column"):
         text = cells.texts(table, settings.text_column, notes)
@@ -271,9 +285,8 @@ def _examples(
 
 
 def _note_overlap(train: Examples, validation: Examples, notes: list[str]) -> None:
-    known = set(zip(train.text, train.text_pair or train.text, strict=True))
-    rows = zip(validation.text, validation.text_pair or validation.text, strict=True)
-    shared = sum(row in known for row in rows)
+    known = set(train.texts)
+    shared = sum(row in known for row in validation.texts)
     if shared:
         notes.append(
             f"{shared:,} of {len(validation):,} validation rows are also in the training data, so "

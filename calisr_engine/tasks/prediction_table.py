@@ -16,8 +16,17 @@ LOGIT = "logit "
 """Before the name of a class, in the header."""
 TEXTS = ("text", "text_pair")
 """The columns of texts; the first has the word where each word has a row."""
+CHOICE = "choice "
+"""Before the number of an alternative from 1, in the header."""
 PLACE = "place"
 """The column that numbers the words of a text from 0."""
+
+
+def text_names(count: int) -> tuple[str, ...]:
+    """Names of the columns of so many texts: one, two, or one and its alternatives."""
+    if count <= len(TEXTS):
+        return TEXTS[:count]
+    return (TEXTS[0], *(f"{CHOICE}{number}" for number in range(1, count)))
 
 
 def written(
@@ -31,8 +40,8 @@ def written(
 
     A row an example: index (as the source numbers its rows), label (not for test sets), prediction
     (class name or value; several labels as a JSON list), for classes the logit of each, and with
-    `texts` the text or both. Where each word has a tag, a row a word: its place comes after the
-    index, and its text is the word.
+    `texts` the text, or both, or the text and its alternatives. Where each word has a tag, a row a
+    word: its place comes after the index, and its text is the word.
 
     Args:
         predicted: class numbers, values, or for several labels 0 and 1 by class; of each row or
@@ -52,9 +61,8 @@ def written(
     ]
     if names is not None:
         header += [f"{LOGIT}{each}" for each in names]
-    columns = [examples.text, *([] if examples.text_pair is None else [examples.text_pair])]
-    columns = columns if texts else []
-    header += TEXTS[: len(columns)]
+    shown = examples.texts if texts else [()] * len(examples)
+    header += text_names(len(shown[0]) if shown else 0)
     lines = ["\t".join(header)]
     values = logits.reshape(len(logits), -1).tolist()
     for at, (row, place, label) in enumerate(_answers(examples)):
@@ -71,7 +79,7 @@ def written(
             assert examples.words is not None
             cells.append(one_cell(examples.words[row][place]))
         else:
-            cells += [one_cell(column[row]) for column in columns]
+            cells += map(one_cell, shown[row])
         lines.append("\t".join(cells))
     return "\n".join(lines) + "\n"
 

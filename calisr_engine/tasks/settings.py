@@ -12,6 +12,12 @@ from calisr_engine.task_kinds import THRESHOLD, KindName
 from calisr_engine.tasks import glue
 
 SEVERAL = "a list of columns, or none"
+SOME_KINDS = {
+    "label_columns": ("multi_label", "several labels a text"),
+    "label_separator": ("multi_label", "several labels a text"),
+    "choice_columns": ("choice", "a choice between alternatives"),
+}
+"""Settings that only one kind of task has, and what it is for."""
 
 
 class TaskSettings(Section):
@@ -41,7 +47,9 @@ class TaskSettings(Section):
         None, description="Column with the text, or with the list of its words (own files)."
     )
     text_pair_column: str | None = Field(
-        None, description="Column with the second text, for pairs of sentences (own files)."
+        None,
+        description="Column with the second text, for pairs of sentences (own files); for a choice "
+        "the question that is put behind the text.",
     )
     dataset: str | None = Field(
         None,
@@ -105,10 +113,17 @@ class TaskSettings(Section):
         description="What stands between the labels of one row (multi_label); none reads lists, "
         'as JSON writes them ("[...]") or as JSONL and Parquet have them.',
     )
+    choice_columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None,
+        description="Columns with the alternatives of each text, in their order; the label is the "
+        "number of the right one from 0, or the name of its column (choice).",
+        json_schema_extra={"expects": SEVERAL},
+    )
     kind: KindName | None = Field(
         None,
         description="What the labels of own files are. classification: one class a text; "
-        "regression: a number; multi_label: any number of labels; token: a tag for each word.",
+        "regression: a number; multi_label: any number of labels; token: a tag for each word; "
+        "choice: the right one of several alternatives.",
     )
     threshold: float = Field(
         THRESHOLD,
@@ -145,6 +160,14 @@ class TaskSettings(Section):
         return "classification" if glue.plain(self.name) == "demo" else None
 
     @property
+    def inputs_of_a_row(self) -> int:
+        """How many inputs a row is for the model: its alternatives, or one."""
+        own = self.choice_columns or ()
+        if not self.is_own and glue.is_task(self.name):
+            own = glue.find(self.name).choices
+        return len(own) or 1
+
+    @property
     def labels_in(self) -> tuple[str, ...]:
         """Names of the columns that hold what is learned."""
         if self.label_columns:
@@ -166,15 +189,17 @@ class TaskSettings(Section):
     def _broken_labels(self) -> Iterator[Broken]:
         """Rules of what only some kinds of task have."""
         several = self.label_columns
-        if self.kind is not None and self.kind != "multi_label":
-            for key in ("label_columns", "label_separator"):
-                if getattr(self, key):
-                    yield Broken(
-                        f"{key} is for several labels a text, and kind is {self.kind}",
-                        f'set kind = "multi_label", or leave {key} out',
-                        (key, "kind"),
-                    )
-        elif several and self.label_column is not None:
+        for key, (only, what) in SOME_KINDS.items():
+            if getattr(self, key) and self.kind not in (None, only):
+                yield Broken(
+                    f"{key} is for {what}, and kind is {self.kind}",
+                    f'set kind = "{only}", or leave {key} out',
+                    (key, "kind"),
+                )
+        yield from self._broken_choices()
+        if self.kind not in (None, "multi_label"):
+            several = None
+        if several and self.label_column is not None:
             yield Broken(
                 "label_columns and label_column exclude each other",
                 "name the columns of 0 and 1, or the one column that has all labels",
@@ -205,6 +230,31 @@ class TaskSettings(Section):
                 'leave text_pair_column out, or set another kind than "token"',
                 ("text_pair_column", "kind"),
             )
+
+    def _broken_choices(self) -> Iterator[Broken]:
+        """Rules of the columns with alternatives."""
+        columns = self.choice_columns or ()
+        if self.kind not in (None, "choice"):
+            return
+        if self.kind == "choice" and not columns:
+            yield Broken(
+                "a choice needs choice_columns",
+                "name the columns with the alternatives, such as choice1,choice2",
+                ("choice_columns", "kind"),
+            )
+        elif len(columns) == 1:
+            yield Broken(
+                "choice_columns has one column only",
+                "name the columns of all alternatives: there is nothing to choose from one",
+                ("choice_columns",),
+            )
+        for key in ("text_column", "text_pair_column", "label_column"):
+            if getattr(self, key) in columns:
+                yield Broken(
+                    f"{key} is one of choice_columns, {getattr(self, key)[:80]!r}",
+                    "an alternative is a column of its own",
+                    ("choice_columns", key),
+                )
 
     def broken_rules(self) -> Iterator[Broken]:
         if not self.is_own and self.validation_file is None:

@@ -51,7 +51,8 @@ class _Group:
 def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Split:
     """Set `share` of the rows aside: of each class, or of each tenth of the targets.
 
-    A row with several classes, or with a tag for each word, counts for the rarest of them.
+    A row with several classes, or with a tag for each word, counts for the rarest of them. One with
+    alternatives counts for the place of the right one, which need not be on both sides.
 
     Args:
         examples: all rows, with labels.
@@ -63,7 +64,7 @@ def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Spl
         DataError: there are too few texts for that; message and hint name no file.
     """
     groups = _groups(examples, seed)
-    one_each = not isinstance((examples.label or (0,))[0], tuple)
+    one_each = not isinstance((examples.label or (0,))[0], tuple) and examples.choices is None
     if not one_each:
         groups = _by_rarest(groups, examples)
     if len(groups) < FEWEST_TEXTS:
@@ -101,11 +102,16 @@ def same_text(text: str) -> str:
 
 
 def _groups(examples: Examples, seed: int) -> list[_Group]:
-    """The rows by text, in the order of a hash of seed and text."""
+    """The rows by text, in the order of a hash of seed and text.
+
+    Alternatives are a second text, in whatever order they stand.
+    """
     assert examples.label is not None
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, text in enumerate(examples.text):
         pair = examples.text_pair[row] if examples.text_pair is not None else ""
+        if examples.choices is not None:
+            pair = "\0".join(sorted(map(same_text, examples.choices[row])))
         found[same_text(text), same_text(pair)].append(row)
     groups = []
     for (text, pair), rows in found.items():

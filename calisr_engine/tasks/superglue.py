@@ -1,8 +1,5 @@
-"""Tasks beside GLUE that are known by name: those of SuperGLUE that are plain texts or pairs (Wang
-et al., 2019), XNLI (Conneau et al., 2018) and PAWS-X (Yang et al., 2019).
-
-COPA asks for a choice between two options, each scored by its own pass; there is no such head here.
-"""
+"""Tasks beside GLUE that are known by name: those of SuperGLUE with one answer a row (Wang et al.,
+2019), XNLI (Conneau et al., 2018) and PAWS-X (Yang et al., 2019)."""
 
 from __future__ import annotations
 
@@ -45,6 +42,19 @@ TASKS: tuple[GlueTask, ...] = (
         metrics=("accuracy", "macro_f1"),
         hub_columns=("premise", "hypothesis"),
         sizes=sizes(250, 56, 250),
+        **_SUPERGLUE,
+    ),
+    GlueTask(
+        name="copa",
+        title="COPA",
+        summary="Which of two alternatives is the cause of this, or what it led to?",
+        kind="choice",
+        label_names=("choice1", "choice2"),
+        written_labels=("0", "1"),
+        metrics=("accuracy",),
+        hub_columns=("premise",),
+        question="question",
+        sizes=sizes(400, 100, 500),
         **_SUPERGLUE,
     ),
     GlueTask(

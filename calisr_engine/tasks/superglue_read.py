@@ -8,7 +8,7 @@ from typing import Any
 
 from calisr_engine.errors import DataError, concerning
 from calisr_engine.plain_words import quoted
-from calisr_engine.tasks import glue_folder, hub_parquet, labels
+from calisr_engine.tasks import choices, glue_folder, hub_parquet, labels
 from calisr_engine.tasks.cells import at, texts
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.files import is_there
@@ -30,7 +30,9 @@ def read(task: GlueTask, data_dir: Path | None) -> Source:
         DataError: a file is there and cannot be used.
     """
     notes: list[str] = []
-    columns = [*task.hub_columns, *(name for ends in task.words for name in ends), "label"]
+    beside = [name for ends in task.words for name in ends]
+    beside += [task.question, *task.choices] if task.choices else []
+    columns = [*task.hub_columns, *beside, "label"]
     if data_dir is None:
         found = hub_parquet.find(f"{task.hub_id}:{task.name}")
         tables: dict[str, Table] = {
@@ -82,18 +84,23 @@ def read_languages(task: GlueTask, settings: TaskSettings) -> Source:
 def _rows(
     task: GlueTask, table: Table, split: str, notes: list[str], language: str = ""
 ) -> Examples:
-    one, other = (texts(table, name, notes) for name in task.hub_columns)
-    if task.words:
-        one, other = (_marked(table, *each) for each in zip(task.words, (one, other), strict=True))
     label = None
     if split != "test":
         raw = [_label(task, table, row, cell) for row, cell in enumerate(table.column("label"))]
         label = labels.class_numbers(table, "label", raw, task.file_labels)
     official = task.sizes[split]
-    if len(one) != official:
+    if len(table) != official:
         of = f"{task.title} {language}".strip()
-        notes.append(f"{of} {split} has {len(one):,} of {official:,} rows")
-    return Examples(one, other, label, tuple(range(len(one))))
+        notes.append(f"{of} {split} has {len(table):,} of {official:,} rows")
+    every = tuple(range(len(table)))
+    if task.choices:
+        text = choices.texts(table, task.hub_columns[0], task.question, notes)
+        own = choices.alternatives(table, task.choices)
+        return Examples(text, None, label, every, choices=own)
+    one, other = (texts(table, name, notes) for name in task.hub_columns)
+    if task.words:
+        one, other = (_marked(table, *each) for each in zip(task.words, (one, other), strict=True))
+    return Examples(one, other, label, every)
 
 
 def _label(task: GlueTask, table: Table, row: int, cell: Any) -> str:

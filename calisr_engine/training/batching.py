@@ -73,17 +73,20 @@ class TaskBatches:
             for name, rows in self._splits.items():
                 self.notes += _cut_words(name[1], rows)
         elif self._train.full:
-            share = self._train.full / self.train_count
+            share = self._train.full / (len(self._train.offsets) - 1)
+            what = "examples" if self._train.choices is None else "alternatives"
             self.notes.append(
-                f"{self._train.full} training examples ({share:.1%}) fill task.max_length = "
+                f"{self._train.full} training {what} ({share:.1%}) fill task.max_length = "
                 f"{self.longest} tokens; most of them were cut"
             )
         self.validation_count = sum(len(rows) for rows in self._splits.values())
 
     def lengths(self) -> tuple[list[int], list[int]]:
-        """Tokens of each row of training, and of the validation set with the longest row."""
-        splits = [rows.lengths() for rows in self._splits.values()]
-        return self._lengths, max(splits, key=lambda each: max(each, default=0))
+        """Tokens of each row of training, and of the validation set with the longest row; of a row
+        with alternatives of all of them, padded to the longest."""
+        sides = [self._train, *self._splits.values()]
+        train, *others = [[(rows.choices or 1) * n for n in rows.lengths()] for rows in sides]
+        return train, max(others, key=lambda each: max(each, default=0))
 
     def validation_names(self) -> list[str]:
         return list(self._data.validation)
@@ -206,7 +209,8 @@ def longest_input(tokenizer: Any, wanted: int, data: TaskData) -> tuple[int, lis
         ConfigError: the model takes so few that nothing of a text is left.
     """
     room = int(tokenizer.model_max_length)
-    own = tokenizer.num_special_tokens_to_add(pair=data.train.text_pair is not None)
+    pair = data.train.text_pair is not None or data.train.choices is not None
+    own = tokenizer.num_special_tokens_to_add(pair=pair)
     if room <= own:
         raise ConfigError(
             f"model.name: the model takes at most {room} tokens, and its tokenizer adds {own} of "

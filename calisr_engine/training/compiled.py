@@ -116,7 +116,7 @@ class CompiledLoss:
     def _tell_graph(self, step: int, shape: torch.Size, seconds: float) -> None:
         said = (
             f"training.compile: graph {self.graphs - self._gone} of at most {self.most} compiled "
-            f"in {seconds:.1f} s, for batches of {shape[0]} x {shape[1]}"
+            f"in {seconds:.1f} s, for batches of {' x '.join(map(str, shape))}"
         )
         if self._gone:
             said += f" ({self._gone} were compiled before the last switch)"

@@ -54,13 +54,14 @@ def moved(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor
     """A batch of the host on `device`.
 
     Pinned memory lets nobody wait for the copy to a GPU. Where nothing is padded there is no mask,
-    which lets the GPU take its fastest kernel.
+    which lets the GPU take its fastest kernel; but for a choice between alternatives, where some
+    models need one.
     """
     if works_beside(device):
         batch = {
             key: value.pin_memory()
             for key, value in batch.items()
-            if not (key == "attention_mask" and bool(value.all()))
+            if not (key == "attention_mask" and value.dim() == 2 and bool(value.all()))
         }
     return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 

@@ -23,7 +23,8 @@ from calisr_engine.training.schedule import StepPlan
 
 def forward_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """Mean loss of one micro-batch, as its kind of task has it: cross entropy (over texts, or over
-    words), binary cross entropy for several labels, squared error for regression."""
+    words, or of a text over its alternatives), binary cross entropy for several labels, squared
+    error for regression."""
     loss = model(**batch).loss
     assert isinstance(loss, Tensor)
     return loss

@@ -47,7 +47,11 @@ _NAMES = {
     "span_precision": "precision",
     "span_recall": "recall",
 }
-_OF_CLASS = {"multi_label": ("label", "rows"), "token": ("type", "there")}
+_OF_CLASS = {
+    "multi_label": ("label", "rows"),
+    "token": ("type", "there"),
+    "choice": ("alternative", "rows"),
+}
 """What a line of the table of classes is, and what is counted of it; else a class, and rows."""
 
 

@@ -60,8 +60,13 @@ LabelColumns = Annotated[
 LabelSeparator = Annotated[
     str | None, option("--label-separator", "What stands between the labels of a row.", "TEXT")
 ]
+Choices = Annotated[
+    str | None,
+    option("--choices", "Columns of alternatives, one of them right: choice1,choice2.", "COLUMNS"),
+]
 Kind = Annotated[
-    str | None, option("--kind", "classification, regression, multi_label or token.", "KIND")
+    str | None,
+    option("--kind", "classification, regression, multi_label, token or choice.", "KIND"),
 ]
 Metric = Annotated[
     str | None, option("--metric", "Metric that picks the best model, such as macro_f1.", "METRIC")
@@ -96,6 +101,7 @@ _OPTIONS: dict[str, Any] = {
     "label": LabelColumn,
     "labels": LabelColumns,
     "label_separator": LabelSeparator,
+    "choices": Choices,
     "kind": Kind,
     "metric": Metric,
     "encoding": Encoding,
@@ -148,9 +154,10 @@ def task_options(ctx: typer.Context) -> dict[str, Any]:
     names |= {"task.header": "--header", "task.max_length": "--max-length"}
     places = {opt.lstrip("-"): each.name for each in ctx.command.params for opt in each.opts}
     found = {key: ctx.params.get(places.get(name.lstrip("-"), "")) for key, name in names.items()}
-    if found.get("task.label_columns") is not None:
-        columns = str(found["task.label_columns"]).split(",")
-        found["task.label_columns"] = [each.strip() for each in columns if each.strip()]
+    for key in ("task.label_columns", "task.choice_columns"):
+        if found.get(key) is not None:
+            columns = str(found[key]).split(",")
+            found[key] = [each.strip() for each in columns if each.strip()]
     return {key: value for key, value in found.items() if value is not None}
 
 

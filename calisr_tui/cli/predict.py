@@ -36,12 +36,19 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT]...", help="Texts; `-` reads one a line from stdin (pairs: TEXT⇥TEXT)."
+            metavar="[TEXT]...",
+            help="Texts; `-` reads one a line from stdin (pairs: TEXT⇥TEXT; so do alternatives).",
         ),
     ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option("--pair", metavar="TEXT", help="The second text, once for each text."),
+    ] = None,
+    choices: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--choice", metavar="TEXT", help="An alternative; those of each text in turn."
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A CSV, TSV, JSONL or Parquet file.")
@@ -74,7 +81,8 @@ def predict(
     from calisr_engine.results import prediction_files
     from calisr_engine.results.run_task import task_of
 
-    _check_one_source(texts or [], pairs or [], file, text, text_pair)
+    beside = [*(pairs or ()), *(choices or ())]
+    _check_one_source(texts or [], beside, file, text, text_pair)
     if out is not None and file is not None and out.resolve() == file.resolve():
         raise ConfigError(f"--out is the file to predict, {out}", "name another file")
     run_dir = find_run(name, output_dir)
@@ -91,7 +99,7 @@ def predict(
     elif texts == ["-"]:
         rows = _lines(task)
     else:
-        rows = _given(texts or [], pairs or [], task)
+        rows = _given(texts or [], pairs or [], choices or [], task)
     from calisr_engine.results.predictor import Predictor
 
     predictor = Predictor(run_dir, device, batch_size, config)
@@ -111,7 +119,7 @@ def predict(
 
 def _check_one_source(
     texts: Sequence[str],
-    pairs: Sequence[str],
+    beside: Sequence[str],
     file: Path | None,
     text: str | None,
     text_pair: str | None,
@@ -125,18 +133,36 @@ def _check_one_source(
     if file is None and (text is not None or text_pair is not None):
         option = "--text" if text is not None else "--text-pair"
         raise ConfigError(f"{option} names a column of --file, and there is none", "add --file")
-    if pairs and file is not None:
-        raise ConfigError("--pair is the second text of a text", "for a column, use --text-pair")
-    if "-" in texts and (len(texts) > 1 or pairs):
+    if beside and file is not None:
         raise ConfigError(
-            "- reads all from stdin, and stands alone", "second texts stand behind a tab there"
+            "--pair and --choice stand beside a text, and a file has columns",
+            "for a second column, use --text-pair; alternatives are in the run's own columns",
+        )
+    if "-" in texts and (len(texts) > 1 or beside):
+        raise ConfigError(
+            "- reads all from stdin, and stands alone", "other texts stand behind a tab there"
         )
 
 
-def _given(texts: Sequence[str], pairs: Sequence[str], task: RunTask) -> list[Text]:
+def _given(
+    texts: Sequence[str], pairs: Sequence[str], choices: Sequence[str], task: RunTask
+) -> list[Text]:
+    count = len(task.choices)
+    if choices and not count:
+        raise ConfigError(f"{task.name} has no alternatives", "leave --choice out")
+    if len(choices) != count * len(texts):
+        raise ConfigError(
+            f"{task.name} takes {count} alternatives for each text, and there are {len(texts)} "
+            f"texts and {len(choices)} --choice",
+            f"give --choice TEXT {count} times for each text, in the order of the texts",
+        )
     if not task.is_pair:
         if pairs:
             raise ConfigError(f"{task.name} takes single texts, not pairs", "leave --pair out")
+        if count:
+            starts = range(0, len(choices), count)
+            own = [choices[start : start + count] for start in starts]
+            return [(text, *each) for text, each in zip(texts, own, strict=True)]
         return list(texts)
     if len(pairs) != len(texts):
         raise ConfigError(
@@ -164,6 +190,16 @@ def _texts_of(stream: Iterable[bytes], task: RunTask) -> Iterator[Text]:
             raise DataError(
                 f"stdin, line {number}: byte {error.start + 1} is not UTF-8", "convert it to UTF-8"
             ) from error
+        if task.choices:
+            cells = tuple(line.split("\t"))
+            if len(cells) != 1 + len(task.choices):
+                raise DataError(
+                    f"stdin, line {number}: {len(cells) - 1} alternatives in {quoted(line)}",
+                    f"write a text and its {len(task.choices)} alternatives on one line, with a "
+                    "tab between them",
+                )
+            yield cells
+            continue
         if not task.is_pair:
             yield line
             continue

@@ -1,4 +1,5 @@
-"""Try a run: type a text (or a pair), and see what its best model says of it."""
+"""Try a run: type a text (or a pair, or one with alternatives), and see what its best model says of
+it."""
 
 from __future__ import annotations
 
@@ -54,8 +55,10 @@ class TryScreen(Screen[None]):
         yield Static("", classes="head", id="try-head")
         self._names: tuple[str, ...] = ("text",)
         with contextlib.suppress(CalisrError):  # the thread tells of it
-            if task_of(from_resolved(RunPaths(self.run_dir).config)).is_pair:
+            task = task_of(from_resolved(RunPaths(self.run_dir).config))
+            if task.is_pair:
                 self._names = ("text", "second text")
+            self._names += tuple(f"text for {name}" for name in task.choices)
         for number, name in enumerate(self._names):
             yield Input(
                 placeholder=f"type a {name}", id=f"try-{number}", compact=True, max_length=LONGEST
@@ -110,8 +113,9 @@ class TryScreen(Screen[None]):
 
     @on(Input.Submitted)
     def entered(self, event: Input.Submitted) -> None:
-        if event.input.id == "try-0" and len(self._names) == 2:
-            self.query_one("#try-1").focus()
+        last = f"try-{len(self._names) - 1}"
+        if event.input.id not in (None, last):
+            self.query_one(f"#try-{int(event.input.id.removeprefix('try-')) + 1}").focus()
         elif self.newest is not None and self.newest.texts == self._typed():
             self.kept = [self.newest, *self.kept][:MOST_KEPT]
             self.query_one("#try-0", Input).focus()

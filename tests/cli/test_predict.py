@@ -15,6 +15,7 @@ from calisr_engine.process.execute import execute
 from calisr_engine.results.predictor import Prediction, Predictor, Text
 from calisr_engine.tasks.formats import read_table
 from calisr_tui.cli.app import run_command_line
+from tests.training.more_kinds import write_choices
 from tests.training.tiny_run import make_run, save_model
 
 TEXTS = ["a day, or two", "what did the cat see?", "zebra \u2603", "", "a day, or two"]
@@ -38,7 +39,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "task.kind=regression",
     )
     small = ("task.max_train_examples=32", "task.max_validation_examples=20", "training.epochs=1")
-    for name, sets in (("single", ()), ("pairs", own)):
+    file = write_choices(root / "copa.jsonl")
+    columns = "text_column=premise text_pair_column=question label_column=label name=mine"
+    choice = [f"task.{each}" for each in columns.split()]
+    choice += [f"task.train_file={file}", "task.choice_columns=choice1,choice2", "task.kind=choice"]
+    for name, sets in (("single", ()), ("pairs", own), ("choice", choice)):
         run = make_run(model, root, name, *small, "training.learning_rate=5e-2", *sets)
         assert execute(run, raise_errors=True) == 0
     make_run(model, root, "untrained", *small)
@@ -128,6 +133,35 @@ FORMS = [
 ]
 
 
+def test_alternatives_as_arguments_lines_and_columns(
+    runs: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {"premise": "It fell.", "question": "cause", "choice1": "He slipped.", "choice2": "No."}
+    text = "It fell. What was the cause of this?"
+    expected = list(Predictor(runs / "choice", "cpu").predict([(text, "He slipped.", "No.")]))
+    asked = [text, "--choice", "He slipped.", "--choice", "No."]
+    assert predict(runs, "choice", *asked, "--json") == 0
+    found = json.loads(capfd.readouterr().out)
+    assert list(found) == ["text", "choice 1", "choice 2", "prediction", "probabilities"]
+    check([found], expected)
+    line = f"{text}\tHe slipped.\tNo.\n".encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line)))
+    assert predict(runs, "choice", "-", "--json") == 0
+    assert json.loads(capfd.readouterr().out) == found
+    file, out = tmp_path / "new.jsonl", tmp_path / "out.csv"
+    file.write_text(json.dumps(row) + "\n")
+    assert predict(runs, "choice", "--file", str(file), "--out", str(out)) == 0
+    with out.open(newline="") as opened:
+        written = list(csv.DictReader(opened))
+    check(written, expected)
+    heads = ["text", "choice 1", "choice 2", "prediction"]
+    assert list(written[0]) == [*heads, "probability choice1", "probability choice2"]
+    assert [written[0][each] for each in heads[:3]] == [text, "He slipped.", "No."]
+
+
 def write(path: Path, columns: dict[str, list[str]]) -> None:
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     if path.suffix == ".parquet":
@@ -208,6 +242,21 @@ MISTAKES: dict[str, tuple[list[str], bytes, int, str]] = {
     "empty stdin": (["single", "-"], b"", 3, "stdin is empty"),
     "not UTF-8": (["single", "-"], b"a\n\xff\n", 3, "stdin, line 2: byte 1"),
     "a pair without its second": (["pairs", "a"], b"", 2, "1 texts and 0 --pair"),
+    "too few alternatives": (["choice", "a", "--choice", "b"], b"", 2, "1 texts and 1 --choice"),
+    "a line with too many": (["choice", "-"], b"a\tb\tc\td\n", 3, "line 1: 3 alternatives in"),
+    "an alternative for a text": (["single", "a", "--choice", "b"], b"", 2, "no alternatives"),
+    "alternatives beside a file": (
+        ["choice", "-f", "{}/in.csv", "--choice", "b"],
+        b"",
+        2,
+        "a file has columns",
+    ),
+    "no column of alternatives": (
+        ["choice", "-f", "{}/in.csv", "--text", "first", "--text-pair", "second"],
+        b"",
+        3,
+        "no column 'choice1'",
+    ),
     "a line without its second": (["pairs", "-"], b"a\tb\nc\n", 3, "stdin, line 2: 'c' has no"),
     "a pair for a text": (["single", "a", "--pair", "b"], b"", 2, "single texts, not pairs"),
     "a second column": (["single", "-f", "{}/in.csv", "--text-pair", "b"], b"", 2, "--text-pair"),

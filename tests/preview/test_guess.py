@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calisr_engine.errors import DataError
-from calisr_engine.preview.guess import guess
+from calisr_engine.preview.guess import guess, lacking
 from calisr_engine.preview.look import look, warnings
 from calisr_engine.tasks.settings import TaskSettings
 from tests.training.more_kinds import write_words
@@ -344,6 +344,73 @@ def test_more_than_one_label_a_row(name: str, tmp_path: Path) -> None:
     seen = look(task, found)
     assert seen.problem is None
     assert seen.sets[0].labels
+
+
+def choices_of(name: str, folder: Path) -> Path:
+    """Forty rows as COPA, PIQA, HellaSwag or a pair of answers has them."""
+    texts = [f"the man number {n} went home" for n in range(40)]
+    own = {
+        "copa": ("premise", ("choice1", "choice2"), {"question": ["cause", "effect"]}),
+        "piqa": ("goal", ("sol1", "sol2"), {}),
+        "letters": ("context", ("answerA", "answerB", "answerC"), {"question": texts}),
+        "names": ("ctx", ("ending0", "ending1"), {}),
+        "many": ("text", ("option_a", "option_b"), {}),
+    }
+    text, columns, more = own[name]
+    rows = []
+    for n, each in enumerate(texts):
+        row: dict[str, Any] = {text: each, **{c: f"{c} says so {n}" for c in columns}}
+        row |= {key: values[n % len(values)] for key, values in more.items()}
+        label: Any = n % len(columns)
+        label = f"ending{label}" if name == "names" else n % 5 if name == "many" else label
+        rows.append(row | {"id": f"x{n}", "label": label})
+    path = folder / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "copa": {"text_column": "premise", "text_pair_column": "question"},
+    "piqa": {"text_column": "goal"},
+    "letters": {"text_column": "context", "text_pair_column": "question"},
+    "names": {"text_column": "ctx"},
+}
+
+
+@pytest.mark.parametrize("name", list(CHOICES))
+def test_alternatives_in_columns_that_count_them(name: str, tmp_path: Path) -> None:
+    found = guess({"train_file": choices_of(name, tmp_path)})
+    known = [each for each in found.columns if each.name.startswith(("cho", "sol", "ans", "end"))]
+    columns = tuple(each.name for each in known)
+    wanted = {"kind": "choice", "choice_columns": columns, "label_column": "label"}
+    keys = {*wanted, "text_column", "text_pair_column"}
+    values = {key: value for key, value in found.values.items() if key in keys}
+    assert values == wanted | CHOICES[name]
+    assert all(found.why[key] for key in values)
+    seen = look(TaskSettings.model_validate(found.values | {"train_file": found.table.path}), found)
+    assert seen.problem is None
+    assert seen.lengths is not None
+    assert seen.lengths.rows == len(columns) * seen.sets[0].rows
+    assert [each["role"] for each in seen.columns].count("choice") == len(columns)
+
+
+def test_labels_that_are_no_alternatives_are_classes(tmp_path: Path) -> None:
+    path = choices_of("many", tmp_path)
+    assert guess({"train_file": path}).values["kind"] == "classification"
+    asked = guess({"train_file": path, "kind": "choice"}).values
+    assert asked["choice_columns"] == ("option_a", "option_b")
+    named = {"train_file": path, "choice_columns": ("option_a", "text"), "text_column": "option_b"}
+    assert guess(named).values["kind"] == "choice"
+
+
+def test_a_choice_without_columns_that_count_says_how_to_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,good,bad,label\n" + "a b c,d,e,0\nf g h,i,j,1\n" * 5)
+    found = guess({"train_file": path, "kind": "choice"})
+    told = lacking({"kind": "choice", **found.values}, found.columns, path)
+    assert told is not None
+    assert "no column looks like an alternative" in told.message
+    assert told.hint.startswith("name it with --choices; columns: 'text', 'good'")
 
 
 def test_a_file_in_the_format_of_conll(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from calisr_engine.tasks.data import TaskData, load_task
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.superglue import TASKS
 
+COPA = {"premise": "He broke his toe.", "choice1": "It hurt.", "choice2": "A hammer fell on it."}
 WIC = {"word": "bank", "start1": 4, "end1": 8, "start2": 0, "end2": 5}
 ROWS: dict[str, list[dict[str, Any]]] = {
     "boolq": [
@@ -25,6 +26,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "cb": [
         {"premise": "p", "hypothesis": "h", "label": label}
         for label in ("neutral", "entailment", "contradiction")
+    ],
+    "copa": [
+        {**COPA, "question": "cause", "label": 1},
+        {**COPA, "question": "effect", "label": 0},
     ],
     "wic": [
         {"sentence1": "the bank is old", "sentence2": "Banks lend", "label": True, **WIC},
@@ -81,7 +86,24 @@ def test_folder_and_hub_say_the_same(name: str, tmp_path: Path, hub: None) -> No
     assert of_folder.label_names == glue.find(name).label_names
     named = [of_folder.label_names[label] for label in of_folder.train.label or ()]
     wanted = {"boolq": ["yes", "no"], "wic": ["same", "different"]}
+    wanted["copa"] = ["choice2", "choice1"]
     assert named == wanted.get(name, [row["label"] for row in ROWS[name]])
+
+
+def test_copa_asks_its_question_behind_the_premise(tmp_path: Path) -> None:
+    data = load_task(TaskSettings(name="COPA", data_dir=folder(tmp_path, "copa")))
+    assert data.kind == "choice"
+    cause, effect = ("What was the cause of this?", "What happened as a result?")
+    assert data.train.text == tuple(f"{COPA['premise']} {each}" for each in (cause, effect))
+    assert data.test["test"].choices == ((COPA["choice1"], COPA["choice2"]),) * 2
+
+
+def test_an_alternative_of_copa_that_is_not_there(tmp_path: Path) -> None:
+    root = folder(tmp_path, "copa")
+    rows = [ROWS["copa"][0], {**ROWS["copa"][1], "choice2": ""}]
+    (root / "COPA" / "val.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="line 2, column 'choice2': the alternative is empty"):
+        load_task(TaskSettings(name="copa", data_dir=root))
 
 
 def test_the_word_of_wic_is_marked_in_both_sentences(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small own files of the kinds of task that say more than one thing of a text."""
+"""Small own files of the kinds of task that are no plain classification of a text."""
 
 from __future__ import annotations
 
@@ -74,4 +74,33 @@ def write_words(path: Path, scheme: str = "IOB2") -> Path:
         return path
     blocks = ["\n".join(f"{word} {tag}" for word, tag in row) for row in rows]
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    return path
+
+
+def choice_rows(count: int = 60) -> list[dict[str, str | int]]:
+    """Rows as COPA has them: the right alternative speaks of the same as the premise."""
+    draw = random.Random(2)
+    rows: list[dict[str, str | int]] = []
+    for number in range(count):
+        topic, other = draw.sample(sorted(TOPICS), 2)
+        premise, right = draw.sample(TOPICS[topic], 2)
+        pair = [right, draw.choice(TOPICS[other])]
+        label = draw.randrange(2)
+        rows.append(
+            {
+                "premise": f"{premise} {number}",
+                "choice1": pair[label],
+                "choice2": pair[1 - label],
+                "question": draw.choice(("cause", "effect")),
+                "idx": number,
+                "label": label,
+            }
+        )
+    return rows
+
+
+def write_choices(path: Path) -> Path:
+    """A JSONL file as COPA's."""
+    lines = [json.dumps(row) for row in choice_rows()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
+import transformers
 
 from calisr_engine.config.load import load
 from calisr_tui.charts.summary import summary
-from calisr_tui.estimates import counts, estimate
+from calisr_tui.estimates import counts, entry_of, estimate
 
 OWN_FILE = [
     "task.name=mine",
@@ -83,6 +85,31 @@ def test_labels_that_only_a_file_knows_are_said_to_be_assumed() -> None:
     assert two is not None
     assert one is not None
     assert two.total - one.total == 128 + 1
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("method", ["fft", "bitfit"])
+def test_a_choice_has_a_pooler_and_one_output(kind: str, method: str) -> None:
+    name = {"bert": "bert-base-uncased", "roberta": "roberta-base"}[kind]
+    sets = [f"model.name={name}", f"method.name={method}", "training.batch_size=16"]
+    config = load(None, [*sets, "task.name=copa"]).config
+    counted, entry = counts(config), entry_of(config)
+    assert counted is not None
+    assert entry is not None
+    sizes = {"vocab_size": entry.vocabulary, "type_vocab_size": entry.types}
+    made = transformers.CONFIG_MAPPING[kind](max_position_embeddings=entry.positions, **sizes)
+    with torch.device("meta"):
+        model = transformers.AutoModelForMultipleChoice.from_config(made)
+    named = dict(model.named_parameters())
+    assert counted.total == sum(each.numel() for each in named.values())
+    trained = [n for n in named if method == "fft" or n.endswith("bias") or n[:10] == "classifier"]
+    found = counted.fft if method == "fft" else counted.lft
+    assert found == sum(named[name].numel() for name in trained)
+    pairs = load(None, [*sets, "task.name=rte"]).config
+    once, twice = estimate(pairs), estimate(config)
+    assert once is not None
+    assert twice is not None
+    assert twice.cpu_seconds / twice.steps == pytest.approx(2 * once.cpu_seconds / once.steps, 0.01)
 
 
 def test_memory_counts_what_trains_and_the_libraries() -> None:

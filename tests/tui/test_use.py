@@ -12,14 +12,18 @@ import pytest
 import torch
 from textual.widgets import Footer
 
+from calisr_engine.config.load import Base
 from calisr_engine.process.execute import execute
 from calisr_engine.results.predictor import Predictor
+from calisr_tui import data_source
 from calisr_tui.dialogs import Reading
+from calisr_tui.form import written_as
 from calisr_tui.screens import export
 from calisr_tui.screens.errors import ErrorsScreen
 from calisr_tui.screens.export import ExportScreen
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.screens.try_it import TryScreen
+from tests.training.more_kinds import write_choices
 from tests.training.tiny_run import make_run, save_model
 from tests.tui.example import make_app, settle, type_keys, workplace
 
@@ -106,6 +110,43 @@ async def test_a_finished_run_is_used_by_keys(tmp_path: Path, workplace: Path) -
         assert (config.training.learning_rate, config.output.name) == (5e-2, None)
         assert setup.draft.changes == {"output.name": "none"}
         assert not setup.draft.resolved.warnings
+
+
+async def test_a_run_that_chooses_is_tried_and_its_mistakes_seen(
+    tmp_path: Path, workplace: Path
+) -> None:
+    torch.set_num_threads(1)
+    file = write_choices(tmp_path / "copa.jsonl")
+    read = data_source.read(data_source.request(Base(), {"task.train_file": str(file)}))
+    assert read.look is not None
+    assert (read.problems, read.usual_metric, read.classes) == ((), "accuracy", 2)
+    found = [f"{key}={written_as(value)}" for key, value in read.values.items()]
+    assert "task.choice_columns=choice1,choice2" in found
+    sets = (f"task.train_file={file}", "training.epochs=1", *found)
+    run = make_run(save_model(tmp_path / "tiny"), tmp_path / "mine", "first", *sets)
+    assert execute(run, raise_errors=True) == 0
+    app = make_app(workplace, output_dir=tmp_path / "mine")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: footer(app)[:1] == ["Try"])
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, TryScreen))
+        screen: Any = app.screen
+        await until(pilot, lambda: "type a text for choice2" in shown(app))
+        await pilot.press("a", "enter", "b", "enter")
+        assert screen.newest is None
+        await pilot.press("c")
+        await until(pilot, lambda: bool(screen.newest))
+        (alone,) = Predictor(run, "cpu").predict([("a", "b", "c")])
+        assert screen.newest.found == alone
+        await pilot.press("enter")
+        await pilot.pause()
+        assert f"{alone.prediction}  a | b | c" in shown(app)
+        await pilot.press("escape", "E")
+        await until(pilot, lambda: isinstance(app.screen, ErrorsScreen))
+        await settle(pilot)
+        wrong = app.screen.report.wrong  # type: ignore[attr-defined]
+        assert f"{wrong} of 6 rows are wrong · accuracy" in shown(app)
 
 
 ENDS: dict[str, tuple[dict[str, Any], str]] = {

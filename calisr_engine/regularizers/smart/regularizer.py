@@ -113,9 +113,9 @@ class SmartRegularization(Regularization):
     def search(
         self, model: nn.Module, inputs: Mapping[str, Tensor], logits: Tensor, at: Moment
     ) -> Tensor:
-        """d of each example, (rows, positions, width)."""
+        """d of each example, or of each of its alternatives, (rows, positions, width)."""
         settings, table = self.settings, _table(model)
-        ids = inputs["input_ids"]
+        ids = inputs["input_ids"].flatten(0, -2)
         shape = (*ids.shape, table.embedding_dim)
         generator = seeded_generator(
             self.seed, "smart", at.step, at.index, at.rank, device=ids.device

@@ -1,0 +1,84 @@
+"""Guesses for data of which each text has alternatives, in columns of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calisr_engine.preview import roles
+from calisr_engine.preview.columns import Column
+from calisr_engine.preview.several import Several
+from calisr_engine.tasks.choices import QUESTIONS
+
+STEMS = ("choice", "option", "alternative", "ending", "answer", "candidate", "solution", "sol")
+"""What the names of such columns begin with, before a number or a letter."""
+
+_NAME = re.compile(r"(.+?)[\s_-]*(\d+|[a-z])")
+_COUNTS = ("0123456789", "123456789", "abcdefghijklmnopqrstuvwxyz")
+
+
+def alternatives(given: Mapping[str, Any], described: Sequence[Column]) -> Several:
+    """Columns and kind of data with alternatives, the label among them; nothing for other data.
+
+    Args:
+        given: settings of [task] by name, which are not guessed.
+        described: the columns of the table.
+    """
+    if given.get("kind") not in (None, "choice") or given.get("label_columns"):
+        return Several()
+    columns = given.get("choice_columns") or numbered([each.name for each in described])
+    label = _label(given.get("label_column"), columns, described)
+    asked = given.get("kind") == "choice" or bool(given.get("choice_columns"))
+    if not columns or (label is None and not asked):
+        return Several()
+    values: dict[str, Any] = {"kind": "choice", "choice_columns": tuple(columns)}
+    why = {"kind": "each text has alternatives", "choice_columns": "their names count them"}
+    if label is not None:
+        values["label_column"] = label.name
+        why["label_column"] = "it says which of the alternatives is right"
+    rest = [each for each in described if each.name not in (*columns, values.get("label_column"))]
+    for question, reason in _questions(rest, given.get("text_column")):
+        values["text_pair_column"], why["text_pair_column"] = question.name, reason
+    free = [key for key in values if given.get(key) is None]
+    return Several({key: values[key] for key in free}, {key: why[key] for key in free})
+
+
+def _questions(columns: Sequence[Column], text: str | None) -> list[tuple[Column, str]]:
+    """The column of the question that stands behind a text, with the reason, where there is one."""
+    for each in columns:
+        if each.counts and set(each.counts) <= set(QUESTIONS):
+            return [(each, "it asks for the cause or the effect")]
+    texts = [each for each in columns if each.kind == "text"]
+    named = [each for each in texts if each.name.strip().lower() == "question"]
+    if len(texts) > 1 and named and named[0].name != text:
+        return [(named[0], "its name, and another column holds the text")]
+    return []
+
+
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that count alternatives from 0, 1 or a; empty where there are not two."""
+    for stem in STEMS:
+        found = {}
+        for name in names:
+            parts = _NAME.fullmatch(name.strip().lower())
+            if parts and parts[1] == stem:
+                found[parts[2]] = name
+        if len(found) > 1 and any(list(found) == list(each[: len(found)]) for each in _COUNTS):
+            return tuple(found.values())
+    return ()
+
+
+def _label(named: str | None, columns: Sequence[str], described: Sequence[Column]) -> Column | None:
+    """The column whose values are all numbers or names of the alternatives."""
+    known = {*columns, *map(str, range(len(columns)))}
+    fitting = [
+        each
+        for each in described
+        if named in (None, each.name)
+        and each.name not in columns
+        and each.distinct > 1
+        and {value.removesuffix(".0") for value in each.counts} <= known
+    ]
+    fitting.sort(key=lambda each: -roles.named(each.name, roles.LABEL_NAMES))
+    return fitting[0] if fitting else None
