@@ -128,12 +128,6 @@ class RunConfig(Section):
     def broken_rules(self) -> Iterator[Broken]:
         method, switch_at = self.method, self.schedule.switch_at
         calibrated = self.calibration.variant != "off"
-        if method.name == "unipelt" and self.task.data_kind == "choice":
-            yield Broken(
-                "UniPELT's gates read one row of tokens a text, a choice has one an alternative",
-                "choose another method",
-                ("method.name", "task.kind"),
-            )
         if calibrated and method.calibration_refused:
             yield Broken(
                 f"{method.name} cannot be calibrated: {method.calibration_refused}",

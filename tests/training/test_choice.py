@@ -176,9 +176,8 @@ def test_the_texts_stand_in_the_file_of_predictions(model: Path, tmp_path: Path)
             for name, each in METHODS.items()
             for calibrated in (False, True)
             if not (calibrated and (each.calibration_refused or not each.has_light_phase))
-            and name != "unipelt"
         ],
-        lambda cell: cell in (("fft", False), ("mpop", True), ("adapter", False)),
+        lambda cell: cell in (("fft", False), ("mpop", True), ("unipelt", False)),
     ),
 )
 def test_every_method_trains_and_its_export_says_the_same(
@@ -193,12 +192,6 @@ def test_every_method_trains_and_its_export_says_the_same(
     said = Predictor(made, "cpu").predict(found.texts)
     told = np.array([list((each.probabilities or {}).values()) for each in said])
     np.testing.assert_allclose(told, shares(made), atol=1e-5)
-
-
-def test_gates_over_all_tokens_of_a_text_are_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="UniPELT's gates read one row of tokens") as caught:
-        start(model, tmp_path, "method.name=unipelt")
-    assert caught.value.problems[0].keys == ("method.name", "task.kind")
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])

@@ -102,9 +102,12 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 def note_seen(model: nn.Module, args: Any, options: Any) -> None:
     """Before a forward pass: tell all gates which tokens are no padding (None: all)."""
+    seen = options.get("attention_mask")
+    if seen is not None:  # of a choice it is (texts, alternatives, tokens), and each is a row
+        seen = seen.flatten(0, -2)
     for module in model.modules():
         if isinstance(module, Gate):
-            module.seen = options.get("attention_mask")
+            module.seen = seen
 
 
 def apply_update(module: nn.Module, args: Any, output: Tensor) -> Tensor:
