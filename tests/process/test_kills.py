@@ -79,14 +79,15 @@ def outcome(run: Path) -> dict[str, Any]:
     }
 
 
-def test_killed_at_any_file_operation(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [13, pytest.param(7, marks=pytest.mark.slow)])
+def test_killed_at_any_file_operation(every: int, model: Path, tmp_path: Path) -> None:
     calm = make_run(model, tmp_path, "calm", *SETTINGS)
     with killed_at(10**9) as done:
         assert execute(calm, raise_errors=True) == 0
     expected = outcome(calm)
     assert {"fsync", "rename", "unlink"} <= set(done)
-    # Every seventh operation, so that all kinds and moments are met in one run or another.
-    for number in range(3, len(done), 7):
+    # A prime, so that all kinds and moments are met in one run or another.
+    for number in range(3, len(done), every):
         run = make_run(model, tmp_path, f"killed-{number}", *SETTINGS)
         with killed_at(number):
             try:
@@ -121,13 +122,14 @@ def failing_at(operation: int, number: int, on: bool) -> Iterator[list[str]]:
         yield done
 
 
-def test_any_operation_may_fail(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [41, pytest.param(23, marks=pytest.mark.slow)])
+def test_any_operation_may_fail(every: int, model: Path, tmp_path: Path) -> None:
     calm = make_run(model, tmp_path, "calm", *SETTINGS)
     with failing_at(10**9, 0, False) as done:
         assert execute(calm, raise_errors=True) == 0
     expected = outcome(calm)
     told = set()
-    for turn, operation in enumerate(range(2, len(done), 23)):
+    for turn, operation in enumerate(range(2, len(done), every)):
         run = make_run(model, tmp_path, f"failing-{operation}", *SETTINGS)
         number, on = (errno.ENOSPC, errno.EIO)[turn % 2], turn % 4 > 1
         with failing_at(operation, number, on):
