@@ -5,7 +5,9 @@ One thread, because several processes may share the tests, and their children th
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,3 +24,14 @@ def glue_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("CALISR_GLUE_DIR names no folder with the GLUE files")
     return Path(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Modules and tests stay to the end: nobody looks for garbage among them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

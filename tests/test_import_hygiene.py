@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
@@ -16,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 TRAINING = ("torch", "transformers", "peft", "accelerate", "datasets", "numpy", "sklearn", "scipy")
 DRAWING = ("textual", "rich", "plotext", "matplotlib")
 
-# Rooms of which every module is light, and what none of them may bring in.
+# Rooms of which every module is light, and what none of them may bring in. One process imports them
+# in this order, so what is forbidden to one is forbidden to all before it.
 LIGHT_ROOMS = {
     "calisr_engine.errors": (*TRAINING, *DRAWING, "pydantic"),
     "calisr_engine.storage": (*TRAINING, *DRAWING, "pydantic"),
@@ -70,18 +73,41 @@ def imported(code: str, *arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+def imported_after_each(code: str, steps: Sequence[Any]) -> list[set[str]]:
+    """The same after each call of the `step` that `code` defines, one after another."""
+    loop = f"""
+import importlib, json, pkgutil, sys
+{code}
+for each in json.loads(sys.argv[1]):
+    step(each)
+    print("\\nimported", json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", loop, json.dumps(steps)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("imported ")]
+    return [set(json.loads(line.removeprefix("imported "))) for line in told]
+
+
 EVERY_MODULE = """
-import importlib, pkgutil, sys
-room = importlib.import_module(sys.argv[1])
-for each in pkgutil.walk_packages(getattr(room, "__path__", ()), sys.argv[1] + "."):
-    if not each.name.endswith("__main__"):
-        importlib.import_module(each.name)
+def step(name):
+    room = importlib.import_module(name)
+    for each in pkgutil.walk_packages(getattr(room, "__path__", ()), name + "."):
+        if not each.name.endswith("__main__"):
+            importlib.import_module(each.name)
 """
 
 
+@pytest.fixture(scope="module")
+def after_rooms() -> dict[str, set[str]]:
+    found = imported_after_each(EVERY_MODULE, [*LIGHT_ROOMS])
+    return dict(zip(LIGHT_ROOMS, found, strict=True))
+
+
 @pytest.mark.parametrize("room", LIGHT_ROOMS)
-def test_every_module_of_a_light_room(room: str) -> None:
-    assert not imported(EVERY_MODULE, room) & set(LIGHT_ROOMS[room])
+def test_every_module_of_a_light_room(room: str, after_rooms: dict[str, set[str]]) -> None:
+    assert not after_rooms[room] & set(LIGHT_ROOMS[room])
 
 
 @pytest.mark.parametrize("package", LIGHT_PACKAGES)
@@ -89,16 +115,19 @@ def test_a_package_with_heavy_modules_is_light_itself(package: str) -> None:
     assert not imported(f"import {package}") & {*TRAINING, *DRAWING}
 
 
-COMMAND = """
-import sys
-from calisr_tui.cli.app import run_command_line
-run_command_line(sys.argv[1:])
-"""
+COMMAND = "from calisr_tui.cli.app import run_command_line as step"
+
+
+@pytest.fixture(scope="module")
+def after_commands() -> dict[tuple[str, ...], set[str]]:
+    return dict(zip(COMMANDS, imported_after_each(COMMAND, COMMANDS), strict=True))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_that_only_tells_imports_nothing_to_train_with(command: tuple[str, ...]) -> None:
-    assert not imported(COMMAND, *command) & {*TRAINING, "textual", "matplotlib"}
+def test_a_command_that_only_tells_imports_nothing_to_train_with(
+    command: tuple[str, ...], after_commands: dict[tuple[str, ...], set[str]]
+) -> None:
+    assert not after_commands[command] & {*TRAINING, "textual", "matplotlib"}
 
 
 def test_the_setup_opens_without_what_only_a_grid_needs() -> None:

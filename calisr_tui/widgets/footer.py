@@ -41,11 +41,33 @@ class Keys(Footer):
     def __init__(self) -> None:
         super().__init__(compact=True, show_command_palette=False)
         self._width = 0
+        self._told: list[tuple[object, ...]] = []
 
     def compose(self) -> ComposeResult:
-        self._width = self.app.size.width
+        self._width, self._told = self.app.size.width, self._to_tell()
         keys = [each for each in super().compose() if isinstance(each, FooterKey)]
+        for key in keys:
+            key.add_class("-compact", update=False)  # or each is styled once more for it
         yield from fitting(keys, self._more(), self._width)
+
+    async def recompose(self) -> None:
+        """Only where other keys are to be told: bindings are looked at on each change of focus."""
+        if self.is_attached and (
+            self.app.size.width != self._width or self._to_tell() != self._told
+        ):
+            await super().recompose()
+
+    def _to_tell(self) -> list[tuple[object, ...]]:
+        """What the keys and their words follow from, beside the width."""
+        if not self._bindings_ready:
+            return []
+        found = self.screen.active_bindings
+        palette = found.get(self.app.COMMAND_PALETTE_BINDING)
+        told = [each for each in found.values() if each.binding.show or each is palette]
+        return [
+            (key, self.app.get_key_display(key), enabled, tooltip)
+            for _, key, enabled, tooltip in told
+        ]
 
     def _more(self) -> FooterKey | None:
         """The key of the command palette, with a word that says that there is more."""

@@ -20,6 +20,7 @@ from calisr_engine.training import checkpoint
 from tests.definitions.recording import Weights, recorded
 from tests.definitions.reference import Reference, Settings, contraction, fastfood
 from tests.definitions.test_steps import is_embedding, is_target
+from tests.slow import quick_where
 from tests.training.golden import newest_checkpoint
 from tests.training.interrupt import kill_at, stop_at
 from tests.training.tiny_run import events, make_run, save_model
@@ -194,7 +195,9 @@ def test_branches(model: Path, tmp_path: Path, method: str) -> None:
     assert clear >= 20  # of 24
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", quick_where(METHODS, lambda name: name in ("lora", "mpop", "child_tuning_d"))
+)
 def test_with_a_sample_each_step_the_readings_are_one(
     model: Path, tmp_path: Path, method: str
 ) -> None:
@@ -265,10 +268,13 @@ def test_a_run_resumes_to_the_same_samples(
 
 @pytest.mark.parametrize(
     ("method", "reading"),
-    [
-        *((method, r) for method in ("lora", "said") for r in ("since_last_sample", "branches")),
-        ("said", "step"),
-    ],
+    quick_where(
+        [
+            *((each, r) for each in ("lora", "said") for r in ("since_last_sample", "branches")),
+            ("said", "step"),
+        ],
+        lambda case: case[0] == "lora" or case[1] == "step",
+    ),
 )
 def test_the_audit_agrees_with_each_reading(
     model: Path, tmp_path: Path, method: str, reading: str

@@ -17,9 +17,17 @@ from tests.methods.tiny import (
     make_batch,
     make_model,
 )
+from tests.slow import quick_where
 
 CASES = [(m, name) for m in UNCALIBRATED for name in ARCHITECTURES if (m, name) not in UNSUITED]
-every_case = pytest.mark.parametrize(("method", "architecture"), CASES)
+
+
+def is_quick(case: tuple[str, str]) -> bool:
+    """Every method on Bert, and one that is added and one that differs on all architectures."""
+    return case[1] == "Bert" or case[0] in ("adapter", "diff_pruning")
+
+
+every_case = pytest.mark.parametrize(("method", "architecture"), quick_where(CASES, is_quick))
 on_bert = pytest.mark.parametrize("method", UNCALIBRATED)
 
 
@@ -31,7 +39,8 @@ def light(method: str, architecture: str = "Bert", **settings: Any) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("method", "architecture"), [c for c in CASES if c[0] not in ("prefix", "unipelt")]
+    ("method", "architecture"),
+    quick_where([c for c in CASES if c[0] not in ("prefix", "unipelt")], is_quick),
 )
 def test_the_forward_pass_starts_where_the_model_was(method: str, architecture: str) -> None:
     before = evaluate(make_model(architecture))

@@ -12,6 +12,11 @@ from calisr_engine.methods.diff_pruning.gates import gate, gate_slope, noise, op
 from calisr_engine.methods.diff_pruning.method import DiffPruningAttachment, largest
 from calisr_engine.models.blocks import apart
 from tests.methods.tiny import ARCHITECTURES, Run, evaluate, make_apart, make_batch, make_model
+from tests.slow import quick_where
+
+every_architecture = pytest.mark.parametrize(
+    "architecture", quick_where(ARCHITECTURES, lambda name: name in ("Bert", "ModernBert"))
+)
 
 DENSE = 2 * (4 * 32 * 32 + 2 * 32 * 48)
 """Entries of all targets of a tiny model. Its runs have 20 steps, so they prune after step 14."""
@@ -156,7 +161,7 @@ def test_the_largest_over_all_matrices_ties_in_order() -> None:
     assert sum(int(m.sum()) for m in largest([torch.zeros(10)], 0.3)) == 3
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@every_architecture
 def test_outside_the_mask_weights_are_the_pretrained_ones_to_the_bit(architecture: str) -> None:
     run = light(architecture, target_share=0.02)
     base = pretrained(architecture)
@@ -253,7 +258,7 @@ def test_resume_is_exact_on_both_sides_of_the_pruning(stop: int) -> None:
     assert all(torch.equal(end[k], v) for k, v in resumed.model.state_dict().items())
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@every_architecture
 def test_the_merged_weights_open_as_a_plain_model(architecture: str) -> None:
     run = light(architecture, target_share=0.05)
     train(run, 20)

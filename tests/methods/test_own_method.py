@@ -69,6 +69,8 @@ import asyncio
 from pathlib import Path
 from textual.widgets import OptionList
 from calisr_tui.app import CalisrApp
+from calisr_tui.screens import setup_checks
+setup_checks.PAUSE = 1000.0  # nothing is checked or counted
 async def main():
     folder = Path({str(tmp_path)!r})
     app = CalisrApp(output_dir=folder, config=folder / "keys", preload=False)

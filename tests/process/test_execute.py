@@ -14,12 +14,27 @@ from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import after_event, kill_at
 from tests.training.tiny_run import make_run, save_model
 
+CALIBRATED = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.3")
 
-def test_threads_of_a_run_do_not_reach_the_next(tmp_path: Path) -> None:
-    model = save_model(tmp_path / "model")
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def calm(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(model, tmp_path_factory.mktemp("calm"), "calm", *CALIBRATED)
+    assert execute(run, raise_errors=True) == 0
+    return run
+
+
+def test_threads_of_a_run_do_not_reach_the_next(model: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     seen = []
-    run = make_run(model, tmp_path, "two", "method.name=fft", "training.threads=2")
+    sets = ("method.name=fft", "training.threads=2", "training.max_steps=2")
+    run = make_run(model, tmp_path, "two", *sets)
     with after_event(lambda step, event: seen.append(torch.get_num_threads())):
         assert execute(run, raise_errors=True) == 0
     assert set(seen) == {2}
@@ -27,12 +42,10 @@ def test_threads_of_a_run_do_not_reach_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["lost", "emptied", "garbled"])
-def test_a_lost_log_never_makes_a_run_start_anew(what: str, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    model = save_model(tmp_path / "model")
-    sets = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.3")
-    calm, hurt = (make_run(model, tmp_path, name, *sets) for name in ("calm", "hurt"))
-    assert execute(calm, raise_errors=True) == 0
+def test_a_lost_log_never_makes_a_run_start_anew(
+    what: str, calm: Path, model: Path, tmp_path: Path
+) -> None:
+    hurt = make_run(model, tmp_path, "hurt", *CALIBRATED)
     kill_at(hurt, 14)
     log = hurt / "events.jsonl"
     if what == "lost":

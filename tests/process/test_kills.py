@@ -79,29 +79,6 @@ def outcome(run: Path) -> dict[str, Any]:
     }
 
 
-def test_killed_at_any_file_operation(model: Path, tmp_path: Path) -> None:
-    calm = make_run(model, tmp_path, "calm", *SETTINGS)
-    with killed_at(10**9) as done:
-        assert execute(calm, raise_errors=True) == 0
-    expected = outcome(calm)
-    assert {"fsync", "rename", "unlink"} <= set(done)
-    # Every seventh operation, so that all kinds and moments are met in one run or another.
-    for number in range(3, len(done), 7):
-        run = make_run(model, tmp_path, f"killed-{number}", *SETTINGS)
-        with killed_at(number):
-            try:
-                execute(run)
-            except Kill:
-                pass
-            else:
-                raise AssertionError(f"operation {number} of {len(done)} was not reached")
-        assert execute(run, raise_errors=True) == 0
-        assert outcome(run) == expected, f"killed at operation {number}: {done[number - 1]}"
-        leftovers = [p for p in run.rglob("*") if ".tmp" in p.name]
-        assert not leftovers, f"killed at operation {number}"
-        shutil.rmtree(run)
-
-
 @contextmanager
 def failing_at(operation: int, number: int, on: bool) -> Iterator[list[str]]:
     """Operation `operation` of the run fails, and all after it if `on`, as on a full disk."""
@@ -121,13 +98,48 @@ def failing_at(operation: int, number: int, on: bool) -> Iterator[list[str]]:
         yield done
 
 
-def test_any_operation_may_fail(model: Path, tmp_path: Path) -> None:
-    calm = make_run(model, tmp_path, "calm", *SETTINGS)
-    with failing_at(10**9, 0, False) as done:
+Undisturbed = tuple[dict[str, Any], list[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """What comes of the run, and its operations as those who kill and those who fail count them."""
+    calm = make_run(model, tmp_path_factory.mktemp("calm"), "calm", *SETTINGS)
+    with killed_at(10**9) as few, failing_at(10**9, 0, False) as all_of_them:
         assert execute(calm, raise_errors=True) == 0
-    expected = outcome(calm)
+    return outcome(calm), few, all_of_them
+
+
+@pytest.mark.parametrize("every", [13, pytest.param(7, marks=pytest.mark.slow)])
+def test_killed_at_any_file_operation(
+    every: int, undisturbed: Undisturbed, model: Path, tmp_path: Path
+) -> None:
+    expected, done, _ = undisturbed
+    assert {"fsync", "rename", "unlink"} <= set(done)
+    # A prime, so that all kinds and moments are met in one run or another.
+    for number in range(3, len(done), every):
+        run = make_run(model, tmp_path, f"killed-{number}", *SETTINGS)
+        with killed_at(number):
+            try:
+                execute(run)
+            except Kill:
+                pass
+            else:
+                raise AssertionError(f"operation {number} of {len(done)} was not reached")
+        assert execute(run, raise_errors=True) == 0
+        assert outcome(run) == expected, f"killed at operation {number}: {done[number - 1]}"
+        leftovers = [p for p in run.rglob("*") if ".tmp" in p.name]
+        assert not leftovers, f"killed at operation {number}"
+        shutil.rmtree(run)
+
+
+@pytest.mark.parametrize("every", [41, pytest.param(23, marks=pytest.mark.slow)])
+def test_any_operation_may_fail(
+    every: int, undisturbed: Undisturbed, model: Path, tmp_path: Path
+) -> None:
+    expected, _, done = undisturbed
     told = set()
-    for turn, operation in enumerate(range(2, len(done), 23)):
+    for turn, operation in enumerate(range(2, len(done), every)):
         run = make_run(model, tmp_path, f"failing-{operation}", *SETTINGS)
         number, on = (errno.ENOSPC, errno.EIO)[turn % 2], turn % 4 > 1
         with failing_at(operation, number, on):
@@ -167,9 +179,8 @@ def test_a_worker_whose_log_takes_no_more_lines_says_why(
     assert load_view(run).failure is None
 
 
-def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
-    calm, killed = (make_run(model, tmp_path, name, *SETTINGS) for name in ("calm", "killed"))
-    assert execute(calm, raise_errors=True) == 0
+def test_killed_again_and_again(undisturbed: Undisturbed, model: Path, tmp_path: Path) -> None:
+    killed = make_run(model, tmp_path, "killed", *SETTINGS)
     for number in (5, 17, 29, 23, 31, 40, 11, 47):
         with killed_at(number):
             try:
@@ -178,4 +189,4 @@ def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
                 continue
         break
     assert execute(killed, raise_errors=True) == 0
-    assert outcome(killed) == outcome(calm)
+    assert outcome(killed) == undisturbed[0]

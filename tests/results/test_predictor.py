@@ -30,6 +30,7 @@ from calisr_engine.results.answers import Evaluated, evaluated
 from calisr_engine.results.predictor import Prediction, Predictor
 from calisr_engine.tasks.data import TaskData, load_task
 from calisr_tui.asking import Answered, Asking, News, Opened
+from tests.slow import quick_where
 from tests.training.interrupt import stop_at
 from tests.training.tiny_run import make_run, save_model
 
@@ -39,6 +40,9 @@ SMALL = (
     "training.epochs=1",
     "training.learning_rate=5e-2",
 )
+QUICK = ("fft", "lora", "mpop", "diff_pruning", "prefix")
+"""What is opened differs: weights, merged ones, pruned ones, more than weights."""
+
 STOPPABLE = ("training.epochs=2", "training.eval_every_steps=1")
 
 
@@ -85,7 +89,7 @@ def check_as_evaluated(found: list[Prediction], run: Path) -> None:
         torch.testing.assert_close(shares, logits.softmax(0), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", quick_where(METHODS, lambda name: name in QUICK))
 def test_every_method_predicts_as_it_was_evaluated(
     method: str, model: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def device() -> Iterator[torch.device]:
         yield there
 
 
-QUICK = ("fft", "lora", "mpop", "child_tuning_d")
+QUICK = ("lora", "mpop", "child_tuning_d")
 """Methods of the quick tests."""
 FORMS = [
     ("lora", "method.parametrisation=shadow", "method.reference=true"),
@@ -279,7 +279,9 @@ def test_a_sample_on_the_device_decides_as_on_the_cpu(device: torch.device) -> N
         there.load_state_dict(kept)
 
 
-@pytest.mark.parametrize("last_layer", ["full", "first_token"])
+@pytest.mark.parametrize(
+    "last_layer", quick_where(["full", "first_token"], lambda which: which == "full")
+)
 def test_the_device_decides_as_the_cpu(last_layer: str, model: Path, tmp_path: Path) -> None:
     """Where both draw the same, here nothing: samples, decisions and losses agree."""
     sets = (

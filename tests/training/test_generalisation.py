@@ -26,10 +26,13 @@ from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.data import load_task
 from calisr_engine.training.generalisation import bound_terms, train_rows
+from tests.slow import quick_where
 from tests.training.interrupt import kill_at
 from tests.training.tiny_run import make_run, save_model, tokenizer
 
 ON = ("diagnostics.generalisation=true", "diagnostics.train_examples=20")
+QUICK = ("lora", "mpop", "child_tuning_d", "unipelt")
+"""One of each kind: beside a matrix, in its place, a part of it, in the architecture."""
 OF_TIME = ("time", "seq", "seconds", "examples_per_second", "seconds_per_step", "path")
 
 
@@ -59,7 +62,7 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
     return {f"{p.relative_to(run)}:{k}": v for p in files for k, v in load_file(p).items()}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", quick_where(METHODS, lambda name: name in QUICK))
 def test_measuring_changes_no_bit_of_the_training(method: str, model: Path, tmp_path: Path) -> None:
     variant = "off" if METHODS[method].calibration_refused else "S"
     sets = (

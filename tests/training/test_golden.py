@@ -17,9 +17,11 @@ SAME_MACHINE = GOLDEN["machine"] == machine()
 
 
 def is_quick(case: str) -> bool:
-    """Of each method plain and calibrated, of three also the rest; and all that is one method's."""
+    """Of each method plain, of three calibrated, of one the rest; and all that is one method's."""
     method, way = case.split("/", 1)
-    return method in ("fft", "lora", "adapter") or way not in OTHER_WAYS
+    if way == "S":
+        return method in ("lora", "mpop", "child_tuning_d")
+    return method == "lora" or way not in OTHER_WAYS
 
 
 OTHER_WAYS = ("scheduled", "D", "S3", "plain/killed", "S/stopped", "S/killed")

@@ -132,16 +132,12 @@ def test_plain_transformers_says_the_same(run: tuple[str, Path], tmp_path: Path)
     np.testing.assert_allclose(np.array(rows), shares_of_file(path), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_run_that_is_taken_up_again_ends_the_same(
-    how: str, kind: str, model: Path, tmp_path: Path
+    how: str, run: tuple[str, Path], model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    whole = start(model, tmp_path / "a", kind)
-    assert execute(whole, raise_errors=True) == 0
-    parts = start(model, tmp_path / "b", kind)
+    kind, whole = run
+    parts = start(model, tmp_path, kind)
     if how == "stopped":
         assert stop_at(parts, 7) == EXIT_STOPPED
     else:

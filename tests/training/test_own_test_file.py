@@ -11,7 +11,11 @@ from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from calisr_engine.tasks import demo
+from tests.slow import quick_where
 from tests.training.tiny_run import make_run, save_model
+
+QUICK = ("fft", "lora", "mpop", "diff_pruning", "prefix")
+"""What the best model consists of differs: weights, merged ones, pruned ones, more than weights."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ def own(data: Path, kind: str = "classification") -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", quick_where(METHODS, lambda name: name in QUICK))
 def test_the_test_file_is_predicted_as_the_best_model_predicts(
     model: Path, data: Path, tmp_path: Path, method: str
 ) -> None:

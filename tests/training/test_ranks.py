@@ -22,7 +22,6 @@ from calisr_engine.training.ranks import Place, Ranks, slice_of
 from tests.training.rank_process import start, statuses
 from tests.training.tiny_run import events, make_run, save_model
 
-METHODS = ["lora", "mpop", "child_tuning_d"]
 CALIBRATED = ("calibration.variant=S", "calibration.delta=0.3", "calibration.samples_per_epoch=3")
 # 85 rows in batches of 7: slices of 3 and 4, and one batch of a single row, so one empty slice.
 UNEVEN = ("task.max_train_examples=85", "training.batch_size=7", "training.accumulate=2")
@@ -120,14 +119,19 @@ def test_how_long_ranks_wait_can_be_said(monkeypatch: pytest.MonkeyPatch) -> Non
             met(monkeypatch, "cpu", Place(0, 2))
 
 
-def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "methods",
+    [["lora", "child_tuning_d"], pytest.param(["mpop"], marks=pytest.mark.slow)],
+    ids=" ".join,
+)
+def test_two_processes_do_what_one_does(methods: list[str], model: Path, tmp_path: Path) -> None:
     """Same switches at the same steps; losses and weights equal but for the order of additions.
 
     The masks are those of the first process. Gradients added in the backward pass give the same
     bits as those added after it.
     """
 
-    def runs(name: str, *more: str, methods: Sequence[str] = METHODS) -> list[Path]:
+    def runs(name: str, methods: Sequence[str], *more: str) -> list[Path]:
         return [
             make_run(
                 model,
@@ -142,8 +146,8 @@ def test_two_processes_do_what_one_does(model: Path, tmp_path: Path) -> None:
             for method in methods
         ]
 
-    single, double = runs("one"), runs("two")
-    overlapped = runs("overlapped", "training.overlap_gradients=true", methods=METHODS[:1])
+    single, double = runs("one", methods), runs("two", methods)
+    overlapped = runs("overlapped", methods[:1], "training.overlap_gradients=true")
     for run in single:
         assert execute(run, raise_errors=True) == 0
     jobs = [{"run_dir": run, "on": 1, "other_masks": True} for run in [*double, *overlapped]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from tests.training.tiny_run import events, make_run, save_model
 
 CALIBRATED = ("calibration.variant=S", "calibration.delta=0.3", "calibration.samples_per_epoch=3")
 
+KEPT = "calibration.keep_samples=true"
+
 QUICK = ("lora", "mpop", "child_tuning_d")
 every_calibrated = pytest.mark.parametrize(
     "method", quick_where(CALIBRATABLE, lambda method: method in QUICK)
@@ -37,6 +40,22 @@ every_calibrated = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def trained(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A run of a method with these settings, trained once for all tests that only read it."""
+    found: dict[tuple[str, ...], Path] = {}
+
+    def train(method: str, *sets: str) -> Path:
+        key = (f"method.name={method}", *sets)
+        if key not in found:
+            run = make_run(model, tmp_path_factory.mktemp("trained"), method, *key)
+            assert execute(run, raise_errors=True) == 0
+            found[key] = run
+        return found[key]
+
+    return train
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
@@ -61,9 +80,10 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_to_its_end_and_exports(model: Path, tmp_path: Path, method: str) -> None:
-    run = make_run(model, tmp_path, method, f"method.name={method}", "training.epochs=2")
-    assert execute(run, raise_errors=True) == 0
+def test_every_method_runs_to_its_end_and_exports(
+    trained: Callable[..., Path], method: str
+) -> None:
+    run = trained(method, "training.epochs=2")
     view = load_view(run)
     assert view.state == "completed"
     assert events(run, "completed") == [events(run, "completed")[-1]]
@@ -77,24 +97,22 @@ def test_every_method_runs_to_its_end_and_exports(model: Path, tmp_path: Path, m
 
 @every_calibrated
 def test_the_export_predicts_what_the_run_predicted(
-    model: Path, tmp_path: Path, method: str
+    trained: Callable[..., Path], method: str
 ) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    run = make_run(model, tmp_path, method, f"method.name={method}", *CALIBRATED)
-    assert execute(run, raise_errors=True) == 0
+    run = trained(method, *CALIBRATED, KEPT)
     opened = AutoModelForSequenceClassification.from_pretrained(run / "model")
     assert_predicts(run, opened)
 
 
 @pytest.mark.parametrize("method", WITH_OWN_LOADER)
 def test_changed_architectures_open_with_the_documented_loader(
-    model: Path, tmp_path: Path, method: str
+    trained: Callable[..., Path], method: str
 ) -> None:
     from calisr_engine.methods.reload import load_with_method
 
-    run = make_run(model, tmp_path, method, f"method.name={method}")
-    assert execute(run, raise_errors=True) == 0
+    run = trained(method, "training.epochs=2")
     assert_predicts(run, load_with_method(run / "model"))
     assert "load_with_method" in (run / "model" / "README.md").read_text()
 
@@ -152,27 +170,17 @@ def test_a_killed_run_resumes_to_the_same_bits(model: Path, tmp_path: Path, meth
 
 
 @every_calibrated
-def test_the_audit_agrees_with_the_run(model: Path, tmp_path: Path, method: str) -> None:
-    run = make_run(
-        model,
-        tmp_path,
-        method,
-        f"method.name={method}",
-        *CALIBRATED,
-        "calibration.keep_samples=true",
-    )
-    assert execute(run, raise_errors=True) == 0
-    report = audit(run)
+def test_the_audit_agrees_with_the_run(trained: Callable[..., Path], method: str) -> None:
+    report = audit(trained(method, *CALIBRATED, KEPT))
     assert report.clean, [*report.disagreements, *report.missing]
     assert report.samples >= 3
     assert report.matrices >= 3 * 2
 
 
-def test_the_audit_sees_a_forged_sample(model: Path, tmp_path: Path) -> None:
-    run = make_run(
-        model, tmp_path, "forged", "method.name=lora", *CALIBRATED, "calibration.keep_samples=true"
-    )
-    assert execute(run, raise_errors=True) == 0
+def test_the_audit_sees_a_forged_sample(trained: Callable[..., Path], tmp_path: Path) -> None:
+    run = tmp_path / "forged"
+    shutil.copytree(trained("lora", *CALIBRATED, KEPT), run)
+    assert audit(run).clean
     path = next((run / "samples").glob("step-*.safetensors"))
     tensors = load_file(path)
     changed = next(name for name in tensors if name.endswith("::lft"))

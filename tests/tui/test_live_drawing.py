@@ -31,7 +31,7 @@ from calisr_tui.widgets.srs_table import SrsTable
 from calisr_tui.widgets.status_line import status_text
 from calisr_tui.widgets.timeline import Timeline
 from tests.events.cases import record
-from tests.tui.example import workplace
+from tests.tui.example import make_app, settle, workplace
 from tests.tui.live_run import a_run
 
 __all__ = ["workplace"]
@@ -349,3 +349,18 @@ async def test_no_key_of_a_footer_is_cut_at_any_width(workplace: Path, place: st
             keys = [*app.screen.query_one(Footer).query(FooterKey)]
             assert all(key.region.right <= width for key in keys)
             assert [each.description for each in keys[-2:]] == ["Help", "Quit"]
+
+
+async def test_a_footer_is_made_anew_for_other_keys_only(workplace: Path) -> None:
+    app = make_app(workplace)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await settle(pilot)
+        before = [*app.screen.query(FooterKey)]
+        assert before
+        app.screen.refresh_bindings()
+        await settle(pilot)
+        assert [*app.screen.query(FooterKey)] == before
+        await pilot.press("slash")
+        await settle(pilot)
+        assert [*app.screen.query(FooterKey)] != before

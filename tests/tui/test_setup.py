@@ -45,6 +45,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
+both_sizes = pytest.mark.parametrize(
+    "size", [(80, 24), pytest.param((120, 40), marks=pytest.mark.slow)]
+)
+
+
 async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
     await type_keys(pilot, *keys)
     screen = pilot.app.screen_stack[0]
@@ -53,7 +58,7 @@ async def press(pilot: Pilot[int], *keys: str) -> SetupScreen:
 
 
 @pytest.mark.usefixtures("light_checks")
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@both_sizes
 async def test_enter_goes_through_the_steps_and_starts_the_demo(
     tmp_path: Path, size: tuple[int, int], started: list[Path]
 ) -> None:
@@ -122,7 +127,7 @@ def text_of(screen: Screen[Any]) -> str:
 
 
 @pytest.mark.usefixtures("light_checks")
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@both_sizes
 async def test_two_marked_fields_become_a_grid_of_four_runs(
     tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,10 +237,10 @@ async def test_keys_that_come_faster_than_pages_change_are_not_lost(
 ) -> None:
     async with app(tmp_path).run_test(size=(80, 24)) as pilot:
         first = ["enter", "down", "enter", *"rev", "tab", "escape", "down", "enter"]
-        screen = await press(pilot, *first, "down", "enter", "ctrl+n", "9")
+        screen = await press(pilot, *first, "down", "down", "enter", "ctrl+n", "9")
         assert screen.page == "training"
         assert screen.draft.task == glue.names()[0]
-        assert screen.draft.method == "peft"
+        assert screen.draft.method == "mpop"
         assert screen.draft.changes["task.train_file"] == "reviews.csv"
         assert screen.draft.changes["training.epochs"] == "9"
 
