@@ -232,6 +232,8 @@ def check_head(model: nn.Module) -> None:
         ConfigError: what is drawn and what is read would not be told apart.
     """
     known = {*HEAD_MODULES, *POOLERS, str(getattr(model, "base_model_prefix", ""))}
+    if not hasattr(model, "classifier"):
+        known.discard("sequence_summary")  # which is all of the head then, and more than a layer
     other = [
         name
         for name, module in model.named_children()

