@@ -164,3 +164,16 @@ def test_one_place_seeds_and_restores_the_processs_random_numbers() -> None:
         if calls.search(own.sub("", path.read_text(encoding="utf-8")))
     }
     assert found == {"calisr_engine/randomness.py", "calisr_engine/training/determinism.py"}
+
+
+def test_no_pattern_holds_on_to_what_it_has_matched() -> None:
+    """Python 3.11 before 3.11.5 matches possessive quantifiers and atomic groups wrongly."""
+    held = re.compile(r"[*+?}]\+|\(\?>")
+    found = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for package in ("calisr_engine", "calisr_tui")
+        for path in (ROOT / package).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if held.search(line) and re.search(r"\br?b?r?['\"]", line)
+    }
+    assert found == set()

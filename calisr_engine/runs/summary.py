@@ -58,7 +58,7 @@ PASSED_OVER = {
 """Events of which a history line needs time and step alone: most of a log."""
 
 _PASSED_OVER = re.compile(
-    rb'(^\{"v":\d+,"seq":\d+,"attempt":\d+,"time":[\d.]+,"step":\d+,"type":"(?:%b)",.*\n)++'
+    rb'(^\{"v":\d+,"seq":\d+,"attempt":\d+,"time":[\d.]+,"step":\d+,"type":"(?:%b)",.*\n)+'
     % "|".join(PASSED_OVER).encode(),
     re.MULTILINE,
 )
