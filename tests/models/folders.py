@@ -28,7 +28,10 @@ ROTARY = frozenset({"modernbert", "eurobert", "nomic_bert", "gte"}) | DECODERS
 """Those without a table of positions, and so without a longest input."""
 TYPELESS = frozenset({"distilbert", "mpnet", "modernbert", "eurobert"}) | DECODERS
 """Those that are not told which of two texts a token is of."""
-_LIKE_OTHERS = DECODERS - {"qwen2"} | {"camembert", "electra", "eurobert", "gte", "longformer"}
+_LIKE_OTHERS = DECODERS - {"qwen2"} | {
+    *("albert", "big_bird", "camembert", "electra", "eurobert", "gte", "longformer"),
+    "xlm-roberta",
+}
 with_a_table_of_positions = pytest.mark.parametrize(
     "kind", quick_where(sorted(set(ARCHITECTURES) - ROTARY), lambda kind: kind not in _LIKE_OTHERS)
 )

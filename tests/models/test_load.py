@@ -18,10 +18,17 @@ from calisr_engine.models.settings import ModelSettings
 from calisr_engine.process.execute import execute
 from tests.methods.tiny import ARCHITECTURES, make_model
 from tests.models.folders import is_body
+from tests.slow import quick_where
 from tests.training.tiny_run import events, make_run, save_model, tokenizer
 
 NAMES = ("no", "yes")
-every_architecture = pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+every_architecture = pytest.mark.parametrize(
+    "architecture",
+    quick_where(
+        sorted(ARCHITECTURES),
+        lambda each: each in ("Bert", "DebertaV2", "DistilBert", "ModernBert"),
+    ),
+)
 
 
 def save(architecture: str, folder: Path) -> Path:

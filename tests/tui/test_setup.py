@@ -199,7 +199,8 @@ async def test_a_data_set_of_the_hub_is_read_with_enter_and_its_splits_are_liste
         assert "validation file" not in text_of(screen)
         await press(pilot, "down", *"tran", "enter")
         assert "did you mean train? splits: dev, test, train" in problem(screen)
-        await press(pilot, *["backspace"] * 4, "enter", "down", "ctrl+l", "up", "up", "enter")
+        await press(pilot, *["backspace"] * 4, "enter")  # reads it again: the list is of its splits
+        await press(pilot, "down", "ctrl+l", "up", "up", "enter")
         assert screen.draft.changes["task.validation_split"] == "test"
         assert "60 rows to train, 8 rows to validate" in text_of(screen)
         await press(pilot, "ctrl+r")
