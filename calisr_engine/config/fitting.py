@@ -20,7 +20,7 @@ from calisr_engine.config.layering import Layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError
 from calisr_engine.methods.fft.settings import FullFineTuning
-from calisr_engine.methods.settings import Rate, Width
+from calisr_engine.methods.settings import BESIDE_FULL, Rate, Width
 from calisr_engine.models import catalog
 from calisr_engine.tasks import glue
 from calisr_engine.tasks.formats import FORMATS, Form, read_table
@@ -121,9 +121,13 @@ def _rates(config: RunConfig) -> dict[str, Fit]:
     who = "full fine-tuning" if rest is full else method.label
     first = f"{who}, which comes first" if both_phases else who
     found = {RATE: _rate(rest.rate, rest, first, words)}
-    core = None if own is None else (both_phases and own.beside_full) or own.core
-    if own is not None and core is not None and (both_phases or core != own.rate):
-        found[LIGHT_RATE] = _rate(core, own, method.label, words)
+    if own is None or own.core is None:
+        return found
+    if both_phases and own.beside_full is not None:
+        beside = own._replace(source=BESIDE_FULL)
+        found[LIGHT_RATE] = _rate(own.beside_full, beside, method.label, words)
+    elif both_phases or own.core != own.rate:
+        found[LIGHT_RATE] = _rate(own.core, own, method.label, words)
     return found
 
 

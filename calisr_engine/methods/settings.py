@@ -62,6 +62,8 @@ class Entry(NamedTuple):
 
 MEASURED = "measured, see docs/defaults.md"
 """Source of rates from our own search on small encoders."""
+BESIDE_FULL = "less than alone, as it trains beside whole matrices first, see docs/defaults.md"
+"""Reason of `Rate.beside_full`."""
 
 
 class MethodBase(Section):

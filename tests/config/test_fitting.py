@@ -118,7 +118,7 @@ def test_a_preset_is_a_recipe_for_its_model_and_task_only(tmp_path: Path) -> Non
     file.write_text('extends = "demo"\n[model]\nname = "roberta-base"\n[training]\nepochs = 9\n')
     mine = load(file)
     assert mine.config.training.epochs == 9  # the user's own
-    assert rates(mine) == (2e-5, METHODS["lora"].rates["base"].core)
+    assert rates(mine) == (2e-5, METHODS["lora"].rates["base"].beside_full)
     file.write_text("[training]\nlearning_rate = 1e-3\n")
     assert load(file).reasons == {}
 

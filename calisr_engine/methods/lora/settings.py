@@ -21,8 +21,8 @@ class Lora(MethodBase):
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-3, MEASURED, 5e-3, beside_full=1e-3),
         "small": Rate(5e-4, MEASURED, 5e-4),
-        "base": Rate(4e-4, "Hu et al., 2021: 4e-4 to 5e-4 on GLUE", 4e-4),
-        "large": Rate(3e-4, "Hu et al., 2021: 3e-4 to 4e-4 on GLUE", 3e-4),
+        "base": Rate(4e-4, "Hu et al., 2021: 4e-4 to 5e-4 on GLUE", 4e-4, beside_full=1e-4),
+        "large": Rate(3e-4, "Hu et al., 2021: 3e-4 to 4e-4 on GLUE", 3e-4, beside_full=5e-5),
     }
 
     name: Literal["lora"] = "lora"

@@ -62,8 +62,8 @@ class Peft(MethodBase):
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-3, NOT_SEARCHED, 5e-3, beside_full=1e-3),
         "small": Rate(5e-4, NOT_SEARCHED, 5e-4),
-        "base": Rate(4e-4, NOT_SEARCHED, 4e-4),
-        "large": Rate(3e-4, NOT_SEARCHED, 3e-4),
+        "base": Rate(4e-4, NOT_SEARCHED, 4e-4, beside_full=1e-4),
+        "large": Rate(3e-4, NOT_SEARCHED, 3e-4, beside_full=5e-5),
     }
 
     choices: ClassVar[Mapping[str, Callable[[], tuple[str, ...]]]] = {"tuner": tuners.names}
