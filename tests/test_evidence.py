@@ -15,6 +15,7 @@ from calisr_engine.runs import load_view
 
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "benchmarks" / "evidence" / "logs"
+METRICS = ("f1", "accuracy")
 PAGE = (ROOT / "docs" / "evidence.md").read_text()
 
 
@@ -178,3 +179,40 @@ def test_the_course_of_training() -> None:
     for name, shown in rows.items():
         assert len(found[name]) == 5
         assert shown == [f"{statistics.mean(each):.1f}" for each in zip(*found[name], strict=True)]
+
+
+def test_rivals() -> None:
+    table = grid_table(grid_of_runs(LOGS / "minilm-rivals"), against="LoRA")
+    rows = rows_of("| row, bf16, seed 1 |")
+    assert len(rows) == len(table.rows)
+    for row in table.rows:
+        name, _, rate = row.partition(" lft_learning_rate=")
+        name = named(name).replace("SRN", "stable rank normalisation")
+        if rate:
+            name += f", factors at {float(rate):.0e}".replace("e-0", "e-")
+        cells = [table.cells.get((row, task)) for task in ("RTE", "MRPC")]
+        assert {seed for each in cells if each for seed in each.seeds} == {1}
+        assert rows[name] == [f"{each.mean:.1f}" if each and each.values else "" for each in cells]
+
+
+def test_what_the_page_says_of_factors() -> None:
+    found = {}
+    for log in (LOGS / "minilm-rivals").glob("*-MRPC-*/events.jsonl"):
+        view = load_view(log.parent)
+        best = [f"{100 * max(e.metrics[name] for e in view.evaluations):.1f}" for name in METRICS]
+        rate = view.setting("training", "lft_learning_rate") if view.variant == "S" else None
+        found[view.method, view.setting("regularizer", "name"), rate] = best
+    high, middle, low = (found["lora", "off", rate] for rate in (2e-3, 4e-4, 1e-4))
+    said = " ".join(PAGE.split())
+    others = [found[method, "off", None][1] for method in ("lora", "fft")]
+    assert f"F1 {high[0]}, accuracy {high[1]} ({listed(others)})" in said
+    assert f"the factors at 4e-4 it has {listed(middle)}, at 1e-4" in said
+    assert f"the rate of the matrices, {listed(low)}." in said
+    cells = grid_table(grid_of_runs(LOGS / "minilm-rivals")).cells
+    score = [f"LoRA+CaliSr-S lft_learning_rate={rate}" for rate in ("0.002", "0.0001")]
+    (plain,) = cells["LoRA", "MRPC"].values
+    lost = [plain - cells[row, "MRPC"].values[0] for row in score]
+    assert "({:.1f} points of F1, then {:.1f})".format(*lost) in said
+    assert lost[1] < lost[0] / 2
+    defaults = " ".join((ROOT / "docs" / "defaults.md").read_text().split())
+    assert f"F1 {high[0]} at 1e-4 / 2e-3, {middle[0]} at 1e-4 / 4e-4 and {low[0]} at" in defaults
