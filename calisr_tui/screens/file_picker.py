@@ -43,6 +43,7 @@ class FilePicker(ModalScreen[str | None]):
         self._found: list[Entry] = []
         self._named = ""
         self.idle = False
+        self._asked = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog tall") as dialog:
@@ -60,7 +61,7 @@ class FilePicker(ModalScreen[str | None]):
     def _go(self, folder: Path) -> None:
         self.folder = Path(os.path.abspath(folder))
         self.query_one(Input).value = ""
-        self.idle = False
+        self.idle = self._asked = False
         self._read(self.folder)
 
     @work(thread=True, exclusive=True, group="save")
@@ -82,6 +83,8 @@ class FilePicker(ModalScreen[str | None]):
         self._show_name()
         self._fill()
         self.idle = True
+        if self._asked:
+            self.take_marked()
 
     def on_resize(self) -> None:
         late.after_refresh(self, self._show_name)
@@ -116,13 +119,17 @@ class FilePicker(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def take_marked(self) -> None:
+        self._asked = not self.idle  # what is marked is of the folder before; once there is another
+        if self._asked:
+            return
         options = self.query_one(OptionList)
         if options.highlighted is not None:
             self._take(str(options.get_option_at_index(options.highlighted).id))
 
     @on(OptionList.OptionSelected)
     def option_taken(self, event: OptionList.OptionSelected) -> None:
-        self._take(str(event.option.id))
+        if self.idle:
+            self._take(str(event.option.id))
 
     def _take(self, name: str) -> None:
         known = {each.name: each for each in self._found}

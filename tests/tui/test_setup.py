@@ -19,11 +19,13 @@ from calisr_tui.app import CalisrApp
 from calisr_tui.form import STEPS
 from calisr_tui.live.replay import ReplayScreen
 from calisr_tui.live.screen import LiveScreen
+from calisr_tui.screens import file_picker
 from calisr_tui.screens.file_picker import FilePicker
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.fields import Field
+from calisr_tui.widgets.paths import Entry, Wanted
 from tests.tasks.test_hub_parquet import cache, stored
 from tests.tui.example import light_checks, settle, type_keys
 from tests.tui.test_draft import reviews
@@ -230,6 +232,34 @@ async def test_files_are_picked_by_typing_and_folders_by_going_through(
         await press(pilot, "left", "r", "e", "v", "enter")
         assert screen.draft.changes["task.train_file"] == "reviews.csv"
         assert screen.draft.good
+
+
+@pytest.mark.usefixtures("light_checks")
+async def test_enter_waits_for_a_folder_that_is_slow_to_read(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the list is of the folder before, whose files are not in this one."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "dev.csv").touch()
+    entries, may_end = file_picker.entries, threading.Event()
+
+    def slow(folder: str, wanted: Wanted) -> list[Entry]:
+        if folder == str(tmp_path):
+            may_end.wait(30)
+        return entries(folder, wanted)
+
+    async with app(tmp_path).run_test(size=(80, 24)) as pilot:
+        screen = await press(pilot, "enter", "down", "enter", "ctrl+l")
+        picker = pilot.app.screen
+        await press(pilot, "d", "e", "e", "enter")
+        monkeypatch.setattr(file_picker, "entries", slow)
+        for key in ("left", "r", "e", "v", "enter"):
+            pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause(0.5)
+        assert pilot.app.screen is picker
+        may_end.set()
+        await settle(pilot)
+        assert screen.draft.changes["task.train_file"] == "reviews.csv"
 
 
 @pytest.mark.usefixtures("light_checks")
