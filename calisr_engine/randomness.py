@@ -53,29 +53,31 @@ _turn = _Turn()
 
 
 class Stream:
-    """The random numbers of one run, which torch's generators give in its blocks.
+    """The random numbers of one run, which torch's generators give while it has its turn.
 
-    Threads take turns, so a block should be short: a step, not a run. Python's and NumPy's numbers
-    are left out: no step draws them, and to set them aside takes longer than all the rest.
+    Python's and NumPy's numbers are left out: no step draws them, and to set them aside takes
+    longer than all the rest.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._own: dict[str, Tensor] | None = None
-        self._outer: list[dict[str, Tensor]] = []
 
-    def __enter__(self) -> None:
-        _turn.__enter__()
-        self._outer.append(torch_states(self._device))
-        if self._own is not None and len(self._outer) == 1:
-            set_torch_states(self._own, self._device)
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """In the block torch draws from the stream; others wait, so it should be a step, not a run.
 
-    def __exit__(self, *_: object) -> None:
-        outer = self._outer.pop()
-        if not self._outer:
-            self._own = torch_states(self._device)
-            set_torch_states(outer, self._device)
-        _turn.__exit__()
+        Not to be taken again inside.
+        """
+        with _turn:
+            outer = torch_states(self._device)
+            try:
+                if self._own is not None:
+                    set_torch_states(self._own, self._device)
+                yield
+            finally:
+                self._own = torch_states(self._device)
+                set_torch_states(outer, self._device)
 
 
 @contextlib.contextmanager

@@ -83,6 +83,11 @@ KINDS: dict[str, TaskKind] = {
 assert tuple(KINDS) == get_args(KindName)
 
 
+def kind_of_model(model: object) -> TaskKind:
+    """The kind of task of one of transformers' models, by the name of its class."""
+    return kind_of_export({"architectures": [type(model).__name__]})
+
+
 def kind_of_export(config: Mapping[str, Any]) -> TaskKind:
     """The kind of task of a model with this config.json."""
     named = [str(each) for each in config.get("architectures") or ()]

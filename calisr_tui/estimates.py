@@ -14,6 +14,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.methods.counts import CountRefusedError, Counts, NotCountedError
 from calisr_engine.methods.counts import counts as method_counts
 from calisr_engine.models.catalog import ModelEntry, find, from_folder
+from calisr_engine.task_kinds import KINDS
 from calisr_engine.tasks import glue
 
 CPU_FLOPS, GPU_FLOPS = 5e10, 5e13
@@ -119,10 +120,8 @@ def _counted(config: RunConfig, known: Known, wait: bool) -> Counts | None:
     if entry is None:
         return None
     begins_full = config.calibration.variant != "off" or config.schedule.switch_at is not None
-    per_word = config.task.data_kind == "token"
-    if config.task.data_kind == "choice" and entry.model_type == "roberta":
-        entry = replace(entry, model_type="bert")  # a pooler stands before the head, as there
-    return method_counts(entry, config.method, outputs, begins_full, per_word, wait)
+    task = KINDS[config.task.data_kind or "classification"]
+    return method_counts(entry, config.method, outputs, begins_full, task, wait)
 
 
 def train_examples(config: RunConfig, known: Known = NOTHING) -> int | None:

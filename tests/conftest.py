@@ -26,6 +26,17 @@ def glue_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random BERT, to be read only; this process computes with one thread."""
+    import torch
+
+    from tests.training.tiny_run import save_model
+
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Modules and tests stay to the end: nobody looks for garbage among them, now or later."""

@@ -214,5 +214,7 @@ def test_what_the_page_says_of_factors() -> None:
     lost = [plain - cells[row, "MRPC"].values[0] for row in score]
     assert "({:.1f} points of F1, then {:.1f})".format(*lost) in said
     assert lost[1] < lost[0] / 2
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert "more than half of what CaliSr-S lost against LoRA came from the rate" in readme
     defaults = " ".join((ROOT / "docs" / "defaults.md").read_text().split())
     assert f"F1 {high[0]} at 1e-4 / 2e-3, {middle[0]} at 1e-4 / 4e-4 and {low[0]} at" in defaults

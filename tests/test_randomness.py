@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from calisr_engine import randomness
 from calisr_engine.config.load import load
 from calisr_engine.forecast import before_start
 from calisr_engine.forecast.dry_run import plan_run
@@ -23,6 +25,11 @@ from tests.training.tiny_run import events, make_run, save_model
 
 def draw() -> float:
     return torch.rand(()).item()
+
+
+def draw_aside() -> None:
+    with aside():
+        draw()
 
 
 def losses(run_dir: Path) -> list[tuple[int, float, float]]:
@@ -56,12 +63,12 @@ def test_a_stream_goes_on_where_it_was() -> None:
     seed_all(9)
     streams = [Stream(CPU), Stream(CPU)]
     for each in streams:
-        with each:
+        with each.turn():
             seed_all(4)
     found: list[list[float]] = [[], []]
     for _ in range(4):
         for own, each in zip(found, streams, strict=True):
-            with each:
+            with each.turn():
                 own.append(draw())
             with aside(8):
                 draw()
@@ -86,12 +93,12 @@ def test_who_draws_aside_seeds_every_generator_and_puts_it_back() -> None:
 def test_streams_and_passers_by_nest() -> None:
     """A callback of a run may open a model, or train another one."""
     outer, inner = Stream(CPU), Stream(CPU)
-    with outer:
+    with outer.turn():
         seed_all(1)
         expected = [draw(), draw()]
         seed_all(1)
         found = [draw()]
-        with inner, aside(5), outer:
+        with inner.turn(), aside(5):
             draw()
         with contextlib.suppress(ValueError), aside(5):
             draw()
@@ -100,25 +107,40 @@ def test_streams_and_passers_by_nest() -> None:
     assert found == expected
 
 
+def test_a_turn_that_ends_in_an_error_is_given_back_where_it_ended() -> None:
+    stream = Stream(CPU)
+    around = torch.get_rng_state()
+    with contextlib.suppress(ValueError), stream.turn():
+        seed_all(1)
+        first = draw()
+        raise ValueError
+    assert torch.equal(torch.get_rng_state(), around)
+    with stream.turn():
+        found = [first, draw()]
+    seed_all(1)
+    assert found == [draw(), draw()]
+    other = threading.Thread(target=draw_aside)
+    other.start()
+    other.join(20)
+    assert not other.is_alive()
+
+
 def test_a_waiting_thread_gets_its_turn_before_the_next_step() -> None:
     """Also when whoever has the turn asks for it again at once."""
-    inside, waits, order = threading.Event(), threading.Event(), []
+    order: list[str] = []
 
     def passes_by() -> None:
-        inside.wait()
-        waits.set()
         with aside():
             order.append("other")
 
     other = threading.Thread(target=passes_by)
-    other.start()
     stream = Stream(CPU)
-    with stream:
-        inside.set()
-        waits.wait()
-        other.join(0.2)  # it is in the queue by then
+    with stream.turn():
+        other.start()
+        while not randomness._turn._queue.locked():
+            time.sleep(0.001)
         order.append("first")
-    with stream:
+    with stream.turn():
         order.append("second")
     other.join()
     assert order == ["first", "other", "second"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from calisr_engine.methods.settings import Certainty, MethodBase
 from calisr_engine.models.catalog import ModelEntry
 from calisr_engine.models.parts import parts
+from calisr_engine.task_kinds import KINDS, TaskKind
 
 
 class NotCountedError(ValueError):
@@ -50,16 +51,16 @@ def counts(
     method: MethodBase,
     labels: int,
     calibrated: bool,
-    per_word: bool = False,
+    task: TaskKind = KINDS["classification"],
     wait: bool = True,
 ) -> Counts:
     """Trainable parameters of `method` on `entry`.
 
     Args:
-        labels: outputs of the head (1 for regression).
+        labels: outputs of the head (1 for regression and a choice).
         calibrated: whether the run is calibrated or has `schedule.switch_at`: some methods cover
             more components then.
-        per_word: whether words are tagged.
+        task: the kind of task.
         wait: where there is no formula, ask the library that knows, which takes torch.
 
     Raises:
@@ -67,7 +68,7 @@ def counts(
         CountRefusedError: the library gives none for these settings.
         ValueError: no closed formula for the architecture.
     """
-    model = parts(entry, labels, per_word)
+    model = parts(entry, labels, task)
     if not method.has_light_phase:
         return Counts(model.total, model.total, None, 0)
     covered = model.has(method.covered(calibrated))

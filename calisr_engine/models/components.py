@@ -23,7 +23,7 @@ from calisr_engine.models.blocks import Blocks
 from calisr_engine.models.component_names import SIX, Component
 from calisr_engine.models.grouping import Grouping
 from calisr_engine.models.mapping import Source, by_rule
-from calisr_engine.task_kinds import kind_of_export
+from calisr_engine.task_kinds import kind_of_model
 
 OWN_PLACES = "calisr_components"
 """Key of a model's config.json that holds `model.components`, so that exports keep it."""
@@ -214,8 +214,7 @@ def embedding_parameters(model: nn.Module) -> list[nn.Parameter]:
 def as_input(model: nn.Module, tokens: Tensor) -> Tensor:
     """What the model takes for rows of tokens, (rows, tokens): themselves, or a choice of one
     alternative each, (rows, 1, tokens)."""
-    chooses = kind_of_export({"architectures": [type(model).__name__]}).chooses
-    return tokens.unsqueeze(1) if chooses else tokens
+    return tokens.unsqueeze(1) if kind_of_model(model).chooses else tokens
 
 
 HEAD_MODULES = ("classifier", "pre_classifier", "sequence_summary", "dense", "score")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from calisr_engine.models.catalog import ModelEntry, target_shapes
 from calisr_engine.models.component_names import Component
+from calisr_engine.task_kinds import KINDS, TaskKind
 
 POOLED = {"bert": True, "roberta": False}
 """transformers' `model_type` of the encoders counted here -> whether a pooler precedes the head.
@@ -67,11 +68,12 @@ class Parts:
         return self.layers * sum(self.shapes[name][0] for name in self.has(components))
 
 
-def parts(entry: ModelEntry, labels: int = 2, per_word: bool = False) -> Parts:
+def parts(entry: ModelEntry, labels: int = 2, task: TaskKind = KINDS["classification"]) -> Parts:
     """The parts of `entry` with a head of `labels` outputs.
 
     Args:
-        per_word: whether words are tagged: then neither pooler nor dense layer is before them.
+        task: the kind of task. Where words are tagged, neither pooler nor dense layer is before the
+            outputs; where there is a choice, a pooler is, whatever the architecture.
 
     Raises:
         ValueError: the architecture is not one of `POOLED`.
@@ -81,7 +83,7 @@ def parts(entry: ModelEntry, labels: int = 2, per_word: bool = False) -> Parts:
     hidden, layers = entry.hidden, entry.layers
     shapes = target_shapes(entry)
     dense, output = hidden * hidden + hidden, hidden * labels + labels
-    pooled = POOLED[entry.model_type]
+    pooled = (POOLED[entry.model_type] or task.chooses) and not task.per_word
     norms = 2 * hidden + layers * 4 * hidden
     biases = layers * sum(rows for rows, _ in shapes.values())
     return Parts(
@@ -91,7 +93,7 @@ def parts(entry: ModelEntry, labels: int = 2, per_word: bool = False) -> Parts:
         word_table=(entry.vocabulary, hidden),
         tables=(entry.vocabulary + entry.positions + entry.types) * hidden,
         norms=norms,
-        pooler=dense if pooled and not per_word else 0,
-        head=output if pooled or per_word else dense + output,
-        all_biases=biases + norms // 2 + (hidden if pooled and not per_word else 0),
+        pooler=dense if pooled else 0,
+        head=output if pooled or task.per_word else dense + output,
+        all_biases=biases + norms // 2 + (hidden if pooled else 0),
     )

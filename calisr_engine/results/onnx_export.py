@@ -18,7 +18,7 @@ from calisr_engine.errors import RunFailedError, UnavailableError
 from calisr_engine.models.folder import quiet
 from calisr_engine.results.best_model import open_exported
 from calisr_engine.storage.whole import whole_folder
-from calisr_engine.task_kinds import kind_of_export
+from calisr_engine.task_kinds import kind_of_model
 
 FOLDER, FILE = "onnx", "model.onnx"
 CLOSE = 1e-4
@@ -98,7 +98,7 @@ def _drawn(
     config: Any = model.config
     drawn = torch.Generator().manual_seed(rows * 1000 + tokens)
     shape: tuple[int, ...] = (rows, tokens)
-    if kind_of_export(config.to_dict()).chooses:
+    if kind_of_model(model).chooses:
         shape, rows = (rows, choices, tokens), rows * choices
     ids = torch.randint(0, config.vocab_size, (rows, tokens), generator=drawn)
     padding = tokenizer.pad_token_id or 0

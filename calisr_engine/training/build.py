@@ -111,7 +111,7 @@ def prepare(
     batches = TaskBatches(data, loaded.tokenizer, config)
     fingerprint = f"{data.fingerprint}/{loaded.fingerprint}"
     found = find_state(context, fingerprint) if resume else (None, [])
-    with context.stream:
+    with context.stream.turn():
         return _put_together(context, data, loaded, batches, fingerprint, found, dry)
 
 
@@ -124,6 +124,7 @@ def _put_together(
     found: tuple[TrainState | None, list[str]],
     dry: bool,
 ) -> PreparedRun:
+    """All of `prepare` that draws random numbers; `found` is what `find_state` gave."""
     config, (state, skipped) = context.config, found
     plan = step_plan(config, batches.per_epoch)
     total = sum(p.numel() for p in dict.fromkeys(loaded.model.parameters()))

@@ -68,7 +68,7 @@ class TrainingLoop:
             while self.step < plan.total_steps and not evaluation.score.ended_early:
                 self._obey_requests()
                 self.step += 1
-                with run.context.stream:
+                with run.context.stream.turn():
                     self._train_step()
                 calibrator.close_window(self.step)
                 calibrator.switch_on_schedule(self.step)
@@ -137,7 +137,7 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         run = self.prepared
         began = time.monotonic()
-        with run.reporter.aside(), run.context.stream:
+        with run.reporter.aside(), run.context.stream.turn():
             saved = run.checkpoints.save(run.stateful, self.step)
         if saved is not None:
             path, size = saved

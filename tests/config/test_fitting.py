@@ -59,6 +59,14 @@ def test_rates_fit_method_size_and_calibration(method: str, small_model: Path) -
             assert rates(load(None, [*sets, "schedule.switch_at=0"])) == (rate.rate, core)
 
 
+@pytest.mark.parametrize("method", ["lora", "peft"])
+def test_factors_beside_whole_matrices_are_at_most_five_times_as_fast(method: str) -> None:
+    for size, rate in METHODS[method].rates.items():
+        beside = rate.beside_full or rate.core
+        assert beside is not None
+        assert 3 < beside / METHODS["fft"].rates[size].rate < 5.001
+
+
 def test_the_users_own_value_wins_and_the_rest_still_fits() -> None:
     lora = ["method.name=lora", "model.name=roberta-base", "task.name=rte"]
     fitted = load(None, [*lora, "calibration.variant=S"])

@@ -16,15 +16,9 @@ from calisr_engine.calibration.certified import CertifiedComparison
 from calisr_engine.process.execute import execute
 from tests.training.golden import newest_checkpoint
 from tests.training.interrupt import kill_at
-from tests.training.tiny_run import LETTERS, SPECIAL, events, make_run, save_model, tokenizer
+from tests.training.tiny_run import LETTERS, SPECIAL, events, make_run, tokenizer
 
 CALIBRATED = ("method.name=lora", "calibration.variant=S")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.definitions.test_steps import is_embedding, is_target
 from tests.slow import quick_where
 from tests.training.golden import newest_checkpoint
 from tests.training.interrupt import kill_at, stop_at
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 ALL = 'method.components=["query","key","value","attention_output","intermediate","output"]'
 METHODS = {
@@ -52,12 +52,6 @@ COMPONENTS = {
     "intermediate": "intermediate.dense",
     "output": ".output.dense",
 }
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def component(stem: str) -> str:

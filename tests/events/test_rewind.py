@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
@@ -19,7 +18,7 @@ from calisr_engine.runs.store import summarise
 from tests.events.cases import CASES, record
 from tests.events.test_fold import shown, started
 from tests.training.interrupt import after_event
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 PLANNED = ev.Evaluated(
     epoch=0.5, metrics={"f1": 0.5}, metric="f1", value=0.5, best=0.5, best_step=6, is_best=True
@@ -84,12 +83,6 @@ def test_switches_before_the_first_step_count_once_when_a_run_begins_anew() -> N
     view = fold_all(RunView(), records)
     assert [each.group for each in view.switches] == ["query"]
     assert shown(view) == shown(fold_all(RunView(), log(*begin)))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def test_a_switch_asked_for_at_the_step_of_a_checkpoint_is_saved_with_a_stop(

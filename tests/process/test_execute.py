@@ -12,15 +12,9 @@ from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import after_event, kill_at
-from tests.training.tiny_run import make_run, save_model
+from tests.training.tiny_run import make_run
 
 CALIBRATED = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.3")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

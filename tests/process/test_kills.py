@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from calisr_engine.events.log import read_records
 from calisr_engine.process import worker
@@ -22,7 +21,7 @@ from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs import load_view
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import Kill
-from tests.training.tiny_run import make_run, save_model
+from tests.training.tiny_run import make_run
 
 SETTINGS = (
     "method.name=lora",
@@ -58,12 +57,6 @@ def killed_at(operation: int) -> Iterator[list[str]]:
 
             patch.setattr(os, name, act)
         yield done
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def outcome(run: Path) -> dict[str, Any]:

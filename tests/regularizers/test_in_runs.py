@@ -14,7 +14,7 @@ from calisr_engine.results.audit import audit
 from tests.slow import quick_where
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at, stop_at
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 GROUPS = ("query", "key", "value", "attention_output", "intermediate", "output")
 SHORT = ("task.max_train_examples=48", "task.max_validation_examples=8")
@@ -30,12 +30,6 @@ PROXIMAL = {"smart": ("regularizer.smart_proximal=1", "regularizer.smart_epsilon
 """With all that it keeps between steps."""
 
 every = pytest.mark.parametrize("name", REGULARIZERS)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def sets(name: str, *more: str) -> tuple[str, ...]:

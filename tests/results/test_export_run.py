@@ -23,13 +23,7 @@ from calisr_engine.results.export_run import export_run
 from calisr_engine.results.plain_export import CardFacts, model_card
 from tests.methods.tiny import CALIBRATABLE
 from tests.training.interrupt import stop_at
-from tests.training.tiny_run import make_run, save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
+from tests.training.tiny_run import make_run
 
 
 def trained(model: Path, folder: Path, *sets: str) -> Path:

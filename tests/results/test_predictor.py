@@ -32,7 +32,7 @@ from calisr_engine.tasks.data import TaskData, load_task
 from calisr_tui.asking import Answered, Asking, News, Opened
 from tests.slow import quick_where
 from tests.training.interrupt import stop_at
-from tests.training.tiny_run import make_run, save_model
+from tests.training.tiny_run import make_run
 
 SMALL = (
     "task.max_train_examples=32",
@@ -44,12 +44,6 @@ QUICK = ("fft", "lora", "mpop", "diff_pruning", "prefix")
 """What is opened differs: weights, merged ones, pruned ones, more than weights."""
 
 STOPPABLE = ("training.epochs=2", "training.eval_every_steps=1")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

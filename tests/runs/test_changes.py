@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from calisr_engine.config.load import from_resolved
@@ -20,13 +19,7 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_tui.cli.app import run_command_line
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
-from tests.training.tiny_run import events, make_run, save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
+from tests.training.tiny_run import events, make_run
 
 
 def killed(model: Path, folder: Path, *sets: str) -> Path:

@@ -23,12 +23,6 @@ from tests.training.interrupt import after_event, kill_at
 from tests.training.tiny_run import events, make_run, save_model
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
-
-
 def test_requests_are_taken_once_in_their_order(tmp_path: Path) -> None:
     for kind in ("pause", "evaluate", "resume"):
         request(tmp_path, kind)

@@ -63,7 +63,8 @@ def test_all_formats_and_both_kinds_of_label_say_the_same(named: bool, tmp_path:
     data = found[0]
     assert (data.kind, data.label_names, data.metrics) == ("choice", NAMES, ("accuracy",))
     train = data.train
-    first = choice_rows()[(train.index or (0,))[0]]  # type: ignore[index]
+    assert train.index is not None
+    first = choice_rows()[int(train.index[0])]
     question = {"cause": "What was the cause of this?", "effect": "What happened as a result?"}
     assert train.text[0] == f"{first['premise']} {question[str(first['question'])]}"
     assert train.choices is not None

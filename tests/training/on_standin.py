@@ -37,7 +37,7 @@ from tests.training import standin as far
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
 from tests.training.standin import standin
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 SHORT = (
     "task.max_train_examples=48",
@@ -57,12 +57,6 @@ CALIBRATED = (
     "calibration.switch_steps=" + ", ".join(f"{group}:4" for group in GROUPS),
 )
 """Measured at step 3, all switch after step 4."""
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -38,15 +38,9 @@ from tests.models.folders import config_of, save
 from tests.slow import quick_where
 from tests.training.interrupt import kill_at, stop_at
 from tests.training.more_kinds import choice_rows, write_choices
-from tests.training.tiny_run import events, make_run, save_model, tokenizer
+from tests.training.tiny_run import events, make_run, tokenizer
 
 LORA = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.2")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def start(model: Path, folder: Path, *sets: str, name: str = "run") -> Path:

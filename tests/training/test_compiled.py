@@ -19,16 +19,10 @@ from calisr_engine.training import compiled
 from calisr_engine.training.batching import wide_enough
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 SWITCHED = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.3")
 SHORT = ("calibration.decide_every_steps=4", "training.max_steps=10")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def told(run: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from calisr_engine.process.execute import execute
 from calisr_engine.results import plain_export
@@ -13,7 +12,7 @@ from calisr_engine.runs import control, load_view
 from calisr_engine.training.evaluation import Score
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import after_event, kill_at
-from tests.training.tiny_run import events, make_run, save_model
+from tests.training.tiny_run import events, make_run
 
 PATIENT = (
     "method.name=lora",
@@ -21,12 +20,6 @@ PATIENT = (
     "training.learning_rate=1e-7",  # nothing is learnt, so nothing improves
     "training.early_stopping=2",
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def test_the_first_of_equals_is_the_best() -> None:

@@ -28,18 +28,12 @@ from calisr_engine.tasks.data import load_task
 from calisr_engine.training.generalisation import bound_terms, train_rows
 from tests.slow import quick_where
 from tests.training.interrupt import kill_at
-from tests.training.tiny_run import make_run, save_model, tokenizer
+from tests.training.tiny_run import make_run, tokenizer
 
 ON = ("diagnostics.generalisation=true", "diagnostics.train_examples=20")
 QUICK = ("lora", "mpop", "child_tuning_d", "unipelt")
 """One of each kind: beside a matrix, in its place, a part of it, in the architecture."""
 OF_TIME = ("time", "seq", "seconds", "examples_per_second", "seconds_per_step", "path")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def records(run: Path) -> list[dict[str, Any]]:

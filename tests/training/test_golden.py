@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.slow import quick_where
 from tests.training.golden import cases, compact, machine, record
-from tests.training.tiny_run import save_model
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 SAME_MACHINE = GOLDEN["machine"] == machine()
@@ -25,12 +23,6 @@ def is_quick(case: str) -> bool:
 
 
 OTHER_WAYS = ("scheduled", "D", "S3", "plain/killed", "S/stopped", "S/killed")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def test_every_case_has_its_golden_figures() -> None:

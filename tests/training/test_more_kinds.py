@@ -23,16 +23,10 @@ from calisr_engine.tasks.batches import IGNORED, collate, tokenize
 from calisr_engine.tasks.examples import Examples
 from tests.training.interrupt import kill_at, stop_at
 from tests.training.more_kinds import write_labels, write_words
-from tests.training.tiny_run import events, make_run, save_model, tokenizer
+from tests.training.tiny_run import events, make_run, tokenizer
 
 KINDS = ("multi_label", "token")
 CALIBRATED = ("method.name=lora", "calibration.variant=S", "calibration.delta=0.2")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
 
 
 def start(model: Path, folder: Path, kind: str, *sets: str) -> Path:

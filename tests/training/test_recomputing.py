@@ -13,13 +13,7 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.process.execute import execute
 from calisr_engine.training.model import _compute_again
 from tests.training.golden import digest, newest_checkpoint
-from tests.training.tiny_run import events, make_run, save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
+from tests.training.tiny_run import events, make_run
 
 
 @pytest.mark.parametrize("method", ["lora", "prefix", "mpop"])

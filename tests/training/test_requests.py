@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import control
-from tests.training.tiny_run import events, make_run, save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
+from tests.training.tiny_run import events, make_run
 
 
 def asked(model: Path, folder: Path, *kinds: str, **args: str) -> Path:

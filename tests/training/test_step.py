@@ -13,13 +13,7 @@ from torch import Tensor, nn
 from calisr_engine.errors import RunFailedError
 from calisr_engine.process.execute import execute
 from calisr_engine.training import step as steps
-from tests.training.tiny_run import events, make_run, save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_model(tmp_path_factory.mktemp("model"))
+from tests.training.tiny_run import events, make_run
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ async def test_a_run_that_chooses_is_tried_and_its_mistakes_seen(
         await pilot.press("escape", "E")
         await until(pilot, lambda: isinstance(app.screen, ErrorsScreen))
         await settle(pilot)
-        wrong = app.screen.report.wrong  # type: ignore[attr-defined]
+        assert isinstance(app.screen, ErrorsScreen)
+        wrong = app.screen.report.wrong  # type: ignore[union-attr]
         assert f"{wrong} of 6 rows are wrong · accuracy" in shown(app)
 
 
@@ -188,7 +189,8 @@ async def test_an_export_that_fails_says_why_in_a_dialog(
     )
     app = make_app(workplace)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_keys(pilot, "f4", "X")
+        await type_keys(pilot, "f4")  # the list is read first
+        await type_keys(pilot, "X")
         assert "calisr export runs/run-2 run-2-model" in shown(app)
         await type_keys(pilot, "down", "right")
         assert "calisr export runs/run-2 run-2-model --onnx" in shown(app)

@@ -13,7 +13,7 @@ from calisr_engine.errors import ConfigError
 from calisr_engine.methods.lora.settings import Lora
 from calisr_engine.models.components import HEAD_MODULES
 from calisr_engine.randomness import aside
-from calisr_engine.task_kinds import kind_of_export
+from calisr_engine.task_kinds import kind_of_model
 
 ROUNDING = 1e-5
 """How far the factors' product may lie from the update, relative to the matrix: merged weights are
@@ -54,7 +54,7 @@ def write_adapter(
     heads = [name for name, _ in model.named_children() if name in HEAD_MODULES]
     modules: dict[str, Any] = {name: model.get_submodule(name) for name in targets}
     before = {name: module.weight.detach().clone() for name, module in modules.items()}
-    kind = kind_of_export({"architectures": [type(model).__name__]})
+    kind = kind_of_model(model)
     config = LoraConfig(
         task_type="TOKEN_CLS" if kind.per_word else "SEQ_CLS",
         r=settings.rank,

@@ -29,7 +29,7 @@ def trained(
     try:
         with torch.device("meta"):
             return _trained(tuner, options, shapes, layer_count)
-    except Exception:  # some tuners look at numbers, which the meta device has none of
+    except Exception:  # some look at numbers, which meta has none of; what else fails, fails below
         pass
     try:
         first = _trained(tuner, options, shapes, min(layer_count, 1))
