@@ -160,6 +160,12 @@ class RunConfig(Section):
                 "remove switch_at",
                 ("schedule.switch_at", "method.name"),
             )
+        if self.training.frozen_weights == "bf16" and method.rounding_refused:
+            yield Broken(
+                f"{method.name} cannot keep frozen weights in bf16: {method.rounding_refused}",
+                'set training.frozen_weights = "fp32"',
+                ("training.frozen_weights", "method.name"),
+            )
         kind = self.task.data_kind
         if self.training.last_layer == "first_token":
             mend = 'set training.last_layer = "full"'

@@ -32,6 +32,12 @@ class TrainingSettings(Section):
                 "set compile or activation_checkpointing to false",
                 ("compile", "activation_checkpointing"),
             )
+        if self.frozen_weights == "bf16" and self.precision == "fp32":
+            yield Broken(
+                "a forward pass in fp32 would read rounded weights",
+                'set precision = "bf16" or frozen_weights = "fp32"',
+                ("frozen_weights", "precision"),
+            )
 
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of everything random in the run.")
     epochs: int = Field(3, ge=1, le=1000, description="Passes over the training data.")
@@ -96,6 +102,12 @@ class TrainingSettings(Section):
         False,
         description="Keep one tensor a layer of the forward pass and compute the rest again on the "
         "way back: less memory for one more forward pass a step, and the same bits.",
+    )
+    frozen_weights: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="How matrices are kept that train no more. bf16: in half the memory, with the "
+        "same training to the bit, as a forward pass in bf16 rounds them anyway; results hold them "
+        "rounded.",
     )
     overlap_gradients: bool = Field(
         False,

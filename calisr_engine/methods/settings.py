@@ -82,6 +82,8 @@ class MethodBase(Section):
             by `calisr_engine.methods.reload`.
         reads_all_tokens: what it adds reads every token of every layer, the last one too.
         has_light_phase: whether anything ever freezes.
+        rounding_refused: why matrices that it freezes cannot be kept in 16 bits ("" where nothing
+            but the layer's own forward pass reads them).
         sizes: names of the settings that say how much the method adds.
         rates: learning rates by size of the encoder, where nobody names any.
         choices: settings of type text whose values are found when somebody asks for them.
@@ -97,6 +99,7 @@ class MethodBase(Section):
     changes_architecture: ClassVar[bool] = False
     reads_all_tokens: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
+    rounding_refused: ClassVar[str] = ""
     sizes: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[Mapping[Width, Rate]] = {}
     choices: ClassVar[Mapping[str, Callable[[], tuple[str, ...]]]] = {}

@@ -159,6 +159,7 @@ class Branches:
     def _grown(self) -> Branch:
         """A copy of the run as it is, in which every group has switched."""
         model, phases, optimizer, regularization = copy.deepcopy(self._run)
+        phases.rounds_frozen = False  # what is compared is not rounded
         for group in phases.in_fft():
             phases.switch(PhaseChange(group, 0, "calibration", "a branch"), optimizer)
         model.train()  # a model that has just been loaded evaluates

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.errors import ConfigError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event
 from calisr_engine.randomness import Stream
@@ -30,7 +31,7 @@ class RunContext:
 
     Attributes:
         stream: random numbers of the run, the same whatever other threads draw.
-        precision: "fp32" or "bf16", of the forward pass; weights are always fp32.
+        precision: "fp32" or "bf16", of the forward pass; weights that train are always fp32.
         autocast: makes the context of a forward pass.
     """
 
@@ -59,6 +60,14 @@ class RunContext:
         regularizer = config.regularizer.chosen
         fine = regularizer is not None and regularizer.needs_fp32
         precision = "fp32" if fine else choose_precision(device, training.precision)
+        if training.frozen_weights == "bf16" and precision != "bf16":
+            raise ConfigError(
+                f"training.frozen_weights: bf16 goes with a forward pass in bf16, and this run has "
+                f"one in {precision} on {device.type}",
+                "set training.frozen_weights=fp32"
+                if fine
+                else "set training.precision=bf16, or training.frozen_weights=fp32",
+            )
         autocast = autocast_for(device, precision)
         return cls(config, paths, writer, ranks, device, Stream(device), precision, autocast)
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from calisr_engine.events.types import Evaluated, Warned
@@ -131,8 +132,15 @@ class Evaluation:
             )
 
     def weights(self) -> dict[str, Tensor]:
-        """What the best model is made of: merged where the method merges, else all of the model."""
-        return self._attachment.merged_state_dict() or model_tensors(self._model)
+        """What the best model is made of: merged where the method merges, else all of the model.
+
+        In fp32, also what this run keeps rounded.
+        """
+        own = self._attachment.merged_state_dict() or model_tensors(self._model)
+        return {
+            name: value.float() if value.dtype == torch.bfloat16 else value
+            for name, value in own.items()
+        }
 
     def _predict(self) -> tuple[dict[str, Tensor], float | None]:
         """(logits of every validation set, mean loss on the first)."""

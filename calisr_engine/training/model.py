@@ -145,6 +145,7 @@ def open_phases(
         for name, members in grouped.items()
     }
     phases = Phases(model, attachment, targets, groups, context.config.method)
+    phases.rounds_frozen = context.config.training.frozen_weights == "bf16"
     phases.begin()
     if state is not None:
         for change in state.switches:

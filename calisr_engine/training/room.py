@@ -59,8 +59,9 @@ def check_optimizer(context: RunContext, model: nn.Module, stepped: Sequence[nn.
     training = context.config.training
     trained = sum(parameter.numel() for parameter in stepped)
     held = sum(parameter.numel() for parameter in model.parameters())
+    kept = sum(parameter.nbytes for parameter in model.parameters())
     check_fits(
-        FLOAT_BYTES * (held + trained * (1 + _moments(training))),
+        kept + FLOAT_BYTES * trained * (1 + _moments(training)),
         f"model.name: training {trained:,} of {held:,} numbers with {training.optimizer}",
         "use a smaller model or a method that trains less",
         context.device,

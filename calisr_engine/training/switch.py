@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn
 
 from calisr_engine.events.types import Cause
@@ -46,7 +47,10 @@ class Phases:
         groups: group name -> the forms of its targets.
         changes: switches so far, in order; a group that is not among them is in FFT.
         counted: trainable numbers as of the newest switch or `count`.
+        rounds_frozen: keep weights of linear layers that stop training in bf16.
     """
+
+    rounds_frozen = False
 
     def __init__(
         self,
@@ -160,8 +164,7 @@ class Phases:
     def begin(self) -> None:
         """Set `requires_grad` before the first step (before the optimizer is built)."""
         if self.lft_complete:
-            for parameter in self._with_last:
-                parameter.requires_grad_(False)
+            self._freeze(self._with_last)
         self.count()
 
     def switch(self, change: PhaseChange, optimizer: StepOptimizer | None) -> SwitchResult:
@@ -202,9 +205,7 @@ class Phases:
             - {p for form in self.attachment.forms.values() for p in form.trainable()}
             - self._frozen
         )
-        for parameter in frozen:
-            if parameter not in self._working:
-                parameter.requires_grad_(False)
+        rounded = self._freeze(p for p in frozen if p not in self._working)
         if optimizer is not None:
             self._names = {p: n for n, p in self.model.named_parameters(remove_duplicate=False)}
             for move in moves:
@@ -214,4 +215,19 @@ class Phases:
             sources = [move.source for move in moves]
             freed = optimizer.drop([*frozen, *sources, *left])
         self.count()
-        return SwitchResult(before, self.counted, freed)
+        return SwitchResult(before, self.counted, freed + rounded)
+
+    def _freeze(self, parameters: Iterable[nn.Parameter]) -> int:
+        """End the training of `parameters`; returns the bytes that rounding them gave back.
+
+        Only weights of linear layers are rounded: a forward pass under autocast reads these, and
+        nothing else, in bf16 whatever they are kept in.
+        """
+        freed = 0
+        linear = {m.weight for m in self.model.modules() if type(m) is nn.Linear}
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+            if self.rounds_frozen and parameter in linear and parameter.dtype == torch.float32:
+                freed += parameter.nbytes // 2
+                parameter.data = parameter.data.bfloat16()
+        return freed

@@ -21,6 +21,7 @@ class ChildTuningD(MethodBase):
     summary: ClassVar[str] = (
         "Trains the share of each matrix with the largest Fisher information on the task."
     )
+    rounding_refused: ClassVar[str] = "its matrices go on as a whole, masked"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 1e-3),
         "small": Rate(1e-3, MEASURED, 1e-4),

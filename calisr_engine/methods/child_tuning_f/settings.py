@@ -17,6 +17,7 @@ class ChildTuningF(MethodBase):
     title: ClassVar[str] = "ChildTuning-F"
     label: ClassVar[str] = "ChildTuning-F"
     summary: ClassVar[str] = "Trains a random share of each matrix, drawn anew at every step."
+    rounding_refused: ClassVar[str] = "its matrices go on as a whole, masked"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-3, MEASURED),
         "small": Rate(3e-4, MEASURED),

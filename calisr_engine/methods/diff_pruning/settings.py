@@ -21,6 +21,7 @@ class DiffPruning(MethodBase):
         "diff pruning trains a gated difference of every weight from the start, so it has no full "
         "phase of the same matrices"
     )
+    rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 3e-4),
         "small": Rate(3e-3, MEASURED, 3e-4),

@@ -17,6 +17,7 @@ class FullFineTuning(MethodBase):
     summary: ClassVar[str] = "Trains every weight; the baseline of all comparisons."
     calibration_refused: ClassVar[str] = "full fine-tuning has no light phase to switch to"
     has_light_phase: ClassVar[bool] = False
+    rounding_refused: ClassVar[str] = "nothing of it ever freezes"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(3e-4, MEASURED),
         "small": Rate(1e-4, MEASURED),

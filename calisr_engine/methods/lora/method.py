@@ -134,7 +134,7 @@ class LoraAttachment(Attachment):
             if ".lora_" not in name
         }
         for name, form in self.forms.items():
-            merged[f"{name}.weight"] = form.effective().to(form.weight.dtype)
+            merged[f"{name}.weight"] = form.effective().float()
         return joined(self.model, merged)
 
 

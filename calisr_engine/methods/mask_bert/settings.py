@@ -18,6 +18,7 @@ class MaskBert(MethodBase):
     title: ClassVar[str] = "MaskBERT"
     label: ClassVar[str] = "MaskBERT"
     summary: ClassVar[str] = "Learns which weights to set to zero and leaves the rest as they are."
+    rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 2e-3),
         "small": Rate(1e-3, MEASURED, 2e-3),

@@ -21,6 +21,7 @@ class Mpop(MethodBase):
     summary: ClassVar[str] = (
         "Splits each matrix into five tensors (MPO) and trains the four small ones."
     )
+    rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 1e-3),
         "small": Rate(1e-3, MEASURED, 2e-4),

@@ -59,6 +59,7 @@ class Peft(MethodBase):
         "Trains what a tuner of peft adds to each frozen matrix (DoRA, LoHa ...)."
     )
     sizes: ClassVar[tuple[str, ...]] = ("options",)
+    rounding_refused: ClassVar[str] = "some of its tuners calculate with the frozen matrix"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-3, NOT_SEARCHED, 5e-3, beside_full=1e-3),
         "small": Rate(5e-4, NOT_SEARCHED, 5e-4),

@@ -22,6 +22,7 @@ class Said(MethodBase):
         "Moves all matrices through one short vector, projected at random, and a scale for each."
     )
     sizes: ClassVar[tuple[str, ...]] = ("dimension",)
+    rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 3e-3),
         "small": Rate(5e-3, "not searched: BitFit's rate, and the tiny encoder's", 3e-3),

@@ -1,0 +1,111 @@
+"""Matrices that train no more, kept in 16 bits: half the memory, and the same training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from calisr_engine.analysis.weights import run_weights
+from calisr_engine.config.load import load
+from calisr_engine.errors import ConfigError
+from calisr_engine.methods.catalog import METHODS
+from calisr_engine.process.execute import execute
+from calisr_engine.results.best_model import best_logits, open_exported
+from tests.slow import quick_where
+from tests.training.golden import CALIBRATED, newest_checkpoint
+from tests.training.interrupt import kill_at
+from tests.training.tiny_run import events, make_run
+
+BF16 = ("training.precision=bf16", "output.checkpoint_every_steps=4")
+ROUNDED = "training.frozen_weights=bf16"
+TAKE_IT = [name for name, method in METHODS.items() if not method.rounding_refused]
+
+
+def story(run: Path) -> list[Any]:
+    """All that a log tells of training: losses, samples, switches and evaluations."""
+    told = {
+        "progress": ("loss", "gradient_norm"),
+        "stable_rank_sampled": ("groups",),
+        "group_switched": ("group", "trainable"),
+        "evaluated": ("metrics", "loss"),
+    }
+    return [
+        [kind, each["step"], *(each[key] for key in keys)]
+        for kind, keys in told.items()
+        for each in events(run, kind)
+    ]
+
+
+BRANCHES = (*CALIBRATED, "calibration.reading=branches")
+CASES = [
+    (method, more)
+    for method in TAKE_IT
+    for more in ((), CALIBRATED, BRANCHES)
+    if not (more and METHODS[method].calibration_refused)
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "more"), quick_where(CASES, lambda case: case[0] in ("lora", "unipelt"))
+)
+def test_the_same_training_to_the_bit(
+    method: str, more: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    sets = (f"method.name={method}", *BF16, *more)
+    whole = make_run(model, tmp_path, "whole", *sets)
+    rounded = make_run(model, tmp_path, "rounded", *sets, ROUNDED)
+    assert execute(whole, raise_errors=True) == 0
+    kill_at(rounded, 11)
+    assert execute(rounded, raise_errors=True) == 0
+    own = load_file(newest_checkpoint(rounded) / "model.safetensors")
+    other = load_file(newest_checkpoint(whole) / "model.safetensors")
+    narrow = {name for name, value in own.items() if value.dtype == torch.bfloat16}
+    assert any("encoder.layer.0" in name and name.endswith("weight") for name in narrow)
+    for name, value in other.items():
+        kept = value.bfloat16() if name in narrow else value
+        assert torch.equal(own[name], kept), name
+    once = {str(line) for line in story(rounded)}  # steps after the kill are told twice
+    assert once == {str(line) for line in story(whole)}
+
+
+def test_results_are_in_fp32_and_answer_as_the_run(model: Path, tmp_path: Path) -> None:
+    run = make_run(model, tmp_path, "run", "method.name=lora", *BF16, ROUNDED)
+    assert execute(run, raise_errors=True) == 0
+    exported = load_file(run / "model" / "model.safetensors")
+    assert {value.dtype for value in exported.values()} == {torch.float32}
+    opened, _ = open_exported(run / "model")
+    assert {value.dtype for value in opened.parameters()} == {torch.float32}
+    matrices = run_weights(run).matrices
+    assert matrices
+    assert all(torch.isfinite(each).all() for each in matrices.values())
+    assert best_logits(run)[1]
+
+
+def test_what_is_given_back_is_told(model: Path, tmp_path: Path) -> None:
+    freed = []
+    for sets in ((), (ROUNDED,)):
+        run = make_run(
+            model, tmp_path, f"run{len(sets)}", "method.name=lora", *BF16, *CALIBRATED, *sets
+        )
+        assert execute(run, raise_errors=True) == 0
+        freed.append([each["freed_bytes"] for each in events(run, "group_switched")])
+    assert len(freed[0]) == len(freed[1]) > 0
+    assert all(more > less > 0 for less, more in zip(*freed, strict=True))
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(TAKE_IT)))
+def test_a_method_that_calculates_with_what_it_froze_is_refused(method: str) -> None:
+    with pytest.raises(ConfigError, match=f"{method} cannot keep frozen weights in bf16: .+"):
+        load(None, [f"method.name={method}", ROUNDED])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_it_needs_a_pass_in_bf16(precision: str, model: Path, tmp_path: Path) -> None:
+    sets = ("method.name=lora", f"training.precision={precision}", ROUNDED)
+    with pytest.raises(ConfigError, match="frozen_weights"):  # noqa: PT012
+        run = make_run(model, tmp_path, "run", *sets)
+        execute(run, raise_errors=True)
