@@ -233,13 +233,13 @@ def _as_training(
     from calisr_engine.models import first_token
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
-    from calisr_engine.training.device import choose_device, choose_precision, precision_notes
+    from calisr_engine.training.device import choose_device, precision_notes, precision_of
     from calisr_engine.training.model import check_method
     from calisr_engine.training.planned import planned_switches
     from calisr_engine.training.schedule import step_plan, without_effect
 
     device = errors.of(choose_device, config.training.device)
-    precision = device and errors.of(choose_precision, device, config.training.precision)
+    precision = device and errors.of(precision_of, device, config)
     per_epoch = batching.batches_in(len(data.train), config.training.batch_size)
     plan = errors.of(step_plan, config, per_epoch)
     notes = [*data.notes, *(precision_notes(device, precision) if device and precision else ())]

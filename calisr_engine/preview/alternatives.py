@@ -70,15 +70,15 @@ def numbered(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _label(named: str | None, columns: Sequence[str], described: Sequence[Column]) -> Column | None:
-    """The column whose values are all numbers or names of the alternatives."""
+    """The column whose values are all numbers or names of the alternatives; else the one with a
+    label's name of which most are, so that reading it says which row is wrong."""
     known = {*columns, *map(str, range(len(columns)))}
-    fitting = [
-        each
-        for each in described
-        if named in (None, each.name)
-        and each.name not in columns
-        and each.distinct > 1
-        and {value.removesuffix(".0") for value in each.counts} <= known
-    ]
-    fitting.sort(key=lambda each: -roles.named(each.name, roles.LABEL_NAMES))
-    return fitting[0] if fitting else None
+    fitting = []
+    for each in described:
+        if named not in (None, each.name) or each.name in columns or each.distinct < 2:
+            continue
+        right = sum(n for value, n in each.counts.items() if value.removesuffix(".0") in known)
+        whole, rank = right == sum(each.counts.values()), roles.named(each.name, roles.LABEL_NAMES)
+        if whole or (rank > 0 and 2 * right > sum(each.counts.values())):
+            fitting.append((whole, rank, each))
+    return max(fitting, key=lambda found: found[:2])[2] if fitting else None

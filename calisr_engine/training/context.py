@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from calisr_engine.config.schema import RunConfig
-from calisr_engine.errors import ConfigError
 from calisr_engine.events.log import EventWriter
 from calisr_engine.events.types import Event
 from calisr_engine.randomness import Stream
@@ -19,7 +18,7 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.training.device import (
     autocast_for,
     choose_device,
-    choose_precision,
+    precision_of,
     works_beside,
 )
 from calisr_engine.training.ranks import Ranks
@@ -57,17 +56,7 @@ class RunContext:
         if training.threads is not None:
             torch.set_num_threads(training.threads)
         device = choose_device(ranks.device_name(training.device))
-        regularizer = config.regularizer.chosen
-        fine = regularizer is not None and regularizer.needs_fp32
-        precision = "fp32" if fine else choose_precision(device, training.precision)
-        if training.frozen_weights == "bf16" and precision != "bf16":
-            raise ConfigError(
-                f"training.frozen_weights: bf16 goes with a forward pass in bf16, and this run has "
-                f"one in {precision} on {device.type}",
-                "set training.frozen_weights=fp32"
-                if fine
-                else "set training.precision=bf16, or training.frozen_weights=fp32",
-            )
+        precision = precision_of(device, config)
         autocast = autocast_for(device, precision)
         return cls(config, paths, writer, ranks, device, Stream(device), precision, autocast)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.doctor import cpu_has_bf16
 from calisr_engine.errors import ConfigError
 
@@ -74,6 +75,25 @@ def choose_precision(device: torch.device, wanted: str) -> str:
     if wanted == "bf16" and device.type == "cuda" and not has_bf16:
         raise ConfigError("training.precision: this GPU has no bf16", "use training.precision=fp32")
     return wanted
+
+
+def precision_of(device: torch.device, config: RunConfig) -> str:
+    """ "fp32" or "bf16": of the forward passes of a run.
+
+    Raises:
+        ConfigError: it is not to be had here, or does not go with weights kept in 16 bits.
+    """
+    training, regularizer = config.training, config.regularizer.chosen
+    fine = regularizer is not None and regularizer.needs_fp32
+    precision = "fp32" if fine else choose_precision(device, training.precision)
+    if training.frozen_weights == "bf16" and precision != "bf16":
+        other = "" if fine else "training.precision=bf16, or "
+        raise ConfigError(
+            "training.frozen_weights: bf16 goes with a forward pass in bf16, and this run has one "
+            f"in {precision} on {device.type}",
+            f"set {other}training.frozen_weights=fp32",
+        )
+    return precision
 
 
 def precision_notes(device: torch.device, precision: str) -> list[str]:

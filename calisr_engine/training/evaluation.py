@@ -26,6 +26,7 @@ class Score:
 
     Attributes:
         best, best_step: the best value of the run's metric, and its step.
+        best_loss: the validation loss there; of equal values the one with the lower loss is best.
         best_counts: False while only a model that is not finished yet (diff pruning's), or one that
             has changed its shape since (MPOP's squeezing), was evaluated.
         last: the newest value; evaluated_at: its step, -1 before the first.
@@ -40,22 +41,30 @@ class Score:
     without_gain: int = 0
     evaluated_at: int = -1
     ended_early: bool = False
+    best_loss: float | None = None
 
-    def take(self, value: float, step: int, counts: bool, planned: bool) -> bool:
+    def take(
+        self, value: float, loss: float | None, step: int, counts: bool, planned: bool
+    ) -> bool:
         """Take in one value; whether it is the best so far.
 
         Args:
+            loss: mean loss on the same examples, None where they have no labels.
             counts: whether the model is finished; one that is not stands in until one is.
             planned: an evaluation asked for by hand is no opinion on patience.
         """
         self.last, self.evaluated_at = value, step
         gained = self.best is None or (counts and (value > self.best or not self.best_counts))
+        surer = loss is not None and self.best_loss is not None and loss < self.best_loss
+        is_best = gained or (counts and value == self.best and surer)
+        if is_best:
+            self.best, self.best_loss = value, loss
+            self.best_step, self.best_counts = step, counts
         if gained:
-            self.best, self.best_step, self.best_counts = value, step, counts
             self.without_gain = 0
         elif planned:
             self.without_gain += 1
-        return gained
+        return is_best
 
     def begin_anew(self) -> None:
         """What was evaluated before is another model: the next evaluation begins a new best."""
@@ -99,7 +108,7 @@ class Evaluation:
         logits, loss = self._predict()
         metrics, loss = context.ranks.from_first((self._metrics(logits), loss))
         value = metrics[self._data.metric]
-        is_best = score.take(value, step, step >= self._attachment.counts_from, planned)
+        is_best = score.take(value, loss, step, step >= self._attachment.counts_from, planned)
         if is_best and context.ranks.is_first:
             best.save(context.paths.best, step, self.weights(), logits)
         for name, each in logits.items():

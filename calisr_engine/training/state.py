@@ -112,7 +112,7 @@ class TrainState:
             switches=tuple(_typed(PhaseChange, each, writer) for each in figures["switches"]),
             board=ScoreBoard.from_dict(figures["board"]),
             measured=_typed(Measured, figures["measured"], writer),
-            score=_typed(Score, figures["score"], writer),
+            score=_typed(Score, {"best_loss": None} | figures["score"], writer),
             tally=_typed(Tally, figures["tally"], writer),
             rng=figures["rng"],
             streams=tuple(groups[name] for name in streams),

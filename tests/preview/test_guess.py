@@ -403,6 +403,17 @@ def test_labels_that_are_no_alternatives_are_classes(tmp_path: Path) -> None:
     assert guess(named).values["kind"] == "choice"
 
 
+def test_one_wrong_label_among_alternatives_is_told_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    rows = [f"what {n},the cat {n},the dog {n},{n % 2}" for n in range(9)]
+    path.write_text("\n".join(["text,choice1,choice2,label", *rows, "what,a,b,7"]) + "\n")
+    found = guess({"train_file": path})
+    assert found.values["kind"] == "choice"
+    seen = look(TaskSettings.model_validate(found.values | {"train_file": path}), found)
+    assert seen.problem is not None
+    assert "line 11" in seen.problem.message
+
+
 def test_a_choice_without_columns_that_count_says_how_to_name_them(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("text,good,bad,label\n" + "a b c,d,e,0\nf g h,i,j,1\n" * 5)

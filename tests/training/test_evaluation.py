@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from calisr_engine.process.execute import execute
 from calisr_engine.results import plain_export
 from calisr_engine.runs import control, load_view
 from calisr_engine.training.evaluation import Score
+from calisr_engine.training.state import TrainState
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import after_event, kill_at
 from tests.training.tiny_run import events, make_run
@@ -24,29 +26,45 @@ PATIENT = (
 
 def test_the_first_of_equals_is_the_best() -> None:
     score = Score()
-    assert [score.take(value, step, True, True) for step, value in enumerate((0.5, 0.5, 0.6))] == [
-        True,
-        False,
-        True,
-    ]
+    found = [score.take(value, 0.3, step, True, True) for step, value in enumerate((0.5, 0.5, 0.6))]
+    assert found == [True, False, True]
     assert (score.best, score.best_step, score.last, score.without_gain) == (0.6, 2, 0.6, 0)
+
+
+def test_of_equals_the_one_with_the_lower_loss_is_best_but_no_gain() -> None:
+    score = Score()
+    losses = (0.6, 0.7, 0.5, None, 0.4)
+    found = [score.take(1.0, loss, step, True, True) for step, loss in enumerate(losses)]
+    assert found == [True, False, True, False, True]
+    assert (score.best_step, score.best_loss, score.without_gain) == (4, 0.4, 4)
+    assert not score.take(0.9, 0.1, 5, True, True)
+    assert not score.take(1.0, 0.1, 6, counts=False, planned=True)
+
+
+def test_an_older_checkpoint_knows_no_loss_of_its_best(model: Path, tmp_path: Path) -> None:
+    run = make_run(model, tmp_path, "old", "output.checkpoint_every_steps=4")
+    kill_at(run, 11)
+    state = newest_checkpoint(run) / "state.json"
+    content = json.loads(state.read_text())
+    assert content["score"].pop("best_loss") is not None
+    TrainState.load_state_dict(content, {"rng": {}})
 
 
 def test_a_model_that_is_not_finished_stands_in_until_one_is() -> None:
     score = Score()
-    assert score.take(0.9, 1, counts=False, planned=True)
-    assert score.take(0.4, 2, counts=True, planned=True)
-    assert not score.take(0.3, 3, counts=True, planned=True)
+    assert score.take(0.9, None, 1, counts=False, planned=True)
+    assert score.take(0.4, None, 2, counts=True, planned=True)
+    assert not score.take(0.3, None, 3, counts=True, planned=True)
     assert (score.best, score.best_step) == (0.4, 2)
 
 
 def test_an_evaluation_by_hand_is_no_opinion_on_patience() -> None:
     score = Score()
-    score.take(0.5, 1, True, True)
-    score.take(0.4, 2, True, False)
+    score.take(0.5, None, 1, True, True)
+    score.take(0.4, None, 2, True, False)
     assert score.without_gain == 0
     assert score.last == 0.4
-    assert score.take(0.6, 3, True, False)
+    assert score.take(0.6, None, 3, True, False)
 
 
 def test_evaluations_asked_for_do_not_end_a_run_early(model: Path, tmp_path: Path) -> None:

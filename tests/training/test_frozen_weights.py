@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from calisr_engine.analysis.weights import run_weights
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
+from calisr_engine.forecast.before_start import require
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from calisr_engine.results.best_model import best_logits, open_exported
@@ -103,9 +104,17 @@ def test_a_method_that_calculates_with_what_it_froze_is_refused(method: str) -> 
         load(None, [f"method.name={method}", ROUNDED])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
-def test_it_needs_a_pass_in_bf16(precision: str, model: Path, tmp_path: Path) -> None:
-    sets = ("method.name=lora", f"training.precision={precision}", ROUNDED)
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("training.precision=fp32",),
+        ("training.precision=auto", "training.device=cpu"),
+        ("training.precision=auto", "regularizer.name=smart", "calibration.variant=S"),
+    ],
+)
+def test_it_needs_a_pass_in_bf16_and_says_so_before_the_start(
+    sets: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="frozen_weights"):  # noqa: PT012
-        run = make_run(model, tmp_path, "run", *sets)
-        execute(run, raise_errors=True)
+        config = load(None, [f"model.name={model}", "task.name=demo", *sets, ROUNDED]).config
+        require(config, tmp_path)
