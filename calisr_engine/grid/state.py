@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from calisr_engine.grid.settings import Settings
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
-from calisr_engine.runs.store import RunSummary
+from calisr_engine.runs.summary import RunSummary, planned
 from calisr_engine.storage.plain import open_plain, read_plain
 
 WAITING = "waiting"
@@ -69,6 +69,21 @@ def read_run(folder: Path, run: GridRun) -> RunState:
     except NotFoundError:
         summary = None
     return _read(folder, run, summary)
+
+
+def chosen(
+    grid: Grid, states: Mapping[str, RunState], wanted: Callable[[RunSummary], bool]
+) -> frozenset[str]:
+    """Ids of the runs that a filter takes, and of those whose switch steps they take."""
+    ids: set[str] = set()
+    for run in grid.runs:
+        found = states[run.run_id]
+        line = found.summary or planned(
+            run.run_id, grid.folder / run.run_id, found.state, run.resolved.config
+        )
+        if wanted(line):
+            ids |= {run.run_id, run.source or run.run_id}
+    return frozenset(ids)
 
 
 def count_states(states: Mapping[str, RunState]) -> Counter[str]:

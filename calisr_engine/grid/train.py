@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from calisr_engine.errors import (
@@ -45,6 +45,7 @@ def train_grid(
     grid: Grid,
     executor: Executor,
     retry_failed: bool = False,
+    only: Collection[str] | None = None,
     on_change: Callable[[GridRun, str], None] = lambda run, what: None,
     on_poll: Callable[[], None] = lambda: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
@@ -52,6 +53,7 @@ def train_grid(
     """Train every run that is not complete.
 
     Args:
+        only: ids of the runs to train; None takes all of the grid.
         on_change: called with a run and what became of it.
         on_poll: called a few times a second.
         asked_to_stop: whether to have all runs stop and save, wait for them and end.
@@ -75,7 +77,9 @@ def train_grid(
         _refuse_others(grid, states)
         write_record(grid)
         skip = {"completed"} if retry_failed else {"completed", "failed"}
-        waiting = deque(run for run in grid.runs if states[run.run_id].state not in skip)
+        ids = {run.run_id for run in grid.runs} if only is None else {*only}
+        mine = [run for run in grid.runs if run.run_id in ids]
+        waiting = deque(run for run in mine if states[run.run_id].state not in skip)
         known = {run_id for run_id, each in states.items() if each.state == "completed"}
         # What has begun has read its switch steps and needs its source no more.
         begun = {run_id for run_id, each in states.items() if each.state != WAITING}
@@ -142,8 +146,9 @@ def train_grid(
             on_poll()
             time.sleep(POLL_SECONDS)
         (grid.folder / CANCEL).unlink(missing_ok=True)
-        counts = count_states(read_states(grid))
-        if counts["completed"] == len(grid.runs):
+        states = read_states(grid)
+        counts = count_states({run.run_id: states[run.run_id] for run in mine})
+        if counts["completed"] == len(mine):
             return 0
         return 1 if (failed or counts["failed"]) and not cancelled else EXIT_STOPPED
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import DamagedError
 from calisr_engine.events.decode import decode_block
 from calisr_engine.events.flat_settings import flatten
@@ -155,6 +156,23 @@ def summarise(run_dir: Path) -> RunSummary:
         settings_text=_json(flatten(view.config)),
         **{name: getattr(view, name) for name in _OF_VIEW},
         **said,
+    )
+
+
+def planned(run_id: str, path: Path, state: str, config: RunConfig) -> RunSummary:
+    """The history line of a run that has told nothing yet, from its settings."""
+    return RunSummary(
+        run_id,
+        str(path),
+        state,
+        model=config.model.name,
+        task=config.task.name,
+        method=config.method.name,
+        variant=config.calibration.variant,
+        control=config.calibration.control,
+        delta=config.calibration.delta,
+        seed=config.training.seed,
+        settings_text=_json(flatten(config.model_dump(mode="json"))),
     )
 
 

@@ -52,6 +52,15 @@ grid_app = typer.Typer(
 )
 
 
+Only = Annotated[
+    str,
+    typer.Option(
+        metavar="FILTER",
+        help="Only these runs (and those whose steps they take): 'method=lora seed=1'.",
+    ),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     grid_app.command("list", epilog="Example: calisr grid list")(listing)
     grid_app.command("plan", epilog="Example: calisr grid plan paper/table2")(plan)
@@ -65,6 +74,7 @@ def add_to(app: typer.Typer) -> None:
 def plan(
     name: GridArgument,
     sets: Sets = None,
+    only: Only = "",
     data_dir: DataDir = None,
     output_dir: OutputDir = Path("runs"),
     probe: Annotated[
@@ -73,12 +83,13 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List the runs of a grid and what is left to do; train nothing."""
-    _show_plan(_expanded(name, output_dir, data_dir, sets), probe, as_json)
+    _show_plan(_expanded(name, output_dir, data_dir, sets), only, probe, as_json)
 
 
 def run(
     name: GridArgument,
     sets: Sets = None,
+    only: Only = "",
     data_dir: DataDir = None,
     output_dir: OutputDir = Path("runs"),
     jobs: Jobs = None,
@@ -115,11 +126,12 @@ def run(
 
     grid = _expanded(name, output_dir, data_dir, sets)
     if dry_run:
-        _show_plan(grid, probe, as_json)
+        _show_plan(grid, only, probe, as_json)
         return 0
-    states = read_states(grid)
-    done, total = count_states(states)["completed"], len(grid.runs)
-    say(f"{grid.head.name}: {total} runs in {grid.folder}, {done} complete")
+    states = _chosen(grid, only)
+    done, total = count_states(states)["completed"], len(states)
+    of = f" of {len(grid.runs)}" if only else ""
+    say(f"{grid.head.name}: {total}{of} runs in {grid.folder}, {done} complete")
     if not (ray or slurm):  # whose nodes may have what is not here
         _check_waiting(grid, states)
     place = Place(
@@ -136,8 +148,11 @@ def run(
         live.change(run_dir, what)
 
     with at_work(executor) as stop, GridLive(total, done) as live:
-        result = train_grid(grid, executor, retry_failed, on_change, live.update, stop.is_set)
-    counts = count_states(read_states(grid))
+        result = train_grid(
+            grid, executor, retry_failed, states, on_change, live.update, stop.is_set
+        )
+    ended = read_states(grid)
+    counts = count_states({run_id: ended[run_id] for run_id in states})
     if counts["failed"]:
         say(
             f"{counts['failed']} failed: `calisr grid status {name}` says why, "
@@ -178,7 +193,7 @@ def _check_waiting(grid: Grid, states: Mapping[str, RunState]) -> None:
         {
             run.run_id: without_source(run.resolved.config) if run.source else run.resolved.config
             for run in grid.runs
-            if states[run.run_id].state == WAITING
+            if run.run_id in states and states[run.run_id].state == WAITING
         },
         grid.folder,
     )
@@ -268,12 +283,32 @@ def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
 
-def _show_plan(grid: Grid, probe: bool, as_json: bool) -> None:
-    from calisr_engine.grid.state import count_states, read_states
+def _chosen(grid: Grid, only: str) -> dict[str, RunState]:
+    """The states of the runs that the filter `only` takes.
+
+    Raises:
+        ConfigError: the filter cannot be used, or takes none.
+    """
+    from calisr_engine.grid.state import chosen, read_states
+    from calisr_engine.runs.filter import parse
 
     states = read_states(grid)
+    ids = chosen(grid, states, parse(only))
+    if not ids:
+        raise ConfigError(
+            f"--only {only}: none of the {len(grid.runs)} runs is so",
+            "`calisr grid plan` lists them; filters are those of `calisr runs`",
+        )
+    return {name: each for name, each in states.items() if name in ids}
+
+
+def _show_plan(grid: Grid, only: str, probe: bool, as_json: bool) -> None:
+    from calisr_engine.grid.state import count_states
+
+    states = _chosen(grid, only)
     counts = count_states(states)
-    waiting = [run for run in grid.runs if states[run.run_id].state != "completed"]
+    runs = [run for run in grid.runs if run.run_id in states]
+    waiting = [run for run in runs if states[run.run_id].state != "completed"]
     seconds = None
     if probe and waiting:
         from calisr_engine.forecast.grid_time import estimate_seconds
@@ -288,14 +323,14 @@ def _show_plan(grid: Grid, probe: bool, as_json: bool) -> None:
                 "counts": dict(counts),
                 "excluded": grid.excluded,
                 "seconds_one_by_one": seconds,
-                "runs": [{"id": run.run_id, **run.values} for run in grid.runs],
+                "runs": [{"id": run.run_id, **run.values} for run in runs],
             }
         )
         return
     for run_id, found in states.items():
         put(f"{found.state:<12} {run_id}{_because(found.message)}")
     say(
-        f"{len(grid.runs)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
+        f"{len(runs)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
         f"{grid.excluded} excluded) in {grid.folder}"
     )
     if seconds is not None:

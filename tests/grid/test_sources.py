@@ -8,10 +8,12 @@ from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError
 from calisr_engine.grid.executors import Ending
 from calisr_engine.grid.render import render
+from calisr_engine.grid.state import chosen, read_states
 from calisr_engine.grid.table import grid_table
 from calisr_engine.grid.train import train_grid
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
+from calisr_engine.runs.filter import parse
 from tests.grid.tiny_grid import Scripted, dirs, tiny_grid
 from tests.training.tiny_run import save_model
 
@@ -98,3 +100,36 @@ def test_a_control_whose_run_failed_is_left_and_says_so(tmp_path):
     run, what = said[-1]
     assert run is grid.runs[0]
     assert what == f"cannot begin before {grid.runs[1].run_id}, which is not complete"
+
+
+@pytest.mark.parametrize(
+    ("only", "wanted"),
+    [
+        ("", ["coin", "off", "matched", "shuffled"]),
+        ("control=coin,off", ["coin", "off"]),
+        ("control=shuffled seed=1", ["off", "shuffled"]),
+        ("-control=shuffled state=waiting method=lora", ["coin", "off", "matched"]),
+        ("lr>1e-3", ["coin", "off", "matched", "shuffled"]),
+        ("lr>0.1", []),
+    ],
+)
+def test_a_part_of_a_grid_is_chosen_with_what_it_follows(tmp_path, only, wanted):
+    settings = LORA + '"calibration.matched_to" = "grid"\n"training.learning_rate" = 1e-2'
+    grid = tiny_grid(tmp_path, settings=settings, axes=CONTROLS, seeds=1)
+    ids = chosen(grid, read_states(grid), parse(only))
+    found = [run.settings["calibration.control"] for run in grid.runs if run.run_id in ids]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_a_part_of_a_grid_is_trained_and_is_all_that_counts(tmp_path):
+    model = save_model(tmp_path / "model")
+    settings = LORA + '"calibration.matched_to" = "grid"\n"training.learning_rate" = 1e-2'
+    grid = tiny_grid(tmp_path, model, settings=settings, axes=CONTROLS, seeds=1)
+    ids = chosen(grid, read_states(grid), parse("control=shuffled"))
+    executor = Scripted(*[Ending.COMPLETED] * 2, writes=lambda run: execute(run, raise_errors=True))
+    assert train_grid(grid, executor, only=ids) == 0
+    order = [from_resolved(run / "config.toml").calibration.control for run in executor.submitted]
+    assert order == ["off", "shuffled"]
+    states = read_states(grid)
+    assert chosen(grid, states, parse("state=completed control=off,shuffled")) == ids
+    assert len(chosen(grid, states, parse("state=waiting -control=matched"))) == 1
