@@ -3,17 +3,34 @@
     python benchmarks/evidence/keep_logs.py runs/evidence-minilm benchmarks/evidence/logs/minilm
 
 Copies settings, log and environment of each complete run. Folders of the machine can be shortened
-(`--shorten /home/me/models=models`), nothing else is changed.
+(`--shorten /home/me/models=models`), and of the lines on processor and memory one a minute is kept;
+nothing else is changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from calisr_engine.runs import load_view
 
+SECONDS = 60
+"""Between two lines of type `resources` that are kept."""
 KEPT = ("config.toml", "environment.json", "events.jsonl")
+
+
+def thinned(log: str) -> str:
+    """The lines of a log, of `resources` those that are a minute apart."""
+    lines, last = [], 0.0
+    for line in log.splitlines(keepends=True):
+        said = json.loads(line)
+        if said["type"] == "resources":
+            if said["time"] - last < SECONDS:
+                continue
+            last = said["time"]
+        lines.append(line)
+    return "".join(lines)
 
 
 def main() -> None:
@@ -34,6 +51,8 @@ def main() -> None:
             for shorten in arguments.shorten:
                 long, _, short = shorten.partition("=")
                 text = text.replace(long, short)
+            if name == "events.jsonl":
+                text = thinned(text)
             (folder / name).write_text(text, encoding="utf-8")
             size += len(text.encode())
         count += 1
