@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ texts = st.sampled_from(ODD_TEXTS) | st.text(
 MAPPED = {name: f"layers.*.{name}" for name in COMPONENTS}
 
 
+@cache  # a strategy made anew is looked through anew
 def runs(method: str) -> st.SearchStrategy[RunConfig]:
     """Valid settings of runs with this method."""
     infos = all_fields(method)
@@ -67,6 +69,10 @@ def legal(info: FieldInfo) -> st.SearchStrategy[Any]:
         found = st.sampled_from([None, {"early": "0-5.*", "late": "rest"}])
     elif info.key == "task.label_separator":
         found = st.sampled_from(["|", ",", "; ", "\t", "☃"])
+    elif info.key == "method.tuner":
+        found = st.sampled_from(["lora", "loha", "ia3"])
+    elif info.key == "method.options":
+        found = st.sampled_from(["r=4", "r=4, lora_alpha=8.5", "module_dropout=0.25"])
     elif info.key == "output.name":
         found = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}", fullmatch=True)
     elif info.kind == "int":
@@ -103,7 +109,9 @@ def _keep_rules(values: dict[str, Any]) -> RunConfig:
     defaults = {info.key: info.default for info in all_fields(values["method.name"])}
     while True:
         config = RunConfig.model_validate(_nested(values), context=Reading())
-        broken = {key for each in config.all_broken_rules() for key in each.keys}
+        named = {key for each in config.all_broken_rules() for key in each.keys}
+        # One option of a table is set back with all of them.
+        broken = {key if key in defaults else key.rpartition(".")[0] for key in named}
         if not broken:
             return config
         if any(key.startswith("task.") for key in broken):  # a column of own data is missing

@@ -43,7 +43,6 @@ def again(line: str) -> RunConfig:
 
 @settings(max_examples=120, derandomize=True, deadline=None, database=None)
 @given(any_run)
-@pytest.mark.slow
 def test_any_settings_survive_every_spelling(config: RunConfig) -> None:
     resolved = load(None, overrides=config.model_dump())
     assert resolved.config == config
