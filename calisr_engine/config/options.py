@@ -129,7 +129,7 @@ def parse_value(key: str, raw: str) -> Any:
             return float(raw)
         except ValueError:
             return value
-    if info.kind == "list" and isinstance(value, str) and raw.lower() not in EMPTY_WORDS:
-        words = [each.strip(" \"'") for each in value.strip("[] ").split(",")]
+    if info.kind == "list" and not isinstance(value, list) and raw.lower() not in EMPTY_WORDS:
+        words = [each.strip(" \"'") for each in raw.strip("[] ").split(",")]
         return [each for each in words if each]
     return value

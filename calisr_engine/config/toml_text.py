@@ -115,7 +115,7 @@ def command_words(
     for key in (*(OWN_DATA if config.task.is_own else ()), *_OPTIONS_IN_COMMANDS):
         value = changed.get(key)
         if isinstance(value, tuple):
-            value = ",".join(value) if all(map(_is_plain, value)) else None
+            value = _in_words(key, value)
         if value is not None and not str(value).startswith("-"):
             words += [OPTIONS[key], str(value)]
             changed.pop(key)
@@ -136,16 +136,17 @@ def _differences(config: RunConfig, start: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_plain(word: str) -> bool:
-    """Whether a word of a list needs neither quotes nor brackets around the list."""
-    return word == word.strip() and not set(word) & set(",[]\"'")
+def _in_words(key: str, value: tuple[str, ...]) -> str | None:
+    """A list with neither brackets nor quotes; None where it would be read as another one."""
+    text = ",".join(value)
+    return text if parse_value(key, text.strip()) == list(value) else None
 
 
 def _set_value(key: str, value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ",".join(value) if all(map(_is_plain, value)) else toml_value(value)
+        return _in_words(key, value) or toml_value(value)
     if isinstance(value, str | Path):
         text = str(value)
         return text if parse_value(key, text.strip()) == text else toml_value(text)

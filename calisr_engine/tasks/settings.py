@@ -11,7 +11,7 @@ from calisr_engine.settings import Broken, DataPath, Section, Words
 from calisr_engine.task_kinds import THRESHOLD, KindName
 from calisr_engine.tasks import glue
 
-SEVERAL = "a list of columns, or none"
+SEVERAL = "a list of columns"
 SOME_KINDS = {
     "label_columns": ("multi_label", "several labels a text"),
     "label_separator": ("multi_label", "several labels a text"),
@@ -92,7 +92,7 @@ class TaskSettings(Section):
         None,
         description="Languages that validate, of tasks with several, each a set of its own; the "
         "first picks the best model. None takes the one that trains.",
-        json_schema_extra={"expects": 'a list of languages such as ["de", "fr"], or none'},
+        json_schema_extra={"expects": 'a list of languages such as ["de", "fr"]'},
     )
     header: bool = Field(
         True,

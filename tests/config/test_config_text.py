@@ -21,8 +21,10 @@ READ: dict[str, Callable[[str], object]] = {
     "task.validation_share": float,
     "calibration.delta": float,
     "training.seed": int,
+    "task.label_columns": lambda text: text.split(","),
+    "task.choice_columns": lambda text: text.split(","),
 }
-"""What typer makes of an option that is no text."""
+"""What the command makes of an option that is no text."""
 
 
 def again(line: str) -> RunConfig:
@@ -98,3 +100,13 @@ def test_command_line_says_what_a_user_would_type(tmp_path: Path) -> None:
     path.write_text('[method]\nname = "lora"\n[training]\nmax_steps = 3\n')
     line = load(path, ["training.max_steps=none"]).command_line()
     assert line == f"calisr run {path} --set training.max_steps=none"
+
+
+@pytest.mark.parametrize("word", ["true", "5", "1e3", "none", "2026-11-30", "a,b", " a", "[x]"])
+def test_a_list_of_one_word_is_read_back(word: str) -> None:
+    """Whatever the word looks like."""
+    own = {"task.train_file": "t.csv", "task.name": "own", "task.text_column": "t"}
+    several = own | {"task.kind": "multi_label", "task.label_columns": (word, "y")}
+    for overrides in (several, {"task.eval_languages": (word,)}):
+        config = load(None, overrides=overrides).config
+        assert again(command_line(config)) == config
