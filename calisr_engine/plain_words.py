@@ -38,6 +38,11 @@ def one_line(text: str) -> str:
     return shown(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def counted(count: int, thing: str) -> str:
+    """ "1 run", "2 runs", "1,200 runs"; things that add an s are meant."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def quoted(text: str, most: int = 80) -> str:
     """Input in quotes for a message: one line, at most `most` characters of it."""
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")

@@ -14,6 +14,7 @@ from calisr_engine.events.decode import envelopes
 from calisr_engine.events.fold import fold_blocks
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.view import RunView
+from calisr_engine.plain_words import counted
 from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
@@ -120,8 +121,8 @@ class RunFeed:
 
 
 def _left_out(garbage: int) -> str:
-    lines = "1 line of the log" if garbage == 1 else f"{garbage} lines of the log"
     was = "was" if garbage == 1 else "were"
+    lines = f"{counted(garbage, 'line')} of the log"
     return f"{lines} could not be read and {was} left out" if garbage else ""
 
 

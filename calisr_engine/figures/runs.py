@@ -19,6 +19,7 @@ from calisr_engine.grid.folders import grid_as_trained
 from calisr_engine.grid.labels import METHOD, label, task_title
 from calisr_engine.grid.settings import told_apart
 from calisr_engine.methods import catalog
+from calisr_engine.plain_words import counted
 from calisr_engine.runs import load_views, store
 
 Kind = Literal["fft", "lft", "calibrated", "scheduled", "control"]
@@ -118,7 +119,7 @@ class RunSet:
 
     def notes(self) -> tuple[str, ...]:
         count = len(self.runs)
-        said = [f"{count} run{'' if count == 1 else 's'} of {self.source}"]
+        said = [f"{counted(count, 'run')} of {self.source}"]
         if self.left_out:
             states = ", ".join(f"{count} {state}" for state, count in self.left_out.items())
             said.append(f"left out, as they are not complete: {states}")

@@ -8,6 +8,7 @@ from calisr_engine.analysis import paired
 from calisr_engine.analysis.paired import Interval, PairedTest
 from calisr_engine.grid.cells import TableCell
 from calisr_engine.grid.spread import paired as differences_of
+from calisr_engine.plain_words import counted
 
 NARROW = 20
 """Below so many seeds it is said that a bootstrap interval is too narrow."""
@@ -50,7 +51,7 @@ class Comparison:
             return f"No seed is shared with {self.against}, so nothing can be said."
         count = self.test.pairs
         size = f"{_points(self.test.difference)} points"
-        seeds = f"With {count} seed{'s' if count != 1 else ''}"
+        seeds = f"With {counted(count, 'seed')}"
         if count < paired.FEWEST:
             return (
                 f"{seeds} nothing can be said about the difference of {size}; "

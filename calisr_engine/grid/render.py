@@ -15,6 +15,7 @@ from calisr_engine.grid.cells import TableCell
 from calisr_engine.grid.comparison import Comparison
 from calisr_engine.grid.paper import AVERAGE
 from calisr_engine.grid.table import Table
+from calisr_engine.plain_words import counted
 
 WIDTH = 76
 """Sentences of the text form are broken for it, so that they fit into a screen of 80 columns."""
@@ -56,9 +57,9 @@ def notes(table: Table) -> list[str]:
         said.append(f"[ ]: the paper's figure, {' and '.join(table.beside)}.")
     if table.missing:
         failed = table.counts["failed"]
-        said.append(
-            f"{table.missing} runs have no result yet{f', {failed} failed' if failed else ''}."
-        )
+        has = "has" if table.missing == 1 else "have"
+        more = f", {failed} failed" if failed else ""
+        said.append(f"{counted(table.missing, 'run')} {has} no result yet{more}.")
     said += table.remarks
     said += _unpaired(table)
     said += [f"Left out: {run_id}: {why}." for run_id, why in table.left_out.items()]

@@ -65,11 +65,7 @@ def read_texts(
     wanted = [name or own for name, own in zip(given, names, strict=True)]
     notes: list[str] = []
     table = table or read_table(path, [*wanted, *task.choices], task.form)
-    if table.blank:
-        notes.append(
-            f"{path}: {len(table.blank):,} lines without any cell are left out, the first is line "
-            f"{table.blank[0]}"
-        )
+    notes += table.left_out
     if task.tags_words:
         return list(tagged.without_tags(table, wanted[0]).words or ()), notes
     if task.choices:

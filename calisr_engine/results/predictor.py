@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, DataError, RunFailedError
+from calisr_engine.plain_words import counted
 from calisr_engine.results.best_model import Progress, export_counts, logits_of, open_best
 from calisr_engine.results.run_task import RunTask, class_names, task_of
 from calisr_engine.runs.layout import RunPaths
@@ -197,7 +198,7 @@ class Predictor:
             if len(own) != len(names) or not all(each.strip() for each in own):
                 found = "an empty alternative"
                 if len(own) != len(names):
-                    found = f"{len(own)} {'alternative' if len(own) == 1 else 'alternatives'}"
+                    found = counted(len(own), "alternative")
                 raise DataError(
                     f"text {number}: {found}, and {self.task.name} takes {len(names)}",
                     f"give a text and its {len(names)} alternatives, as the run was trained with",

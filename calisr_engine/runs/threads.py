@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from calisr_engine.config.load import ResolvedConfig
+from calisr_engine.plain_words import counted
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how many cores a container may use: microseconds, and of how many."""
@@ -27,8 +28,7 @@ def free_cores() -> tuple[int, str]:
     except OSError:
         busy = 0.0
     free = max(1, round(own * (1 - busy)))
-    cores = f"{own} {'core' if own == 1 else 'cores'}"
-    return free, f"{cores}, {busy:.0%} of the machine busy"
+    return free, f"{counted(own, 'core')}, {busy:.0%} of the machine busy"
 
 
 def with_threads(resolved: ResolvedConfig, processes: int = 1) -> ResolvedConfig:

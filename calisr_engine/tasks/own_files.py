@@ -255,11 +255,7 @@ def _note_form(table: Table, notes: list[str]) -> None:
     """What is odd in how a file is written."""
     if table.encoding not in ("", "utf-8"):
         notes.append(f"{table.path} is read as {table.encoding}")
-    if table.blank:
-        notes.append(
-            f"{table.path}: {len(table.blank):,} lines without any cell are left out, the first is "
-            f"line {table.blank[0]}"
-        )
+    notes += table.left_out
 
 
 def _examples(

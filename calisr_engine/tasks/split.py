@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TypeGuard
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import counted
 from calisr_engine.tasks.examples import Examples
 
 FEWEST_TEXTS = 10
@@ -69,8 +70,8 @@ def split_rows(examples: Examples, classes: int, share: float, seed: int) -> Spl
         groups = _by_rarest(groups, examples)
     if len(groups) < FEWEST_TEXTS:
         raise DataError(
-            f"{len(groups)} different texts in {len(examples)} rows are too few to set some aside "
-            f"to validate (at least {FEWEST_TEXTS})",
+            f"{counted(len(groups), 'different text')} in {counted(len(examples), 'row')}: too few "
+            f"to set some aside to validate (at least {FEWEST_TEXTS})",
             "add rows, or give a validation file",
         )
     strata = _by_class(groups) if classes else _by_quantile(groups, share)

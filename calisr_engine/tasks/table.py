@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calisr_engine.errors import DataError
-from calisr_engine.plain_words import quoted
+from calisr_engine.plain_words import counted, quoted
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is told of `blank`: nothing, or one sentence."""
+        if not self.blank:
+            return []
+        what = f"{counted(len(self.blank), 'line')} without any cell left out"
+        return [f"{self.path}: {what}, the first is line {self.blank[0]}"]
 
     def column(self, name: str) -> Sequence[Any]:
         """Cells of a column.

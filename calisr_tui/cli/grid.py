@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.plain_words import counted
 from calisr_tui.cli import complete
 from calisr_tui.cli.options import (
     DataDir,
@@ -130,8 +131,8 @@ def run(
         return 0
     states = _chosen(grid, only)
     done, total = count_states(states)["completed"], len(states)
-    of = f" of {len(grid.runs)}" if only else ""
-    say(f"{grid.head.name}: {total}{of} runs in {grid.folder}, {done} complete")
+    words = f"{total} of {counted(len(grid.runs), 'run')}" if only else counted(total, "run")
+    say(f"{grid.head.name}: {words} in {grid.folder}, {done} complete")
     if not (ray or slurm):  # whose nodes may have what is not here
         _check_waiting(grid, states)
     place = Place(
@@ -211,7 +212,7 @@ def status(name: AnyGrid, output_dir: OutputDir = Path("runs"), as_json: Json = 
         head = {"counts": dict(table.counts), "folder": str(grid.folder)}
         put_json({**head, "runs": runs, "table": table_fields(table)})
         return
-    put(f"{grid.head.name}: {len(grid.runs)} runs in {grid.folder}")
+    put(f"{grid.head.name}: {counted(len(grid.runs), 'run')} in {grid.folder}")
     for word, count in table.counts.most_common():
         put(f"  {word:<12}{count}")
     for run in table.notable:
@@ -226,7 +227,7 @@ def cancel(name: AnyGrid, output_dir: OutputDir = Path("runs")) -> None:
     from calisr_engine.grid.train import cancel_grid
 
     asked = cancel_grid(_as_trained(name, output_dir))
-    say(f"asked {asked} runs to stop and save")
+    say(f"asked {counted(asked, 'run')} to stop and save")
 
 
 def report(
@@ -330,7 +331,7 @@ def _show_plan(grid: Grid, only: str, probe: bool, as_json: bool) -> None:
     for run_id, found in states.items():
         put(f"{found.state:<12} {run_id}{_because(found.message)}")
     say(
-        f"{len(runs)} runs ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
+        f"{counted(len(runs), 'run')} ({', '.join(f'{n} {w}' for w, n in counts.items())}; "
         f"{grid.excluded} excluded) in {grid.folder}"
     )
     if seconds is not None:

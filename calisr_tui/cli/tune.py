@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.plain_words import command
+from calisr_engine.plain_words import command, counted
 from calisr_tui.cli import complete, own_data
 from calisr_tui.cli.listings import print_table
 from calisr_tui.cli.options import (
@@ -168,7 +168,7 @@ def _stop(folder: Path) -> int:
     from calisr_engine.tune.search import cancel_study
 
     asked = cancel_study(folder)
-    say(f"asked {asked} runs to stop and save; the same command goes on with the study")
+    say(f"asked {counted(asked, 'run')} to stop and save; the same command goes on with the study")
     return 0
 
 
@@ -241,7 +241,7 @@ def _show(study: StudyReading, as_json: bool) -> None:
         mean, deviation = study.spread
         spread = "" if deviation is None else f" ± {deviation:.4f}"
         count = len(study.fresh)
-        others = "1 other seed" if count == 1 else f"{count} other seeds"
+        others = counted(count, "other seed")
         what = "" if deviation is None else " (mean and standard deviation)"
         put(
             f"With {others}: {mean:.4f}{spread}{what}. Expect that; the best of many trials is "

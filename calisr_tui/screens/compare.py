@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from calisr_engine.events.view import RunView
 from calisr_engine.grid.compare import names_of
+from calisr_engine.plain_words import counted
 from calisr_engine.runs.store import is_run
 from calisr_tui import late, words
 from calisr_tui.charts.compare_plots import AXES, MEASURES, SWITCH, overlay
@@ -163,7 +164,7 @@ class CompareScreen(Screen[None]):
             return
         together = self.said.together if self.band else []
         folded = " · seeds as mean ± sd" if together else ""
-        runs = f"{len(views)} run{'s' * (len(views) != 1)}"
+        runs = counted(len(views), "run")
         head.update(f"Compare · {runs} · over {self.axis}{folded}")
         other = "trainable share" if self.measure != "trainable share" else "loss"
         for chart, measure in zip(charts, (self.measure, other), strict=True):

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from calisr_engine.grid import Grid
-from calisr_engine.plain_words import command
+from calisr_engine.plain_words import command, counted
 from calisr_tui.grid_source import run_words
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Button, Label, Static
@@ -54,7 +54,7 @@ class StartGrid(ModalScreen[StartOptions | None]):
             dialog.border_title = Text(what)
             dialog.border_subtitle = "Enter start · Esc cancel"
             yield Static(
-                f"{self._left} run{'s' * (self._left != 1)} to train, in a process that goes on "
+                f"{counted(self._left, 'run')} to train, in a process that goes on "
                 "when this app ends.",
                 classes="dialog-text",
             )

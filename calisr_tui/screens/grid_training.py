@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from calisr_engine.errors import EXIT_STOPPED, CalisrError
-from calisr_engine.plain_words import command
+from calisr_engine.plain_words import command, counted
 from calisr_tui import late
 from calisr_tui.dialogs import Answer, Question, Reading
 from calisr_tui.grid_source import GridReading, grid_argument, process_words, run_words
@@ -54,7 +54,7 @@ def start(
         except OSError as error:
             app.notify(f"the grid could not be started: {error}", severity="error")
             return
-        app.notify(f"started: {left} run{'s' * (left != 1)}, {options.jobs} at a time")
+        app.notify(f"started: {counted(left, 'run')}, {options.jobs} at a time")
         then()
 
     data_dir = grid.data_dir or app.data_dir
@@ -99,7 +99,7 @@ def ask_to_stop(
             message, severity = str(error), "warning"
         else:
             message, severity = (
-                f"asked {asked} run{'s' * (asked != 1)} to stop and save",
+                f"asked {counted(asked, 'run')} to stop and save",
                 "information",
             )
         late.from_thread(app, partial(app.notify, severity=severity), message)

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from calisr_engine.errors import CalisrError
+from calisr_engine.plain_words import counted
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.tune.reading import StudyReader, StudyReading
@@ -110,8 +111,8 @@ def sections(
         Line("presets", "presets", text="begin from a recipe that ships or is your own"),
     ]
     if runs:
-        count = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
-        begin.append(Line("runs", "all runs", text=f"{count} in this folder"))
+        text = f"{counted(len(runs), 'run')} in this folder"
+        begin.append(Line("runs", "all runs", text=text))
     begin.append(Line("grid", "grids", text="many runs as one table"))
     if studies:
         begin.append(Line("study", "searches", text="trials of `calisr tune`, and the best"))

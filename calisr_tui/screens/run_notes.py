@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calisr_engine.errors import CalisrError, ConfigError
+from calisr_engine.plain_words import counted
 from calisr_engine.runs.about import LONGEST_NAME, LONGEST_NOTES
 from calisr_tui.dialogs import Typing
 from calisr_tui.host import Host
@@ -65,7 +66,7 @@ def ask_tags(app: Host, runs: Sequence[RunSummary], then: Then) -> None:
     if not runs:
         app.notify("no run is chosen", severity="warning")
         return
-    what = runs[0].name or runs[0].run_id if len(runs) == 1 else f"{len(runs)} runs"
+    what = runs[0].name or runs[0].run_id if len(runs) == 1 else counted(len(runs), "run")
     has = list(dict.fromkeys(tag for run in runs for tag in run.tags))
     has_words = f"It has: {' '.join(has)}. " if has and len(runs) == 1 else ""
 

@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from calisr_engine.config.describe import FieldInfo, by_key
+from calisr_engine.plain_words import counted
 from calisr_tui import form, late
 from calisr_tui.draft import OWN, Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
@@ -253,7 +254,7 @@ class SetupForm(Vertical):
             self._hint_of(self.field_in_focus)
         key = CHOICE_KEYS.get(self.page, "")
         runs = self.draft.runs
-        many = f"start {runs:,} run{'s' * (runs != 1)}"
+        many = f"start {counted(runs, 'run')}"
         begin = many if self.draft.marked else "start the run"
         begin = "start the search" if self.draft.searched else begin
         self.border_subtitle = Text(f"Enter: {begin if self.page == STEPS[-1] else 'next step'}")

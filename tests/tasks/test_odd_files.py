@@ -203,13 +203,11 @@ def test_rows_without_any_cell_are_told_and_empty_texts_kept(tmp_path: Path) -> 
     train = written(tmp_path, "t.csv", f"{GOOD},\n\n  \n")
     data = load(train, written(tmp_path, "test.csv", 'text\na\n""\n\nb\n'))
     assert data.train.text == ("fine day", "bad day")
-    assert any(
-        "1 lines without any cell are left out, the first is line 4" in n for n in data.notes
-    )
+    assert any("1 line without any cell left out, the first is line 4" in n for n in data.notes)
     assert data.test["test"].text == ("a", "", "b")
     data = load(train, written(tmp_path, "test.tsv", "text\na\n\nb\n\n"))
     assert data.test["test"].text == ("a", "b")
-    assert any("test.tsv: 1 lines without any cell" in note for note in data.notes)
+    assert any("test.tsv: 1 line without any cell" in note for note in data.notes)
 
 
 def test_line_ends_of_all_systems(tmp_path: Path) -> None:
