@@ -167,6 +167,9 @@ def estimate(config: RunConfig, known: Known = NOTHING) -> Estimate | None:
             passes *= 2  # at most: until the last group switches
             memory += 4.0 * (1 + moments) * (counted.lft or 0)
     dense = counted.total - entry.vocabulary * entry.hidden
+    if training.frozen_weights == "bf16" and counted.fft is None:
+        # From the first step on; the model is loaded whole.
+        memory = max(4.0 * held, memory - 2.0 * max(0, dense - trained))
     work = 6.0 * dense * inputs * training.accumulate * length * steps * passes
     return Estimate(steps, memory, work / CPU_FLOPS, work / GPU_FLOPS)
 

@@ -121,3 +121,19 @@ def test_memory_counts_what_trains_and_the_libraries() -> None:
     assert light is not None
     assert full is not None
     assert full.memory - light.memory == 12 * (4_386_178 - 3_330)
+
+
+def test_memory_of_frozen_weights_in_sixteen_bits() -> None:
+    sets = ["model.name=bert-base-uncased", "task.name=rte", "method.name=lora"]
+    sets.append("training.precision=bf16")
+    rounded = "training.frozen_weights=bf16"
+    light, narrow, full = (
+        estimate(load(None, [*sets, *more]).config)
+        for more in ((), (rounded,), (rounded, "calibration.variant=S"))
+    )
+    assert light is not None
+    assert narrow is not None
+    assert full is not None
+    matrices = 12 * (4 * 768 * 768 + 2 * 768 * 3072)
+    assert light.memory - narrow.memory == pytest.approx(2 * matrices, 0.02)
+    assert full.memory > light.memory  # all trains first
