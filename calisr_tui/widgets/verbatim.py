@@ -9,7 +9,7 @@ import rich.text
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual import widgets
+from textual import events, widgets
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.strip import Strip
@@ -83,6 +83,19 @@ class OptionList(widgets.OptionList):
 
 class DataTable(widgets.DataTable[Any]):
     """A table of text: cells, headings and the labels of rows."""
+
+    async def _on_idle(self, event: events.Idle) -> None:
+        """Measure new cells. Lines that were drawn before that are drawn anew.
+
+        Textual keeps drawn lines by all but their widths, so their cells would stay cut.
+        """
+        before = self._widths()
+        await super()._on_idle(event)
+        if self._widths() != before:
+            self.notify_style_update()
+
+    def _widths(self) -> list[int]:
+        return [each.get_render_width(self) for each in self.ordered_columns]
 
     def add_column(self, label: str | rich.text.Text, **kwargs: Any) -> Any:
         return super().add_column(_as_typed(label), **kwargs)

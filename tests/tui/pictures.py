@@ -152,7 +152,7 @@ MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "grid-empty": (NOWHERE, ["ctrl+g"]),
     "grid-start": ({}, ["ctrl+g", "s"]),
     "grid-choose": ({}, ["ctrl+g", "o"]),
-    "grid-file": ({}, ["ctrl+g", "o", "end", "enter"]),
+    "grid-file": ({}, ["ctrl+g", "o", "down", "enter"]),
     "grid-stop": ({}, ["ctrl+g", "x"]),
     "grid-cell": ({}, ["ctrl+g", "enter"]),
     "report-latex": ({}, ["ctrl+g", "t", "m", "m"]),
@@ -248,7 +248,7 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
     sizes = [each for each in SIZES if asked("SIZE", f"{each[0]}x{each[1]}")]
     chosen = [each for each in themes.NAMES if asked("THEME", each)]
     app = make_app(runs, **options, clock=lambda: 0.0)
-    async with app.run_test(size=sizes[0]) as pilot:
+    async with app.run_test(size=sizes[0], notifications=toasts in keys) as pilot:
         for key in keys:
             if callable(key):
                 key(app)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.app import App, ComposeResult
 
 from calisr_tui.charts import group_map
 from calisr_tui.charts.drawing import draw
@@ -15,6 +16,7 @@ from calisr_tui.charts.srs_table import rows
 from calisr_tui.charts.timeline import Lane, Picture
 from calisr_tui.themes import COLOURS
 from calisr_tui.widgets.hint import fitted
+from calisr_tui.widgets.verbatim import DataTable, Static
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.live_run import a_run
 from tests.tui.studies import make_study
@@ -123,3 +125,39 @@ async def test_a_low_screen_keeps_the_table_of_a_report(workplace: Path) -> None
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert app.screen.query_one("#report-notes").display
+
+
+class Tables(App[None]):
+    def compose(self) -> ComposeResult:
+        yield DataTable()
+
+
+async def test_a_table_drawn_before_it_is_measured_is_drawn_again() -> None:
+    app = Tables()
+    async with app.run_test(size=(60, 10)) as pilot:
+        table = app.query_one(DataTable)
+        for word in ("first", "other"):
+            table.clear(columns=True)
+            table.add_column("x", key="x")
+            table.add_row(f"a long word: {word}", key="row")
+            table.render_line(1)  # as a repaint does that comes before the table is idle
+            await pilot.pause()
+            assert f"a long word: {word}" in table.render_line(1).text
+
+
+async def test_the_sentences_of_a_report_fit_a_narrow_screen(workplace: Path) -> None:
+    app = make_app(workplace, start="grid")
+    async with app.run_test(size=(60, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("t")
+        await settle(pilot)
+
+        def lines() -> list[str]:
+            said = str(app.screen.query_one("#report-text", Static).content)
+            return said[said.index("Against LoRA") :].split("\n")
+
+        assert max(map(len, lines())) <= 56
+        assert max(map(len, app.screen.text.split("\n"))) > 70  # what is copied
+        await pilot.resize_terminal(100, 30)
+        await settle(pilot)
+        assert max(map(len, lines())) > 70
