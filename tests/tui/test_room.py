@@ -14,6 +14,7 @@ from calisr_tui.charts.drawing import draw
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.srs_table import rows
 from calisr_tui.charts.timeline import Lane, Picture
+from calisr_tui.dialogs import Reading
 from calisr_tui.themes import COLOURS
 from calisr_tui.widgets.hint import fitted
 from calisr_tui.widgets.verbatim import DataTable, Static
@@ -161,3 +162,31 @@ async def test_the_sentences_of_a_report_fit_a_narrow_screen(workplace: Path) ->
         await pilot.resize_terminal(100, 30)
         await settle(pilot)
         assert max(map(len, lines())) > 70
+
+
+@pytest.mark.parametrize("height", [18, 14])
+async def test_the_button_of_a_dialog_is_reached_on_a_low_screen(
+    height: int, workplace: Path
+) -> None:
+    make_study(Path("runs"))
+    app = make_app(workplace, start="study")
+    async with app.run_test(size=(60, height)) as pilot:
+        await settle(pilot)
+        await pilot.press("s")
+        await settle(pilot)
+        button = app.screen.query_one("#search-go")
+        while app.focused is not button:
+            await pilot.press("tab")
+            await settle(pilot)
+        assert app.screen.find_widget(button).visible_region.height == 1
+
+
+async def test_a_text_to_read_is_whole_where_there_is_room_again(workplace: Path) -> None:
+    app = make_app(workplace)
+    async with app.run_test(size=(60, 18)) as pilot:
+        await app.push_screen(Reading("Words", "word " * 200, wide=True))
+        await settle(pilot)
+        assert app.screen.query_one(".dialog-scroll").max_scroll_y
+        await pilot.resize_terminal(106, 40)
+        await settle(pilot)
+        assert not app.screen.query_one(".dialog-scroll").max_scroll_y
