@@ -190,3 +190,13 @@ async def test_a_text_to_read_is_whole_where_there_is_room_again(workplace: Path
         await pilot.resize_terminal(106, 40)
         await settle(pilot)
         assert not app.screen.query_one(".dialog-scroll").max_scroll_y
+
+
+async def test_a_heading_that_is_cut_ends_with_a_sign(workplace: Path) -> None:
+    app = make_app(workplace)
+    async with app.run_test(size=(40, 18)) as pilot:
+        for key in ("f4", "g", *"task", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        line = app.screen._compositor.render_strips()[0].text
+        assert line.rstrip().endswith("…")
