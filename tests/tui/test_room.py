@@ -10,7 +10,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from calisr_tui.charts import group_map
-from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.srs_table import rows
 from calisr_tui.charts.timeline import Lane, Picture
@@ -56,6 +56,15 @@ def test_the_cursor_s_box_leaves_no_half_number() -> None:
             outside = each[: inside.start] + "#" + each[inside.stop :]
             seen.update(re.findall(r"[\d.e-]+", outside.rpartition("┤")[2]))
     assert seen == {"5.3e-7"}
+
+
+def test_the_cursor_s_box_has_no_faint_letters() -> None:
+    line = Line((0.0, 9.0), (0.0, 5.0), "raw", "dots", label="raw")
+    pieces = [
+        each for row in draw_lines([Plot((line,), cursor=9.0)], 60, 9, STYLES) for each in row
+    ]
+    (told,) = [style for text, style in pieces if "raw" in text]
+    assert told == STYLES["dim"]
 
 
 def test_what_an_empty_chart_says_is_not_cut() -> None:
