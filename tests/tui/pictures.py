@@ -249,6 +249,7 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
     chosen = [each for each in themes.NAMES if asked("THEME", each)]
     app = make_app(runs, **options, clock=lambda: 0.0)
     async with app.run_test(size=sizes[0], notifications=toasts in keys) as pilot:
+        app.theme = chosen[0]
         for key in keys:
             if callable(key):
                 key(app)
