@@ -24,7 +24,7 @@ from calisr_tui.keymap import config_dir
 from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
 from calisr_tui.typed_ahead import Typed, TypedAhead
-from calisr_tui.widgets.verbatim import Unsteered
+from calisr_tui.widgets.verbatim import Readable, Unsteered
 
 
 class Host(App[int]):
@@ -49,7 +49,7 @@ class Host(App[int]):
         self.config_dir = config if config is not None else config_dir()
         self.history = History(output_dir)
         self.started = StartedRuns()
-        self._sieve = Unsteered()
+        self._readable, self._sieve = Readable(), Unsteered()
         self.chosen_runs: list[Path] = []
         self.live_back = "runs"
         self.typed_ahead = TypedAhead(self._at_work, self._in_charge, self.post_message)
@@ -84,7 +84,7 @@ class Host(App[int]):
         super().notify(shown(message), title=shown(title), markup=False, **how)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return [*super().get_line_filters(), self._sieve]
+        return [self._readable, *super().get_line_filters(), self._sieve]
 
     # Screens -------------------------------------------------------------------------------------
 

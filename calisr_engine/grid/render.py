@@ -23,14 +23,15 @@ COMPARED = ("interval", "sign_flip", "bootstrap", "effect", "needed", "unpaired"
 """What the CSV form says of a cell's comparison, beside the cell's own fields."""
 
 
-def render(table: Table, style: str, explain: bool = False) -> str:
+def render(table: Table, style: str, explain: bool = False, width: int = WIDTH) -> str:
     """The table in one of `FORMATS`.
 
     Args:
         explain: say of each cell, not of each row alone, what its comparison tells; and the effect
             size, the sign-flip test and the bootstrap interval. JSON and CSV have all in any case.
+        width: characters of a line of the text form's sentences.
     """
-    return FORMATS[style](table, explain)
+    return _text(table, explain, width) if style == "text" else FORMATS[style](table, explain)
 
 
 def notes(table: Table) -> list[str]:
@@ -153,27 +154,30 @@ def _lines(table: Table) -> list[list[str]]:
     ]
 
 
-def _wrapped(about: str, said: str) -> str:
-    text = textwrap.TextWrapper(
-        WIDTH,
-        initial_indent="  ",
-        subsequent_indent="    ",
+def _wrapped(text: str, width: int, first: str = "", others: str = "") -> str:
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return text.fill(f"{about}: {said}")
 
 
-def _text(table: Table, explain: bool) -> str:
+def _text(table: Table, explain: bool, width: int = WIDTH) -> str:
     lines = _lines(table)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     body = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(cell.ljust(most) for cell, most in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    said = [_wrapped(*each) for each in statements(table, explain)]
+    said = [
+        _wrapped(f"{about}: {told}", width, "  ", "    ")
+        for about, told in statements(table, explain)
+    ]
     if said:
-        said = ["", _against(table, explain), *said]
+        said = ["", _wrapped(_against(table, explain), width), *said]
     return "\n".join([table.title, "", *body, *said, "", *notes(table)]) + "\n"
 
 

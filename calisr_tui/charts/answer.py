@@ -19,36 +19,39 @@ BAR, REST = "█", "·"
 
 
 NO_LABEL = "no label"
-TYPE_STYLES = ("bold cyan", "bold magenta", "bold green", "bold yellow", "bold blue", "bold red")
-"""Of entities, by their type; the brackets and the type's name say the same without colour."""
+TYPES = 8
+"""Types of entities with a colour of their own; brackets and the type's name say the same."""
 
 
-def answer(found: Prediction, width: int) -> Text:
+def answer(found: Prediction, width: int, styles: Mapping[str, str]) -> Text:
     """What a model says of a text: bars, a value, or the text with its entities in brackets."""
     if found.words is not None:
-        return tagged_text(found)
+        return tagged_text(found, styles)
     return answer_bars(found.prediction, found.probabilities, width)
 
 
 def name_of(found: Prediction) -> str:
     """The prediction on one line: a class, a value, the labels, or the text in brackets."""
     if found.words is not None:
-        return one_line(tagged_text(found, shares=False).plain)
+        return one_line(tagged_text(found, {}, shares=False).plain)
     value = found.prediction
     if isinstance(value, tuple):
         return ", ".join(map(one_line, value)) or NO_LABEL
     return one_line(value) if isinstance(value, str) else f"{value:.6g}"
 
 
-def tagged_text(found: Prediction, shares: bool = True) -> Text:
+def tagged_text(found: Prediction, styles: Mapping[str, str], shares: bool = True) -> Text:
     """The words with a bracket around each entity and its type behind; word/TAG for other tags.
 
     Args:
+        styles: role -> rich style; a type of entity has that of a run.
         shares: the probabilities of the entities below.
     """
     words, entities = found.words or (), found.entities
     types = list(dict.fromkeys(entity.type for entity, _, _ in entities))
-    styles = {name: TYPE_STYLES[at % len(TYPE_STYLES)] for at, name in enumerate(types)}
+    styles = {
+        name: f"bold {styles.get(f'run{at % TYPES + 1}', '')}" for at, name in enumerate(types)
+    }
     starts = {entity.start: entity for entity, _, _ in entities}
     text, at = Text(), 0
     while at < len(words):

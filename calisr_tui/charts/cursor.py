@@ -18,7 +18,8 @@ def cursor_box(plots: Sequence[Plot], cursor: float, styles: Mapping[str, str]) 
             said = value_label(point[1], line.digits)
             if line.marker in ("points", "joined") and point[0] != cursor:
                 said += f" (at {point[0]:g})"
-            found.append((f"{line.glyph} {name} {said}", styles[line.role]))
+            role = "dim" if line.role == "raw" else line.role  # signs may be faint, letters not
+            found.append((f"{line.glyph} {name} {said}", styles[role]))
     wide = max(len(text) for text, _ in found)
     rim = styles["axis"]
     return [

@@ -1,4 +1,4 @@
-"""Which keys the footer of the live screen names once a run does not train."""
+"""Which keys the footer of the live screen names while a run does not train."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ _NEW = {
     "app.quit": "Quit",
 }
 AFTER = {
+    "paused": {
+        "live.pause": "Go on",
+        "live.stop_and_save": "Stop+save",
+        "live.switch": "Switch",
+        "live.freeze": "Freeze",
+        **{key: word for key, word in _NEW.items() if key != "run.begin_from"},
+    },
     "completed": {
         "run.try": "Try",
         "run.errors": "Errors",

@@ -156,6 +156,8 @@ class GridScreen(Screen[None]):
         table = self.reading.table if self.reading is not None else None
         self.query_one(GridCells).show(table)
         self.query_one(NotableRuns).show(table.notable if table is not None else [])
+        if table is not None and self.focused is None:  # it was hidden while it was read
+            self.action_table()
         self._show_detail()
 
     def _show_heads(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
 NOBODY = "?none"
+EDGES = 4
+"""Cells beside the text: its padding, and the bar that scrolls it."""
+
 ROOM_FOR_NOTES = 22
 """Lines of a screen from which on the notes stand below the table, and do not scroll with it."""
 
@@ -54,7 +58,7 @@ class ReportScreen(Screen[None]):
         self.explain = False
         self.table: Table | None = None
         self.text = ""
-        self._low = False
+        self._room = (0, False)
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="report-head")
@@ -68,9 +72,9 @@ class ReportScreen(Screen[None]):
         self.action_reload()
 
     def on_resize(self) -> None:
-        low = self.app.size.height < ROOM_FOR_NOTES
-        if low != self._low:
-            self._low = low
+        room = (self.app.size.width - EDGES, self.app.size.height < ROOM_FOR_NOTES)
+        if room != self._room:
+            self._room = room
             self._show()
 
     def action_reload(self) -> None:
@@ -100,14 +104,18 @@ class ReportScreen(Screen[None]):
         table = self.table
         if table is None:
             return
-        from calisr_engine.grid.render import render
+        from calisr_engine.grid.render import WIDTH, render
 
         self.text = render(table, self.form, self.explain)
         shown, notes = self.text.rstrip("\n"), ""
-        if self.form == "text" and not self._low:
-            # what is no table wraps, and stays in sight
-            shown, _, notes = shown.rpartition("\n\n")
+        if self.form == "text":
+            # what is no table wraps, and stays in sight where there is room
+            width, low = self._room
+            shown = render(table, self.form, self.explain, min(WIDTH, width))
+            shown, _, notes = shown.rstrip("\n").rpartition("\n\n")
             notes = " ".join(notes.splitlines())
+            if low:
+                shown, notes = f"{shown}\n\n{textwrap.fill(notes, width)}", ""
         head = self.source.head
         against = f"against {table.against}" if table.against else "no comparison"
         self.query_one("#report-head", Static).update(

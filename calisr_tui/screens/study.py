@@ -192,6 +192,8 @@ class StudyScreen(NextSteps):
         metric = study.metric or "metric"
         self.query_one(Chart).show(say.curve(study), title=f"{metric} by trial")
         self._rows()
+        if self.focused is None:  # the table was hidden while the study was read
+            self.query_one(TrialTable).focus()
 
     def _curve_display(self) -> None:
         """On few lines the table goes before the curve."""

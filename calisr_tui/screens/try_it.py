@@ -22,6 +22,7 @@ from calisr_tui import late
 from calisr_tui.asking import Answered, Asking, Failed, News, Opened
 from calisr_tui.charts.answer import answer, name_of, tagged_text
 from calisr_tui.host import Host
+from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.verbatim import Static
@@ -131,7 +132,7 @@ class TryScreen(Screen[None]):
         if self._failed is None:
             self.query_one("#try-answer", Static).update(self._answer(width))
         if self.kept:
-            lines = Text("\n").join([_line(each) for each in self.kept])
+            lines = Text("\n").join([_line(each, colours(self.app.theme)) for each in self.kept])
             lines.no_wrap, lines.overflow = True, "ellipsis"
             self.query_one("#try-list", Static).update(lines)
 
@@ -139,7 +140,7 @@ class TryScreen(Screen[None]):
         said = self.newest
         if said is None:
             return Text("Its answers come as you type." if self._typed() is None else "…", "dim")
-        text = answer(said.found, width)
+        text = answer(said.found, width, colours(self.app.theme))
         text.append(f"\n{1000 * said.seconds:.0f} ms", "dim")
         return text
 
@@ -155,11 +156,11 @@ class TryScreen(Screen[None]):
         self.query_one("#try-0").focus()
 
 
-def _line(said: Answered) -> Text:
+def _line(said: Answered, styles: dict[str, str]) -> Text:
     found = said.found
     texts = " | ".join(one_line(text) for text in said.texts)
     if found.words is not None:
-        return tagged_text(found, shares=False)
+        return tagged_text(found, styles, shares=False)
     if found.probabilities is None or not isinstance(found.prediction, str):
         return Text.assemble((name_of(found), "bold"), f"  {texts}")
     sure = found.probabilities[found.prediction]

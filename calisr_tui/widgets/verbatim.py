@@ -8,13 +8,16 @@ from typing import Any
 import rich.text
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from textual import widgets
+from rich.style import Style
+from textual import events, widgets
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.strip import Strip
 from textual.visual import VisualType
 from textual.widgets import option_list
 
 from calisr_engine.plain_words import shown
+from calisr_tui.contrast import readably_dim
 from calisr_tui.verbatim import Text
 
 
@@ -57,14 +60,42 @@ class Option(option_list.Option):
 
 
 class OptionList(widgets.OptionList):
-    """A list to choose from."""
+    """A list to choose from. The marked line has one colour, with which it can be read."""
 
     def __init__(self, *options: Option, **kwargs: Any) -> None:
         super().__init__(*options, markup=False, **kwargs)
 
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        marked = self.get_component_rich_style("option-list--option-highlighted")
+        if marked.bgcolor == self.get_component_rich_style("option-list--option").bgcolor:
+            return strip
+        return Strip(
+            [
+                Segment(text, style + Style(color=marked.color))
+                if style is not None and style.bgcolor == marked.bgcolor
+                else Segment(text, style)
+                for text, style, _ in strip
+            ],
+            strip.cell_length,
+        )
+
 
 class DataTable(widgets.DataTable[Any]):
     """A table of text: cells, headings and the labels of rows."""
+
+    async def _on_idle(self, event: events.Idle) -> None:
+        """Measure new cells. Lines that were drawn before that are drawn anew.
+
+        Textual keeps drawn lines by all but their widths, so their cells would stay cut.
+        """
+        before = self._widths()
+        await super()._on_idle(event)
+        if self._widths() != before:
+            self.notify_style_update()
+
+    def _widths(self) -> list[int]:
+        return [each.get_render_width(self) for each in self.ordered_columns]
 
     def add_column(self, label: str | rich.text.Text, **kwargs: Any) -> Any:
         return super().add_column(_as_typed(label), **kwargs)
@@ -87,6 +118,19 @@ def _same(one: Any, other: Any) -> bool:
         return False
     ways = (one.style, one.no_wrap, one.overflow, one.justify)
     return one == other and ways == (other.style, other.no_wrap, other.overflow, other.justify)
+
+
+class Readable(LineFilter):
+    """Dim letters keep enough of their colour to be read, on the line of a cursor too."""
+
+    def apply(self, segments: Sequence[Segment], background: Color) -> list[Segment]:
+        behind = background.rich_color
+        return [
+            Segment(each.text, readably_dim(each.style, behind), each.control)
+            if each.style is not None and each.style.dim
+            else each
+            for each in segments
+        ]
 
 
 class Unsteered(LineFilter):

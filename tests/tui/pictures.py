@@ -2,7 +2,8 @@
 
     PICTURES=/tmp/pictures [SIZE=80x24,120x40] [THEME=light] pytest tests/tui/pictures.py [-k runs]
 
-What can be tested without eyes is: a theme changes colours only, and no key of the footer is cut.
+WITHOUT_COLOUR=1 draws them as NO_COLOR has them. What can be tested without eyes is: a theme
+changes colours only, all letters stand out from their background, no key of the footer is cut.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from textual.widgets import Footer
 
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
+from calisr_tui import themes
 from calisr_tui.asking import Answered
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.screens.try_it import _line
+from tests.tui.contrast import faint
 from tests.tui.example import light_checks, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
@@ -33,7 +36,6 @@ __all__ = ["light_checks", "workplace"]
 pytestmark = pytest.mark.usefixtures("light_checks")
 
 SIZES = ((60, 18), (80, 24), (100, 30), (120, 40), (200, 60))
-THEMES = ("calisr-dark", "calisr-light", "ansi-dark")
 
 FILL = ["enter", "down", "enter", *"reviews.csv", "down"]
 RUN = {"run_dir": Path("runs/run-1")}
@@ -53,7 +55,20 @@ def answer_one(app: Any) -> None:
         app.screen._failed, app.screen._state = None, "on cpu, opened in 1.2 s"
         app.screen.newest = Answered((text,), found, 0.031)
         app.screen.kept = [app.screen.newest, *app.screen.kept]
-    app.screen.query_one("#try-list").update("\n".join(str(_line(e)) for e in app.screen.kept))
+    app.screen.query_one("#try-list").update("\n".join(str(_line(e, {})) for e in app.screen.kept))
+    app.screen.redraw()
+
+
+def answer_words(app: Any) -> None:
+    """As if a model of entities had answered."""
+    from calisr_engine.results.predictor import Prediction, TaggedWord
+
+    tags = {"Ada": "B-PER", "Lovelace": "I-PER", "London": "B-LOC", "Analytical": "B-MISC"}
+    text = "Ada Lovelace wrote in London of the Analytical engine"
+    found = [TaggedWord(word, tags.get(word, "O"), 0.93) for word in text.split()]
+    app.screen._failed, app.screen._state = None, "on cpu, opened in 1.2 s"
+    answered = Prediction(tuple(each.tag for each in found), None, tuple(found))
+    app.screen.newest = Answered((text,), answered, 0.031)
     app.screen.redraw()
 
 
@@ -79,12 +94,16 @@ MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "setup-columns": ({}, [*FILL, "down", "ctrl+l"]),
     "setup-files": ({}, ["enter", "down", "enter", "ctrl+l"]),
     "setup-wrong": ({}, [*["enter"] * 4, "ctrl+u", "x"]),
+    "setup-data-missing": ({}, ["enter", "down", "enter", *"no-such.csv", "down"]),
+    "setup-data-words": ({}, ["enter", "down", "enter", *"tagged.conll", "down"]),
     "setup-presets": ({}, ["ctrl+o"]),
     "setup-save": ({}, ["ctrl+s"]),
     "setup-toml": ({}, ["f9"]),
     "live-empty": (NOWHERE, ["f3"]),
     "live-middle": ({"run_dir": Path("runs/middle")}, []),
     "live-held": (HELD, []),
+    "live-paused": ({"run_dir": Path("runs/paused")}, []),
+    "live-words": ({"run_dir": Path("runs/words")}, []),
     "live-stop": (HELD, ["x"]),
     "live-switch": (HELD, ["w"]),
     "live-switch-sure": (HELD, ["w", "enter"]),
@@ -127,12 +146,13 @@ MORE: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "errors-row": ({}, ["f4", "E", "tab", "enter"]),
     "try": ({}, ["f4", "a"]),
     "try-answer": ({}, ["f4", "a", answer_one]),
+    "try-words": ({}, ["f4", "a", answer_words]),
     "export": ({}, ["f4", "X"]),
     "export-failed": ({}, ["f4", export_failed]),
     "grid-empty": (NOWHERE, ["ctrl+g"]),
     "grid-start": ({}, ["ctrl+g", "s"]),
     "grid-choose": ({}, ["ctrl+g", "o"]),
-    "grid-file": ({}, ["ctrl+g", "o", "end", "enter"]),
+    "grid-file": ({}, ["ctrl+g", "o", "down", "enter"]),
     "grid-stop": ({}, ["ctrl+g", "x"]),
     "grid-cell": ({}, ["ctrl+g", "enter"]),
     "report-latex": ({}, ["ctrl+g", "t", "m", "m"]),
@@ -164,6 +184,14 @@ def cut_off(run: Path, folder: Path, step: int, *last: dict[str, Any]) -> None:
     (folder / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in kept))
 
 
+def of_words(log: Path) -> None:
+    """Make the run one that finds entities: its data, its metric."""
+    text = log.read_text().replace('"matthews"', '"entity_f1"')
+    text = text.replace('"name":"demo","data_dir"', '"name":"own","data_dir"')
+    text = text.replace('"kind":null', '"kind":"words"').replace('"kind": null', '"kind": "words"')
+    log.write_text(text)
+
+
 @pytest.fixture
 def runs(workplace: Path) -> Iterator[Path]:
     """Runs that were stopped in the middle, or failed; one is held as if it trained."""
@@ -183,8 +211,13 @@ def runs(workplace: Path) -> Iterator[Path]:
         {"type": "stopped", "reason": "asked", "saved": True},
     )
     cut_off(run, workplace / "runs" / "held", 230)
+    cut_off(run, workplace / "runs" / "paused", 230, {"type": "paused"})
+    cut_off(run, workplace / "runs" / "words", 400)
+    of_words(workplace / "runs" / "words" / "events.jsonl")
+    (workplace / "tagged.conll").write_text("Ada B-PER\nwrote O\n\nLondon B-LOC\nslept O\n\n" * 40)
     write_reviews(workplace / "reviews.csv")
-    with RunLock(RunPaths(workplace / "runs" / "held")):
+    held = RunLock(RunPaths(workplace / "runs" / "held"))
+    with held, RunLock(RunPaths(workplace / "runs" / "paused")):
         yield workplace
 
 
@@ -205,15 +238,18 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
     from calisr_tui.asking import Asking
 
     monkeypatch.setattr(Asking, "start", lambda self: None)
+    if os.environ.get("WITHOUT_COLOUR"):
+        monkeypatch.setenv("NO_COLOR", "1")
     options, keys = (SCREENS | MORE)[name]
     if name.startswith("live-map"):
         write_run(runs / "runs" / "many", names(12))
     if options.get("start") == "study":
         make_study(Path("runs"))
     sizes = [each for each in SIZES if asked("SIZE", f"{each[0]}x{each[1]}")]
-    themes = [each for each in THEMES if asked("THEME", each)]
+    chosen = [each for each in themes.NAMES if asked("THEME", each)]
     app = make_app(runs, **options, clock=lambda: 0.0)
-    async with app.run_test(size=sizes[0]) as pilot:
+    async with app.run_test(size=sizes[0], notifications=toasts in keys) as pilot:
+        app.theme = chosen[0]
         for key in keys:
             if callable(key):
                 key(app)
@@ -222,7 +258,8 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
             await settle(pilot)
         if toasts not in keys:
             app.clear_notifications()
-        for theme, size in itertools.product(themes, sizes):
+        unread: set[tuple[str, float, str]] = set()
+        for theme, size in itertools.product(chosen, sizes):
             if app.theme != theme:
                 app.theme = theme
             await pilot.resize_terminal(*size)
@@ -234,8 +271,11 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
             path.write_text(app.export_screenshot(), encoding="utf-8")
             said = "\n".join(words(app))
             plain = path.parent / f"{name}.txt"
-            if theme == themes[0]:
+            if theme == chosen[0]:
                 plain.write_text(said)
             assert said == plain.read_text()
             for footer in app.screen.query(Footer):
                 assert all(key.region.right <= size[0] for key in footer.children)
+            if not app.native_ansi_color:
+                unread.update(faint(app))
+    assert not unread

@@ -49,10 +49,10 @@ PARTS = Said((), None, (Word("a", "DET", 0.9), Word("cat", "NOUN", 0.9)))
 )
 def test_answers_in_words(said: Said, name: str, shown: tuple[str, ...]) -> None:
     assert name_of(said) == name  # type: ignore[arg-type]
-    text = answer(said, 60).plain  # type: ignore[arg-type]
+    text = answer(said, 60, {}).plain  # type: ignore[arg-type]
     assert all(part in text for part in shown)
 
 
 def test_a_text_from_outside_commands_nothing() -> None:
     evil = Said((), None, (Word("\x1b[31mred", "B-\x1b", 0.5),), ())
-    assert "\x1b" not in answer(evil, 60).plain  # type: ignore[arg-type]
+    assert "\x1b" not in answer(evil, 60, {}).plain  # type: ignore[arg-type]

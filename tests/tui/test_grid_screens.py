@@ -24,7 +24,7 @@ from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
 from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
-from calisr_tui.widgets.grid_cells import NotableRuns
+from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 
@@ -163,6 +163,7 @@ async def test_a_grid_is_chosen_by_its_file(workplace: Path) -> None:
         assert isinstance(app.screen, GridScreen)
         assert app.screen.reading is not None
         assert app.screen.reading.table.counts == {"waiting": 24}
+        assert app.focused is app.screen.query_one(GridCells), "keys reach the table at once"
 
 
 @pytest.mark.parametrize("text", ["[grid\n", "[model]\nname = 'x'\n", "[grid]\nname = '?'\n"])

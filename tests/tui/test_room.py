@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.app import App, ComposeResult
 
 from calisr_tui.charts import group_map
-from calisr_tui.charts.drawing import draw
+from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.srs_table import rows
 from calisr_tui.charts.timeline import Lane, Picture
+from calisr_tui.dialogs import Reading
 from calisr_tui.themes import COLOURS
 from calisr_tui.widgets.hint import fitted
+from calisr_tui.widgets.verbatim import DataTable, Static
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.live_run import a_run
 from tests.tui.studies import make_study
@@ -53,6 +56,15 @@ def test_the_cursor_s_box_leaves_no_half_number() -> None:
             outside = each[: inside.start] + "#" + each[inside.stop :]
             seen.update(re.findall(r"[\d.e-]+", outside.rpartition("┤")[2]))
     assert seen == {"5.3e-7"}
+
+
+def test_the_cursor_s_box_has_no_faint_letters() -> None:
+    line = Line((0.0, 9.0), (0.0, 5.0), "raw", "dots", label="raw")
+    pieces = [
+        each for row in draw_lines([Plot((line,), cursor=9.0)], 60, 9, STYLES) for each in row
+    ]
+    (told,) = [style for text, style in pieces if "raw" in text]
+    assert told == STYLES["dim"]
 
 
 def test_what_an_empty_chart_says_is_not_cut() -> None:
@@ -123,3 +135,77 @@ async def test_a_low_screen_keeps_the_table_of_a_report(workplace: Path) -> None
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert app.screen.query_one("#report-notes").display
+
+
+class Tables(App[None]):
+    def compose(self) -> ComposeResult:
+        yield DataTable()
+
+
+async def test_a_table_drawn_before_it_is_measured_is_drawn_again() -> None:
+    app = Tables()
+    async with app.run_test(size=(60, 10)) as pilot:
+        table = app.query_one(DataTable)
+        for word in ("first", "other"):
+            table.clear(columns=True)
+            table.add_column("x", key="x")
+            table.add_row(f"a long word: {word}", key="row")
+            table.render_line(1)  # as a repaint does that comes before the table is idle
+            await pilot.pause()
+            assert f"a long word: {word}" in table.render_line(1).text
+
+
+async def test_the_sentences_of_a_report_fit_a_narrow_screen(workplace: Path) -> None:
+    app = make_app(workplace, start="grid")
+    async with app.run_test(size=(60, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("t")
+        await settle(pilot)
+
+        def lines() -> list[str]:
+            said = str(app.screen.query_one("#report-text", Static).content)
+            return said[said.index("Against LoRA") :].split("\n")
+
+        assert max(map(len, lines())) <= 56
+        assert max(map(len, app.screen.text.split("\n"))) > 70  # what is copied
+        await pilot.resize_terminal(100, 30)
+        await settle(pilot)
+        assert max(map(len, lines())) > 70
+
+
+@pytest.mark.parametrize("height", [18, 14])
+async def test_the_button_of_a_dialog_is_reached_on_a_low_screen(
+    height: int, workplace: Path
+) -> None:
+    make_study(Path("runs"))
+    app = make_app(workplace, start="study")
+    async with app.run_test(size=(60, height)) as pilot:
+        await settle(pilot)
+        await pilot.press("s")
+        await settle(pilot)
+        button = app.screen.query_one("#search-go")
+        while app.focused is not button:
+            await pilot.press("tab")
+            await settle(pilot)
+        assert app.screen.find_widget(button).visible_region.height == 1
+
+
+async def test_a_text_to_read_is_whole_where_there_is_room_again(workplace: Path) -> None:
+    app = make_app(workplace)
+    async with app.run_test(size=(60, 18)) as pilot:
+        await app.push_screen(Reading("Words", "word " * 200, wide=True))
+        await settle(pilot)
+        assert app.screen.query_one(".dialog-scroll").max_scroll_y
+        await pilot.resize_terminal(106, 40)
+        await settle(pilot)
+        assert not app.screen.query_one(".dialog-scroll").max_scroll_y
+
+
+async def test_a_heading_that_is_cut_ends_with_a_sign(workplace: Path) -> None:
+    app = make_app(workplace)
+    async with app.run_test(size=(40, 18)) as pilot:
+        for key in ("f4", "g", *"task", "enter"):
+            await pilot.press(key)
+            await settle(pilot)
+        line = app.screen._compositor.render_strips()[0].text
+        assert line.rstrip().endswith("…")

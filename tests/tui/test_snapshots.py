@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from calisr_tui.feed import EXAMPLE
 from tests.slow import quick_where
+from tests.tui.contrast import faint
 from tests.tui.example import light_checks, make_app, rest, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
@@ -81,5 +82,6 @@ def test_screen(
             await settle(pilot)
         app.clear_notifications()
         await rest(pilot)
+        assert not list(faint(app))
 
     assert snap_compare(app, terminal_size=size, run_before=press)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from textual.widgets import Footer
 from calisr_engine.config.load import Base
 from calisr_engine.process.execute import execute
 from calisr_engine.results.predictor import Predictor
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.lock import RunLock
 from calisr_tui import data_source
 from calisr_tui.dialogs import Reading
 from calisr_tui.form import written_as
@@ -151,6 +154,7 @@ async def test_a_run_that_chooses_is_tried_and_its_mistakes_seen(
 
 
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
+    "paused": ({}, "Go on Stop+save Switch Freeze Full Help Quit"),
     "completed": ({"summary": {}}, "Try Errors Compare Export New like it Full Help Quit"),
     "stopped": (
         {"reason": "asked", "saved": True},
@@ -169,15 +173,17 @@ async def test_the_footer_of_the_live_screen_follows_the_run(state: str, workpla
     kept = {key: value for key, value in json.loads(last).items() if key != "summary"}
     log.write_text("\n".join([*lines, json.dumps({**kept, "type": state, **end})]) + "\n")
     app = make_app(workplace, run_dir=log.parent)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(
-            pilot, lambda: getattr(app.screen, "view", None) is not None or state == "failed"
-        )
-        await pilot.pause(0.3)
-        if state == "failed":
-            assert "N edits the settings for a new run" in " ".join(shown(app).split())
-            await pilot.press("escape")
-        await until(pilot, lambda: " ".join(footer(app)) == words)
+    held = RunLock(RunPaths(log.parent)) if state == "paused" else nullcontext()
+    with held:
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(
+                pilot, lambda: getattr(app.screen, "view", None) is not None or state == "failed"
+            )
+            await pilot.pause(0.3)
+            if state == "failed":
+                assert "N edits the settings for a new run" in " ".join(shown(app).split())
+                await pilot.press("escape")
+            await until(pilot, lambda: " ".join(footer(app)) == words)
 
 
 async def test_an_export_that_fails_says_why_in_a_dialog(
