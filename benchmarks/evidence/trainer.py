@@ -1,7 +1,7 @@
 """Full fine-tuning with transformers' Trainer, beside ours with the same settings and seeds.
 
     python benchmarks/evidence/trainer.py --data-dir GLUE --model models/minilm-l6 --task CoLA \\
-        --rate 2e-4 --seeds 1 2 3 --out benchmarks/evidence/logs/trainer-cola.json
+        --rate 2e-4 --precision bf16 --seeds 1 2 3 --out benchmarks/evidence/trainer-cola.json
 
 Trainer is used as its users use it: its own order of batches, its own loader and its own
 evaluation after each epoch. So a seed gives other batches here than there, and only means over
@@ -69,7 +69,7 @@ def best_score(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
                 per_device_eval_batch_size=64,
                 learning_rate=arguments.rate,
                 weight_decay=0.01,
-                warmup_ratio=0.06,
+                warmup_steps=0.06,  # below 1 it is a share
                 lr_scheduler_type="linear",
                 max_grad_norm=1.0,
                 eval_strategy="epoch",
@@ -77,6 +77,7 @@ def best_score(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
                 report_to="none",
                 disable_tqdm=True,
                 use_cpu=True,
+                bf16=arguments.precision == "bf16",
                 seed=seed,
             ),
             train_dataset=prepared(data.train),
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--task", default="CoLA")
     parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -105,6 +107,7 @@ def main() -> None:
         "model": Path(arguments.model).name,
         "task": arguments.task,
         "rate": arguments.rate,
+        "precision": arguments.precision,
         "runs": [],
     }
     for seed in arguments.seeds:
