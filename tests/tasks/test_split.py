@@ -121,8 +121,8 @@ def test_one_file_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["a,x", "b,y", "c,x"], "3 different texts in 3 rows are too few"),
-        (["a,x"] * 50 + ["b,y"] * 50, "2 different texts in 100 rows are too few"),
+        (["a,x", "b,y", "c,x"], "3 different texts in 3 rows: too few"),
+        (["a,x"] * 50 + ["b,y"] * 50, "2 different texts in 100 rows: too few"),
         ([*(f"t {n},x" for n in range(30)), "b,y"], "no two classes have two different texts"),
     ],
 )
