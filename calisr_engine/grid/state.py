@@ -78,9 +78,7 @@ def chosen(
     ids: set[str] = set()
     for run in grid.runs:
         found = states[run.run_id]
-        line = found.summary or planned(
-            run.run_id, grid.folder / run.run_id, found.state, run.resolved.config
-        )
+        line = found.summary or planned(grid.folder / run.run_id, found.state, run.settings)
         if wanted(line):
             ids |= {run.run_id, run.source or run.run_id}
     return frozenset(ids)

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import DamagedError
 from calisr_engine.events.decode import decode_block
 from calisr_engine.events.flat_settings import flatten
@@ -159,20 +158,20 @@ def summarise(run_dir: Path) -> RunSummary:
     )
 
 
-def planned(run_id: str, path: Path, state: str, config: RunConfig) -> RunSummary:
-    """The history line of a run that has told nothing yet, from its settings."""
+def planned(run_dir: Path, state: str, settings: dict[str, Any]) -> RunSummary:
+    """The history line of a run that has told nothing yet, from its settings by dotted key."""
     return RunSummary(
-        run_id,
-        str(path),
+        run_dir.name,
+        str(run_dir),
         state,
-        model=config.model.name,
-        task=config.task.name,
-        method=config.method.name,
-        variant=config.calibration.variant,
-        control=config.calibration.control,
-        delta=config.calibration.delta,
-        seed=config.training.seed,
-        settings_text=_json(flatten(config.model_dump(mode="json"))),
+        model=settings["model.name"],
+        task=settings["task.name"],
+        method=settings["method.name"],
+        variant=settings["calibration.variant"],
+        control=settings["calibration.control"],
+        delta=settings["calibration.delta"],
+        seed=settings["training.seed"],
+        settings_text=_json(settings),
     )
 
 

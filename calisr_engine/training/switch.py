@@ -223,11 +223,12 @@ class Phases:
         Only weights of linear layers are rounded: a forward pass under autocast reads these, and
         nothing else, in bf16 whatever they are kept in.
         """
-        freed = 0
-        linear = {m.weight for m in self.model.modules() if type(m) is nn.Linear}
+        freed, linear = 0, set[torch.Tensor]()
+        if self.rounds_frozen:
+            linear = {m.weight for m in self.model.modules() if type(m) is nn.Linear}
         for parameter in parameters:
             parameter.requires_grad_(False)
-            if self.rounds_frozen and parameter in linear and parameter.dtype == torch.float32:
+            if parameter in linear and parameter.dtype == torch.float32:
                 freed += parameter.nbytes // 2
                 parameter.data = parameter.data.bfloat16()
         return freed

@@ -294,6 +294,8 @@ def _chosen(grid: Grid, only: str) -> dict[str, RunState]:
     from calisr_engine.runs.filter import parse
 
     states = read_states(grid)
+    if not only:
+        return states
     ids = chosen(grid, states, parse(only))
     if not ids:
         raise ConfigError(

@@ -66,7 +66,7 @@ def test_dim_letters_keep_as_much_of_their_colour_as_is_needed() -> None:
             at_best = contrast(of(front), of(behind))
             found = readably_dim(Style.parse(f"{front} on {behind} dim"), black)
             assert found.color is not None
-            assert contrast(found.color.triplet, of(behind)) >= min(LEAST, at_best)  # type: ignore[arg-type]
+            assert contrast(of(found.color.name), of(behind)) >= min(LEAST, at_best)
     assert readably_dim(Style.parse("dim"), Color.default()).dim
     assert not readably_dim(Style.parse("black on white dim"), Color.default()).dim
 
