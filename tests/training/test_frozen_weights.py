@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
 from calisr_engine.analysis.weights import run_weights
 from calisr_engine.config.load import load
@@ -24,6 +26,27 @@ from tests.training.tiny_run import events, make_run
 BF16 = ("training.precision=bf16", "output.checkpoint_every_steps=4")
 ROUNDED = "training.frozen_weights=bf16"
 TAKE_IT = [name for name, method in METHODS.items() if not method.rounding_refused]
+
+
+PAGES = {
+    name: (Path(__file__).parents[2] / "docs" / name).read_text()
+    for name in ("gpu.md", "models.md")
+}
+
+
+def test_the_pages_name_the_methods_and_what_a_decoder_saves() -> None:
+    assert TAKE_IT == ["lora", "bitfit", "adapter", "compacter", "prefix", "unipelt"]
+    assert "LoRA, BitFit, adapters, prefixes, Compacter and UniPELT" in PAGES["gpu.md"]
+    shapes = {"hidden_size": 896, "intermediate_size": 4864, "vocab_size": 151936}
+    heads = {"num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2}
+    with torch.device("meta"):
+        decoder = Qwen2ForSequenceClassification(Qwen2Config(**shapes, **heads))
+    linear = [m.weight.numel() for m in decoder.modules() if type(m) is nn.Linear]
+    total = sum(each.numel() for each in decoder.parameters())
+    said = " ".join(PAGES["models.md"].split())
+    assert f"{total / 1e6:.0f} million numbers, {sum(linear) / 1e6:.0f} of them" in said
+    sizes = (4 * total - 2 * sum(linear), 4 * total)
+    assert "{:.2f} GB of weights in the place of {:.2f}".format(*(s / 1e9 for s in sizes)) in said
 
 
 def story(run: Path) -> list[Any]:
