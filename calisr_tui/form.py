@@ -131,8 +131,8 @@ FOLDED: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "machine": (
             *("training.precision", "training.threads", "training.activation_checkpointing"),
-            *("training.frozen_weights", "training.last_layer", "training.compile"),
-            "training.overlap_gradients",
+            *("training.frozen_weights", "training.last_layer", "training.packing"),
+            *("training.compile", "training.overlap_gradients"),
         ),
         "a switch at a fixed moment": ("schedule.switch_at",),
         "a regularizer": tuple(f"regularizer.{key}" for key in RegularizerSettings.model_fields),

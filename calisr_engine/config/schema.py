@@ -166,6 +166,22 @@ class RunConfig(Section):
                 'set training.frozen_weights = "fp32"',
                 ("training.frozen_weights", "method.name"),
             )
+        if self.training.packing and method.packing_refused:
+            yield Broken(
+                f"{method.name} takes no packed texts: {method.packing_refused}",
+                "set training.packing = false",
+                ("training.packing", "method.name"),
+            )
+        for key, chosen in (
+            ("training.compile", self.training.compile),
+            ("training.last_layer", self.training.last_layer == "first_token"),
+        ):
+            if self.training.packing and chosen:
+                yield Broken(
+                    f"{key} counts on texts in rows of their own, which are packed here",
+                    f"set training.packing = false, or leave {key} out",
+                    ("training.packing", key),
+                )
         kind = self.task.data_kind
         if self.training.last_layer == "first_token":
             mend = 'set training.last_layer = "full"'

@@ -120,6 +120,12 @@ class TrainingSettings(Section):
         "feed-forward layer for the first one only, where the head reads nothing else: less work, "
         "the same function and gradients but for rounding. With dropout other numbers are drawn.",
     )
+    packing: bool = Field(
+        False,
+        description="Put the texts of a training batch one behind the other for the layers, so "
+        "that no padding is computed outside attention; no text sees another. The same function "
+        "and gradients but for rounding. With dropout other numbers are drawn.",
+    )
     compile: bool = Field(
         False,
         description="Let torch compile the training pass: a graph for each width of batches, of "

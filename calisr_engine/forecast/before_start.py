@@ -230,7 +230,7 @@ def _as_training(
 ) -> list[str]:
     """The steps of `training.build.prepare` that need no weights and no run; notes on the way."""
     from calisr_engine.methods import registry
-    from calisr_engine.models import first_token
+    from calisr_engine.models import first_token, packing
     from calisr_engine.models.components import find_targets, groups
     from calisr_engine.training import batching, room
     from calisr_engine.training.device import choose_device, precision_notes, precision_of
@@ -252,6 +252,8 @@ def _as_training(
     errors.of(registry.get(config.method.name).check_model, loaded.model)
     if config.training.last_layer == "first_token":
         errors.of(first_token.check, loaded.model)
+    if config.training.packing:
+        errors.of(packing.check, loaded.model)
     told = len(errors)
     if device is not None:
         errors.of(room.check_method, config, device, loaded.model, targets)

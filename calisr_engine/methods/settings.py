@@ -84,6 +84,8 @@ class MethodBase(Section):
         has_light_phase: whether anything ever freezes.
         rounding_refused: why matrices that it freezes cannot be kept in 16 bits ("" where nothing
             but the layer's own forward pass reads them).
+        packing_refused: why the texts of a batch cannot stand one behind the other ("" where what
+            the method adds looks at each token for itself).
         sizes: names of the settings that say how much the method adds.
         rates: learning rates by size of the encoder, where nobody names any.
         choices: settings of type text whose values are found when somebody asks for them.
@@ -100,6 +102,7 @@ class MethodBase(Section):
     reads_all_tokens: ClassVar[bool] = False
     has_light_phase: ClassVar[bool] = True
     rounding_refused: ClassVar[str] = ""
+    packing_refused: ClassVar[str] = ""
     sizes: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[Mapping[Width, Rate]] = {}
     choices: ClassVar[Mapping[str, Callable[[], tuple[str, ...]]]] = {}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.packing import real_tokens
 from calisr_engine.task_kinds import KINDS, OUTSIDE
 from calisr_engine.tasks.batches import (
     Tokenized,
@@ -52,6 +53,7 @@ class TaskBatches:
         self._batch_size = config.training.batch_size
         self._eval_batch_size = config.training.eval_batch_size
         self._few_widths = config.training.compile
+        self._packs = config.training.packing
         self.longest, self.notes = longest_input(tokenizer, config.task.max_length, data)
         self._data = data
         self._train = tokenize(data.train, tokenizer, self.longest)
@@ -146,7 +148,8 @@ class TaskBatches:
         width = None
         if self._few_widths:
             width = wide_enough(max(self._lengths[row] for row in rows), self.longest)
-        return padded(self._train, rows, self._tokenizer, width)
+        batch = padded(self._train, rows, self._tokenizer, width)
+        return batch | real_tokens(batch) if self._packs else batch
 
     def _order(self, epoch: int) -> list[list[int]]:
         if epoch not in self._orders:

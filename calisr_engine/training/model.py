@@ -15,6 +15,7 @@ from calisr_engine.models.components import Target, start_regression_at
 from calisr_engine.models.components import groups as group_targets
 from calisr_engine.models.first_token import compute_first_token_only
 from calisr_engine.models.load import LoadedModel, load_model
+from calisr_engine.models.packing import pack_layers
 from calisr_engine.tasks.data import TaskData
 from calisr_engine.tasks.examples import mean_label
 from calisr_engine.training.batching import TaskBatches
@@ -50,6 +51,8 @@ def open_model(context: RunContext, data: TaskData) -> LoadedModel:
         start_regression_at(loaded.model, mean_label(data.train))
     if config.training.last_layer == "first_token":
         compute_first_token_only(loaded.model)
+    if config.training.packing:
+        pack_layers(loaded.model, loaded.tokenizer.padding_side)
     loaded.model.to(context.device)
     if works_beside(context.device):
         look_at_no_mask()

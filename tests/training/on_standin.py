@@ -94,16 +94,23 @@ def weights(run: Path) -> str:
     return digest(newest_checkpoint(run) / "model.safetensors")
 
 
-@pytest.mark.parametrize("method", quick_where(METHODS, lambda name: name in QUICK))
+@pytest.mark.parametrize(
+    ("method", "more"),
+    quick_where(
+        [*((name, ()) for name in METHODS), ("lora", ("training.packing=true",))],
+        lambda which: which[0] in QUICK,
+    ),
+)
 def test_a_run_stays_on_its_device_waits_for_nothing_and_resumes_to_the_same_bits(
     method: str,
+    more: tuple[str, ...],
     device: torch.device,
     model: Path,
     tmp_path: Path,
     waits_of: dict[int, Counter[str]],
 ) -> None:
     """Measured, switched, evaluated, saved and exported on the way."""
-    whole = make_run(model, tmp_path, "whole", *settings(method))
+    whole = make_run(model, tmp_path, "whole", *settings(method), *more)
     assert execute(whole, raise_errors=True) == 0
     (started,) = events(whole, "run_started")
     assert started["device"] == str(device)
@@ -113,7 +120,7 @@ def test_a_run_stays_on_its_device_waits_for_nothing_and_resumes_to_the_same_bit
     # The first step makes what later ones find, and reports.
     ordinary = {step: waits_of[step] for step in (2, 6, 7, 8)}
     assert {step: dict(found) for step, found in ordinary.items() if found} == {}
-    often = (*settings(method), "output.progress_every_seconds=0")
+    often = (*settings(method), *more, "output.progress_every_seconds=0")
     killed = make_run(model, tmp_path, "killed", *often)
     kill_at(killed, 7)
     assert execute(killed, raise_errors=True) == 0

@@ -23,6 +23,7 @@ class Prefix(MethodBase):
         "prefixes change the architecture, so there is no stable rank of the same matrix to compare"
     )
     changes_architecture: ClassVar[bool] = True
+    packing_refused: ClassVar[str] = "its prefixes stand before each row of a batch"
     pair: ClassVar[tuple[Component, ...]] = ("key", "value")
     """Components that a prefix lengthens; they come together."""
     sizes: ClassVar[tuple[str, ...]] = ("length",)

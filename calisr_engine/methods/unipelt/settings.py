@@ -27,6 +27,7 @@ class Unipelt(MethodBase):
         "for each text, so there is no stable rank of the same matrix to compare"
     )
     changes_architecture: ClassVar[bool] = True
+    packing_refused: ClassVar[str] = "its prefixes stand before each row of a batch"
     reads_all_tokens: ClassVar[bool] = True
     lengthened: ClassVar[tuple[Component, ...]] = ("key", "value")
     """Components that a prefix lengthens."""
