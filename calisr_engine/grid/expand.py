@@ -64,6 +64,7 @@ class Grid:
         sets, data_dir: what was given to `expand_grid`.
         unreadable: run id -> why a run of the folder is not among the runs.
         notes: what the user should know of the file.
+        earlier: how many of the runs, the last ones, are of earlier trainings alone.
     """
 
     file: GridFile
@@ -75,6 +76,7 @@ class Grid:
     data_dir: Path | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    earlier: int = 0
 
     @property
     def head(self) -> GridHead:

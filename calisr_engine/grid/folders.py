@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calisr_engine.config.load import load
@@ -13,21 +14,40 @@ from calisr_engine.config.toml_file import MAX_BYTES
 from calisr_engine.errors import CalisrError, NotFoundError
 from calisr_engine.grid.expand import Grid, GridRun, expand_grid
 from calisr_engine.grid.spec import GridFile, GridHead, grid_names, read_grid
+from calisr_engine.grid.state import read_run
 from calisr_engine.runs import store
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_json
 from calisr_engine.storage.whole import write_text
 
 RECORD = "grid.json"
-"""Names the grid file, the `--set` values and the data folder of a grid's last training."""
+"""Names the grid file, the `--set` values and the data folder of a grid's last training, and the
+`--set` values of those before it that differ from it on the grid's axes alone."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    file: Path
+    sets: tuple[str, ...]
+    data_dir: Path | None
+    before: tuple[tuple[str, ...], ...] = ()
 
 
 def write_record(grid: Grid) -> None:
     """Note beside the runs which grid they are of; a folder that cannot be written goes without."""
+    now = _Record(
+        grid.path.absolute(), grid.sets, grid.data_dir.absolute() if grid.data_dir else None
+    )
+    old = _read_record(grid.folder)
+    if old is not None and (old.file, old.data_dir) == (now.file, now.data_dir):
+        before = dict.fromkeys((*old.before, old.sets))
+        besides = [each for each in before if each != now.sets and _beside(grid, each)]
+        now = replace(now, before=tuple(besides))
     content = {
-        "file": str(grid.path.absolute()),
-        "sets": list(grid.sets),
-        "data_dir": str(grid.data_dir.absolute()) if grid.data_dir else None,
+        "file": str(now.file),
+        "sets": list(now.sets),
+        "data_dir": str(now.data_dir) if now.data_dir else None,
+        "before": [list(each) for each in now.before],
     }
     with contextlib.suppress(CalisrError):
         write_text(grid.folder / RECORD, json.dumps(content) + "\n", "the grid's record")
@@ -56,12 +76,12 @@ def grid_of_folder(folder: Path) -> Grid:
         NotFoundError: there are no runs.
         ConfigError: the recorded grid file is wrong.
     """
-    file, sets, data_dir = _read_record(folder)
-    if file is not None and file.is_file():
-        grid = expand_grid(file, folder.parent, data_dir, sets)
+    record = _read_record(folder)
+    if record is not None and record.file.is_file():
+        grid = _recorded(record, folder.parent)
         if grid.folder.name == folder.name:
             return grid
-    elif file is None:
+    elif record is None:
         for name in grid_names():
             if read_grid(name)[0].grid.name == folder.name:
                 grid = expand_grid(name, folder.parent)
@@ -73,6 +93,9 @@ def grid_of_folder(folder: Path) -> Grid:
 def grid_as_trained(name_or_folder: str, output_dir: Path) -> Grid:
     """A grid with the `--set` values of its last training: those belong to its runs' ids.
 
+    Complete runs of earlier trainings that had other values on its axes (more seeds, another task)
+    are among its runs, where all else was the same.
+
     Args:
         name_or_folder: a grid's name or file, or a folder of runs.
 
@@ -82,10 +105,33 @@ def grid_as_trained(name_or_folder: str, output_dir: Path) -> Grid:
     if os.path.isdir(name_or_folder):
         return grid_of_folder(Path(name_or_folder))
     grid, file = read_grid(name_or_folder)
-    recorded, sets, data_dir = _read_record(output_dir / grid.grid.name)
-    if recorded is None or recorded != file.absolute():
-        sets, data_dir = (), None
-    return expand_grid(file, output_dir, data_dir, sets)
+    record = _read_record(output_dir / grid.grid.name)
+    if record is None or record.file != file.absolute():
+        return expand_grid(file, output_dir)
+    return _recorded(record, output_dir)
+
+
+def _recorded(record: _Record, output_dir: Path) -> Grid:
+    """The grid of the last training, and what is complete of those before it."""
+    grid = expand_grid(record.file, output_dir, record.data_dir, record.sets)
+    runs = {run.run_id: run for run in grid.runs}
+    for sets in record.before:
+        with contextlib.suppress(CalisrError):  # the file has changed since
+            for run in expand_grid(record.file, output_dir, record.data_dir, sets).runs:
+                if run.run_id in runs or read_run(grid.folder, run).state != "completed":
+                    continue
+                runs[run.run_id] = run
+    return replace(grid, runs=tuple(runs.values()), earlier=len(runs) - len(grid.runs))
+
+
+def _beside(grid: Grid, sets: tuple[str, ...]) -> bool:
+    """Whether these `--set` values differ from the grid's on its axes alone."""
+    axes = grid.file.axes
+    mine, theirs = (
+        sorted(text for text in each if text.partition("=")[0].strip() not in axes)
+        for each in (grid.sets, sets)
+    )
+    return mine == theirs
 
 
 def grid_of_runs(folder: Path) -> Grid:
@@ -116,15 +162,16 @@ def grid_of_runs(folder: Path) -> Grid:
     return Grid(file, folder, folder, tuple(runs), unreadable=unreadable)
 
 
-def _read_record(folder: Path) -> tuple[Path | None, tuple[str, ...], Path | None]:
-    """(grid file, sets, data folder); nothing where there is no record or it is damaged."""
+def _read_record(folder: Path) -> _Record | None:
+    """None where there is no record or it is damaged."""
     try:
         content = read_json(folder / RECORD, MAX_BYTES)
         data_dir = content.get("data_dir")
-        return (
+        return _Record(
             Path(content["file"]),
             tuple(str(each) for each in content.get("sets", ())),
             Path(data_dir) if data_dir else None,
+            tuple(tuple(str(each) for each in sets) for sets in content.get("before", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None, (), None
+        return None

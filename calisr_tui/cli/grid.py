@@ -277,6 +277,9 @@ def _as_trained(name: str, output_dir: Path) -> Grid:
     grid = grid_as_trained(name, output_dir)
     if grid.sets:
         say(f"as it was trained, with --set {' --set '.join(grid.sets)}")
+    if grid.earlier:
+        earlier = counted(grid.earlier, "run")
+        say(f"beside {earlier} of earlier trainings, with other values on its axes")
     return grid
 
 

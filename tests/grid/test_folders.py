@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from calisr_engine.errors import NotFoundError
-from calisr_engine.grid import expand_grid
+from calisr_engine.grid import Grid, expand_grid
 from calisr_engine.grid.folders import grid_as_trained, write_record
 from calisr_engine.runs.create import create_run
+from tests.tui.grids import write_run
 
 GRID = """\
 [grid]
@@ -35,6 +36,34 @@ def test_values_set_for_the_training_count_afterwards_too(file: Path, tmp_path: 
     again = grid_as_trained(str(file), tmp_path)
     assert [run.run_id for run in again.runs] == [run.run_id for run in trained.runs]
     assert again.runs[0].resolved.config.training.epochs == 9
+
+
+def complete(grid: Grid) -> None:
+    grid.folder.mkdir(exist_ok=True)
+    write_record(grid)
+    for run in grid.runs:
+        write_run(grid.folder, run, "completed")
+
+
+def test_seeds_of_an_earlier_training_count_too(file: Path, tmp_path: Path) -> None:
+    """Those of them that are complete, where no other setting differs."""
+    epochs = "training.epochs=9"
+    first = expand_grid(file, tmp_path, sets=(epochs,))
+    third, fourth = (
+        expand_grid(file, tmp_path, sets=(f"training.seed=[{seed}]", epochs)) for seed in (3, 4)
+    )
+    for grid in (first, third):
+        complete(grid)
+    write_record(fourth)
+    found = grid_as_trained(str(file), tmp_path)
+    assert {run.seed for run in found.runs} == {1, 2, 3, 4}
+    assert (found.earlier, found.sets) == (3, fourth.sets)
+    assert grid_as_trained(str(first.folder), tmp_path).runs == found.runs
+    write_record(first)  # trained again: one line for it, and the fourth seed never began
+    assert {run.seed for run in grid_as_trained(str(file), tmp_path).runs} == {1, 2, 3}
+    write_record(expand_grid(file, tmp_path, sets=("training.epochs=8",)))
+    other = grid_as_trained(str(file), tmp_path)
+    assert (len(other.runs), other.earlier) == (2, 0)
 
 
 def test_the_record_of_another_file_does_not_count(file: Path, tmp_path: Path) -> None:
