@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.catalog import METHODS
+from calisr_engine.models.architectures import architecture_of
 from calisr_engine.models.component_names import Component
 from calisr_engine.models.mapping import Source, beside
 from calisr_engine.models.settings import ModelSettings
@@ -80,7 +81,7 @@ def look_at(settings: ModelSettings) -> EncoderLook:
             refused[name] = error.message.removeprefix("method.name: ")
     return EncoderLook(
         name=settings.name,
-        architecture=str(getattr(model.config, "model_type", "unknown")),
+        architecture=architecture_of(model),
         parameters=sum(p.numel() for p in model.parameters()),
         source=source,
         components=tuple(found),

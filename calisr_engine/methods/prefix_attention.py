@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.prefix_projection import CHILD, Projection, fill
+from calisr_engine.models.architectures import architecture_of
 from calisr_engine.models.attention import sdpa_mask
 from calisr_engine.models.components import Target
 
@@ -39,7 +40,7 @@ def check_attention(model: nn.Module, title: str) -> None:
     Raises:
         ConfigError: it is not one of SUPPORTED.
     """
-    kind = str(getattr(model.config, "model_type", "unknown"))
+    kind = architecture_of(model)
     if kind not in SUPPORTED:
         raise ConfigError(
             f"method.name: {title} cannot be used with the architecture {kind!r}, whose "

@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from calisr_engine.models.component_names import COMPONENTS, SIX, Component
 
 _WRITTEN = re.compile(r"(?P<name>[\w*]+(?:\.[\w*]+)*)(?:\[(?P<block>\d+)/(?P<blocks>\d+)\])?")
+
+
+def architecture_of(model: Any) -> str:
+    """transformers' `model_type` of a model."""
+    return str(getattr(model.config, "model_type", "unknown"))
 
 
 @dataclass(frozen=True)

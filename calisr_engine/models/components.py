@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from calisr_engine.models.architectures import (
     ARCHITECTURES,
     Located,
     Places,
+    architecture_of,
     is_complete,
     located,
     parse_places,
@@ -74,9 +74,8 @@ def places_of(model: nn.Module) -> tuple[Places, Source]:
     Raises:
         ConfigError: nobody does; the message says what there is and how to name it.
     """
-    config: Any = model.config
-    kind = str(getattr(config, "model_type", "unknown"))
-    written = getattr(config, OWN_PLACES, None)
+    kind = architecture_of(model)
+    written = getattr(model.config, OWN_PLACES, None)
     if written is not None:
         try:
             return parse_places(str(written)), "settings"
@@ -96,7 +95,7 @@ def _located(model: nn.Module) -> list[Located]:
     places, source = places_of(model)
     found = located(linear_shapes(model), places)
     if not is_complete(found, places):
-        kind = getattr(model.config, "model_type", "unknown")
+        kind = architecture_of(model)
         layers = len({each.layer for each in found})
         each = "six" if tuple(places) == SIX else f"{len(places)}"
         raise ConfigError(
@@ -217,6 +216,18 @@ def as_input(model: nn.Module, tokens: Tensor) -> Tensor:
     return tokens.unsqueeze(1) if kind_of_model(model).chooses else tokens
 
 
+def few_tokens(model: nn.Module, padding_side: str = "right") -> dict[str, Tensor]:
+    """A batch to try a model with: two rows of a few tokens, the second padded."""
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    pad = getattr(model.config, "pad_token_id", None) or 0
+    ids = (torch.arange(14) * 7 + 5).remainder(rows).view(2, 7)
+    ids[ids == pad] = (pad + 1) % rows
+    mask = torch.ones_like(ids)
+    padding = slice(4, None) if padding_side == "right" else slice(3)
+    ids[1, padding], mask[1, padding] = pad, 0
+    return {"input_ids": as_input(model, ids), "attention_mask": as_input(model, mask)}
+
+
 HEAD_MODULES = ("classifier", "pre_classifier", "sequence_summary", "dense", "score")
 """Modules that make up the classification head, in every architecture."""
 
@@ -239,7 +250,7 @@ def check_head(model: nn.Module) -> None:
         if name not in known and any(True for _ in module.parameters())
     ]
     if other:
-        kind = getattr(model.config, "model_type", "unknown")
+        kind = architecture_of(model)
         raise ConfigError(
             f"model.name: the classification head of the architecture {kind!r} has a part that is "
             f"not known: {', '.join(other)}",

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
-from calisr_engine.models.components import as_input
+from calisr_engine.models.architectures import architecture_of
+from calisr_engine.models.components import few_tokens
 from calisr_engine.task_kinds import KINDS, TaskKind
 
 KEY = "training.last_layer"
@@ -37,7 +38,7 @@ def compute_first_token_only(model: nn.Module) -> None:
         ConfigError: the head reads more than the first token, or the architecture is not known.
     """
     check(model)
-    kind, layer = _kind(model), _last_layer(model)
+    kind, layer = architecture_of(model), _last_layer(model)
     whole = _outputs(model)
     layer.forward = MethodType(_FORMS[kind], layer)
     for before, now in zip(whole, _outputs(model), strict=True):
@@ -51,7 +52,7 @@ def check(model: nn.Module) -> None:
     Raises:
         ConfigError: as there.
     """
-    kind = _kind(model)
+    kind = architecture_of(model)
     if any(each.per_word and _opens(each, model) for each in KINDS.values()):
         raise ConfigError(
             f"{KEY}: this model tags each word, so its head reads every token",
@@ -63,10 +64,6 @@ def check(model: nn.Module) -> None:
     if not next(model.parameters()).is_meta and not _reads_first_token_only(model):
         why = f"the head of this {kind!r} model reads more tokens than the first"
     raise _refused(why)
-
-
-def _kind(model: nn.Module) -> str:
-    return str(getattr(model.config, "model_type", "unknown"))
 
 
 def _opens(kind: TaskKind, model: nn.Module) -> bool:
@@ -82,18 +79,9 @@ def _refused(why: str) -> ConfigError:
 
 def _last_layer(model: nn.Module) -> nn.Module:
     encoder: Any = getattr(model, str(model.base_model_prefix))
-    stack = encoder.transformer if _kind(model) == "distilbert" else encoder.encoder
+    stack = encoder.transformer if architecture_of(model) == "distilbert" else encoder.encoder
     last: nn.Module = stack.layer[-1]
     return last
-
-
-def _tokens(model: nn.Module) -> dict[str, Tensor]:
-    """Two rows of a few tokens, the second padded."""
-    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
-    ids = (torch.arange(14) * 7 + 5).remainder(rows).view(2, 7)
-    mask = torch.ones_like(ids)
-    mask[1, 4:] = 0
-    return {"input_ids": as_input(model, ids), "attention_mask": as_input(model, mask)}
 
 
 def _outputs(model: nn.Module) -> tuple[Tensor, Tensor]:
@@ -116,7 +104,7 @@ def _pass(model: nn.Module) -> tuple[Tensor, Tensor]:
     handle = encoder.register_forward_hook(lambda *call: seen.append(call[2][0]))
     was_training = model.training
     try:
-        logits: Tensor = model.eval()(**_tokens(model)).logits
+        logits: Tensor = model.eval()(**few_tokens(model)).logits
     finally:
         handle.remove()
         model.train(was_training)

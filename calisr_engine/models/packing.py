@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
+from calisr_engine.models.architectures import architecture_of
 from calisr_engine.models.attention import sdpa_mask
-from calisr_engine.models.components import as_input
+from calisr_engine.models.components import few_tokens
 
 KEY = "training.packing"
 
@@ -56,7 +57,7 @@ def pack_layers(model: nn.Module, padding_side: str = "right") -> None:
     layers = _layers(model)
     AttentionInterface.register(IMPLEMENTATION, attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
-    tokens = _tokens(model, padding_side)
+    tokens = few_tokens(model, padding_side)
     before = _outputs(model, tokens)
     model.set_attn_implementation(IMPLEMENTATION)  # type: ignore[operator]
     packing = _Packing(len(layers))
@@ -68,9 +69,9 @@ def pack_layers(model: nn.Module, padding_side: str = "right") -> None:
     if now.shape[:2] == mask.shape and before.dim() == 3:  # a tag of each token
         before, now = before[mask == 1], now[mask == 1]
     if packing.calls != len(layers):
-        raise _not_once(_kind(model))
+        raise _not_once(architecture_of(model))
     if float((now - before).abs().max()) > _TOLERANCE * float(before.abs().max()):
-        raise _refused(f"this {_kind(model)!r} model gives other outputs so")
+        raise _refused(f"this {architecture_of(model)!r} model gives other outputs so")
 
 
 def check(model: nn.Module) -> None:
@@ -171,10 +172,6 @@ class _Packing:
         return filled.view(self._rows, self._width, *packed.shape[2:])
 
 
-def _kind(model: nn.Module) -> str:
-    return str(getattr(model.config, "model_type", "unknown"))
-
-
 def _layers(model: nn.Module) -> list[nn.Module]:
     """The layers of the encoder, in the order in which each is called once.
 
@@ -183,7 +180,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    kind = _kind(model)
+    kind = architecture_of(model)
     if not model._can_set_attn_implementation():  # type: ignore[operator]
         raise _refused(f"{kind!r} models of transformers have an attention of their own")
     config: Any = model.config
@@ -202,18 +199,6 @@ def _not_once(kind: str) -> ConfigError:
 
 def _refused(why: str) -> ConfigError:
     return ConfigError(f"{KEY}: {why}", f"set {KEY} = false")
-
-
-def _tokens(model: nn.Module, padding_side: str) -> dict[str, Tensor]:
-    """Two rows of a few tokens, the second padded."""
-    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
-    pad = getattr(model.config, "pad_token_id", None) or 0
-    ids = (torch.arange(14) * 7 + 5).remainder(rows).view(2, 7)
-    ids[ids == pad] = (pad + 1) % rows
-    mask = torch.ones_like(ids)
-    padding = slice(4, None) if padding_side == "right" else slice(3)
-    ids[1, padding], mask[1, padding] = pad, 0
-    return {"input_ids": as_input(model, ids), "attention_mask": as_input(model, mask)}
 
 
 def _outputs(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

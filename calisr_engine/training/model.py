@@ -10,6 +10,7 @@ from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods import registry
 from calisr_engine.methods.base import AttachContext, Attachment, TargetForm
+from calisr_engine.models.architectures import architecture_of
 from calisr_engine.models.attention import look_at_no_mask
 from calisr_engine.models.components import Target, start_regression_at
 from calisr_engine.models.components import groups as group_targets
@@ -68,7 +69,7 @@ def _compute_again(model: nn.Module) -> None:
         ConfigError: transformers cannot do so with this architecture.
     """
     if not getattr(model, "supports_gradient_checkpointing", False):
-        kind = getattr(model.config, "model_type", "unknown")
+        kind = architecture_of(model)
         raise ConfigError(
             f"training.activation_checkpointing: transformers has none for {kind!r} models",
             "set it to false, and lower training.batch_size (training.accumulate makes up for it)",

@@ -18,6 +18,7 @@ from calisr_engine.methods.base import (
     TargetForm,
 )
 from calisr_engine.methods.bitfit.settings import BitFit
+from calisr_engine.models.architectures import architecture_of
 from calisr_engine.models.components import Target, head_parameters
 
 
@@ -54,7 +55,7 @@ class BitFitMethod(Method):
     def check_model(self, model: nn.Module) -> None:
         head = set(head_parameters(model))
         if not any("bias" in name and p not in head for name, p in model.named_parameters()):
-            kind = getattr(model.config, "model_type", "unknown")
+            kind = architecture_of(model)
             raise ConfigError(
                 f"method.name: BitFit trains biases, and this {kind} encoder has none",
                 "choose another method",
