@@ -23,13 +23,17 @@ def preload() -> threading.Thread:
     """Import torch and transformers in the background, while the user is still choosing.
 
     Their hundred thousands of objects stay for good. Python's collector, which stops everything,
-    need not go through them again and again.
+    need not go through them again and again, neither while they come nor later.
     """
 
     def load() -> None:
-        import calisr_engine.process.execute  # noqa: F401
+        gc.disable()
+        try:
+            import calisr_engine.process.execute  # noqa: F401
 
-        gc.freeze()
+            gc.freeze()
+        finally:
+            gc.enable()
 
     thread = threading.Thread(target=load, name="calisr-preload", daemon=True)
     thread.start()
@@ -73,6 +77,9 @@ class EngineThread:
         except BaseException as error:  # the thread's last words must reach the user
             self.error = CalisrError(f"the engine ended: {type(error).__name__}: {error}")
             self.status = 1
+        finally:
+            gc.collect()  # what the run leaves; the rest is not gone through again
+            gc.freeze()
 
     @property
     def running(self) -> bool:
