@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from gpu_bench import FULL, TINY, Bench
 from gpu_correctness import decisions, killed, waiting
-from gpu_cost import app, around_a_switch, samples, speed
+from gpu_cost import app, around_a_switch, less_work, samples, speed
 from machine import describe, heading
 
 PARTS: dict[str, Callable[[Bench], str]] = {
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[Bench], str]] = {
     "Before and after a switch": around_a_switch,
     "What samples cost": samples,
     "The app beside it": app,
+    "Less work, or less memory": less_work,
 }
 
 

@@ -125,6 +125,34 @@ def around_a_switch(bench: Bench) -> str:
     )
 
 
+LESS_WORK = {
+    "packing": "training.packing=true",
+    "first token": "training.last_layer=first_token",
+    "checkpointing": "training.activation_checkpointing=true",
+}
+
+
+def less_work(bench: Bench) -> str:
+    """Full fine-tuning with each setting that saves work or memory, in turns with none."""
+    rows = []
+    for shape, model in bench.models.items():
+        for task in TOKENS:
+            turns: list[dict[str, float]] = []
+            for _ in range(bench.size.turns):
+                ways = {"plain": "training.packing=false"} | LESS_WORK
+                sets = {way: bench.sets(model, task, *throughput.FFT, ways[way]) for way in ways}
+                root = bench.root / "runs"
+                turns.append({way: throughput.ours(each, root)[0] for way, each in sets.items()})
+            plain = throughput.median(turns, "plain")
+            ratios = " | ".join(throughput.ratio(turns, way, "plain") for way in LESS_WORK)
+            rows.append(f"{shape} | {task} | {plain:.2f} | {ratios}")
+    return (
+        f"Full fine-tuning, {bench.precision}, {bench.size.turns} turns of {bench.size.steps} "
+        "steps; times as fast as without the setting, median and range.\n\n"
+        + table(f"model | lengths of | steps/s | {' | '.join(LESS_WORK)}", rows)
+    )
+
+
 def samples(bench: Bench) -> str:
     """What samples cost: the first, the later ones, and five an epoch against the training."""
     rows = []
