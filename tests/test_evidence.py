@@ -273,6 +273,28 @@ def test_what_the_page_says_of_factors() -> None:
     assert f"F1 {high[0]} at 1e-4 / 2e-3, {middle[0]} at 1e-4 / 4e-4 and {low[0]} at" in defaults
 
 
+def test_the_related_systems() -> None:
+    """One seed each: those of related.toml, and of rivals.toml what stands beside them."""
+    told: dict[str, dict[str, float]] = {}
+    beside = ("FFT", "FFT+SRN", "FFT+Mixout", "LoRA")
+    for logs in ("minilm-related", "minilm-rivals"):
+        for (row, task), cell in grid_table(grid_of_runs(LOGS / logs)).cells.items():
+            values = dict(zip(cell.seeds, cell.values, strict=True))
+            if 1 in values and (logs == "minilm-related" or row in beside):
+                told.setdefault(system(row), {})[task] = values[1]
+    rows = rows_of("| system, one seed | RTE | MRPC |")
+    spread = [each["MRPC"] for each in told.values()]
+    lora = grid_table(grid_of_runs(LOGS / "minilm-rivals")).cells["LoRA", "MRPC"].values
+    assert f"LoRA's three differ by {max(lora) - min(lora):.1f} points" in PAGE.replace("\n", " ")
+    assert min(spread) > 81.2 == round(min(lora), 1)
+    assert {row: [f"{told[row][task]:.1f}" for task in ("RTE", "MRPC")] for row in told} == rows
+
+
+def system(row: str) -> str:
+    name = row.partition(" ")[0].replace("SRN", "stable rank normalisation")
+    return named({"Prefix-tuning": "P-tuning v2", "Adapters": "adapters"}.get(name, name))
+
+
 def test_the_related_systems_have_the_rates_of_a_small_encoder() -> None:
     """A grid is a recipe: what it does not name is that of its preset, whatever the method."""
     own = {
