@@ -234,6 +234,7 @@ def test_two_micro_batches_are_one_batch(model: Path, tmp_path: Path) -> None:
         [
             "regularizer.name=smart",
             "training.last_layer=first_token",
+            "training.packing=true",
             "training.activation_checkpointing=true",
             "diagnostics.generalisation=true",
         ],
