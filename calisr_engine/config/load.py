@@ -166,6 +166,23 @@ def load(
     )
 
 
+def require_values(
+    base: Base, sets: Sequence[str], overrides: Mapping[str, Any], section: str
+) -> Layer:
+    """The layer of options, once no value of a section is one that its setting does not take.
+
+    For who reads values of that section before there are settings; `load` tells what else is wrong.
+
+    Raises:
+        ConfigError: `problems` has every mistake in a name or value, those of other sections, too.
+    """
+    options, malformed = option_layer(sets, overrides)
+    merged = merge([*base.layers, options], incomplete=bool(base.problems))
+    if any(key.startswith(f"{section}.") for key in merged.wrong):
+        raise _error(base.name, [*base.problems, *merged.problems, *malformed])
+    return options
+
+
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})

@@ -431,3 +431,19 @@ def test_a_file_in_the_format_of_conll(tmp_path: Path) -> None:
     wanted = {"text_column": "column 1", "label_column": "column 2", "kind": "token"}
     assert wanted.items() <= found.values.items()
     assert found.values["train_file"] == path
+
+
+def test_a_name_of_several_columns_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,text,label\n" + "one day,two days,a\nmore days,no day,b\n" * 20)
+    found = guess({"train_file": path})
+    refused = lacking({"train_file": path} | found.values, found.columns, path)
+    assert refused is not None
+    assert "several are named 'text'" in refused.message
+    assert "rename" in refused.hint
+
+
+def test_an_object_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(lines("", lambda n: json.dumps({"text": {"a": said(n)}, "label": n % 2})))
+    assert guess({"train_file": path}).columns[0].example == "an object"
