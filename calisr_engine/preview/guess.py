@@ -231,6 +231,6 @@ def lacking(
             names = ", ".join(quoted(each.name) for each in described[:12])
             mend = f"name it with {option}; columns: {names}"
             if key == "text_column" and any(each.kind == "list" for each in described):
-                mend += "; lists of words are for --kind token, which is found if none is named"
+                mend += "; for lists of words, each with a tag, say --kind token"
             return DataError(f"{path}: no column looks like {what}", mend)
     return None
