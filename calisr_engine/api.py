@@ -26,12 +26,12 @@ from calisr_engine.events.decode import decode_block
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import Event
 from calisr_engine.events.view import RunView
+from calisr_engine.forecast.before_resume import go_on
 from calisr_engine.forecast.before_start import require
 from calisr_engine.forecast.own_data import resolve
 from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs import load_view, store
 from calisr_engine.runs.ask import Answer, Asking
-from calisr_engine.runs.changes import go_on
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.frames import named_by_keyword, write_rows

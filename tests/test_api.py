@@ -73,6 +73,10 @@ def test_rows_of_a_program_become_a_run_that_answers_exports_and_goes_on(
     assert {step for step, event in seen if isinstance(event, Progress)} == set(range(7, 13))
     assert opened.view.step == 12
 
+    run.path.rename(tmp_path / "moved")  # with its rows
+    moved = calisr.Run.open(tmp_path / "moved")
+    assert moved.resume({"training": {"epochs": 3}}).view.step == 18
+
 
 def test_a_run_in_the_background_is_stopped_and_goes_on(model: str, tmp_path: Path) -> None:
     columns = {"text": TEXTS, "label": LABELS}

@@ -154,6 +154,8 @@ def load(
     if not (recorded or fitting.is_recipe([*layers, options] if of_grid else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
+    if recorded:
+        config = _with_kept_data(config, Path(base.name).parent)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}
     return ResolvedConfig(
         config=config,
@@ -186,6 +188,18 @@ def require_values(
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def _with_kept_data(config: RunConfig, run_dir: Path) -> RunConfig:
+    """Rows from Python, which a run keeps in its data/, are found there also where it was moved."""
+    moved: dict[str, Path] = {}
+    for name in ("train_file", "validation_file", "test_file"):
+        file: Path | None = getattr(config.task, name)
+        if file is not None and file.stem == name and not file.exists():
+            own = run_dir.absolute() / "data" / file.name
+            if own.is_file():
+                moved[name] = own
+    return config.model_copy(update={"task": config.task.model_copy(update=moved)})
 
 
 def from_resolved(path: str | Path) -> RunConfig:
