@@ -16,14 +16,13 @@ from pydantic import ValidationError
 
 from calisr_engine.config import check, fitting, preset_files, toml_text
 from calisr_engine.config.describe import by_key
+from calisr_engine.config.idle import idle_settings
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
 from calisr_engine.config.options import guess_layer, option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
-from calisr_engine.methods.catalog import has_light_phase
-from calisr_engine.regularizers import catalog as regularizers
 from calisr_engine.settings import Reading
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
@@ -161,7 +160,7 @@ def load(
         config=config,
         origins={key: origins[key] for key in toml_text.flat(config)},
         base=base.name,
-        warnings=(*notes, *_warnings(merged)),
+        warnings=(*notes, *idle_settings(merged)),
         reasons={key: each.reason for key, each in fits.items()},
         _layers=base.layers,
         _examples=examples,
@@ -368,54 +367,3 @@ def _error(base: str, problems: Iterable[Problem]) -> ConfigError:
     count = f"{len(unique)} mistakes" if len(unique) > 1 else "one mistake"
     where = f" in the settings of {show(Path(base))}" if base else " in the settings"
     return ConfigError(f"{count}{where}", HINT, problems=unique)
-
-
-def _warnings(merged: Merged) -> list[str]:
-    """Settings given by hand that do nothing in this run."""
-    own = [key for key in merged.places if not merged.origins[key].startswith("preset ")]
-    idle: dict[str, str] = {}
-    if merged.values["calibration.variant"] == "off":
-        why = 'has no effect while calibration.variant = "off"; S or D calibrates'
-        if merged.values["calibration.groups"] is not None:
-            why = 'has no effect while calibration.variant = "off"; own calibrates by these groups'
-        idle |= {key: why for key in own if key.startswith("calibration.")}
-        idle.pop("calibration.variant", None)
-    else:
-        idle |= _idle_controls(merged.values, own)
-        if merged.values["calibration.variant"] != "own" and "calibration.groups" in own:
-            variant = merged.values["calibration.variant"]
-            why = f'has no effect while calibration.variant = "{variant}"; own has these groups'
-            idle["calibration.groups"] = why
-    method = str(merged.values["method.name"])
-    if not has_light_phase(method) and "training.lft_learning_rate" in own:
-        idle["training.lft_learning_rate"] = f"has no effect with method {method}"
-    regularizer = str(merged.values["regularizer.name"])
-    for key in own:
-        of = regularizers.owner(key.partition(".")[2]) if key.startswith("regularizer.") else ""
-        if of not in ("", regularizer):
-            idle[key] = f'has no effect while regularizer.name = "{regularizer}"'
-    if merged.values["task.validation_file"] is not None:
-        why = "has no effect beside task.validation_file: nothing is set aside"
-        both = ("task.validation_share", "task.split_seed")
-        idle |= {key: why for key in both if key in own}
-    if merged.values["model.random_weights"]:
-        idle["model.random_weights"] = "is on: scores of this run mean nothing"
-    return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]
-
-
-def _idle_controls(values: Mapping[str, Any], own: Sequence[str]) -> dict[str, str]:
-    """Settings of [calibration] that its control makes no use of, and why."""
-    control = str(values["calibration.control"])
-    given = {key.partition(".")[2] for key in own if key.startswith("calibration.")}
-    unused = {
-        "off": ("matched_to", "switch_steps", "control_seed", "measure"),
-        "coin": ("matched_to", "switch_steps"),
-        "matched": ("delta", "cumulative", "control_seed"),
-        "shuffled": ("delta", "cumulative"),
-    }[control]
-    why = f'has no effect while calibration.control = "{control}"'
-    idle = {f"calibration.{key}": why for key in unused if key in given}
-    if control != "off" and not values["calibration.measure"]:
-        for key in sorted(given & {"keep_samples", "log_parts", "reading", "score"}):
-            idle[f"calibration.{key}"] = f"{why}, unless calibration.measure = true"
-    return idle

@@ -357,3 +357,9 @@ def test_a_line_that_names_the_separator_is_no_header(
         tmp_path, "broken.csv", f"sep={separator}\n{rows}one{separator}a{separator}b\n"
     )
     assert "line 5" in refused(broken).message
+
+
+def test_a_folder_is_called_so(tmp_path: Path) -> None:
+    path = written(tmp_path, "train.csv", GOOD)
+    with pytest.raises(DataError, match="is a folder"):
+        load(path, test=tmp_path)
