@@ -11,7 +11,6 @@ every command reads.
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 import threading
 import time
@@ -19,23 +18,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
+from calisr_engine.config.keywords import KEYS, as_sets, keyword_options
 from calisr_engine.config.load import from_resolved
-from calisr_engine.config.options import OPTIONS
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, ConfigError, RunFailedError
 from calisr_engine.events.decode import decode_block
 from calisr_engine.events.log import EventReader
 from calisr_engine.events.types import Event
 from calisr_engine.events.view import RunView
+from calisr_engine.forecast.before_resume import go_on
 from calisr_engine.forecast.before_start import require
 from calisr_engine.forecast.own_data import resolve
 from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs import load_view, store
 from calisr_engine.runs.ask import Answer, Asking
-from calisr_engine.runs.changes import go_on
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.tasks.frames import write_rows
+from calisr_engine.tasks.frames import named_by_keyword, write_rows
 
 if TYPE_CHECKING:
     from calisr_engine.results.predictor import Prediction, Predictor, Text
@@ -45,9 +44,6 @@ Callback = Callable[[int, Event], object]
 """Called with the optimizer steps done and an event of `calisr_engine.events.types`, as logged."""
 
 POLL_SECONDS = 0.1
-
-_KEYS = {option.lstrip("-").replace("-", "_"): key for key, option in OPTIONS.items()}
-"""Keyword -> setting; the keywords are the options of `calisr run`."""
 
 _ROWS = ("train", "validation", "test")
 
@@ -127,8 +123,9 @@ def train(
         CalisrError: settings, data or model that cannot be used, before there is a run directory;
             later, why the run failed.
     """
+    called = _checked(callbacks)
     run, data = _new(base, given)
-    return run._train(callbacks, data, is_new=True)
+    return run._train(called, data, is_new=True)
 
 
 def start(
@@ -141,8 +138,9 @@ def start(
 
     The callbacks are called in a thread of their own. Training ends with this process.
     """
+    called = _checked(callbacks)
     run, data = _new(base, given)
-    return run._start(callbacks, data, is_new=True)
+    return run._start(called, data, is_new=True)
 
 
 class Run:
@@ -241,16 +239,17 @@ class Run:
         """Go on from the newest good checkpoint, as `train` or (in the background) `start`.
 
         Args:
-            settings: what may change, by dotted key, such as {"training.epochs": 5}.
+            settings: what may change, by dotted key or by section, such as
+                {"training.epochs": 5}.
 
         Raises:
             ConfigError: the run is complete and shall not train longer, or a setting is fixed.
             LockedError: a process trains it.
             RunFailedError: why it failed.
         """
-        sets = [f"{key}={_word(value)}" for key, value in (settings or {}).items()]
-        go_on(self.path, sets)
-        return self._start(callbacks) if background else self._train(callbacks)
+        called = _checked(callbacks)
+        go_on(self.path, as_sets(settings))
+        return self._start(called) if background else self._train(called)
 
     def stop(self, save: bool = True, timeout: float = 60.0) -> Answer:
         """Ask whoever trains the run to stop after a step, and wait for that.
@@ -290,13 +289,13 @@ class Run:
         raise failure.error(status) if failure else RunFailedError(f"{self.path} did not end")
 
     def _train(
-        self, callbacks: Iterable[Callback], data: TaskData | None = None, is_new: bool = False
+        self, callbacks: Sequence[Callback], data: TaskData | None = None, is_new: bool = False
     ) -> Run:
         self._begin(callbacks, data, is_new)()
         return self.wait()
 
     def _start(
-        self, callbacks: Iterable[Callback], data: TaskData | None = None, is_new: bool = False
+        self, callbacks: Sequence[Callback], data: TaskData | None = None, is_new: bool = False
     ) -> Run:
         follow = self._begin(callbacks, data, is_new)
         self._follower = threading.Thread(target=follow, name="calisr-events", daemon=True)
@@ -304,12 +303,11 @@ class Run:
         return self
 
     def _begin(
-        self, callbacks: Iterable[Callback], data: TaskData | None, is_new: bool
+        self, callbacks: Sequence[Callback], data: TaskData | None, is_new: bool
     ) -> Callable[[], None]:
         """Begin to train; gives what hands its events on until it ends."""
         if self.running:
             raise ConfigError(f"{self.path.name} is being trained by this process", "wait for it")
-        called = tuple(callbacks)
         reader = EventReader(RunPaths(self.path).events)
         if not is_new:
             for _ in reader.blocks():
@@ -321,7 +319,7 @@ class Run:
         def hand_on() -> None:
             for block in reader.blocks():
                 for line in decode_block(block)[0]:
-                    for callback in called:
+                    for callback in callbacks:
                         callback(line.step, line.event)
 
         def follow() -> None:
@@ -345,40 +343,39 @@ def _new(base: str | Path | None, given: Given) -> tuple[Run, TaskData | None]:
             f"the first argument is a {type(base).__name__}, not a preset's name or a TOML file",
             "settings stand in settings={...}, rows in train=...",
         )
-    options = _options(given)
+    options = keyword_options(given)
     with tempfile.TemporaryDirectory(prefix="calisr-data-") as folder:
         files: dict[str, Path] = {}
         for name in _ROWS:
-            key = _KEYS[name]
+            key = KEYS[name]
             if key in options and not isinstance(options[key], str | Path):
                 files[key] = Path(folder) / f"{name}.parquet"
                 write_rows(options[key], files[key])
                 options[key] = files[key]
-        if _KEYS["train"] in files:
+        if KEYS["train"] in files:
             options.setdefault("task.name", "own")
-        resolved, _ = resolve(base, [], options)
-        checked = require(resolved.config)
+        with named_by_keyword({file: file.stem for file in files.values()}):
+            resolved, _ = resolve(base, [], options)
+            checked = require(resolved.config)
         run = Run(create_run(resolved, own_files=files))
     return run, None if files else checked.data  # notes of it name the file that was read
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords as overrides by dotted key."""
-    options = dict(given.get("settings") or {})
-    for name, value in given.items():
-        if name == "settings" or value is None:
-            continue
-        if name not in _KEYS:
-            near = difflib.get_close_matches(name, [*_KEYS, "settings"], n=1)
-            hint = f"did you mean {near[0]}?" if near else "other settings stand in settings={...}"
-            raise ConfigError(f"there is no keyword {name!r}", hint)
-        path = name in ("data_dir", "output_dir") or (name in _ROWS and isinstance(value, str))
-        options[_KEYS[name]] = Path(value) if path else value
-    return options
+def _checked(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    """The callbacks, before there is a run that they could keep from beginning.
 
-
-def _word(value: Any) -> str:
-    """A value as the text of a `--set`."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else str(value)
+    Raises:
+        ConfigError: they are no list of what can be called.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise ConfigError(
+            f"callbacks are a {type(callbacks).__name__}, not a list", "write callbacks=[...]"
+        )
+    called = tuple(callbacks)
+    for each in called:
+        if not callable(each):
+            raise ConfigError(
+                f"a callback is a {type(each).__name__}, which cannot be called",
+                "give functions of a step and an event",
+            )
+    return called

@@ -8,9 +8,9 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by whoever started this
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     from calisr_tui.cli.app import flush_output, run_command_line
 
     status = flush_output(run_command_line(sys.argv[1:]))

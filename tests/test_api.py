@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pytest
 import transformers
 
 import calisr_engine as calisr
+from calisr_engine.config.keywords import as_sets, keyword_options
 from calisr_engine.errors import CalisrError, ConfigError
 from calisr_engine.events.types import Completed, Event, Progress, RunCreated
+from calisr_engine.tasks.frames import write_rows
 from tests.training.tiny_run import save_model
 
 TEXTS = [f"{word} {i}" for i in range(24) for word in ("a good one", "a bad one")]
@@ -70,6 +73,10 @@ def test_rows_of_a_program_become_a_run_that_answers_exports_and_goes_on(
     assert {step for step, event in seen if isinstance(event, Progress)} == set(range(7, 13))
     assert opened.view.step == 12
 
+    run.path.rename(tmp_path / "moved")  # with its rows
+    moved = calisr.Run.open(tmp_path / "moved")
+    assert moved.resume({"training": {"epochs": 3}}).view.step == 18
+
 
 def test_a_run_in_the_background_is_stopped_and_goes_on(model: str, tmp_path: Path) -> None:
     columns = {"text": TEXTS, "label": LABELS}
@@ -115,7 +122,52 @@ def test_mistakes_are_told_before_there_is_a_run(model: str, tmp_path: Path) -> 
     assert "cannot be written as Parquet" in wrong(**at, train=[{"text": 1}, {"text": [2]}])
     assert "there is no preset" in wrong(base="demoo")
     assert "settings={...}" in wrong(base={"model": {"name": model}})
+    for settings in (["training.epochs=2"], "training.epochs=2", {3: 4}):
+        assert '{"training.epochs": 2}' in wrong(**at, train=rows, settings=settings)
+    assert "callbacks are a builtin" in wrong(**at, train=rows, callbacks=print)
+    assert "a callback is a int" in wrong(**at, train=rows, callbacks=[5])
     assert not (tmp_path / "runs").exists()
+
+
+DAYS = pd.Series(pd.PeriodIndex(["2024-01", "2024-02"] * 24, freq="M"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ({"text": TEXTS, "label": [*LABELS[:-1], None]}, "train, row 48, column 'label': "),
+        ({"text": TEXTS, "label": [*LABELS[:-1], 1]}, "'label' cannot be written as Parquet: it "),
+        ({"text": TEXTS, "label": LABELS[:-1]}, "'text' has 48 rows and 'label' has 47 rows"),
+        ({"text": TEXTS, "label": "g" * 48}, "'label' is a str, not a list of cells"),
+        ({"text": dict(enumerate(TEXTS)), "label": LABELS}, "'text' is a dict, not a list"),
+        (pd.DataFrame({"text": TEXTS, "label": [*LABELS[:-1], 1]}), "it has cells of int and str"),
+        (pd.DataFrame({"text": TEXTS, "label": DAYS}), "'label' cannot be written as Parquet: its"),
+        (pd.DataFrame({"text": TEXTS, "label": pd.arrays.SparseArray([0, 1] * 24)}), "'label'"),
+        (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "there are 2 columns named 'text'"),
+        ([{"text": "a"}, {"text": "b", "label": 1}], "train, row 1, column 'label': "),
+        ([], "an empty list"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_told_by_keyword_and_column(
+    rows: Any, told: str, model: str, tmp_path: Path
+) -> None:
+    said = wrong(train=rows, model=model, output_dir=tmp_path / "runs", text="text", label="label")
+    assert told in said
+    assert "calisr-data" not in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_key_that_the_first_row_lacks_is_a_column(tmp_path: Path) -> None:
+    write_rows([{"text": "a"}, {"text": "b", "label": 1}], tmp_path / "rows.parquet")
+    assert pd.read_parquet(tmp_path / "rows.parquet").columns.tolist() == ["text", "label"]
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    given = {"seed": np.int64(3), "settings": {"training": {"epochs": np.int32(2)}}}
+    options = keyword_options(given)
+    assert options == {"training.epochs": 2, "training.seed": 3}
+    assert {type(each) for each in options.values()} == {int}
+    assert as_sets({"training": {"epochs": np.int64(5)}}) == ["training.epochs=5"]
 
 
 def test_the_example_runs_as_it_stands(

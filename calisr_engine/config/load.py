@@ -16,14 +16,13 @@ from pydantic import ValidationError
 
 from calisr_engine.config import check, fitting, preset_files, toml_text
 from calisr_engine.config.describe import by_key
+from calisr_engine.config.idle import idle_settings
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
 from calisr_engine.config.options import guess_layer, option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
-from calisr_engine.methods.catalog import has_light_phase
-from calisr_engine.regularizers import catalog as regularizers
 from calisr_engine.settings import Reading
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
@@ -154,21 +153,52 @@ def load(
     if not (recorded or fitting.is_recipe([*layers, options] if of_grid else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
+    if recorded:
+        config = _with_kept_data(config, Path(base.name).parent)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}
     return ResolvedConfig(
         config=config,
         origins={key: origins[key] for key in toml_text.flat(config)},
         base=base.name,
-        warnings=(*notes, *_warnings(merged)),
+        warnings=(*notes, *idle_settings(merged)),
         reasons={key: each.reason for key, each in fits.items()},
         _layers=base.layers,
         _examples=examples,
     )
 
 
+def require_values(
+    base: Base, sets: Sequence[str], overrides: Mapping[str, Any], section: str
+) -> Layer:
+    """The layer of options, once no value of a section is one that its setting does not take.
+
+    For who reads values of that section before there are settings; `load` tells what else is wrong.
+
+    Raises:
+        ConfigError: `problems` has every mistake in a name or value, those of other sections, too.
+    """
+    options, malformed = option_layer(sets, overrides)
+    merged = merge([*base.layers, options], incomplete=bool(base.problems))
+    if any(key.startswith(f"{section}.") for key in merged.wrong):
+        raise _error(base.name, [*base.problems, *merged.problems, *malformed])
+    return options
+
+
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def _with_kept_data(config: RunConfig, run_dir: Path) -> RunConfig:
+    """Rows from Python, which a run keeps in its data/, are found there also where it was moved."""
+    moved: dict[str, Path] = {}
+    for name in ("train_file", "validation_file", "test_file"):
+        file: Path | None = getattr(config.task, name)
+        if file is not None and file.stem == name and not file.exists():
+            own = run_dir.absolute() / "data" / file.name
+            if own.is_file():
+                moved[name] = own
+    return config.model_copy(update={"task": config.task.model_copy(update=moved)})
 
 
 def from_resolved(path: str | Path) -> RunConfig:
@@ -337,54 +367,3 @@ def _error(base: str, problems: Iterable[Problem]) -> ConfigError:
     count = f"{len(unique)} mistakes" if len(unique) > 1 else "one mistake"
     where = f" in the settings of {show(Path(base))}" if base else " in the settings"
     return ConfigError(f"{count}{where}", HINT, problems=unique)
-
-
-def _warnings(merged: Merged) -> list[str]:
-    """Settings given by hand that do nothing in this run."""
-    own = [key for key in merged.places if not merged.origins[key].startswith("preset ")]
-    idle: dict[str, str] = {}
-    if merged.values["calibration.variant"] == "off":
-        why = 'has no effect while calibration.variant = "off"; S or D calibrates'
-        if merged.values["calibration.groups"] is not None:
-            why = 'has no effect while calibration.variant = "off"; own calibrates by these groups'
-        idle |= {key: why for key in own if key.startswith("calibration.")}
-        idle.pop("calibration.variant", None)
-    else:
-        idle |= _idle_controls(merged.values, own)
-        if merged.values["calibration.variant"] != "own" and "calibration.groups" in own:
-            variant = merged.values["calibration.variant"]
-            why = f'has no effect while calibration.variant = "{variant}"; own has these groups'
-            idle["calibration.groups"] = why
-    method = str(merged.values["method.name"])
-    if not has_light_phase(method) and "training.lft_learning_rate" in own:
-        idle["training.lft_learning_rate"] = f"has no effect with method {method}"
-    regularizer = str(merged.values["regularizer.name"])
-    for key in own:
-        of = regularizers.owner(key.partition(".")[2]) if key.startswith("regularizer.") else ""
-        if of not in ("", regularizer):
-            idle[key] = f'has no effect while regularizer.name = "{regularizer}"'
-    if merged.values["task.validation_file"] is not None:
-        why = "has no effect beside task.validation_file: nothing is set aside"
-        both = ("task.validation_share", "task.split_seed")
-        idle |= {key: why for key in both if key in own}
-    if merged.values["model.random_weights"]:
-        idle["model.random_weights"] = "is on: scores of this run mean nothing"
-    return [f"{key} {why} ({merged.origins[key]})" for key, why in idle.items()]
-
-
-def _idle_controls(values: Mapping[str, Any], own: Sequence[str]) -> dict[str, str]:
-    """Settings of [calibration] that its control makes no use of, and why."""
-    control = str(values["calibration.control"])
-    given = {key.partition(".")[2] for key in own if key.startswith("calibration.")}
-    unused = {
-        "off": ("matched_to", "switch_steps", "control_seed", "measure"),
-        "coin": ("matched_to", "switch_steps"),
-        "matched": ("delta", "cumulative", "control_seed"),
-        "shuffled": ("delta", "cumulative"),
-    }[control]
-    why = f'has no effect while calibration.control = "{control}"'
-    idle = {f"calibration.{key}": why for key in unused if key in given}
-    if control != "off" and not values["calibration.measure"]:
-        for key in sorted(given & {"keep_samples", "log_parts", "reading", "score"}):
-            idle[f"calibration.{key}"] = f"{why}, unless calibration.measure = true"
-    return idle

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
-from calisr_engine.config.options import OPTIONS, OWN_DATA, option_layer, task_values
+from calisr_engine.config.load import Base, ResolvedConfig, load, read_base, require_values
+from calisr_engine.config.options import OPTIONS, OWN_DATA, task_values
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.preview import guess as guesses
 from calisr_engine.preview.guess import Guessed
@@ -21,8 +21,13 @@ nothing is guessed then."""
 
 
 def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What base, --set and options say of [task], by name; paths as they will be read."""
-    return task_values((*base.layers, option_layer(list(sets), options)[0]))
+    """What base, --set and options say of [task], by name; paths as they will be read.
+
+    Raises:
+        ConfigError: a value of [task] is not one that its setting takes; all mistakes are told.
+    """
+    layer = require_values(base, list(sets), options, "task")
+    return task_values((*base.layers, layer))
 
 
 def resolve(

@@ -188,7 +188,8 @@ def _no_weights(place: str, files: Iterable[str]) -> UnavailableError:
     if found:
         why = f" named {WEIGHTS} (only {', '.join(found[:3])})"
     elif pickles:
-        why = f" (only {pickles[0]}, a pickle, which is never loaded)"
+        what = "a pickle, which is" if len(pickles) == 1 else "pickles, which are"
+        why = f" (only {', '.join(pickles[:3])}, {what} never loaded)"
     return UnavailableError(
         f"model.name: {place} holds no weights in safetensors{why}", _SAVE_AGAIN
     )

@@ -15,7 +15,7 @@ STEMS = ("choice", "option", "alternative", "ending", "answer", "candidate", "so
 """What the names of such columns begin with, before a number or a letter."""
 
 _NAME = re.compile(r"(.+?)[\s_-]*(\d+|[a-z])")
-_COUNTS = ("0123456789", "123456789", "abcdefghijklmnopqrstuvwxyz")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def alternatives(given: Mapping[str, Any], described: Sequence[Column]) -> Several:
@@ -64,21 +64,32 @@ def numbered(names: Sequence[str]) -> tuple[str, ...]:
             parts = _NAME.fullmatch(name.strip().lower())
             if parts and parts[1] == stem:
                 found[parts[2]] = name
-        if len(found) > 1 and any(list(found) == list(each[: len(found)]) for each in _COUNTS):
+        counts = [_counting(len(found), start) for start in (0, 1)] + [list(_LETTERS[: len(found)])]
+        if len(found) > 1 and list(found) in counts:
             return tuple(found.values())
     return ()
 
 
+def _counting(count: int, start: int) -> list[str]:
+    return [str(number) for number in range(start, start + count)]
+
+
 def _label(named: str | None, columns: Sequence[str], described: Sequence[Column]) -> Column | None:
     """The column whose values are all numbers or names of the alternatives; else the one with a
-    label's name of which most are, so that reading it says which row is wrong."""
-    known = {*columns, *map(str, range(len(columns)))}
+    label's name of which most are, or that has their letters or counts them from 1, so that reading
+    it says which row is wrong."""
+    known = {*columns, *_counting(len(columns), 0)}
+    otherwise = ({*_counting(len(columns), 1)}, {*_LETTERS[: len(columns)]})
     fitting = []
     for each in described:
         if named not in (None, each.name) or each.name in columns or each.distinct < 2:
             continue
         right = sum(n for value, n in each.counts.items() if value.removesuffix(".0") in known)
         whole, rank = right == sum(each.counts.values()), roles.named(each.name, roles.LABEL_NAMES)
-        if whole or (rank > 0 and 2 * right > sum(each.counts.values())):
+        most = 2 * right > sum(each.counts.values())
+        spelled = any(
+            {value.strip().lower() for value in each.counts} <= names for names in otherwise
+        )
+        if whole or (rank > 0 and (most or spelled)):
             fitting.append((whole, rank, each))
     return max(fitting, key=lambda found: found[:2])[2] if fitting else None

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
-from calisr_engine.tasks.cells import is_missing
+from calisr_engine.tasks.cells import is_missing, word
 from calisr_engine.tasks.label_sets import as_list
 from calisr_engine.tasks.table import Table
 
 SAMPLE = 20_000
 """Rows that are looked at, spread evenly; more would not change a guess."""
 
-Kind = Literal["text", "words", "whole", "number", "boolean", "list", "nested", "empty"]
+Kind = Literal["text", "words", "whole", "number", "boolean", "list", "nested", "repeated", "empty"]
 
 KINDS: dict[Kind, str] = {
     "text": "texts",
@@ -26,6 +26,7 @@ KINDS: dict[Kind, str] = {
     "boolean": "true or false",
     "list": "lists",
     "nested": "lists or objects",
+    "repeated": "several columns of that name",
     "empty": "nothing",
 }
 """What to call a column of that kind."""
@@ -65,13 +66,15 @@ class Column:
 
 
 def columns(table: Table) -> tuple[Column, ...]:
-    """Every column of a table, those that were not read as nested."""
+    """Every column of a table; those that were not read are nested, or have a name that others
+    have, too."""
     step = max(1, -(-len(table) // SAMPLE))
     found = []
     for name in dict.fromkeys(table.header):
         cells = table.columns.get(name)
         if cells is None or table.header.count(name) > 1:
-            found.append(Column(name, "nested", 0, 0, 0, 0.0, 0, ""))
+            kind: Kind = "repeated" if table.header.count(name) > 1 else "nested"
+            found.append(Column(name, kind, 0, 0, 0, 0.0, 0, ""))
         else:
             found.append(_column(name, cells[::step]))
     return tuple(found)
@@ -95,7 +98,7 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
             dict(counted.most_common(200)),
         )
     if any(isinstance(cell, dict | list | bytes) for cell in there):
-        example = type(next(c for c in there if isinstance(c, dict | list | bytes))).__name__
+        example = word(next(c for c in there if isinstance(c, dict | list | bytes)))
         return Column(name, "nested", len(cells), 0, len(cells) - len(there), 0.0, 0, example)
     texts = [cell.strip() if isinstance(cell, str) else str(cell) for cell in there]
     counts = Counter(texts)

@@ -222,9 +222,15 @@ def lacking(
         roles_of.insert(0, ("choice_columns", "--choices", "an alternative"))
     for key, option, what in roles_of:
         if values.get(key) is None and not (key == "label_column" and values.get("label_columns")):
+            twice = [quoted(each.name) for each in described if each.kind == "repeated"]
+            if twice:
+                return DataError(
+                    f"{path}: no column looks like {what}, and several are named {twice[0]}",
+                    "rename all but one",
+                )
             names = ", ".join(quoted(each.name) for each in described[:12])
             mend = f"name it with {option}; columns: {names}"
             if key == "text_column" and any(each.kind == "list" for each in described):
-                mend += "; lists of words are for --kind token, which is found if none is named"
+                mend += "; for lists of words, each with a tag, say --kind token"
             return DataError(f"{path}: no column looks like {what}", mend)
     return None

@@ -41,6 +41,8 @@ PAIRS = (
 )
 """Names that go together, beside those that differ in a 1 and a 2 or an a and a b."""
 
+_UNREAD = ("list", "nested", "repeated", "empty")
+
 _PARTS = re.compile(r"[A-Z]?[a-z]+|\d+|[A-Z]+(?![a-z])")
 _SIDES = (("1", "2"), ("a", "b"), ("one", "two"), ("first", "second"), ("left", "right"))
 
@@ -149,7 +151,7 @@ def usual_metric(kind: str, spans: bool = True) -> str:
 
 def is_id(column: Column) -> bool:
     """Whether a column only numbers or names the rows."""
-    if column.kind in ("text", "list", "nested", "empty") or column.rows < 2:
+    if column.kind in ("text", *_UNREAD) or column.rows < 2:
         return False
     each_its_own = column.distinct == column.rows - column.missing
     named = bool(set(_words(column.name)[-1:]) & set(ID_NAMES)) or not column.name.strip()
@@ -163,8 +165,8 @@ def is_id(column: Column) -> bool:
 
 def role_words(column: Column) -> str:
     """What a column seems to be that has none of the roles."""
-    if column.kind == "nested":
-        return f"{KINDS['nested']}, which are not read"
+    if column.kind in ("nested", "repeated"):
+        return f"{KINDS[column.kind]}, which are not read"
     if column.kind == "empty":
         return "empty"
     if is_id(column):
@@ -196,7 +198,15 @@ def _is_text(column: Column) -> bool:
 
 
 def _text_score(column: Column) -> float:
-    if column.kind in ("list", "nested", "empty", "boolean", "number", "whole") or is_id(column):
+    if column.kind in (
+        "list",
+        "nested",
+        "repeated",
+        "empty",
+        "boolean",
+        "number",
+        "whole",
+    ) or is_id(column):
         return 0.0
     is_named = named(column.name, TEXT_NAMES)
     score = 12.0 * is_named + min(column.words, 20.0) + 5.0 * column.distinct / max(1, column.rows)
@@ -215,7 +225,11 @@ def _text_reason(column: Column) -> str:
 
 
 def _label_score(column: Column, last: bool) -> float:
-    if column.kind in ("list", "nested", "empty") or is_id(column) or column.distinct < 1:
+    if (
+        column.kind in ("list", "nested", "repeated", "empty")
+        or is_id(column)
+        or column.distinct < 1
+    ):
         return 0.0
     is_named = named(column.name, LABEL_NAMES)
     classes = column.distinct <= min(MOST_CLASSES, max(2.0, column.rows / 2))

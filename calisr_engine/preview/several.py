@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ FEWEST_USES = 3.0
 
 FEWEST_COLUMNS = 3
 """Columns of 0 and 1 that are labels together; two of them may be anything."""
+
+_DECIMAL = re.compile(r"\s*[+-]?\d+,\d+\s*")
+"""A number with a comma for its point; where all cells are, none of them is two labels."""
 
 PLAIN_NAMES = ("label", "class", "target", "y", "gold")
 """A column of this name is the label, whatever flags stand beside it."""
@@ -78,7 +82,7 @@ def _words(given: Mapping[str, Any], table: Table, described: Sequence[Column]) 
         (one, other)
         for one in sorted(words, key=lambda each: _place(each.name, WORD_NAMES))
         for other in sorted(tags, key=lambda each: _tag_place(each, table))
-        if one is not other and _are_tags(one, other, table)
+        if one is not other and _are_tags(one, other, table, given.get("kind") == "token")
     ]
     if not pairs:
         return Several()
@@ -108,8 +112,13 @@ def _tag_place(column: Column, table: Table) -> tuple[bool, int, int]:
     return not marks_entities(column.counts), _place(column.name, TAG_NAMES), last
 
 
-def _are_tags(words: Column, tags: Column, table: Table) -> bool:
-    """Whether the lists of two columns are equally long in each row, and the second's are tags."""
+def _are_tags(words: Column, tags: Column, table: Table, asked: bool) -> bool:
+    """Whether the lists of two columns are equally long in each row, and the second's are tags.
+
+    Args:
+        asked: somebody said that there are tags; else lists that are all of one length are not
+            taken for them, unless they mark entities.
+    """
     if tags.distinct < 2 or tags.distinct > max(40, words.distinct / 2) or words.words < 1.5:
         return False
     step = max(1, -(-len(table) // SAMPLE))
@@ -119,7 +128,8 @@ def _are_tags(words: Column, tags: Column, table: Table) -> bool:
         return False
     lengths = [(len(one), len(other)) for one, other in zip(sides[0], sides[1], strict=True)]
     alike = sum(one == other for one, other in lengths) > 0.9 * len(lengths)
-    return alike and (len({one for one, _ in lengths}) > 1 or marks_entities(tags.counts))
+    varied = len({one for one, _ in lengths}) > 1
+    return alike and (asked or varied or marks_entities(tags.counts))
 
 
 # Labels ------------------------------------------------------------------------------------------
@@ -209,7 +219,7 @@ def _separated(column: Column, table: Table, given: Mapping[str, Any]) -> Severa
     own = given.get("label_separator")
     for separator in SEPARATORS if own is None else (own,):
         rows = [parts(text, separator) for text in texts]
-        if own is None and not _are_labels(rows):
+        if own is None and (not _are_labels(rows) or all(map(_DECIMAL.fullmatch, texts))):
             continue
         names = {name for row in rows for name in row}
         a_row = sum(map(len, rows)) / max(1, len(table.columns[column.name][::step]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -27,7 +27,7 @@ from calisr_engine.results.best_model import Progress, export_counts, logits_of,
 from calisr_engine.results.run_task import RunTask, class_names, task_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.tasks.batches import MEGA_BATCHES
-from calisr_engine.tasks.cells import whole_characters
+from calisr_engine.tasks.cells import is_missing, whole_characters, word
 from calisr_engine.tasks.examples import Examples
 from calisr_engine.tasks.outputs import given_labels, label_probabilities
 from calisr_engine.tasks.tagged import Entity, entities
@@ -103,8 +103,10 @@ class Predictor:
         Raises:
             NotFoundError: the run has no best model (yet).
             UnavailableError: it is damaged, or the model that the run began with is not here.
-            ConfigError: there is no such device.
+            ConfigError: there is no such device, or a batch of no texts is asked for.
         """
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"a batch of {batch_size} texts", "batch_size is 1 or more")
         self.device = _device(device)
         self._config = from_resolved(RunPaths(run_dir).config) if config is None else config
         self.task: RunTask = task_of(self._config)
@@ -129,8 +131,8 @@ class Predictor:
             window: texts that are read before the first is answered; None takes 50 batches.
 
         Raises:
-            DataError: a text where there should be a pair, a pair for a text, or alternatives that
-                are empty or not as many as the run was trained with.
+            DataError: a text where there should be a pair, a pair for a text, alternatives that
+                are empty or not as many as the run was trained with, or something else than texts.
             RunFailedError: the model predicts values that are not numbers.
         """
         return (found for _, found in self.with_texts(texts, window))
@@ -139,6 +141,15 @@ class Predictor:
         self, texts: Iterable[Text], window: int | None = None
     ) -> Iterator[tuple[Text, Prediction]]:
         """As `predict`, each prediction with its text; no more than a window is held at once."""
+        if (
+            not isinstance(texts, Iterable)
+            or isinstance(texts, Mapping)
+            or hasattr(texts, "columns")
+        ):
+            raise DataError(
+                f"a {type(texts).__name__} is no list of texts",
+                'give texts one after the other; of a table its column, such as frame["text"]',
+            )
         size = window or self.batch_size * MEGA_BATCHES
         rows = enumerate(texts, 1)
         while part := list(itertools.islice(rows, size)):
@@ -173,16 +184,17 @@ class Predictor:
             raise RunFailedError("the model predicts values that are not numbers", "train it anew")
         return logits
 
-    def _examples(self, rows: Sequence[tuple[int, Text]]) -> Examples:
+    def _examples(self, given: Sequence[tuple[int, Text]]) -> Examples:
+        rows = [(number, _checked(number, row)) for number, row in given]
         if self.task.tags_words:
             return Examples.of_words([words_of(row) for _, row in rows])
         if self.task.choices:
             return self._choices(rows)
+        wanted = "a pair of texts" if self.task.is_pair else "one text"
         for number, row in rows:
-            if isinstance(row, str) is self.task.is_pair:
-                wanted, found = "a pair of texts", "one text"
-                if not self.task.is_pair:
-                    wanted, found = found, wanted
+            count = 1 if isinstance(row, str) else len(row)
+            if isinstance(row, str) is self.task.is_pair or count != 1 + self.task.is_pair:
+                found = {1: "one text", 2: "a pair of texts"}.get(count, f"{count} texts")
                 raise DataError(
                     f"text {number}: {found}, and {self.task.name} takes {wanted}",
                     f"give {wanted}, as the run was trained with",
@@ -241,6 +253,24 @@ class Predictor:
             )
             at += len(row)
             yield Prediction(tuple(each.tag for each in own), None, own)
+
+
+def _checked(number: int, row: object) -> Text:
+    """The row of texts that this is.
+
+    Raises:
+        DataError: it is none.
+    """
+    if isinstance(row, str):
+        return row
+    parts: tuple[Any, ...] = (row,)
+    if isinstance(row, Iterable) and not isinstance(row, bytes | Mapping):
+        parts = tuple(row)
+    wrong = [each for each in parts if not isinstance(each, str)]
+    if not wrong:
+        return parts
+    found = "nothing" if is_missing(wrong[0]) else word(wrong[0])
+    raise DataError(f"text {number}: {found} where a text is expected", "give texts as strings")
 
 
 def words_of(text: Text) -> tuple[str, ...]:

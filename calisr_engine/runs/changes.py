@@ -6,7 +6,7 @@ event. A config.toml that says something else was edited or cut, and is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
         )
         for key, (before, after) in differences(recorded, config).items()
         if not key.startswith(WITHOUT_EFFECT)
+        and Path(str(after)).parent != paths.data.absolute()  # its own rows, moved along with it
     ]
     if problems:
         raise ConfigError(
@@ -87,52 +88,52 @@ def check_as_recorded(paths: RunPaths, config: RunConfig) -> None:
         )
 
 
-def change_settings(paths: RunPaths, sets: Sequence[str]) -> dict[str, Change]:
-    """Change settings of a run that nobody trains now; config.toml and the log say so.
+def go_on(
+    run_dir: Path, sets: Sequence[str] = (), check: Callable[[RunConfig], object] | None = None
+) -> dict[str, Change]:
+    """Make a run that nobody trains now ready to be trained on; config.toml and the log say what
+    changed.
 
     Args:
         sets: "section.key=value", as for `calisr run --set`.
+        check: refuses settings with which training could not begin, before anything is written.
+
+    Returns:
+        The settings that changed.
 
     Raises:
-        ConfigError: a setting that cannot change, or a value that cannot be used.
+        ConfigError: a setting that cannot change, a value that cannot be used, or the run is
+            complete and is not to train longer.
         LockedError: a process trains in this directory.
+        CalisrError: as `check`.
     """
-    if is_locked(paths):
+    paths = RunPaths(run_dir)
+    if sets and is_locked(paths):
         raise LockedError(
-            f"{paths.root.name} is being trained; its settings cannot change now",
-            f"stop it first, or follow it with: calisr watch {paths.root}",
+            f"{run_dir.name} is being trained; its settings cannot change now",
+            f"stop it first, or follow it with: {command('watch', run_dir)}",
         )
+    summary = store.summarise(run_dir)
     old = from_resolved(paths.config)
-    resolved = load(paths.config, list(sets), recorded=True)
-    changes = differences(old.model_dump(mode="json"), resolved.config)
+    new = load(paths.config, list(sets), recorded=True).config if sets else old
+    changes = differences(old.model_dump(mode="json"), new)
     _refuse(changes, paths)
-    if changes:
-        origins = origins_of(paths.config.read_text(encoding="utf-8"))
-        origins |= dict.fromkeys(changes, "resume --set")
-        text = resolved_toml(resolved.config, origins)
-        step = store.summarise(paths.root).step
-        with EventWriter(paths.events, last_attempt(paths.events)) as writer:
-            writer.write(
-                step,
-                SettingsChanged(changes={k: {"from": a, "to": b} for k, (a, b) in changes.items()}),
-            )
-        write_text(paths.config, text, "the run's settings")
-    return changes
-
-
-def go_on(run_dir: Path, sets: Sequence[str] = ()) -> dict[str, Change]:
-    """Make a run ready to be trained on, with these settings changed; the changes.
-
-    Raises:
-        ConfigError: it is complete and is not to train longer; or as `change_settings`.
-        LockedError: as `change_settings`.
-    """
-    changes = change_settings(RunPaths(run_dir), sets) if sets else {}
-    if store.summarise(run_dir).state == "completed" and not set(GROWING) & set(changes):
+    if summary.state == "completed" and not set(GROWING) & set(changes):
         raise ConfigError(
             f"{run_dir.name} is complete; there is nothing to go on with",
             f"see it with: {command('show', run_dir)}; train on with --set training.epochs=N",
         )
+    if check is not None and not is_locked(paths):
+        check(new)
+    if changes:
+        origins = origins_of(paths.config.read_text(encoding="utf-8"))
+        origins |= dict.fromkeys(changes, "resume --set")
+        with EventWriter(paths.events, last_attempt(paths.events)) as writer:
+            writer.write(
+                summary.step,
+                SettingsChanged(changes={k: {"from": a, "to": b} for k, (a, b) in changes.items()}),
+            )
+        write_text(paths.config, resolved_toml(new, origins), "the run's settings")
     return changes
 
 

@@ -4,7 +4,8 @@ CSV is read with CSV quoting. Its separator is the first of comma, semicolon, ba
 first line has outside quotes; where that one does not fit the lines below and another does, it is
 the other. With tabs a file is read as TSV, without quoting: a quote is a plain
 character, as in the GLUE files, unless every name in the header row is quoted. Blank lines are no
-rows, and neither are lines of separators alone.
+rows, and neither are lines of separators alone. A first line `sep=;`, which spreadsheets write,
+is no row either and names the separator.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from calisr_engine.tasks.table import Table
 LONGEST_CELL = 2**31 - 1
 """Characters; the default of the csv module, 131,072, is less than a long document."""
 
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?[ \t]*(?=[\r\n])', re.IGNORECASE)
+
 _FIRST_LINE = re.compile(r"[^\r\n]*\S[^\r\n]*")
 
 
@@ -34,8 +37,12 @@ def read_csv(path: Path, text: str, header: bool = True) -> Table:
     Raises:
         DataError: broken quoting, a line with too few or too many fields.
     """
-    first = re.sub('"[^"]*"', "", _first_line(text))
-    found = [separator for separator in ",;|\t" if separator in first] or [","]
+    named = _SEPARATOR_LINE.match(text)
+    if named:
+        text, found = text[named.end() :], [named.group(1)]  # its line end stays: lines count on
+    else:
+        first = re.sub('"[^"]*"', "", _first_line(text))
+        found = [separator for separator in ",;|\t" if separator in first] or [","]
     refusal: DataError | None = None
     for separator in found:
         try:

@@ -56,6 +56,8 @@ def format_of(path: Path) -> str:
         DataError: the ending is that of no format which is read.
     """
     form = FORMATS.get(path.suffix.lower())
+    if form is None and path.is_dir():
+        raise DataError(f"{path} is a folder", "name a file; only --train takes a folder")
     if form is None:
         raise DataError(
             f"{path}: files ending in {path.suffix or 'nothing'} are not read",

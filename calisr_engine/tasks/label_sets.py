@@ -2,13 +2,15 @@
 
 A label is its text, as for single classes (`labels`). In one column the labels of a row stand with
 a separator between them, or as a list: a list of JSONL and Parquet files, or a text that writes one
-(`["a", "b"]`, also with the single quotes of Python). A row may have no label at all.
+(`["a", "b"]`, also with the single quotes of Python, or numpy's `['a' 'b']`). A row may have no
+label at all.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,8 @@ from calisr_engine.tasks.settings import TaskSettings
 from calisr_engine.tasks.table import Table
 
 MOST_LABELS = 5000
+
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 SEPARATORS = ("|", ";", ",", "/")
 """Those that are looked for where none is named."""
 
@@ -158,12 +162,18 @@ def _listed(
 
 
 def as_list(cell: Any) -> list[Any] | None:
-    """The list that a text writes, as JSON or as Python; None where it is no list."""
+    """The list that a text writes, as JSON, Python or numpy; None where it is no list."""
     if not isinstance(cell, str) or not cell.strip().startswith("["):
         return None
+    text = cell.strip()
+    shape = re.sub(_QUOTED, "Q", text)
+    if re.search(r"Q\s*Q", shape):  # Python would put these texts together
+        if not re.fullmatch(r"\[\s*Q(\s+Q)+\s*\]", shape):
+            return None
+        text = re.sub(_QUOTED, r"\g<0>,", text)
     for reading in (json.loads, ast.literal_eval):
         try:
-            value = reading(cell.strip())
+            value = reading(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return value if isinstance(value, list) else None

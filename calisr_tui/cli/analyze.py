@@ -148,6 +148,8 @@ def generalisation(
     from calisr_engine.figures.generalisation import curves, study
     from calisr_engine.figures.picture import check_out, draw
 
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json exclude each other", "leave one of them out")
     if out is not None:
         check_out(out)
     found = study(sources, output_dir)

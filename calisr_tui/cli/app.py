@@ -113,8 +113,10 @@ def run_command_line(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`calisr runs | head`); that is no error.
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # The reader of our output went away (`calisr runs | head`); typer takes it for a failure.
         close_stdout()
         return 0
     except Exception as error:

@@ -77,6 +77,8 @@ def runs(
     keep, order = parse(wanted), column(sort.removeprefix("-"))
     named = [column(name) for name in (columns.split(",") if columns else COLUMNS)]
     by = [column(name) for name in (group.split(",") if group else ())]
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json exclude each other", "leave one of them out")
     if folded and not by:
         raise ConfigError("--folded leaves out the runs of groups", "add --group, such as task")
     listed = store.list_runs(output_dir)

@@ -15,7 +15,7 @@ from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.plain_words import one_line, quoted
 from calisr_tui.charts.answer import name_of
 from calisr_tui.cli.options import OutputDir, RunArgument, find_run, quiet_libraries
-from calisr_tui.cli.out import close_stdout, put, put_json, put_json_line, say
+from calisr_tui.cli.out import put, put_json, put_json_line, say
 
 if TYPE_CHECKING:
     from calisr_engine.results.prediction_files import Row
@@ -51,7 +51,7 @@ def predict(
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A CSV, TSV, JSONL or Parquet file.")
+        Path | None, typer.Option("--file", "-f", help="A CSV, TSV, JSONL, Parquet or CoNLL file.")
     ] = None,
     text: Annotated[
         str | None,
@@ -62,7 +62,12 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write a .csv, .tsv or .jsonl file."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write a .csv, .tsv or .jsonl file; of tagged words also .conll.",
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Texts of a batch.")
@@ -111,10 +116,7 @@ def predict(
         say(f"{count:,} texts predicted")
         put_json({"out": str(out), "rows": count}) if as_json else put(out)
         return
-    try:
-        _show(found, task, predictor.classes, as_json)
-    except BrokenPipeError:  # enough was read; typer would take it for a failure
-        close_stdout()
+    _show(found, task, predictor.classes, as_json)
 
 
 def _check_one_source(

@@ -165,7 +165,7 @@ def resume(
     quiet: Quiet = False,
 ) -> int:
     """Go on with a run that was stopped or killed, from its newest good checkpoint."""
-    from calisr_engine.runs.changes import go_on
+    from calisr_engine.forecast.before_resume import go_on
 
     run_dir = find_run(name, output_dir)
     notices.ways()

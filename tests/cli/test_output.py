@@ -35,6 +35,27 @@ def test_a_closed_stdout() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_closed_stdin_is_an_empty_one() -> None:
+    reading = "from calisr_tui.__main__ import main; import calisr_tui.cli.app as app, sys; "
+    reading += "app.run_command_line = lambda _: len(sys.stdin.buffer.read()); main()"
+    done = subprocess.run(["sh", "-c", f"exec {sys.executable} -c '{reading}' <&-"])
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["show", "EXAMPLE", "--json"], ["tail", "EXAMPLE"]])
+def test_a_reader_that_has_enough_is_no_failure(arguments: list[str]) -> None:
+    """More than the pipe holds is written after its reader left."""
+    example = str(Path(listings.__file__).parent.parent / "example")
+    words = [example if each == "EXAMPLE" else each for each in arguments]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "calisr_tui", *words], stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_no_command_expects_is_told_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

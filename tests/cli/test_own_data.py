@@ -207,6 +207,45 @@ def test_options_of_own_data_without_data_are_refused(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("text_column = 5", "expected text"),
+        ("label_column = ['liked']", "expected text"),
+        ("label_columns = 'liked'", "expected a list of columns"),
+        ("choice_columns = [1, 2]", "expected a list of columns"),
+        ("label_separator = ''", "expected text"),
+        ("validation_file = 7", "expected a path"),
+        ("validation_file = ['reviews.csv']", "expected a path"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_told_before_anything_is_guessed(
+    line: str, told: str, reviews: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.toml").write_text(f"[task]\ntrain_file = '{reviews}'\n{line}\n")
+    assert run_command_line(["run", "mine.toml"]) == 2
+    shown = capfd.readouterr().err
+    assert "one mistake" in shown
+    assert f"mine.toml:3: task.{line.partition(' ')[0]}: {told}" in shown
+    assert not Path("runs").exists()
+
+
+def test_a_complete_run_stays_so_where_its_data_is_not_as_it_was(
+    reviews: Path, model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["run", "--train", str(reviews), *settings(model), "--json"]) == 0
+    run = Path("runs") / json.loads(capfd.readouterr().out)["run_id"]
+    before = (run / "config.toml").read_text(), (run / "events.jsonl").read_text()
+    more = ["resume", str(run), "--set", "training.epochs=2"]
+    text = reviews.read_text()
+    for content, status in ((text.replace("lovely", "nice"), 2), ("a,b\n1,2\n", 3), (None, 3)):
+        reviews.unlink() if content is None else reviews.write_text(content)
+        assert run_command_line(more) == status
+        assert before == ((run / "config.toml").read_text(), (run / "events.jsonl").read_text())
+    reviews.write_text(text)
+    assert run_command_line(more) == 0
+
+
 def test_each_option_of_own_data_reaches_its_setting() -> None:
     """Given to `run` and to `data`, which have the same ones."""
     for command, words in (("run", ["--train", "t"]), ("data", ["t"])):

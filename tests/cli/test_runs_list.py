@@ -157,3 +157,8 @@ def test_columns_that_do_not_fit_are_left_out_from_the_last_on() -> None:
     ]
     assert runs_text.lines_of(rows, 20) == ["run          best", "a-long-name  0.5"]
     assert runs_text.lines_of(rows, 6) == ["run", "a-lon…"]
+
+
+def test_two_forms_at_once_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["runs", "--csv", "--json", "--output-dir", str(folder)]) == 2
+    assert "exclude each other" in capsys.readouterr().err

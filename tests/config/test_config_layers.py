@@ -214,3 +214,17 @@ def test_loading_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_settings_of_other_data_are_told_to_do_nothing() -> None:
+    own = {
+        "task.train_file": "a.csv",
+        "task.text_column": "text",
+        "task.label_column": "label",
+        "task.kind": "classification",
+    }
+    idle = {"task.train_split": "x", "task.data_dir": "GLUE", "task.threshold": 0.3}
+    warnings = load(None, [], own | idle).warnings
+    assert {each.partition(" ")[0] for each in warnings} == set(idle)
+    assert all("has no effect" in each for each in warnings)
+    assert not load(None, [], own).warnings

@@ -23,7 +23,7 @@ from calisr_engine.grid.render import FORMATS, render
 from calisr_engine.grid.room import MeasuredRoom
 from calisr_engine.results.best_model import open_best
 from calisr_engine.runs import control, load_view, store
-from calisr_engine.runs.changes import change_settings, check_as_recorded
+from calisr_engine.runs.changes import check_as_recorded, go_on
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import holder_of, is_locked
 from calisr_engine.submission import build as building
@@ -173,7 +173,7 @@ def _around(root: Path, run: Path) -> None:
 def _resume(root: Path, run: Path) -> None:
     """All that a resume reads and writes of the log before it trains."""
     paths = RunPaths(find_run(str(run), root))
-    change_settings(paths, ["output.keep_checkpoints=7"])
+    go_on(paths.root, ["output.keep_checkpoints=7"])
     check_as_recorded(paths, from_resolved(paths.config))
     with EventWriter(paths.events, last_attempt(paths.events) + 1) as writer:
         writer.write(1, Warned(message="here"))

@@ -431,3 +431,60 @@ def test_a_file_in_the_format_of_conll(tmp_path: Path) -> None:
     wanted = {"text_column": "column 1", "label_column": "column 2", "kind": "token"}
     assert wanted.items() <= found.values.items()
     assert found.values["train_file"] == path
+
+
+def test_a_name_of_several_columns_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,text,label\n" + "one day,two days,a\nmore days,no day,b\n" * 20)
+    found = guess({"train_file": path})
+    refused = lacking({"train_file": path} | found.values, found.columns, path)
+    assert refused is not None
+    assert "several are named 'text'" in refused.message
+    assert "rename" in refused.hint
+
+
+def test_an_object_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(lines("", lambda n: json.dumps({"text": {"a": said(n)}, "label": n % 2})))
+    assert guess({"train_file": path}).columns[0].example == "an object"
+
+
+@pytest.mark.parametrize(
+    ("count", "start", "label"),
+    [(2, 1, lambda n: n % 2 + 1), (2, 0, lambda n: "AB"[n % 2]), (12, 0, lambda n: n % 12)],
+)
+def test_alternatives_are_never_left_out_without_a_word(
+    count: int, start: int, label: Any, tmp_path: Path
+) -> None:
+    """Labels that count from 1, or are letters, are refused when they are read; ten and more
+    alternatives have numbers of two digits."""
+    names = [f"choice{place}" for place in range(start, start + count)]
+    path = tmp_path / "a.csv"
+    path.write_text(
+        lines(
+            ",".join(["premise", *names, "label"]),
+            lambda n: ",".join(
+                [csv_cell(said(n)), *[f"as it was {n} {name}" for name in names], str(label(n))]
+            ),
+        )
+    )
+    found = guess({"train_file": path}).values
+    assert found["kind"] == "choice"
+    assert found["choice_columns"] == tuple(names)
+    assert found["label_column"] == "label"
+
+
+def test_decimals_with_a_comma_are_not_two_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(lines("text;score", lambda n: f"{csv_cell(said(n))};{n % 4},{n % 3}"))
+    assert guess({"train_file": path}).values.get("kind") != "multi_label"
+    path.write_text(lines("text;topics", lambda n: f"{csv_cell(said(n))};{n % 4}{',7' * (n % 3)}"))
+    assert guess({"train_file": path}).values["kind"] == "multi_label"
+
+
+def test_numbered_tags_of_texts_of_one_length_are_tags_where_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"tokens": said(n).split()[:4], "ner_tags": [0, n % 3, 0, 1]} for n in range(COUNT)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = guess({"train_file": path, "kind": "token"}).values
+    assert (found["text_column"], found["label_column"]) == ("tokens", "ner_tags")

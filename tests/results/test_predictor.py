@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -290,6 +291,42 @@ def test_odd_texts(predictor: Predictor) -> None:
     assert whole == cut
     assert half == mended
     assert sum((empty.probabilities or {}).values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ([None], "text 1: nothing where a text is expected"),
+        (["a text", float("nan")], "text 2: nothing where a text is expected"),
+        ([5], "text 1: a number where a text is expected"),
+        ([b"a text"], "text 1: bytes where a text is expected"),
+        ([{"text": "a"}], "text 1: an object where a text is expected"),
+        ([("a", None)], "text 1: nothing where a text is expected"),
+        ([("a", "b")], "text 1: a pair of texts, and "),
+        ([("a", "b", "c")], "text 1: 3 texts, and "),
+        ([()], "text 1: 0 texts, and "),
+        ({"text": ["a"]}, "a dict is no list of texts"),
+        (pd.DataFrame({"text": ["a"]}), "a DataFrame is no list of texts"),
+        (5, "a int is no list of texts"),
+    ],
+)
+def test_what_is_no_text_is_refused(texts: Any, told: str, predictor: Predictor) -> None:
+    with pytest.raises(DataError) as caught:
+        list(predictor.predict(texts))
+    assert caught.value.message.startswith(told)
+    assert caught.value.hint
+
+
+def test_a_series_and_an_array_are_texts(predictor: Predictor) -> None:
+    texts = ["a fine day", "a bad day"]
+    own = list(predictor.predict(texts))
+    assert list(predictor.predict(pd.Series(texts))) == own
+    assert list(predictor.predict(np.array(texts))) == own
+
+
+def test_a_batch_has_a_text(lora: Path) -> None:
+    with pytest.raises(ConfigError, match="a batch of 0 texts"):
+        Predictor(lora, "cpu", 0)
 
 
 def test_nothing_is_kept_of_the_texts(

@@ -14,8 +14,7 @@ from calisr_engine.config.load import from_resolved
 from calisr_engine.errors import ConfigError
 from calisr_engine.process.execute import execute
 from calisr_engine.runs import load_view
-from calisr_engine.runs.changes import change_settings
-from calisr_engine.runs.layout import RunPaths
+from calisr_engine.runs.changes import go_on
 from calisr_tui.cli.app import run_command_line
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
@@ -102,7 +101,7 @@ def test_the_model_may_have_moved(model: Path, tmp_path: Path) -> None:
     kill_at(run, 8)
     there.rename(tmp_path / "second place")
     assert execute(run) == 3
-    changes = change_settings(RunPaths(run), [f"model.name={tmp_path / 'second place'}"])
+    changes = go_on(run, [f"model.name={tmp_path / 'second place'}"])
     assert list(changes) == ["model.name"]
     assert execute(run, raise_errors=True) == 0
     one, two = (digest(newest_checkpoint(r) / "model.safetensors") for r in (calm, run))
@@ -114,7 +113,7 @@ def test_what_decides_the_result_cannot_change(change: str, model: Path, tmp_pat
     run = killed(model, tmp_path)
     before = (run / "config.toml").read_text()
     with pytest.raises(ConfigError) as caught:
-        change_settings(RunPaths(run), [change])
+        go_on(run, [change])
     assert change.partition("=")[0] in str(caught.value)
     assert (run / "config.toml").read_text() == before
     assert not events(run, "settings_changed")
@@ -123,7 +122,7 @@ def test_what_decides_the_result_cannot_change(change: str, model: Path, tmp_pat
 def test_epochs_cannot_shrink(model: Path, tmp_path: Path) -> None:
     run = killed(model, tmp_path)
     with pytest.raises(ConfigError, match="cannot go on") as caught:
-        change_settings(RunPaths(run), ["training.epochs=1"])
+        go_on(run, ["training.epochs=1"])
     assert "not shrink" in str(caught.value)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from calisr_engine.errors import CalisrError, DataError
 from calisr_engine.tasks.data import load_task
+from calisr_engine.tasks.label_sets import as_list
 from calisr_engine.tasks.settings import TaskSettings
 from tests.training.more_kinds import label_rows, write_labels
 
@@ -144,3 +145,19 @@ def test_a_metric_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write_labels(tmp_path / "a.csv")
     with pytest.raises(CalisrError, match="accuracy does not fit data with several labels"):
         load_task(settings(path, label_separator="|", metric="accuracy"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ("['food' 'price']", ["food", "price"]),
+        ("['food'\n 'it\\'s' \"that's\"]", ["food", "it's", "that's"]),
+        ('["food", "it\'s", "that\'s"]', ["food", "it's", "that's"]),
+        ("['food']", ["food"]),
+        ("['food' 'price', 'service']", None),
+        ("['food''price']", None),
+    ],
+)
+def test_texts_side_by_side_are_never_put_together(cell: str, read: list[str] | None) -> None:
+    """numpy writes its lists without commas; where some have one, one was forgotten."""
+    assert as_list(cell) == read

@@ -341,3 +341,25 @@ def test_every_text_comes_back_from_every_format(
     assert list(load(path).train.text) == texts
     path = parquet(tmp_path / "t.parquet", ["text", "label"], [texts, labels])
     assert list(load(path).train.text) == texts
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_line_that_names_the_separator_is_no_header(
+    separator: str, mark: str, tmp_path: Path
+) -> None:
+    rows = GOOD.replace(",", separator)
+    path = written(tmp_path, "sheet.csv", f"{mark}sep={separator}\r\n{rows}")
+    data = load(path)
+    assert data.train.text == ("fine day", "bad day")
+    assert data.label_names == ("neg", "pos")
+    broken = written(
+        tmp_path, "broken.csv", f"sep={separator}\n{rows}one{separator}a{separator}b\n"
+    )
+    assert "line 5" in refused(broken).message
+
+
+def test_a_folder_is_called_so(tmp_path: Path) -> None:
+    path = written(tmp_path, "train.csv", GOOD)
+    with pytest.raises(DataError, match="is a folder"):
+        load(path, test=tmp_path)
