@@ -21,7 +21,7 @@ class Adapter(BottleneckBase):
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck",)
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 2e-3),
-        "small": Rate(1e-3, MEASURED, 1e-3),
+        "small": Rate(2e-3, MEASURED, 2e-3),
         "base": Rate(3e-4, "Houlsby et al., 2019: 3e-4", 3e-4),
         "large": Rate(3e-4, "Houlsby et al., 2019, and Hu et al., 2021: 3e-4", 3e-4),
     }

@@ -24,7 +24,7 @@ class ChildTuningD(MethodBase):
     rounding_refused: ClassVar[str] = "its matrices go on as a whole, masked"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 1e-3),
-        "small": Rate(1e-3, MEASURED, 1e-4),
+        "small": Rate(1e-3, MEASURED, 3e-4),
         "base": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE", 4e-5),
         "large": Rate(4e-5, "Xu et al., 2021: 4e-5 on RTE", 4e-5),
     }

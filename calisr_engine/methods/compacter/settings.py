@@ -14,7 +14,6 @@ from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
 
 PUBLISHED = "Karimi Mahabadi et al., 2021: 3e-3"
-NOT_SEARCHED = "not searched on encoders of this size; Karimi Mahabadi et al., 2021: 3e-3"
 
 
 class Compacter(BottleneckBase):
@@ -27,7 +26,7 @@ class Compacter(BottleneckBase):
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck", "rank", "division")
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 1e-2),
-        "small": Rate(3e-3, NOT_SEARCHED, 3e-3),
+        "small": Rate(3e-3, MEASURED, 3e-3),
         "base": Rate(3e-3, PUBLISHED, 3e-3),
         "large": Rate(3e-3, PUBLISHED, 3e-3),
     }

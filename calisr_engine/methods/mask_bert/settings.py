@@ -21,7 +21,7 @@ class MaskBert(MethodBase):
     rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 2e-3),
-        "small": Rate(1e-3, MEASURED, 2e-3),
+        "small": Rate(3e-3, MEASURED, 2e-3),
         "base": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
         "large": Rate(1e-3, "Zhao et al., 2020: 1e-3", 1e-3),
     }

@@ -25,7 +25,7 @@ class Said(MethodBase):
     rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(1e-2, MEASURED, 3e-3),
-        "small": Rate(5e-3, "not searched: BitFit's rate, and the tiny encoder's", 3e-3),
+        "small": Rate(5e-3, MEASURED, 3e-3),
         "base": Rate(1e-3, SOURCE, 3e-2),
         "large": Rate(1e-3, SOURCE, 3e-2),
     }

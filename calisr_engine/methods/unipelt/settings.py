@@ -14,7 +14,6 @@ from calisr_engine.models.parts import Parts
 from calisr_engine.settings import Broken
 
 PUBLISHED = "Mao et al., 2022: 5e-4 (quoted from memory)"
-NOT_SEARCHED = f"not searched on encoders of this size; {PUBLISHED}"
 
 
 class Unipelt(MethodBase):
@@ -38,7 +37,7 @@ class Unipelt(MethodBase):
     sizes: ClassVar[tuple[str, ...]] = ("bottleneck", "length", "rank")
     rates: ClassVar[Mapping[Width, Rate]] = {
         "tiny": Rate(5e-3, MEASURED, 5e-3),
-        "small": Rate(5e-4, NOT_SEARCHED, 5e-4),
+        "small": Rate(2e-3, MEASURED, 2e-3),
         "base": Rate(5e-4, PUBLISHED, 5e-4),
         "large": Rate(5e-4, PUBLISHED, 5e-4),
     }
