@@ -41,7 +41,7 @@ class ScorePane(SrsTable, Lines):
         self._view = RunView()
         self._states: dict[str, tuple[object, ...]] = {}
         self._caption: tuple[str, ...] = ()
-        self._said: tuple[int, ...] = (3,)
+        self._lengths: tuple[int, ...] = (3,)
         """Cells of what the cells say; it only grows, or they would jump."""
 
     def on_mount(self) -> None:
@@ -68,8 +68,8 @@ class ScorePane(SrsTable, Lines):
         self.row = min(self.row, len(names) - 1)
         if self._take_over(view) or grown:
             new = group_map.said_lengths(self._rows)
-            ends = {max(self._said[0], new[0]), max(self._said[-1], new[-1])}
-            self._said = tuple(sorted(ends, reverse=True))
+            ends = {max(self._lengths[0], new[0]), max(self._lengths[-1], new[-1])}
+            self._lengths = tuple(sorted(ends, reverse=True))
             if grown:
                 self.refresh(layout=True)
             self.update_lines()
@@ -117,7 +117,7 @@ class ScorePane(SrsTable, Lines):
 
     def _arrange(self, height: int) -> Arrangement:
         width = self.content_size.width
-        return group_map.arrange(self._names, width, height, self.row, self._said)
+        return group_map.arrange(self._names, width, height, self.row, self._lengths)
 
     def _map_height(self) -> int:
         return max(2, self.content_size.height - self._lines)
@@ -125,7 +125,7 @@ class ScorePane(SrsTable, Lines):
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
         if not self.is_map:
             return super().get_content_height(container, viewport, width)
-        return group_map.natural_height(self._names, width, self._said) + self._lines
+        return group_map.natural_height(self._names, width, self._lengths) + self._lines
 
     def text(self) -> Text:
         if not self._names or self.content_size.width < 1:
