@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -307,6 +308,12 @@ class CalisrApp(Host):
             self.notify(str(error), severity="error")
         else:
             self.notify(f"saved {path}")
+
+    def get_key_display(self, binding: Binding) -> str:
+        """A key as the help page calls it: F9, Esc, Space; with Ctrl as ^L."""
+        shown = super().get_key_display(binding)
+        known = re.fullmatch(r"esc|space|enter|tab|f\d+|\^[a-z]", shown)
+        return shown.title() if known else shown
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette."""

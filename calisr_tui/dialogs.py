@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -210,6 +211,12 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], ob
     app.push_screen(Typing(title, "File:", proposal), typed)
 
 
+FEW = 8
+"""Choices up to which a list has no line to search, and is as high as they are."""
+NARROW = 66
+"""Cells of a line in a dialog of the usual width."""
+
+
 class Picking(ModalScreen[str | None]):
     """A list to choose from, with a line to search; Escape gives None.
 
@@ -226,10 +233,12 @@ class Picking(ModalScreen[str | None]):
         self._title, self._choices, self._current = title, choices, current
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog tall") as dialog:
+        few = len(self._choices) <= FEW
+        with Vertical(classes="dialog few" if few else "dialog tall") as dialog:
+            dialog.set_class(self._cells > NARROW, "wide")
             dialog.border_title = Text(self._title)
             dialog.border_subtitle = "↑↓ Enter choose · Esc cancel"
-            if len(self._choices) > 8:
+            if not few:
                 yield Input(placeholder="type to search", compact=True)
             yield OptionList(*self._options(""))
 
@@ -239,13 +248,24 @@ class Picking(ModalScreen[str | None]):
         if self._current in names:
             self.query_one(OptionList).highlighted = names.index(self._current)
 
+    @property
+    def _cells(self) -> int:
+        """Of the longest line."""
+        return self._titles + max((cell_len(f"  {each.note}") for each in self._choices), default=0)
+
+    @property
+    def _titles(self) -> int:
+        """Cells of the longest title that has a note beside it."""
+        return max((cell_len(each.title) for each in self._choices if each.note), default=0)
+
     def _options(self, wanted: str) -> list[Option]:
-        found = []
+        found, titles = [], self._titles
         for choice in self._choices:
             words = f"{choice.title} {choice.name} {choice.note}".lower()
             if all(word in words for word in wanted.lower().split()):
                 text = Text(choice.title, no_wrap=True, overflow="ellipsis")
                 if choice.note:
+                    text.pad_right(max(0, titles - cell_len(choice.title)))
                     text.append(f"  {choice.note}", "dim")
                 found.append(Option(text, id=choice.name))
         return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from calisr_engine.results.predictor import Prediction
 
 MOST = 12
-BAR, REST = "█", "·"
+BAR, REST = "▆", "·"
 
 
 NO_LABEL = "no label"

@@ -17,7 +17,7 @@ from calisr_tui.verbatim import Table, Text
 from calisr_tui.words import share
 
 MOST_LABELS = 12
-BAR = "█"
+BAR = "▆"
 NARROW = 24
 """Cells up to which a column is shown whole."""
 
@@ -29,8 +29,10 @@ def columns_table(seen: Look, width: int) -> Table:
     longest = max((cell_len(name) for name in names), default=6)
     table.add_column("column", no_wrap=True, overflow="ellipsis", min_width=min(longest, 24))
     table.add_column("role", no_wrap=True, min_width=5)
-    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=3)
-    table.add_column("example", no_wrap=True, overflow="ellipsis", ratio=2)
+    whys = max((cell_len(each["why"]) for each in seen.columns), default=0)
+    left = width - min(longest, 24) - 5 - 6
+    table.add_column("why", no_wrap=True, overflow="ellipsis", width=min(whys, left * 3 // 5))
+    table.add_column("example", no_wrap=True, overflow="ellipsis", ratio=1)
     for name, each in zip(names, seen.columns, strict=True):
         table.add_row(
             Text(name),
@@ -142,6 +144,8 @@ def overview(seen: Look, width: int, rows: int = 20) -> Group:
     parts += [Text(f"! {each}") for each in warnings(seen)]
     if seen.sets:
         parts += [Text(), label_bars(seen.sets, width)]
+    else:
+        parts.append(Text())
     parts += [columns_table(seen, width), Text()]
     if seen.lengths is not None:
         parts += [Text(length_words(seen.lengths)), length_bars(seen.lengths, width)]

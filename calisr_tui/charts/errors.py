@@ -19,7 +19,8 @@ LONGEST_NAME = 24
 """Cells of the name of a class."""
 LONGEST_TEXT = 2000
 """Characters of a text that are shown at once."""
-BAR, REST, MARK = "█", "·", "│"
+TRUE = "true ↓  predicted →"
+BAR, REST, MARK = "▆", "·", "│"
 
 
 def summary(report: ErrorReport) -> str:
@@ -95,7 +96,10 @@ def confusion_table(report: ErrorReport, width: int) -> Table:
     names = [one_line(each) for each in report.confusion_names]
     matrix = report.confusion or ()
     cell = max((len(f"{count:,}") for row in matrix for count in row), default=1)
-    room = (width - 26) // max(1, len(names)) - 2
+    first = max(cell_len(TRUE), *(min(cell_len(name), LONGEST_NAME) for name in names), 0)
+    room = (width - first) // max(1, len(names)) - 2
+    if first + sum(cell_len(name) + 2 for name in names) <= width:
+        room = max(map(cell_len, names), default=0)
     table = _table()
     if len(names) > MOST_SQUARE or room < max(4, cell):
         for name in ("true", "predicted"):
@@ -104,9 +108,7 @@ def confusion_table(report: ErrorReport, width: int) -> Table:
         for true, said, count in report.confusions()[:MOST_CLASSES]:
             table.add_row(one_line(true), one_line(said), f"{count:,}")
         return table
-    table.add_column(
-        "true ↓  predicted →", overflow="ellipsis", no_wrap=True, max_width=LONGEST_NAME
-    )
+    table.add_column(TRUE, overflow="ellipsis", no_wrap=True, max_width=LONGEST_NAME)
     for name in names:
         table.add_column(
             Text(_cut(name, max(room, cell))), justify="right", no_wrap=True, min_width=cell
@@ -134,8 +136,11 @@ def calibration_curve(report: ErrorReport, width: int) -> Text:
         text.append(f"expected calibration error {error:.4f}, each label of each row\n")
         text.append("probability labels  said   there   bar there, │ said\n", "dim")
     else:
-        text.append(f"expected calibration error {error:.4f} · {share(mean)} sure in the mean\n")
-        text.append("confidence    rows  sure   right   bar right, │ sure\n", "dim")
+        first = f"expected calibration error {error:.4f} · {share(mean)} sure in the mean"
+        short = f"calibration error {error:.4f} · {share(mean)} sure"
+        text.append(f"{first if len(first) <= width else short}\n")
+        bars = "bar right, │ sure" if width >= 52 else "│ sure"
+        text.append(f"confidence    rows  sure   right   {bars}\n", "dim")
     room = max(8, width - 37)
     for each in report.calibration or ():
         text.append(f"{each.low:.1f} to {each.high:.1f}  {each.rows:>6,}  ", "dim")

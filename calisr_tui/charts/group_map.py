@@ -110,7 +110,7 @@ def is_map(groups: Sequence[str]) -> bool:
     return len(groups) > MOST_ROWS
 
 
-def natural_height(groups: tuple[str, ...], width: int, said: int) -> int:
+def natural_height(groups: tuple[str, ...], width: int, said: tuple[int, ...]) -> int:
     """Lines that a map takes where it may choose, the line of titles included."""
     found = by_layer_and_component(groups)
     if found is not None:
@@ -120,18 +120,20 @@ def natural_height(groups: tuple[str, ...], width: int, said: int) -> int:
 
 @lru_cache(maxsize=32)
 def arrange(
-    groups: tuple[str, ...], width: int, height: int, chosen: int, said: int
+    groups: tuple[str, ...], width: int, height: int, chosen: int, said: tuple[int, ...]
 ) -> Arrangement:
     """The map of these groups in `height` lines of `width` cells; `chosen` is always seen.
 
     Args:
-        said: cells of the longest counter, such as 3 for "3/5".
+        said: of `said_lengths`.
     """
     lines = max(1, height - 1)
-    forms = (said + 7, said + 2, 3, 2)
+    with_bar = [each + 7 for each in said]
+    alone = [min(each + 2, WITH_BAR - 1) for each in said]
+    forms = (*with_bar, *alone, 3, 2)
     places = _by_cells(groups)
     if places is None:
-        return _flowing(groups, width, lines, chosen, forms)
+        return _flowing(groups, width, lines, chosen, (with_bar[0], *alone, 3, 2))
     for form in forms:
         for way in (places, places.turned()):
             for names in SHORTER:
@@ -144,7 +146,9 @@ def arrange(
                         long = max(len(_titled(row, {})) for row in way.rows)
                         if 2 + long + pitch * len(heads) <= width:
                             title = long
-                        most = {forms[0]: 24, forms[1]: forms[1] + 3}.get(form, pitch)
+                        most = 24 if form in with_bar else pitch
+                        if form in alone:
+                            most = min(form + 3, WITH_BAR)
                         spare = max(pitch, min(most, (width - 1 - title) // len(heads)))
                         return _window(way, spare, form, title, width, lines, chosen)
     title = max(len(_titled(row, SHORTER[-1])) for row in places.rows)
@@ -367,6 +371,9 @@ def shorter(text: str, width: int) -> str:
     return f"{text[: width - 1]}…"
 
 
-def said_length(table: Sequence[Row]) -> int:
-    """Cells of the longest counter of the table."""
-    return max([3, *(len(f"{row.hits:g}/{row.samples}") for row in table if row.samples)])
+def said_lengths(table: Sequence[Row]) -> tuple[int, ...]:
+    """Cells of the longest text, and of the longest counter, where steps of switches are longer."""
+    counters = max([3, *(len(f"{row.hits:g}/{row.samples}") for row in table if row.samples)])
+    steps = [len(f"{SWITCH}{row.switched_at}") for row in table if row.switched_at is not None]
+    longest = max([counters, *steps])
+    return (longest, counters) if longest > counters else (counters,)

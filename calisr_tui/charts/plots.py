@@ -21,6 +21,12 @@ def _switch_marks(view: RunView) -> tuple[float, ...]:
     return tuple(sorted({float(s.step) for s in view.switches if s.step > 0}))
 
 
+def _no_step(view: RunView, under_way: str) -> str:
+    """What a chart of steps says without any."""
+    ended = view.state in ("stopped", "interrupted", "failed", "completed")
+    return "no step was taken" if ended else under_way
+
+
 def loss_and_metric(view: RunView, factor: float, log: bool, cursor: float | None) -> Plot:
     """Training loss, raw and smoothed, validation loss, and the metric on the right axis."""
     x = tuple(view.loss.x)
@@ -68,7 +74,7 @@ def loss_and_metric(view: RunView, factor: float, log: bool, cursor: float | Non
         x_range=_whole(view),
         right_range=metric_range(values),
         log_y=log,
-        empty="no loss yet: the first steps are on their way",
+        empty=_no_step(view, "no loss yet: the first steps are on their way"),
     )
 
 
@@ -99,7 +105,7 @@ def rates(view: RunView, log: bool, cursor: float | None) -> Plot:
         y_range=(None if log else 0.0, None),
         right_range=(0.0, None),
         log_y=log,
-        empty="no step yet",
+        empty=_no_step(view, "no step yet"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,7 +175,6 @@ def group_in_words(group: Group) -> Text:
 def in_words(run: RunSummary) -> Text:
     """A run in a few lines: what came of it, what it is, what was said of it, and keys."""
     calibration = words.calibration(run.variant, run.delta, run.control)
-    switched = run.switched or {}
     lines = [
         f"{run.metric or 'metric'} best {words.figure(run.best)}, last {words.figure(run.last)}"
         f" · took {words.seconds(run.duration)} · trains {words.share(run.share)}",
@@ -183,7 +182,16 @@ def in_words(run: RunSummary) -> Text:
         " · ".join(filter(None, (" ".join(f"#{tag}" for tag in run.tags), one_line(run.notes)))),
         f"! {run.problem}" if run.problem else "",
         run.run_id if run.name else "",
+        _switches(run.switched or {}),
         "Enter open · k columns · g groups · s sort · n name t tags i note p pin",
-        ", ".join(f"{group} at {step}" for group, step in switched.items()) or "no group switched",
     ]
     return Text("\n".join(line for line in lines if line))
+
+
+def _switches(switched: Mapping[str, int]) -> str:
+    """When each group switched, those of one step together."""
+    at: dict[int, list[str]] = {}
+    for group, step in switched.items():
+        at.setdefault(step, []).append(group)
+    told = " · ".join(f"{step} {', '.join(at[step])}" for step in sorted(at))
+    return f"switched at {told}" if told else "no group switched"

@@ -70,8 +70,8 @@ def row_of(view: RunView, group: GroupView) -> Row:
     return _row(view, group, None, None)
 
 
-def caption(name: str, said: Sequence[str], width: int, lines: int) -> list[str]:
-    """What stands under the table, in `lines` lines of `width` cells at most.
+def caption(name: str, said: Sequence[str], width: int, lines: int) -> list[tuple[str, str]]:
+    """What stands under the table, in `lines` lines of `width` cells at most, and its role.
 
     Args:
         name: of the group that it is about.
@@ -83,11 +83,12 @@ def caption(name: str, said: Sequence[str], width: int, lines: int) -> list[str]
     if len(found) > lines:
         named = f"{name}: {short}"
         found = [named if len(named) <= width else short[:width]]
+    told = [(line, "strong") for line in found]
     for note in notes:
         more = textwrap.wrap(note, width)
-        if len(found) + len(more) <= lines:
-            found += more
-    return found
+        if len(told) + len(more) <= lines:
+            told += [(line, "dim") for line in more]
+    return told
 
 
 def title(delta: float | None, width: int, votes: bool = False) -> str:

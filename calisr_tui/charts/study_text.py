@@ -13,7 +13,7 @@ from calisr_tui.charts.grid_text import bar
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.verbatim import Text
 
-EARLY = ("⤓", "ended early", "warn")
+EARLY = ("↧", "ended early", "warn")
 STATES = {state: (sign, state, role) for state, (sign, _, role) in words.STATES.items()} | {
     "ended early": EARLY,
     "completed": ("✓", "complete", "good"),
@@ -143,7 +143,7 @@ def curve(study: StudyReading) -> Plot:
             )
         )
     for runs, role, glyph, label in (
-        (early, "warn", "⤓", "ended early"),
+        (early, "warn", "↧", "ended early"),
         (whole, "valid", "●", "trial"),
     ):
         if runs:

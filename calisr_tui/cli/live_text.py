@@ -25,7 +25,7 @@ from calisr_engine.runs import damage_of
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_tui import notices
-from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_length
+from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_lengths
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import rows, table_text, title
 from calisr_tui.cli import notify
@@ -123,7 +123,7 @@ def render(view: RunView, width: int = 80) -> RenderableType:
         names = tuple(view.groups)
         if is_map(names):
             shown = rows(view)
-            said = said_length(shown)
+            said = said_lengths(shown)
             height = natural_height(names, width - 1, said)
             seen = arrange(names, width - 1, height, 0, said)
             table = map_text(shown, seen, delta, width - 1, None, False, STYLES)

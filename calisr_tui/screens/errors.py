@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.cells import cell_len
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,6 +17,7 @@ from calisr_engine.errors import CalisrError
 from calisr_engine.plain_words import one_line
 from calisr_tui import late
 from calisr_tui.charts import errors as charts
+from calisr_tui.charts.runs_text import fitted
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import Picking, Reading
 from calisr_tui.host import Host
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 500
 COMPACT_WIDTH = 100
+LEAST_TEXT = 24
+"""Cells of a text in the list, at least."""
 EVERY = "every"
 
 Drawn = Callable[["ErrorReport", int], Any]
@@ -68,6 +72,7 @@ class ErrorsScreen(Screen[None]):
         self.predicted: str | None = None
         self.set: str | None = None
         self._problem = ""
+        self._listed_in = 0
 
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="errors-head")
@@ -85,6 +90,8 @@ class ErrorsScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.app.size.width < COMPACT_WIDTH, "compact")
+        if self.app.size.width != self._listed_in:
+            self._list_rows()
         self.redraw()
 
     def action_reload(self) -> None:
@@ -125,15 +132,26 @@ class ErrorsScreen(Screen[None]):
                 self.rows = mistakes(self.found.answers, self.label, self.predicted)
             except CalisrError as error:  # a class that another set does not have
                 self.app.notify(error.message, severity="warning")
-        table = self.query_one(DataTable)
-        table.clear(columns=True)
-        if self.report is not None:
-            for name in (*charts.row_heads(self.report), "row", "text"):
-                table.add_column(name, key=name)
-            for each in self.rows[:MOST_ROWS]:
-                text = charts.text_of(each)[:300]
-                table.add_row(*charts.row_words(each), one_line(each.index), text)
+        self._list_rows()
         self.redraw()
+
+    def _list_rows(self) -> None:
+        """A line a mistake; its text has what is left of the line, and Enter shows it whole."""
+        table = self.query_one(DataTable)
+        at, self._listed_in = table.cursor_row, self.app.size.width
+        table.clear(columns=True)
+        if self.report is None:
+            return
+        heads = [*charts.row_heads(self.report), "row"]
+        rows = self.rows[:MOST_ROWS]
+        cells = [[*map(str, charts.row_words(each)), one_line(each.index)] for each in rows]
+        widths = [max(map(cell_len, column)) + 2 for column in zip(heads, *cells, strict=True)]
+        room = max(LEAST_TEXT, self._listed_in - sum(widths) - 3)
+        for name in (*heads, "text"):
+            table.add_column(name, key=name)
+        for each, words in zip(rows, cells, strict=True):
+            table.add_row(*words, fitted(charts.text_of(each)[:300], room).rstrip())
+        table.move_cursor(row=at, animate=False)
 
     # Drawing -------------------------------------------------------------------------------------
 

@@ -130,12 +130,13 @@ class FiguresScreen(Screen[None]):
             shown.update(Text(self.message))
             return
         body = self.query_one("#figures-body").scrollable_content_region
-        text = Text()
-        for panel in self.figure.panels:
-            rows = rows_of(panel, body.width, body.height)
-            text.append_text(panel_text(panel, body.width, rows, styles)).append("\n\n")
-        text.append("; ".join(self.figure.notes), styles["dim"])
-        shown.update(text)
+        parts = [
+            panel_text(panel, body.width, rows_of(panel, body.width, body.height), styles)
+            for panel in self.figure.panels
+        ]
+        if self.figure.notes:
+            parts.append(Text("; ".join(self.figure.notes), styles["dim"]))
+        shown.update(Text("\n\n").join(parts))
 
     # Keys ----------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from calisr_tui.screens import study_training
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.footer import Keys
+from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from calisr_engine.runs.store import RunSummary
 
 LOOK_SECONDS = 2.0
+TALL_HEIGHT = 36
+"""Lines from which on the curves of a run stand below the list."""
 MOST = 4
 """Runs of one section at most; the list of all runs has the rest."""
 
@@ -151,6 +154,7 @@ class HomeScreen(NextSteps):
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="home-head")
         yield OptionList(id="home-list")
+        yield RunCurves(id="home-curves", classes="box")
         yield Static("", id="home-machine", classes="box")
         yield Keys()
 
@@ -163,7 +167,16 @@ class HomeScreen(NextSteps):
     def on_screen_resume(self) -> None:
         self.action_reload()
 
+    def on_resize(self) -> None:
+        late.after_refresh(self, self._follow)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no curve is read, or about to be."""
+        return not self.is_mounted or self.query_one(RunCurves).idle
+
     def on_tick(self, elapsed: float) -> None:
+        self.query_one(RunCurves).on_tick(elapsed)
         self._since += elapsed
         if self._since > LOOK_SECONDS:
             self.action_reload()
@@ -227,10 +240,19 @@ class HomeScreen(NextSteps):
         first = next((n for n, each in enumerate(listed.options) if not each.disabled), None)
         listed.highlighted = ids.index(chosen) if chosen in self._lines else first
         self.name_next_steps()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Show the curves of the run under the cursor, where there is room for them."""
+        line = self._chosen
+        shown = any(each.run is not None for each in self._lines.values())
+        self.set_class(shown and self.app.size.height >= TALL_HEIGHT, "tall")
+        if self.has_class("tall") and line is not None and line.run is not None:
+            self.query_one(RunCurves).follow([Path(line.run.path)])
 
     def _text(self, line: Line, styles: dict[str, str]) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(f"  {line.does:<9}")
+        text.append(f"  {line.does:<10}")
         run = line.run
         if line.study is not None:
             return text.append_text(study_line(line.study, styles))
@@ -266,6 +288,7 @@ class HomeScreen(NextSteps):
     @on(OptionList.OptionHighlighted)
     def moved(self) -> None:
         self.name_next_steps()
+        self._follow()
 
     @on(OptionList.OptionSelected)
     def chosen(self) -> None:

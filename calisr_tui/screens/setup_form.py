@@ -23,6 +23,8 @@ from calisr_tui.widgets.fields import MARK, Field, Fold, Heading
 from calisr_tui.widgets.hint import Hint
 from calisr_tui.widgets.verbatim import Option, OptionList, Static
 
+ALIGNED = 52
+"""Cells from which on what is said of a value stands in a column of its own."""
 WAYS = "↑↓ Tab · Ctrl-L list · Ctrl-Y several: a grid · Esc back"
 
 
@@ -84,7 +86,18 @@ class SetupForm(Vertical):
         mark = "" if key not in self.draft.marked else "  "
         mark = MARK if value in self.draft.values(key) else mark
         text = Text(f"{mark}{value}", no_wrap=True, overflow="ellipsis")
-        return text.append(f"  {offers(self.page)[value]}", "dim")
+        said = offers(self.page)
+        if self.size.width >= ALIGNED:
+            text.pad_right(max(map(len, said)) - len(value))
+        return text.append(f"  {said[value]}", "dim")
+
+    def on_resize(self) -> None:
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        if self.choices.display:
+            for at, option in enumerate(self.choices.options):
+                self.choices.replace_option_prompt_at_index(at, self._line_of(option.id or ""))
 
     @property
     def choices(self) -> OptionList:
@@ -213,10 +226,7 @@ class SetupForm(Vertical):
     async def show_marks(self) -> None:
         """Show which settings have several values."""
         async with self._changing:
-            if self.choices.display:
-                for at, option in enumerate(self.choices.options):
-                    line = self._line_of(option.id or "")
-                    self.choices.replace_option_prompt_at_index(at, line)
+            self._show_lines()
             if self.page == "method":
                 focus = self.field_in_focus
                 await self._show_fields()

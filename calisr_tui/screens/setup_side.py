@@ -22,6 +22,7 @@ from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
 if TYPE_CHECKING:
+    from calisr_engine.config.load import ResolvedConfig
     from calisr_engine.preview.look import Look
 
 
@@ -88,7 +89,19 @@ class SetupSide(VerticalScroll):
         else:
             known = Known(*draft.facts())
             text = summary(draft.resolved, detached, compact, known, self._width)
+            if not compact:
+                text = self._with_settings(text, draft.resolved)
         self.query_one("#summary", Static).update(text)
+
+    def _with_settings(self, text: Text, resolved: ResolvedConfig) -> Text:
+        """The text, and below it the settings as a file, where there is room for both."""
+        lines = [len(line) // self._width + 1 for line in text.plain.split("\n")]
+        text.rstrip()
+        settings = resolved.minimal_toml().strip()
+        if not settings or sum(lines) + settings.count("\n") + 4 > self.size.height:
+            return text
+        title = ("\n\nIts settings as a file (F9)\n", "bold")
+        return Text.assemble(text, title, settings)
 
     @property
     def _width(self) -> int:

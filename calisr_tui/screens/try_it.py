@@ -141,7 +141,8 @@ class TryScreen(Screen[None]):
         if said is None:
             return Text("Its answers come as you type." if self._typed() is None else "…", "dim")
         text = answer(said.found, width, colours(self.app.theme))
-        text.append(f"\n{1000 * said.seconds:.0f} ms", "dim")
+        text.rstrip()
+        text.append(f"\n\n{1000 * said.seconds:.0f} ms", "dim")
         return text
 
     def action_back(self) -> None:

@@ -41,7 +41,8 @@ class ScorePane(SrsTable, Lines):
         self._view = RunView()
         self._states: dict[str, tuple[object, ...]] = {}
         self._caption: tuple[str, ...] = ()
-        self._said_length = 3
+        self._lengths: tuple[int, ...] = (3,)
+        """Cells of what the cells say; it only grows, or they would jump."""
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _: self._entitle())
@@ -66,7 +67,9 @@ class ScorePane(SrsTable, Lines):
             self._entitle()
         self.row = min(self.row, len(names) - 1)
         if self._take_over(view) or grown:
-            self._said_length = max(self._said_length, group_map.said_length(self._rows))
+            new = group_map.said_lengths(self._rows)
+            ends = {max(self._lengths[0], new[0]), max(self._lengths[-1], new[-1])}
+            self._lengths = tuple(sorted(ends, reverse=True))
             if grown:
                 self.refresh(layout=True)
             self.update_lines()
@@ -114,7 +117,7 @@ class ScorePane(SrsTable, Lines):
 
     def _arrange(self, height: int) -> Arrangement:
         width = self.content_size.width
-        return group_map.arrange(self._names, width, height, self.row, self._said_length)
+        return group_map.arrange(self._names, width, height, self.row, self._lengths)
 
     def _map_height(self) -> int:
         return max(2, self.content_size.height - self._lines)
@@ -122,7 +125,7 @@ class ScorePane(SrsTable, Lines):
     def get_content_height(self, container: Any, viewport: Any, width: int) -> int:
         if not self.is_map:
             return super().get_content_height(container, viewport, width)
-        return group_map.natural_height(self._names, width, self._said_length) + self._lines
+        return group_map.natural_height(self._names, width, self._lengths) + self._lines
 
     def text(self) -> Text:
         if not self._names or self.content_size.width < 1:
@@ -138,8 +141,8 @@ class ScorePane(SrsTable, Lines):
             styles,
         )
         name, said = self._names[self.row], self._say(self._view)
-        for number, line in enumerate(caption(name, said, width, self._lines)):
-            text.append(f"\n{line}", styles["strong"] if number == 0 else styles["dim"])
+        for line, role in caption(name, said, width, self._lines):
+            text.append(f"\n{line}", styles[role])
         return text
 
     def render_line(self, y: int) -> Strip:

@@ -128,8 +128,8 @@ class SrsTable(Widget, can_focus=True):
             styles,
         )
         name = self._rows[self.row].name
-        for number, line in enumerate(caption(name, self._said[name], width, self._lines)):
-            text.append(f"\n{line}", styles["strong"] if number == 0 else styles["dim"])
+        for line, role in caption(name, self._said[name], width, self._lines):
+            text.append(f"\n{line}", styles[role])
         return text
 
     def watch_row(self) -> None:

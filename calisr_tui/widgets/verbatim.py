@@ -94,6 +94,10 @@ class DataTable(widgets.DataTable[Any]):
         if self._widths() != before:
             self.notify_style_update()
 
+    def on_resize(self) -> None:
+        """Draw anew: Textual keeps the lines of rows as wide as the table was before."""
+        self.notify_style_update()
+
     def _widths(self) -> list[int]:
         return [each.get_render_width(self) for each in self.ordered_columns]
 

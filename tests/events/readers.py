@@ -80,7 +80,7 @@ def draw_feed(feed: Feed) -> None:
         explain_counter(view, group)
         step = next_decision(view)
         said = [*happening.now(view, group, step), *happening.notes(view, group)]
-        assert all(len(line) <= 40 for line in caption(group.name, said, 40, 3))
+        assert all(len(line) <= 40 for line, _ in caption(group.name, said, 40, 3))
     assert isinstance(happening.overfitting(view), str)
     json.dumps(view.to_dict(), allow_nan=False)
 

@@ -25,6 +25,7 @@ from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
+from calisr_tui.widgets.verbatim import DataTable
 from tests.tui.example import make_app, settle, workplace
 from tests.tui.grids import write_grid
 
@@ -320,3 +321,17 @@ def test_a_figure_s_grid_begins_with_its_figure() -> None:
     from calisr_engine.figures.catalog import NAMES
 
     assert set(FIGURES) <= set(NAMES)
+
+
+async def test_a_wider_terminal_leaves_no_line_of_a_table_as_wide_as_before(
+    workplace: Path,
+) -> None:
+    async with opened(workplace, "tab", "down", size=(100, 30)) as (app, pilot):
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        await pilot.pause(0.3)
+        for table in app.screen.query(DataTable):
+            inside = table.content_region
+            for strip in app.screen._compositor.render_strips()[inside.y : inside.y + 2]:
+                behind = [s.style.bgcolor for s in strip for _ in s.text if s.style is not None]
+                assert behind[95] == behind[inside.right - 2]

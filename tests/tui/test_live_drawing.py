@@ -99,20 +99,31 @@ def test_a_run_without_a_score_has_no_empty_columns() -> None:
 
 def test_words_under_the_table_are_whole() -> None:
     said = ("query: one two three four five six", "one to six", "a note of some words", "short")
-    assert caption("query", said, 40, 1) == ["query: one two three four five six"]
+    assert caption("query", said, 40, 1) == [("query: one two three four five six", "strong")]
     assert caption("query", said, 40, 2) == [
-        "query: one two three four five six",
-        "a note of some words",
+        ("query: one two three four five six", "strong"),
+        ("a note of some words", "dim"),
     ]
-    assert caption("query", said, 20, 1) == ["query: one to six"]
-    assert caption("query", said, 12, 1) == ["one to six"]
+    assert caption("query", said, 20, 1) == [("query: one to six", "strong")]
+    assert caption("query", said, 12, 1) == [("one to six", "strong")]
     assert caption("query", said, 22, 3) == [
-        "query: one two three",
-        "four five six",
-        "a note of some words",
+        ("query: one two three", "strong"),
+        ("four five six", "strong"),
+        ("a note of some words", "dim"),
     ]
     for width in range(30, 140):
         assert len(title(0.5, width)) <= max(width, 36)
+
+
+def test_a_run_that_ended_before_its_first_step_waits_for_none() -> None:
+    for state, waits in (("running", True), ("interrupted", False), ("failed", False)):
+        view = a_run(taken=0)
+        view.state = state
+        said = {
+            plots.loss_and_metric(view, 0.9, False, None).empty,
+            plots.rates(view, False, None).empty,
+        }
+        assert (said == {"no step was taken"}) != waits
 
 
 # The timeline -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from calisr_engine.events.view import RunView
 from calisr_tui.charts import group_map
-from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_length
+from calisr_tui.charts.group_map import arrange, is_map, map_text, natural_height, said_lengths
 from calisr_tui.charts.roles import ROLES
 from calisr_tui.charts.srs_table import Row, rows
 from calisr_tui.charts.timeline import picture, timeline_text
@@ -34,7 +34,7 @@ def table_of(groups: tuple[str, ...]) -> list[Row]:
 
 def drawn(groups: tuple[str, ...], width: int, height: int, chosen: int = 0) -> list[str]:
     table = table_of(groups)
-    seen = arrange(groups, width, height, chosen, said_length(table))
+    seen = arrange(groups, width, height, chosen, said_lengths(table))
     return map_text(table, seen, 0.5, width, chosen, True, STYLES).plain.split("\n")
 
 
@@ -49,7 +49,7 @@ def test_a_map_fits_its_room_and_shows_the_chosen_group(
         assert len(lines) <= height
         assert {len(line) for line in lines} == {width}
         assert sum(group_map.CHOSEN in line for line in lines) == 1
-        seen = arrange(groups, width, height, chosen, 3)
+        seen = arrange(groups, width, height, chosen, (3,))
         row, column = seen.places.find(chosen)
         assert row in seen.rows
         assert column in seen.columns
@@ -61,15 +61,15 @@ def test_a_map_fits_its_room_and_shows_the_chosen_group(
 
 def test_all_of_twelve_layers_fit_at_the_sizes_that_are_promised() -> None:
     for width in (58, 78):  # 120 columns in two, and 80
-        assert natural_height(names(12), width, 3) == natural_height(names(24), width, 3) == 7
+        assert natural_height(names(12), width, (3,)) == natural_height(names(24), width, (3,)) == 7
         for layers in (12, 24):
-            seen = arrange(names(layers), width, 7, 0, 3)
+            seen = arrange(names(layers), width, 7, 0, (3,))
             assert len(seen.columns) == layers
 
 
 def test_layers_go_down_where_that_shows_more_of_each() -> None:
-    assert len(arrange(names(12), 78, 7, 0, 3).rows) == 6
-    assert len(arrange(names(12), 78, 13, 0, 3).rows) == 12
+    assert len(arrange(names(12), 78, 7, 0, (3,)).rows) == 6
+    assert len(arrange(names(12), 78, 13, 0, (3,)).rows) == 12
 
 
 def test_a_cell_tells_phase_counter_and_last_sample_without_colour() -> None:
@@ -102,7 +102,7 @@ def test_where_no_score_decides_a_cell_has_the_step_of_its_switch() -> None:
 
 
 def test_going_over_the_cells() -> None:
-    places = arrange(names(12), 78, 7, 0, 3).places
+    places = arrange(names(12), 78, 7, 0, (3,)).places
     assert places.beside(0, 1, 0) == 1  # from the query of layer 0 to its key
     assert places.beside(0, 0, 1) == 6  # to the query of layer 1
     assert places.beside(0, -1, 0) == places.beside(0, 0, -1) == 0
@@ -192,3 +192,15 @@ async def test_a_run_without_groups_says_so_once_it_has_begun(workplace: Path, m
             await settle(pilot)
             lines = [pane.render_line(y).text for y in range(pane.content_size.height)]
             assert words in " ".join(lines)
+
+
+def test_the_step_of_a_switch_is_told_where_there_is_room_for_it() -> None:
+    groups = names(12)
+    steps = {
+        f"{group_map.SWITCH}{g.switch.step}" for g in a_view(groups).groups.values() if g.switch
+    }
+    assert len({len(step) for step in steps}) > 1
+    for width in (100, 118, 200):  # a column of the live screen at 200 cells, and more
+        shown = " ".join(drawn(groups, width, 7))
+        assert {step for step in steps if step in shown} == steps
+        assert f"{group_map.SWITCH} " not in shown
