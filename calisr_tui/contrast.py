@@ -12,6 +12,8 @@ from textual.filter import dim_color
 LEAST = 4.5
 """Contrast from which on letters of any size are called readable (1.4.3)."""
 
+ROOM = 0.4
+"""Contrast that is lost at most where colours become greys (NO_COLOR)."""
 DIM = (0.66, 0.75, 0.85, 1.0)
 """How much of its colour dim text keeps: the first with which it is readable."""
 
@@ -40,5 +42,5 @@ def readably_dim(style: Style, background: RichColor) -> Style:
     if front is None or front.triplet is None or back.triplet is None:
         return style if back.is_default else style + Style(dim=False)
     shades = (dim_color(back, front, part).triplet or front.triplet for part in DIM)
-    readable = next((each for each in shades if contrast(each, back.triplet) >= LEAST), None)
+    readable = next((each for each in shades if contrast(each, back.triplet) >= LEAST + ROOM), None)
     return style + Style(color=RichColor.from_triplet(readable or front.triplet), dim=False)

@@ -162,6 +162,7 @@ THEMES = (
         variables={
             "border": "#33415c",
             "border-blurred": "#2a3549",
+            "block-cursor-foreground": "#0f141c",
             "footer-key-foreground": "#f2ac5a",
         },
     ),

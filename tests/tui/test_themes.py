@@ -9,6 +9,8 @@ import pytest
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color as TextualColor
+from textual.filter import Monochrome
 from textual.widgets import Input
 
 from calisr_tui import themes
@@ -69,6 +71,18 @@ def test_dim_letters_keep_as_much_of_their_colour_as_is_needed() -> None:
             assert contrast(of(found.color.name), of(behind)) >= min(LEAST, at_best)
     assert readably_dim(Style.parse("dim"), Color.default()).dim
     assert not readably_dim(Style.parse("black on white dim"), Color.default()).dim
+
+
+@pytest.mark.parametrize("theme", themes.THEMES, ids=lambda theme: theme.name)
+def test_dim_letters_on_a_cursor_can_be_read_as_greys_too(theme: Any) -> None:
+    front = theme.variables.get("block-cursor-foreground", "#ffffff")
+    behind = Color.parse(theme.primary)
+    if contrast(of(front), of(theme.primary)) < LEAST:
+        front = "#000000"
+    style = readably_dim(Style.parse(f"{front} on {theme.primary} dim"), behind)
+    (grey,) = Monochrome().apply([Segment("letters", style)], TextualColor.parse(theme.primary))
+    assert grey.style is not None
+    assert contrast(of(grey.style.color.name), of(grey.style.bgcolor.name)) >= LEAST
 
 
 def cells(app: Any, widget: Any) -> list[Segment]:
