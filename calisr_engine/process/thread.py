@@ -77,9 +77,6 @@ class EngineThread:
         except BaseException as error:  # the thread's last words must reach the user
             self.error = CalisrError(f"the engine ended: {type(error).__name__}: {error}")
             self.status = 1
-        finally:
-            gc.collect()  # what the run leaves; the rest is not gone through again
-            gc.freeze()
 
     @property
     def running(self) -> bool:
