@@ -39,7 +39,7 @@ class Feed(Protocol):
     Attributes:
         view: the run as folded so far.
         version: grows when the view was replaced by an older one, so that drawings begin anew.
-        trained: whether some process trains the run now.
+        trained: whether some process trained the run at the last look.
         loading: whether that process has not said yet that it trains.
     """
 
@@ -53,6 +53,10 @@ class Feed(Protocol):
 
     def poll(self) -> bool:
         """Take in what is new; says whether anything changed."""
+        ...
+
+    def is_trained_now(self) -> bool:
+        """`trained`, looked at anew."""
         ...
 
     @property
@@ -97,6 +101,10 @@ class RunFeed:
             changed |= self._look_for_process()
         self._polls += 1
         return changed
+
+    def is_trained_now(self) -> bool:
+        self._look_for_process()
+        return self.trained
 
     @property
     def loading(self) -> bool:
@@ -155,6 +163,9 @@ class ReplayFeed:
         self.duration = self._at[-1] if self._at else 0.0
         self._every = max(200, len(self._at) // SNAPSHOTS)
         self._snapshots: dict[int, RunView] = {0: RunView()}
+
+    def is_trained_now(self) -> bool:
+        return False
 
     def _load(self) -> str:
         """Take in where the lines are; what is wrong with the log ("" if nothing is)."""

@@ -159,7 +159,7 @@ class RunScreen(NextSteps):
     def action_resume_run(self) -> None:
         if self.feed is None:
             return
-        if self.feed.trained:
+        if self.feed.is_trained_now():
             self.app.notify("this run is training already")
         elif self.view.state == "completed":
             self.app.notify("this run is complete; there is nothing to go on with")

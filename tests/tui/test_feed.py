@@ -69,3 +69,16 @@ def test_a_process_loads_until_it_says_that_it_trains(tmp_path: Path) -> None:
     feed.poll()
     assert feed.trained
     assert not feed.loading
+
+
+def test_whether_a_run_trains_is_looked_at_anew_where_it_is_asked(tmp_path: Path) -> None:
+    """A key that resumes a run at the moment of its end was told that it trains already."""
+    own = [True]
+    feed = RunFeed(tmp_path, lambda: own[0])
+    feed.poll()
+    assert feed.trained
+    own[0] = False
+    feed.poll()  # looks at the log, and only now and then at the process
+    assert feed.trained
+    assert not feed.is_trained_now()
+    assert not feed.trained

@@ -105,3 +105,20 @@ def test_over_ssh_runs_are_detached(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     app.start_training(tmp_path)
     app.start_training(tmp_path, detached=False)
     assert started == ["here", "detached", "here"]
+
+
+@pytest.mark.parametrize(("size", "there"), [((120, 50), True), ((80, 24), False)])
+async def test_curves_stand_where_there_is_height_for_them(
+    workplace: Path, size: tuple[int, int], there: bool
+) -> None:
+    app = make_app(workplace, start="home")
+    async with app.run_test(size=size) as pilot:
+        screen: Any = app.screen
+        while screen._shown is None or not screen.idle:
+            await pilot.pause(0.05)
+        curves = screen.query_one("#home-curves")
+        assert curves.display == there
+        listed = screen.query_one("#home-list")
+        assert listed.region.bottom <= screen.query_one("#home-machine").region.y
+        if there:
+            assert listed.region.bottom <= curves.region.y
