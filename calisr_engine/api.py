@@ -248,8 +248,9 @@ class Run:
             RunFailedError: why it failed.
         """
         called = _checked(callbacks)
-        go_on(self.path, as_sets(settings))
-        return self._start(called) if background else self._train(called)
+        _, checked = go_on(self.path, as_sets(settings))
+        data = checked.data if checked else None
+        return self._start(called, data) if background else self._train(called, data)
 
     def stop(self, save: bool = True, timeout: float = 60.0) -> Answer:
         """Ask whoever trains the run to stop after a step, and wait for that.

@@ -215,6 +215,8 @@ FEW = 8
 """Choices up to which a list has no line to search, and is as high as they are."""
 NARROW = 66
 """Cells of a line in a dialog of the usual width."""
+LONGEST_TITLE = 24
+"""Cells up to which notes stand in a column of their own; a longer title pushes its own alone."""
 
 
 class Picking(ModalScreen[str | None]):
@@ -251,12 +253,15 @@ class Picking(ModalScreen[str | None]):
     @property
     def _cells(self) -> int:
         """Of the longest line."""
-        return self._titles + max((cell_len(f"  {each.note}") for each in self._choices), default=0)
+        column = self._titles
+        lines = (max(column, cell_len(c.title)) + 2 + cell_len(c.note) for c in self._choices)
+        return max(lines, default=0)
 
     @property
     def _titles(self) -> int:
-        """Cells of the longest title that has a note beside it."""
-        return max((cell_len(each.title) for each in self._choices if each.note), default=0)
+        """Cells of the longest title with a note beside it that is not too long for a column."""
+        titles = (cell_len(each.title) for each in self._choices if each.note)
+        return max((each for each in titles if each <= LONGEST_TITLE), default=0)
 
     def _options(self, wanted: str) -> list[Option]:
         found, titles = [], self._titles

@@ -12,7 +12,7 @@ from torch.nn import functional
 from calisr_engine.errors import ConfigError
 from calisr_engine.methods.prefix_projection import CHILD, Projection, fill
 from calisr_engine.models.architectures import architecture_of
-from calisr_engine.models.attention import sdpa_mask
+from calisr_engine.models.attention import use_attention
 from calisr_engine.models.components import Target
 
 IMPLEMENTATION = "calisr_prefix"
@@ -63,7 +63,7 @@ def add_prefixes(
         projection: hidden size of the MLP that makes the prefixes; None: parameters from N(0, 1).
         draws: name -> its generator.
     """
-    install(model)
+    use_attention(model, IMPLEMENTATION, prefix_attention)
     places = [
         (target.name.rpartition(".")[0], KEY if target.component == "key" else VALUE)
         for target in targets
@@ -128,12 +128,3 @@ def prefix_attention(
     value = torch.cat([prefixes[1], value], dim=2)
     mask = widen_mask(attention_mask, prefix_key.shape[0])
     return sdpa_attention_forward(module, query, key, value, mask, **options)
-
-
-def install(model: nn.Module) -> None:
-    """Make every attention of `model` the one above."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-
-    AttentionInterface.register(IMPLEMENTATION, prefix_attention)
-    AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
-    model.set_attn_implementation(IMPLEMENTATION)  # type: ignore[operator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -218,8 +219,9 @@ def as_input(model: nn.Module, tokens: Tensor) -> Tensor:
 
 def few_tokens(model: nn.Module, padding_side: str = "right") -> dict[str, Tensor]:
     """A batch to try a model with: two rows of a few tokens, the second padded."""
-    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
-    pad = getattr(model.config, "pad_token_id", None) or 0
+    known: Any = model
+    rows = int(known.get_input_embeddings().weight.shape[0])
+    pad = getattr(known.config, "pad_token_id", None) or 0
     ids = (torch.arange(14) * 7 + 5).remainder(rows).view(2, 7)
     ids[ids == pad] = (pad + 1) % rows
     mask = torch.ones_like(ids)

@@ -13,14 +13,14 @@ an evaluation, is computed padded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.models.architectures import architecture_of
-from calisr_engine.models.attention import sdpa_mask
+from calisr_engine.models.attention import use_attention
 from calisr_engine.models.components import few_tokens
 
 KEY = "training.packing"
@@ -52,14 +52,10 @@ def pack_layers(model: nn.Module, padding_side: str = "right") -> None:
     Raises:
         ConfigError: its attention does not support it, or its outputs would be others.
     """
-    from transformers import AttentionInterface, AttentionMaskInterface
-
     layers = _layers(model)
-    AttentionInterface.register(IMPLEMENTATION, attention)
-    AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
     tokens = few_tokens(model, padding_side)
     before = _outputs(model, tokens)
-    model.set_attn_implementation(IMPLEMENTATION)  # type: ignore[operator]
+    use_attention(model, IMPLEMENTATION, attention)
     packing = _Packing(len(layers))
     model.register_forward_pre_hook(packing.begin, with_kwargs=True)
     for layer in layers:
@@ -123,6 +119,8 @@ class _Packing:
         self.calls = 0
         self._places: Tensor | None = None
         self._rows = self._width = 0
+        self._rotations: dict[int, tuple[Any, tuple[Tensor, ...]]] = {}
+        """Those that the model hands to its layers in this pass, by identity, and packed."""
 
     def begin(
         self, model: nn.Module, args: tuple[Any, ...], named: dict[str, Any]
@@ -130,6 +128,7 @@ class _Packing:
         """Before the model: take `real_tokens` from what it is given."""
         self._places = named.get(PLACES)
         self.calls = 0
+        self._rotations.clear()
         return args, {name: value for name, value in named.items() if name != PLACES}
 
     def enter(
@@ -145,8 +144,10 @@ class _Packing:
             hidden = self.packed(hidden)
         rotations = named.get("position_embeddings")
         if rotations is not None:
-            each = (one.expand(self._rows, -1, -1) for one in rotations)
-            named = named | {"position_embeddings": tuple(map(self.packed, each))}
+            if id(rotations) not in self._rotations:
+                each = (one.expand(self._rows, -1, -1) for one in rotations)
+                self._rotations[id(rotations)] = rotations, tuple(map(self.packed, each))
+            named = named | {"position_embeddings": self._rotations[id(rotations)][1]}
         if "hidden_states" in named:
             named = named | {"hidden_states": hidden}
         return (hidden, *args[1:]) if args else args, named | {"packing": self}
@@ -180,10 +181,10 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    kind = architecture_of(model)
-    if not model._can_set_attn_implementation():  # type: ignore[operator]
+    kind, known = architecture_of(model), cast(Any, model)
+    if not known._can_set_attn_implementation():
         raise _refused(f"{kind!r} models of transformers have an attention of their own")
-    config: Any = model.config
+    config = known.config
     if config._attn_implementation not in ("sdpa", IMPLEMENTATION):
         raise _refused(f"{kind!r} models cannot use torch's own attention")
     kind_of_layer = GradientCheckpointingLayer

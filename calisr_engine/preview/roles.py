@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from calisr_engine.plain_words import quoted
-from calisr_engine.preview.columns import KINDS, Column
+from calisr_engine.preview.columns import KINDS, Column, Kind
 from calisr_engine.tasks import metrics
 from calisr_engine.tasks.own_files import default_metrics
 
@@ -41,7 +41,8 @@ PAIRS = (
 )
 """Names that go together, beside those that differ in a 1 and a 2 or an a and a b."""
 
-_UNREAD = ("list", "nested", "repeated", "empty")
+_UNREAD: tuple[Kind, ...] = ("list", "nested", "repeated", "empty")
+"""Kinds of columns whose cells are no single text or label."""
 
 _PARTS = re.compile(r"[A-Z]?[a-z]+|\d+|[A-Z]+(?![a-z])")
 _SIDES = (("1", "2"), ("a", "b"), ("one", "two"), ("first", "second"), ("left", "right"))
@@ -198,15 +199,7 @@ def _is_text(column: Column) -> bool:
 
 
 def _text_score(column: Column) -> float:
-    if column.kind in (
-        "list",
-        "nested",
-        "repeated",
-        "empty",
-        "boolean",
-        "number",
-        "whole",
-    ) or is_id(column):
+    if column.kind in (*_UNREAD, "boolean", "number", "whole") or is_id(column):
         return 0.0
     is_named = named(column.name, TEXT_NAMES)
     score = 12.0 * is_named + min(column.words, 20.0) + 5.0 * column.distinct / max(1, column.rows)
@@ -225,11 +218,7 @@ def _text_reason(column: Column) -> str:
 
 
 def _label_score(column: Column, last: bool) -> float:
-    if (
-        column.kind in ("list", "nested", "repeated", "empty")
-        or is_id(column)
-        or column.distinct < 1
-    ):
+    if column.kind in _UNREAD or is_id(column) or column.distinct < 1:
         return 0.0
     is_named = named(column.name, LABEL_NAMES)
     classes = column.distinct <= min(MOST_CLASSES, max(2.0, column.rows / 2))

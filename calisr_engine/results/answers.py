@@ -18,7 +18,7 @@ from calisr_engine.analysis.tag_mistakes import TaggedTexts
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, ConfigError, DataError, UnavailableError
-from calisr_engine.results.run_task import RunTask, environment_of, task_of
+from calisr_engine.results.run_task import RunTask, data_of, task_of
 from calisr_engine.runs import load_view
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.storage.plain import read_plain
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from calisr_engine.tasks.data import TaskData
 
 LARGEST = 1 << 30
 """Bytes of a file of predictions at most."""
@@ -74,7 +73,7 @@ def evaluated(run_dir: Path, name: str | None = None) -> Evaluated:
 
     step, logits = best_logits(run_dir)
     chosen = _chosen(name, tuple(logits))
-    data = _data(run_dir, config)
+    data = data_of(run_dir, config)
     rows, values = data.validation[chosen], logits[chosen].double().numpy()
     if rows.answers != len(values) or rows.label is None:
         raise UnavailableError(
@@ -195,7 +194,7 @@ def _with_texts(
 ) -> tuple[AnyAnswers, tuple[str, ...]]:
     """The same with the texts of the run's data, where it is here and as it was."""
     try:
-        rows = _data(run_dir, config).validation[name]
+        rows = data_of(run_dir, config).validation[name]
         if len(rows) != len(answers):
             raise UnavailableError("the data has another number of rows")
     except (CalisrError, KeyError) as error:
@@ -205,26 +204,3 @@ def _with_texts(
     if isinstance(answers, TaggedTexts):
         return replace(answers, words=rows.words), ()
     return replace(answers, texts=rows.texts), ()
-
-
-def _data(run_dir: Path, config: RunConfig) -> TaskData:
-    """The run's data, read again.
-
-    Raises:
-        UnavailableError: it is not here, or not as it was.
-    """
-    from calisr_engine.tasks.data import load_task
-
-    try:
-        data = load_task(config.task)
-    except CalisrError as error:
-        raise UnavailableError(
-            f"the data of {run_dir.name} cannot be read: {error.message}",
-            error.hint or "put it back",
-        ) from error
-    if environment_of(run_dir).get("data_fingerprint", data.fingerprint) != data.fingerprint:
-        raise UnavailableError(
-            f"{config.task.name}: the data changed since {run_dir.name} was trained",
-            "put its data back",
-        )
-    return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import CalisrError, UnavailableError
@@ -12,6 +13,9 @@ from calisr_engine.storage.plain import read_json
 from calisr_engine.task_kinds import KINDS, THRESHOLD, KindName
 from calisr_engine.tasks import demo, glue
 from calisr_engine.tasks.formats import AS_USUAL, Form
+
+if TYPE_CHECKING:
+    from calisr_engine.tasks.data import TaskData
 
 
 @dataclass(frozen=True)
@@ -80,22 +84,36 @@ def class_names(run_dir: Path, config: RunConfig) -> tuple[str, ...]:
     kept = environment.get("classes")
     if isinstance(kept, list) and kept and all(isinstance(name, str) for name in kept):
         return tuple(kept)
+    try:
+        return data_of(run_dir, config).label_names or ()
+    except CalisrError as error:
+        raise UnavailableError(
+            f"{run_dir.name} did not keep the names of its classes: {error.message}",
+            "put its data back, or let the run complete: its export has the names",
+        ) from error
+
+
+def data_of(run_dir: Path, config: RunConfig) -> TaskData:
+    """The data that a run was trained with, read again.
+
+    Raises:
+        UnavailableError: it is not here, or not as it was.
+    """
     from calisr_engine.tasks.data import load_task
 
     try:
         data = load_task(config.task)
     except CalisrError as error:
         raise UnavailableError(
-            f"{run_dir.name} did not keep the names of its classes: {error.message}",
-            "put its data back, or let the run complete: its export has the names",
+            f"the data of {run_dir.name} cannot be read: {error.message}",
+            error.hint or "put it back",
         ) from error
-    if environment.get("data_fingerprint", data.fingerprint) != data.fingerprint:
+    if environment_of(run_dir).get("data_fingerprint", data.fingerprint) != data.fingerprint:
         raise UnavailableError(
-            f"{config.task.name}: the data changed since {run_dir.name} was trained, which did "
-            "not keep the names of its classes",
-            "put its data back, or let the run complete: its export has the names",
+            f"{config.task.name}: the data changed since {run_dir.name} was trained",
+            "put its data back",
         )
-    return data.label_names or ()
+    return data
 
 
 def environment_of(run_dir: Path) -> dict[str, object]:

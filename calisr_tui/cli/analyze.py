@@ -11,7 +11,7 @@ import typer
 from calisr_engine.errors import ConfigError
 from calisr_tui.cli.figure import Out, Targets
 from calisr_tui.cli.options import Json, OutputDir
-from calisr_tui.cli.out import print_figure, print_whole, put, put_json, say
+from calisr_tui.cli.out import check_one_form, print_figure, print_whole, put, put_json, say
 
 if TYPE_CHECKING:
     from calisr_engine.analysis.score import GroupScore
@@ -148,8 +148,7 @@ def generalisation(
     from calisr_engine.figures.generalisation import curves, study
     from calisr_engine.figures.picture import check_out, draw
 
-    if as_csv and as_json:
-        raise ConfigError("--csv and --json exclude each other", "leave one of them out")
+    check_one_form(as_csv, as_json)
     if out is not None:
         check_out(out)
     found = study(sources, output_dir)

@@ -11,7 +11,7 @@ from calisr_engine.errors import ConfigError, DamagedError, NotFoundError
 from calisr_engine.plain_words import a_sentence, command, one_line
 from calisr_tui.cli.complete import names_of_runs
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run
-from calisr_tui.cli.out import PlainConsole, put, put_json, say, terminal_width
+from calisr_tui.cli.out import PlainConsole, check_one_form, put, put_json, say, terminal_width
 
 
 def add_to(app: typer.Typer) -> None:
@@ -77,8 +77,7 @@ def runs(
     keep, order = parse(wanted), column(sort.removeprefix("-"))
     named = [column(name) for name in (columns.split(",") if columns else COLUMNS)]
     by = [column(name) for name in (group.split(",") if group else ())]
-    if as_csv and as_json:
-        raise ConfigError("--csv and --json exclude each other", "leave one of them out")
+    check_one_form(as_csv, as_json)
     if folded and not by:
         raise ConfigError("--folded leaves out the runs of groups", "add --group, such as task")
     listed = store.list_runs(output_dir)

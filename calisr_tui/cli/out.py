@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import one_line, shown
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ def put_json(value: Any) -> None:
 def put_json_line(value: Any) -> None:
     """One record of a stream on stdout, at once."""
     print(json.dumps(value), flush=True)
+
+
+def check_one_form(as_csv: bool, as_json: bool) -> None:
+    """Refuse an answer in two forms at once.
+
+    Raises:
+        ConfigError: both are asked for.
+    """
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json exclude each other", "leave one of them out")
 
 
 def say(message: object) -> None:

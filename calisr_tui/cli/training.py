@@ -169,11 +169,12 @@ def resume(
 
     run_dir = find_run(name, output_dir)
     notices.ways()
-    for key, (before, after) in go_on(run_dir, sets or []).items():
+    changes, checked = go_on(run_dir, sets or [])
+    for key, (before, after) in changes.items():
         say(f"{key}: {before} -> {after}")
     if detach:
         return _detach(run_dir, as_json, processes)
-    return _train(run_dir, as_json, quiet, processes)
+    return _train(run_dir, as_json, quiet, processes, checked)
 
 
 def watch(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from calisr_engine.config.load import load
 from calisr_engine.errors import ConfigError
@@ -16,12 +15,12 @@ from calisr_engine.models import packing
 from calisr_engine.process.execute import execute
 from tests.models.folders import save
 from tests.slow import quick_where
-from tests.training.golden import digest, newest_checkpoint
+from tests.training.alike import CALIBRATED, assert_alike, assert_same_bits
 from tests.training.interrupt import kill_at
-from tests.training.test_last_layer import SETS, story
-from tests.training.tiny_run import events, make_run
+from tests.training.tiny_run import make_run
 
 PACKED = "training.packing=true"
+CHECKPOINTS = "output.checkpoint_every_steps=4"
 TAKE_IT = [name for name, method in METHODS.items() if not method.packing_refused]
 
 
@@ -31,16 +30,16 @@ def test_decisions_are_the_same_and_weights_but_for_rounding(
 ) -> None:
     """Without dropout; the packed run also killed and resumed, and with its steps divided."""
     torch.set_num_threads(1)
-    calibrated = () if METHODS[method].calibration_refused else SETS[1:]
+    calibrated = () if METHODS[method].calibration_refused else CALIBRATED
     # What is drawn or chosen by size would follow the last bit.
     rate = "training.learning_rate=1e-4"
-    sets = (f"method.name={method}", *calibrated, "training.dropout=0", rate, SETS[-1])
+    sets = (f"method.name={method}", *calibrated, "training.dropout=0", rate, CHECKPOINTS)
     packed_batches = []
-    real_tokens = packing._Packing.packed
+    as_it_is = packing._Packing.packed
     monkeypatch.setattr(
         packing._Packing,
         "packed",
-        lambda self, each: packed_batches.append(each.shape) or real_tokens(self, each),
+        lambda self, each: packed_batches.append(each.shape) or as_it_is(self, each),
     )
     padded = make_run(model, tmp_path, "padded", *sets)
     packed, killed = (make_run(model, tmp_path, name, *sets, PACKED) for name in ("packed", "cut"))
@@ -50,15 +49,8 @@ def test_decisions_are_the_same_and_weights_but_for_rounding(
     assert packed_batches
     kill_at(killed, 10)
     assert execute(killed, raise_errors=True) == 0
-    assert story(packed) == story(padded)
-    for kind in ("progress", "evaluated"):
-        mine, theirs = ([each["loss"] for each in events(run, kind)] for run in (padded, packed))
-        assert theirs == pytest.approx(mine, rel=1e-3)
-    paths = [newest_checkpoint(run) / "model.safetensors" for run in (padded, packed, killed)]
-    assert digest(paths[1]) == digest(paths[2])
-    mine, theirs = load_file(paths[0]), load_file(paths[1])
-    for name, value in mine.items():
-        torch.testing.assert_close(theirs[name], value, rtol=1e-2, atol=1e-3, msg=name)
+    assert_alike(padded, packed, losses=1e-3, weights=(1e-2, 1e-3))
+    assert_same_bits(packed, killed)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +68,12 @@ def test_decisions_are_the_same_and_weights_but_for_rounding(
 def test_it_goes_with(more: tuple[str, ...], model: Path, tmp_path: Path) -> None:
     """And a stopped run goes on to the same bits."""
     torch.set_num_threads(1)
-    whole, killed = (make_run(model, tmp_path, name, *SETS, PACKED, *more) for name in "wk")
+    sets = ("method.name=lora", *CALIBRATED, CHECKPOINTS, PACKED)
+    whole, killed = (make_run(model, tmp_path, name, *sets, *more) for name in "wk")
     assert execute(whole, raise_errors=True) == 0
     kill_at(killed, 5)
     assert execute(killed, raise_errors=True) == 0
-    one, other = (newest_checkpoint(run) / "model.safetensors" for run in (whole, killed))
-    assert digest(one) == digest(other)
+    assert_same_bits(whole, killed)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ async def rest(pilot: Any) -> None:
         before = now
 
 
+def lines_on(app: Any) -> list[str]:
+    """The screen as text, a line each."""
+    return [strip.text for strip in app.screen._compositor.render_strips()]
+
+
 async def type_keys(pilot: Any, *keys: str) -> None:
     """Send keys at once, as a paste does, and wait for what comes of them."""
     for key in keys:

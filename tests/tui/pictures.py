@@ -26,7 +26,7 @@ from calisr_tui.dialogs import Reading
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.screens.try_it import _line
 from tests.tui.contrast import faint
-from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.example import light_checks, lines_on, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
 from tests.tui.test_draft import write_reviews
@@ -226,10 +226,6 @@ def asked(variable: str, name: str) -> bool:
     return any(part in name for part in os.environ.get(variable, "").split(","))
 
 
-def words(app: Any) -> list[str]:
-    return [strip.text for strip in app.screen._compositor.render_strips()]
-
-
 @pytest.mark.parametrize("name", [*SCREENS, *MORE])
 async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = os.environ.get("PICTURES")
@@ -269,7 +265,7 @@ async def test_picture(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -
             path = Path(folder) / f"{name}-{theme}.svg"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(app.export_screenshot(), encoding="utf-8")
-            said = "\n".join(words(app))
+            said = "\n".join(lines_on(app))
             plain = path.parent / f"{name}.txt"
             if theme == chosen[0]:
                 plain.write_text(said)

@@ -28,7 +28,7 @@ from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.runs import RunsScreen
 from calisr_tui.started import StartedRuns
 from tests.slow import quick_where
-from tests.tui.example import light_checks, make_app, settle, workplace
+from tests.tui.example import light_checks, lines_on, make_app, settle, workplace
 from tests.tui.many_groups import names, write_run
 from tests.tui.studies import make_study
 
@@ -194,7 +194,7 @@ def seen(app: CalisrApp, said: list[str]) -> object:
     """All that a key can change: the picture, the focus, what was said, copied and written."""
     if not app.is_running or app.return_code is not None:
         return "ended"
-    lines = [strip.text for strip in app.screen._compositor.render_strips()]
+    lines = lines_on(app)
     files = {str(each): each.stat().st_size for each in Path().rglob("*") if each.is_file()}
     stack = [type(screen).__name__ for screen in app.screen_stack]
     return lines, app.focused, list(said), app.clipboard, app.theme, stack, files

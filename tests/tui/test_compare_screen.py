@@ -12,7 +12,7 @@ from calisr_engine.events.types import Evaluated
 from calisr_engine.runs.layout import RunPaths
 from calisr_tui.app import CalisrApp
 from calisr_tui.screens.compare import CompareScreen
-from tests.tui.example import copy_runs, make_app, settle
+from tests.tui.example import copy_runs, lines_on, make_app, settle
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def compared(app: CalisrApp, pilot: Any, runs: list[Path]) -> CompareScree
 
 
 def shown(app: CalisrApp) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+    return "\n".join(lines_on(app))
 
 
 async def test_new_events_are_in_tables_and_curves_alike(tmp_path: Path, runs: list[Path]) -> None:

@@ -26,7 +26,7 @@ from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 from calisr_tui.widgets.verbatim import DataTable
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import lines_on, make_app, settle, workplace
 from tests.tui.grids import write_grid
 
 __all__ = ["workplace"]
@@ -69,7 +69,7 @@ async def test_the_newest_grid_of_the_folder_opens_by_itself(workplace: Path) ->
 @pytest.mark.parametrize("keys", ["", "t", "f"])
 async def test_a_narrow_footer_leaves_words_out_and_cuts_none(keys: str, workplace: Path) -> None:
     async with opened(workplace, *keys, size=(60, 24)) as (app, _):
-        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        shown = lines_on(app)
         assert shown[-1].rstrip().endswith("F1 Help q Quit")
 
 
@@ -105,7 +105,7 @@ async def test_a_run_of_a_long_name_tells_its_state_where_little_fits(workplace:
         listed.show([replace(first, row="bitfit with a schedule of its own " * 4)])
         await pilot.pause()
         box = listed.content_region
-        shown = [strip.text for strip in app.screen._compositor.render_strips()]
+        shown = lines_on(app)
         (line,) = [text[box.x : box.right] for text in shown[box.y : box.bottom]]
         assert "running" in line
         assert "bitfit with" in line
@@ -219,7 +219,7 @@ async def test_a_grid_s_end_is_told_once_wherever_one_is(workplace: Path) -> Non
         await settle(pilot)
         assert [type(each) for each in app.screen_stack].count(Reading) == 1
         assert "study has ended" in str(app.screen.query_one(".dialog").border_title)
-        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        text = "\n".join(lines_on(app))
         assert "why" in text
         assert "from before" not in text
 

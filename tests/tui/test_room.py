@@ -14,11 +14,11 @@ from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.plot import Line, Plot
 from calisr_tui.charts.srs_table import rows
 from calisr_tui.charts.timeline import Lane, Picture
-from calisr_tui.dialogs import Reading
+from calisr_tui.dialogs import Choice, Picking, Reading
 from calisr_tui.themes import COLOURS
 from calisr_tui.widgets.hint import fitted
 from calisr_tui.widgets.verbatim import DataTable, Static
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import lines_on, make_app, settle, workplace
 from tests.tui.live_run import a_run
 from tests.tui.studies import make_study
 
@@ -209,3 +209,19 @@ async def test_a_heading_that_is_cut_ends_with_a_sign(workplace: Path) -> None:
             await settle(pilot)
         line = app.screen._compositor.render_strips()[0].text
         assert line.rstrip().endswith("…")
+
+
+async def test_one_long_title_leaves_the_notes_of_the_others_in_their_column(
+    workplace: Path,
+) -> None:
+    """At 80 columns, where a column as wide as that title would cut every note."""
+    long = "a title much longer than a column of titles may be"
+    choices = [Choice(name, name, f"what {name} does, in {'words ' * 6}end") for name in "abc"]
+    app = make_app(workplace, output_dir=workplace / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Picking("Which?", [*choices, Choice("long", long, "its note")]))
+        await settle(pilot)
+        shown = "\n".join(lines_on(app))
+    assert f"{long}  its note" in shown
+    for choice in choices:
+        assert f"{choice.title}  {choice.note}" in shown
