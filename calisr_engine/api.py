@@ -86,6 +86,7 @@ class Given(TypedDict, total=False):
     kind: str
     metric: str
     encoding: str
+    header: bool
 
 
 class Best(NamedTuple):

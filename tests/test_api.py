@@ -15,6 +15,7 @@ import transformers
 
 import calisr_engine as calisr
 from calisr_engine.config.keywords import as_sets, keyword_options
+from calisr_engine.config.load import load
 from calisr_engine.errors import CalisrError, ConfigError
 from calisr_engine.events.types import Completed, Event, Progress, RunCreated
 from calisr_engine.tasks.frames import write_rows
@@ -75,6 +76,8 @@ def test_rows_of_a_program_become_a_run_that_answers_exports_and_goes_on(
 
     run.path.rename(tmp_path / "moved")  # with its rows
     moved = calisr.Run.open(tmp_path / "moved")
+    again = load(moved.path / "config.toml")  # to begin another run with
+    assert again.config.task.train_file == moved.path / "data" / "train_file.parquet"
     assert moved.resume({"training": {"epochs": 3}}).view.step == 18
 
 

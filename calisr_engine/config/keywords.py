@@ -12,6 +12,7 @@ from calisr_engine.config.options import OPTIONS
 from calisr_engine.errors import ConfigError
 
 KEYS = {option.lstrip("-").replace("-", "_"): key for key, option in OPTIONS.items()}
+KEYS["header"] = "task.header"  # an option of two names, --header and --no-header
 """Keyword -> setting; the keywords are the options of `calisr run`."""
 
 _PATHS = ("data_dir", "output_dir", "train", "validation", "test")

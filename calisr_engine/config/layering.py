@@ -33,12 +33,14 @@ class Layer:
         origins: where each came from ("my.toml:12", "preset demo", "--set"), for users to read.
         places: where to mend each (`presets/demo.toml:3`, `--set training.epochs=x`).
         folder: what relative paths are relative to; None for the current directory.
+        of_a_run: a run wrote them, all that there are.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     folder: Path | None = None
+    of_a_run: bool = False
 
     def put(self, key: str, value: Any, origin: str, place: Place) -> None:
         """Set one value; the last one given for a key counts."""
@@ -231,7 +233,7 @@ def _base(name: str, folder: Path) -> tuple[Path, str]:
 
 
 def _file_layer(document: Document, path: Path, label: str) -> Layer:
-    layer = Layer(folder=_real(path).parent)
+    layer = Layer(folder=_real(path).parent, of_a_run=document.of_a_run)
     for key, value in dotted(document.data).items():
         section = key.partition(".")[0]
         line = document.lines.get(key) or document.lines.get(section)

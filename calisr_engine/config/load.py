@@ -83,8 +83,13 @@ class Base:
     problems: tuple[Problem, ...] = ()
 
 
-def read_base(name_or_file: str | Path | None) -> Base:
+def read_base(name_or_file: str | Path | None, recorded: bool = False) -> Base:
     """Read a preset or file and what it extends.
+
+    Of a run's config.toml, which holds every setting, those alone that are not as by default.
+
+    Args:
+        recorded: read all of them.
 
     Raises:
         ConfigError: it is a grid. Other mistakes are told by `load`.
@@ -98,7 +103,24 @@ def read_base(name_or_file: str | Path | None) -> Base:
             f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {name_or_file}"
         )
     layers, problems = file_layers(*located)
+    for layer in layers:
+        if layer.of_a_run and not recorded:
+            _leave_out_defaults(layer)
     return Base(str(name_or_file), tuple(layers), tuple(problems))
+
+
+_KEPT = ("method.name", "training.learning_rate")
+"""What stays of a run's settings in any case; beside a rate nothing is fitted."""
+
+
+def _leave_out_defaults(layer: Layer) -> None:
+    fields = by_key(str(layer.values.get("method.name", "fft")))
+    for key in [key for key in layer.values if key in fields and key not in _KEPT]:
+        value = layer.values[key]
+        value = tuple(value) if isinstance(value, list) else value
+        if value == fields[key].default:
+            for part in (layer.values, layer.origins, layer.places):
+                part.pop(key, None)
 
 
 def load(
@@ -137,7 +159,7 @@ def load(
         NotFoundError: there is no such preset or file.
     """
     overrides = overrides or {}
-    base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file)
+    base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file, recorded)
     options, malformed = option_layer(sets, overrides, given_by)
     above = [guess_layer(guessed or {}), options]
     layers, notes = list(base.layers), list[str]()
@@ -153,7 +175,7 @@ def load(
     if not (recorded or fitting.is_recipe([*layers, options] if of_grid else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
-    if recorded:
+    if base.name:
         config = _with_kept_data(config, Path(base.name).parent)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}
     return ResolvedConfig(
@@ -216,29 +238,6 @@ def from_resolved(path: str | Path) -> RunConfig:
     return load(path, recorded=True).config
 
 
-def base_of_run(run_dir: Path) -> Base:
-    """A run's settings to begin another from: those alone that are not as by default.
-
-    The file of a run holds every setting. The rate stays in any case, so that nothing is fitted.
-
-    Raises:
-        ConfigError, NotFoundError: its config.toml cannot be read.
-    """
-    base = read_base(run_dir / "config.toml")
-    for layer in base.layers:
-        infos = by_key(str(layer.values.get("method.name", "fft")))
-        for key in [key for key in layer.values if key in infos and key not in _KEPT]:
-            value = layer.values[key]
-            value = tuple(value) if isinstance(value, list) else value
-            if value == infos[key].default:
-                for part in (layer.values, layer.origins, layer.places):
-                    part.pop(key, None)
-    return base
-
-
-_KEPT = ("method.name", "training.learning_rate")
-
-
 def command_line(config: RunConfig, base: str | None = None) -> str:
     """The exact `calisr run` line of a config, for copying.
 
@@ -251,10 +250,10 @@ def command_line(config: RunConfig, base: str | None = None) -> str:
     if base is None:
         words = toml_text.command_words(config, "", _start([], config))
         return shlex.join(["calisr", "run", *words])
-    layers, unreadable = file_layers(*_locate(base))
-    if unreadable:
-        raise _error(base, unreadable)
-    words = toml_text.command_words(config, base, _start(layers, config))
+    start = read_base(base)
+    if start.problems:
+        raise _error(base, list(start.problems))
+    words = toml_text.command_words(config, base, _start(list(start.layers), config))
     return shlex.join(["calisr", "run", *words])
 
 

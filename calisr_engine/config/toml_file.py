@@ -14,6 +14,9 @@ import tomli
 from calisr_engine.errors import ConfigError, Place, Problem
 from calisr_engine.plain_words import command, one_line
 
+OF_A_RUN = "# The settings of one run, each with where it came from."
+"""First line of a run's config.toml, which has every setting."""
+
 MAX_BYTES = 1_000_000
 """A config file is a few kilobytes; more is some other file given by mistake."""
 
@@ -32,11 +35,13 @@ class Document:
         shown: the path as errors show it.
         data: the tables.
         lines: line of each dotted key and of each section header, from 1.
+        of_a_run: it is what a run wrote.
     """
 
     shown: str
     data: dict[str, Any]
     lines: dict[str, int] = field(default_factory=dict)
+    of_a_run: bool = False
 
 
 def read(path: Path) -> Document:
@@ -58,7 +63,7 @@ def read(path: Path) -> Document:
         if "integer string conversion" in reason:
             reason = "a number has thousands of digits"
         raise _problem(shown, f"is not valid TOML: {reason}", "shorten that value") from None
-    return Document(shown, data, key_lines(text))
+    return Document(shown, data, key_lines(text), text.startswith(OF_A_RUN))
 
 
 def value_of(text: str) -> Any:

@@ -12,6 +12,7 @@ import tomli_w
 from calisr_engine.config.describe import SECTION_NAMES, all_fields, by_key
 from calisr_engine.config.options import OPTIONS, OWN_DATA, parse_value
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.toml_file import OF_A_RUN
 from calisr_engine.methods.fft.settings import FullFineTuning
 from calisr_engine.plain_words import one_line
 
@@ -46,7 +47,7 @@ def resolved_toml(config: RunConfig, origins: Mapping[str, str]) -> str:
     Settings that are empty by default and left so appear as comments, as TOML has no null.
     """
     defaults = by_key(config.method.name)
-    lines = ["# The settings of one run, each with where it came from."]
+    lines = [OF_A_RUN]
     section = ""
     for key, value in flat(config).items():
         here, _, name = key.rpartition(".")

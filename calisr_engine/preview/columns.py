@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
-from calisr_engine.tasks.cells import is_missing, word
+from calisr_engine.tasks.cells import has_decimal_commas, is_missing, word
 from calisr_engine.tasks.label_sets import as_list
 from calisr_engine.tasks.table import Table
 
@@ -101,6 +101,8 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
         example = word(next(c for c in there if isinstance(c, dict | list | bytes)))
         return Column(name, "nested", len(cells), 0, len(cells) - len(there), 0.0, 0, example)
     texts = [cell.strip() if isinstance(cell, str) else str(cell) for cell in there]
+    if has_decimal_commas(texts):
+        texts = [text.replace(",", ".") for text in texts]
     counts = Counter(texts)
     lengths = [text.count(" ") + 1 for text in texts]
     numbers = [float(text) for text in texts] if _all(texts, _NUMBER) else []

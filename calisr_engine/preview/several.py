@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from calisr_engine.plain_words import quoted
 from calisr_engine.preview import roles
 from calisr_engine.preview.columns import SAMPLE, Column, lists_of
-from calisr_engine.tasks.cells import is_missing
+from calisr_engine.tasks.cells import has_decimal_commas, is_missing
 from calisr_engine.tasks.table import Table
 from calisr_engine.tasks.tagged import marks_entities
 
@@ -26,9 +25,6 @@ FEWEST_USES = 3.0
 
 FEWEST_COLUMNS = 3
 """Columns of 0 and 1 that are labels together; two of them may be anything."""
-
-_DECIMAL = re.compile(r"\s*[+-]?\d+,\d+\s*")
-"""A number with a comma for its point; where all cells are, none of them is two labels."""
 
 PLAIN_NAMES = ("label", "class", "target", "y", "gold")
 """A column of this name is the label, whatever flags stand beside it."""
@@ -216,10 +212,13 @@ def _separated(column: Column, table: Table, given: Mapping[str, Any]) -> Severa
         return Several()
     step = max(1, -(-len(table) // SAMPLE))
     texts = [str(each) for each in table.columns[column.name][::step] if not is_missing(each)]
-    own = given.get("label_separator")
+    own, asked = given.get("label_separator"), given.get("kind") == "multi_label"
+    plural = column.name.lower().endswith("s") and _is_named(column.name)
     for separator in SEPARATORS if own is None else (own,):
         rows = [parts(text, separator) for text in texts]
-        if own is None and (not _are_labels(rows) or all(map(_DECIMAL.fullmatch, texts))):
+        if own is None and not _are_labels(rows):
+            continue
+        if separator == "," and has_decimal_commas(texts) and not (own or asked or plural):
             continue
         names = {name for row in rows for name in row}
         a_row = sum(map(len, rows)) / max(1, len(table.columns[column.name][::step]))

@@ -18,6 +18,8 @@ LARGEST_TARGET = 1e18
 HALF = re.compile("[\ud800-\udfff]")
 """A lone surrogate, which no output can encode."""
 
+_WITH_COMMA = re.compile(r"\s*[+-]?(\d+)(?:,(\d+))?\s*")
+
 
 def texts(table: Table, column: str, notes: list[str]) -> tuple[str, ...]:
     """A column of texts; numbers become text, empty texts stay empty.
@@ -72,13 +74,28 @@ def _text(table: Table, column: str, row: int, cell: Any) -> str:
     raise DataError(f"{where} {word(cell)} where a text is expected", mend)
 
 
-def targets(table: Table, column: str) -> tuple[float, ...]:
+def targets(table: Table, column: str, notes: list[str]) -> tuple[float, ...]:
     """A column of regression targets.
 
     Raises:
         DataError: one is empty, NaN, infinite, too large to be squared, or not a number.
     """
-    return tuple(_target(table, column, row, cell) for row, cell in enumerate(table.column(column)))
+    there = table.column(column)
+    if has_decimal_commas([cell for cell in there if not is_missing(cell)]):
+        there = [cell.replace(",", ".") for cell in there]
+        notes.append(f"{table.path}, column {quoted(column)}: 3,5 is read as 3.5")
+    return tuple(_target(table, column, row, cell) for row, cell in enumerate(there))
+
+
+def has_decimal_commas(there: Sequence[Any]) -> bool:
+    """Whether cells are numbers, some of them with a comma in the place of the point.
+
+    Not where all commas may as well stand between thousands (1,234).
+    """
+    found = [isinstance(cell, str) and _WITH_COMMA.fullmatch(cell) for cell in there]
+    commas = [each.groups() for each in found if each and each[2]]
+    thousands = all(len(b) == 3 and len(a) <= 3 and a[0] != "0" for a, b in commas)
+    return all(found) and bool(commas) and not thousands
 
 
 def _target(table: Table, column: str, row: int, cell: Any) -> float:
@@ -89,8 +106,8 @@ def _target(table: Table, column: str, row: int, cell: Any) -> float:
     value = _number(cell)
     if value is None or math.isnan(value):
         hint = 'write a number, or set task.kind = "classification"'
-        if isinstance(cell, str) and _number(cell.replace(",", ".")) is not None:
-            hint = "write decimals with a point"
+        if isinstance(cell, str) and _number(cell.replace(",", "")) is not None:
+            hint = "write decimals with a point, and thousands without a comma"
         shown = quoted(cell) if isinstance(cell, str) else word(cell)
         raise DataError(f"{at(table, column, row)}: {shown} is not a number to learn", hint)
     if abs(value) > LARGEST_TARGET:

@@ -123,7 +123,7 @@ def _labelled(task: GlueTask, path: Path, size: str, notes: list[str]) -> Exampl
     table = _table(path, task.bare_header or None, notes)
     label: tuple[int, ...] | tuple[float, ...]
     if task.kind == "regression":
-        label = cells.targets(table, task.file_label)
+        label = cells.targets(table, task.file_label, notes)
     else:
         raw = [str(cell).strip() for cell in table.column(task.file_label)]
         label = labels.class_numbers(table, task.file_label, raw, task.file_labels)

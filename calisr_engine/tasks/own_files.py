@@ -107,7 +107,7 @@ def _labelled(
                 classes = settings.choice_columns or ()
                 numbers = choices.numbers(tables, label, classes)
             else:
-                targets = [cells.targets(each, label) for each in tables]
+                targets = [cells.targets(each, label, notes) for each in tables]
                 cells.check_spread(tables[0], label, targets[0])
                 numbers = targets
     rows = [_examples(table, settings, numbers[place], notes) for place, table in enumerate(tables)]

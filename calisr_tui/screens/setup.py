@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from calisr_engine.config.load import ResolvedConfig, base_of_run
+from calisr_engine.config.load import ResolvedConfig
 from calisr_engine.errors import CalisrError, Problem
 from calisr_engine.tune.study import Plan
 from calisr_tui import form
@@ -153,7 +153,7 @@ class SetupScreen(SetupSteps):
         """Begin from the settings of a run, but for its name, or from a file; at the field of one
         of `keys`."""
         try:
-            self.draft.begin(base_of_run(path) if path.is_dir() else str(path))
+            self.draft.begin(str(path / "config.toml" if path.is_dir() else path))
         except CalisrError as error:
             self.app.show_error("The settings cannot be read", error)
             return

@@ -12,7 +12,9 @@ from calisr_engine.config.calibration_section import CalibrationSettings
 from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import load
 from calisr_engine.config.schema import RunConfig
+from calisr_engine.config.toml_text import resolved_toml
 from calisr_engine.errors import ConfigError
+from calisr_engine.methods.catalog import METHODS
 from calisr_engine.methods.lora.settings import Lora
 
 
@@ -204,6 +206,20 @@ def test_settings_without_effect_are_told(tmp_path: Path) -> None:
     assert f"{path}:2" in warning
     assert load("demo", ["calibration.delta=0.6"]).warnings == ()
     assert load("paper/table2/lora-sst2").warnings == ()  # a preset may share its base
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_of_a_run_begins_another_without_a_word_of_defaults(
+    method: str, tmp_path: Path
+) -> None:
+    """It holds every setting; those that say what they say by default are nobody's wish."""
+    first = load(None, [f"method.name={method}", "training.epochs=3"], {"task.name": "rte"})
+    (tmp_path / "config.toml").write_text(resolved_toml(first.config, first.origins))
+    again = load(tmp_path / "config.toml")
+    assert again.config == first.config
+    assert again.warnings == ()
+    asked = load(tmp_path / "config.toml", ["calibration.delta=0.7", "calibration.variant=off"])
+    assert any("calibration.delta has no effect" in each for each in asked.warnings)
 
 
 def test_loading_is_light() -> None:

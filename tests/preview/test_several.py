@@ -191,10 +191,19 @@ def test_alternatives_are_never_left_out_without_a_word(
     assert found["label_column"] == "label"
 
 
-def test_decimals_with_a_comma_are_not_two_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fraction", [",0", ",5", ",25", "", ",125"])
+def test_decimals_with_a_comma_are_not_two_labels(fraction: str, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text(lines("text;score", lambda n: f"{csv_cell(said(n))};{n % 4},{n % 3}"))
-    assert guess({"train_file": path}).values.get("kind") != "multi_label"
+    path.write_text(
+        lines(
+            "text;score", lambda n: f"{csv_cell(said(n))};{n % 4}{(f',{n % 3}', fraction)[n % 2]}"
+        )
+    )
+    found = guess({"train_file": path}).values
+    assert (found["kind"], found["label_column"]) == ("regression", "score")
+    assert guess({"train_file": path, "kind": "multi_label"}).values["label_separator"] == ","
+    path.write_text(path.read_text().replace("score", "labels"))
+    assert guess({"train_file": path}).values["kind"] == "multi_label"
     path.write_text(lines("text;topics", lambda n: f"{csv_cell(said(n))};{n % 4}{',7' * (n % 3)}"))
     assert guess({"train_file": path}).values["kind"] == "multi_label"
 

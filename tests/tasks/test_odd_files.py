@@ -181,7 +181,7 @@ def test_targets_whose_square_is_beyond_32_bits(cell: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("cell", "hint"), [("1_000", "write a number"), ("True", "write a number"), ("1,5", "point")]
+    ("cell", "hint"), [("1_000", "write a number"), ("True", "write a number"), ("1,500", "point")]
 )
 def test_targets_that_are_no_numbers(cell: str, hint: str, tmp_path: Path) -> None:
     path = written(tmp_path, "t.csv", f'text,label\na,1\nb,"{cell}"\n')

@@ -215,7 +215,8 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str, str]] = {
     ),
     "all texts empty": ("t.csv", 'text,label\n"",a\n"",b\n', {}, "every text is empty", "column"),
     "word as target": ("t.csv", GOOD, REG, "line 2, column 'label': 'pos' is not a number", "kind"),
-    "comma as point": ("t.csv", 'text,label\na,"1,5"\n', REG, "'1,5' is not a number", "point"),
+    "comma": ("t.csv", 'text,label\na,"1,500"\n', REG, "'1,500' is not a number", "a point"),
+    "comma and point": ("t.csv", 'text,label\na,"1,5"\nb,1.5', REG, "'1,5' is not a", "a point"),
     "empty target": ("t.csv", "text,label\na,1\nb,\n", REG, "line 3, column 'label': the la", ""),
     "nan target": ("t.csv", "text,label\na,nan\n", REG, "line 2, column 'label': the label", ""),
     "infinite target": ("t.csv", "text,label\na,inf\n", REG, "line 2, column 'label': 'inf'", ""),
@@ -280,6 +281,15 @@ def test_bad_files_are_named_with_place_and_mend(case: str, tmp_path: Path) -> N
     assert hint in caught.value.hint
     assert caught.value.hint
     assert caught.value.exit_code == 3
+
+
+def test_targets_with_decimal_commas(tmp_path: Path) -> None:
+    """Where each cell of the column is such a number; what may be thousands is refused."""
+    cells = ["1,5", "-2,25", " 3 ", "0,125", "12,125"]
+    rows = "".join(f"text {n};{cell}\n" for n, cell in enumerate(cells))
+    source = load(tmp_path, "t.csv", f"text;label\n{rows}", **REG)
+    assert source.train.label == (1.5, -2.25, 3.0, 0.125, 12.125)
+    assert any("3,5 is read as 3.5" in note for note in source.notes)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
