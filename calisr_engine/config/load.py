@@ -19,11 +19,12 @@ from calisr_engine.config.describe import by_key
 from calisr_engine.config.idle import idle_settings
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
-from calisr_engine.config.options import guess_layer, option_layer
+from calisr_engine.config.options import GUESS, guess_layer, option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 from calisr_engine.settings import Reading
+from calisr_engine.tasks.own_names import task_name
 
 HINT = "Nothing was started. `calisr methods NAME` and `calisr presets NAME` show what can be set."
 
@@ -166,6 +167,7 @@ def load(
     if not of_grid:
         layers, notes = fitting.without_recipe(layers, above)
     merged = merge([*layers, *above], incomplete=bool(base.problems))
+    _name_own_data(merged)
     config, broken = _whole(merged)
     rules = [] if base.problems else broken
     problems = [*base.problems, *merged.problems, *rules, *malformed]
@@ -209,6 +211,14 @@ def require_values(
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def _name_own_data(merged: Merged) -> None:
+    """Data of one's own that nobody named is called after its file, not as the task by default."""
+    data = merged.values["task.train_file"] or merged.values["task.dataset"]
+    if data is not None and merged.origins["task.name"] == "default":
+        merged.values["task.name"] = task_name(Path(data))
+        merged.origins["task.name"] = GUESS
 
 
 def _with_kept_data(config: RunConfig, run_dir: Path) -> RunConfig:

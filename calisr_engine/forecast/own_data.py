@@ -14,6 +14,7 @@ from calisr_engine.config.options import OPTIONS, OWN_DATA, task_values
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.preview import guess as guesses
 from calisr_engine.preview.guess import Guessed
+from calisr_engine.tasks.own_names import task_name
 
 ENOUGH = ("text_column", "label_column", "kind")
 """Who gives these (or label_columns for label_column, and choice_columns for a choice) gives all:
@@ -80,7 +81,7 @@ def guess(
         if "name" in given:
             return None, {}
         source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
-        return None, {"task.name": guesses.name_of(source)}
+        return None, {"task.name": task_name(source)}
     found, lacking, values = guessed(given, options)
     if lacking is not None:
         raise lacking

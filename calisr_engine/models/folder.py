@@ -213,6 +213,8 @@ def explained(name: str, local: bool) -> Iterator[None]:
         first = lines[0] if lines else type(error).__name__
         if first.endswith(":"):  # what is wrong stands below
             first = " ".join(lines[:2])
+        if isinstance(error, KeyError):  # which says the key alone
+            first = f"the installed transformers knows no {first}"
         if is_out_of_memory(error):
             raise
         if local:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from calisr_engine.errors import DataError
 from calisr_engine.tasks.files import unreadable
 from calisr_engine.tasks.formats import FORMATS
-from calisr_engine.tasks.hub_parquet import VALIDATION
+from calisr_engine.tasks.own_names import use_of
 
 SUFFIXES = tuple(FORMATS)
 """Endings of the files that are read."""
-
-WORDS = {
-    "train": ("train", "training"),
-    "validation": VALIDATION,
-    "test": ("test", "testing", "predict"),
-}
-"""What the words of a file's name say."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +75,3 @@ def find(folder: Path) -> DataFiles:
     chosen = {use: next(iter(by_use[use]), None) for use in ("validation", "test")}
     why |= dict.fromkeys((use for use, file in chosen.items() if file), "its name")
     return DataFiles(train[0], chosen["validation"], chosen["test"], why)
-
-
-def use_of(file: Path) -> str:
-    """train, validation, test, or "" where the name does not say."""
-    words = re.split(r"[^a-z]+", file.stem.lower())
-    found = [use for use, names in WORDS.items() if any(word in names for word in words)]
-    return found[0] if len(found) == 1 else ""
-
-
-def task_name(path: Path) -> str:
-    """A name for the task of a file: its own, or its folder's where it says only what it is for."""
-    stem = path.stem
-    if use_of(path) and len(re.findall(r"[a-z]+", stem.lower())) == 1:
-        stem = path.absolute().parent.name
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "own-data"

@@ -16,10 +16,11 @@ from calisr_engine.preview import folders, roles
 from calisr_engine.preview.alternatives import alternatives
 from calisr_engine.preview.columns import Column, columns
 from calisr_engine.preview.several import several
-from calisr_engine.tasks import glue, hub_parquet
+from calisr_engine.tasks import hub_parquet
 from calisr_engine.tasks.files import decoded, read_bytes
 from calisr_engine.tasks.formats import FORMATS, Form, read_table
 from calisr_engine.tasks.own_files import default_metrics
+from calisr_engine.tasks.own_names import task_name
 from calisr_engine.tasks.table import Table, check_column
 
 FALLBACKS = ("cp1252", "latin-1")
@@ -84,19 +85,13 @@ def guess(given: Mapping[str, Any]) -> Guessed:
     _columns({**given, **more.values}, described, found)
     if "name" not in given:
         source = files.get("train_file", Path(str(given.get("dataset"))))
-        found["name"] = roles.Guess(name_of(source), "the name of the data")
+        found["name"] = roles.Guess(task_name(source), "the name of the data")
     values: dict[str, Any] = {**more.values, **{key: each.value for key, each in found.items()}}
     values |= {key: path for key, path in files.items() if given.get(key) != path}
     if "header" in values:
         values["header"] = False
     reasons = {**more.why, **{key: each.why for key, each in found.items()}}
     return Guessed(table, described, values, reasons, splits)
-
-
-def name_of(source: Path) -> str:
-    """A name for a task, from its file or data set; never that of a task that ships."""
-    name = folders.task_name(source)
-    return f"my-{name}" if glue.is_task(name) or glue.plain(name) == "demo" else name
 
 
 def _files(given: Mapping[str, Any], found: dict[str, roles.Guess]) -> dict[str, Path]:

@@ -17,12 +17,11 @@ from typing import Any
 from calisr_engine.errors import DataError, UnavailableError
 from calisr_engine.plain_words import quoted
 from calisr_engine.tasks.hub import hub_answers
+from calisr_engine.tasks.own_names import VALIDATION
 from calisr_engine.tasks.parquet import read_parquet
 from calisr_engine.tasks.table import Table
 
 REVISIONS = ("main", "refs/convert/parquet")
-VALIDATION = ("validation", "valid", "val", "dev", "development", "eval")
-"""What a split or a file is called that validates."""
 
 _NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?(-[0-9a-f]{16})?")

@@ -279,7 +279,8 @@ class TaskSettings(Section):
                     )
         for key in ("text_column", "label_column", "kind"):
             if getattr(self, key) is None and not (key == "label_column" and self.label_columns):
-                yield Broken(f"own data needs {key}", "add it to [task]", (key,))
+                mend = f"set task.{key} (`calisr data FILE` says which fits)"
+                yield Broken(f"own data needs {key}", mend, (key,))
         yield from self._broken_labels()
         columns = ("text_column", "text_pair_column", "label_column")
         named = [(key, getattr(self, key)) for key in columns if getattr(self, key) is not None]

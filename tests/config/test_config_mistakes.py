@@ -182,7 +182,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ):
         assert part in told
     for missing in ("text_column", "label_column", "kind"):
-        assert f"own data needs {missing}; add it to [task]" in told
+        assert f"own data needs {missing}; set task.{missing} (" in told
     assert len(lines) == 12
 
 
@@ -240,7 +240,7 @@ def test_a_rule_of_a_method_that_knows_no_keys_is_told_of_its_section() -> None:
 def test_a_model_asked_by_a_program_keeps_its_rules_too() -> None:
     with pytest.raises(ValidationError, match="samples_per_epoch or every_steps, not both"):
         CalibrationSettings(samples_per_epoch=3, every_steps=4)
-    with pytest.raises(ValidationError, match="own data needs kind; add it to") as caught:
+    with pytest.raises(ValidationError, match="own data needs kind; set task.kind") as caught:
         RunConfig.model_validate({"task": {"train_file": "a.csv"}})
     assert [each.keys for each in problems(caught.value)] == [
         ("task.text_column",),
@@ -266,8 +266,8 @@ def test_own_data_tells_all_that_is_missing(tmp_path: Path) -> None:
     told = mistakes(path)
     assert [line.rpartition("; ")[2] for line in told] == [
         "add train_file",
-        "add it to [task]",
-        "add it to [task]",
+        "set task.text_column (`calisr data FILE` says which fits)",
+        "set task.kind (`calisr data FILE` says which fits)",
     ]
     assert "needs text_column" in told[1]
     assert "needs kind" in told[2]

@@ -147,3 +147,18 @@ def test_one_value_for_an_axis_is_refused(tmp_path: Path, given: str) -> None:
     with pytest.raises(ConfigError, match="differ in it") as caught:
         expand_grid(write_grid(tmp_path), tmp_path, None, (given,))
     assert "training.seed=[...]" in caught.value.hint
+
+
+def test_own_data_that_nobody_named_is_called_after_its_file(tmp_path: Path) -> None:
+    """And not as the task that a run has by default."""
+    own = {
+        "train_file": "reviews.csv",
+        "text_column": "t",
+        "label_column": "l",
+        "kind": "regression",
+    }
+    settings = "".join(f'"task.{key}" = "{value}"\n' for key, value in own.items())
+    path = tmp_path / "g.toml"
+    path.write_text(f'[grid]\nname = "g"\n[settings]\n{settings}[axes]\n"training.seed" = [1, 2]\n')
+    names = [run.resolved.config.task.name for run in expand_grid(path).runs]
+    assert names == ["reviews", "reviews"]

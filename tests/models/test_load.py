@@ -208,6 +208,11 @@ def own_method(folder: Path) -> None:
     (folder / "calisr_method.json").write_text("{}")
 
 
+def unknown_activation(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"gelu"', '"gelu_of_tomorrow"'))
+
+
 def pieces_only(folder: Path) -> None:
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink(missing_ok=True)
@@ -226,6 +231,7 @@ def pieces_only(folder: Path) -> None:
         (not_numbers, "word_embeddings.weight .* not numbers"),
         (adapter, "holds an adapter"),
         (own_method, "changed the architecture"),
+        (unknown_activation, "transformers knows no 'gelu_of_tomorrow'"),
         (pieces_only, "sentencepiece"),
     ],
 )
