@@ -11,6 +11,7 @@ every command reads.
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import threading
 import time
@@ -154,7 +155,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine: EngineThread | None = None
-        self._follower: threading.Thread | None = None
+        self._followed: threading.Event | None = None
         self._error: BaseException | None = None
         self._predictor: tuple[Any, Predictor] | None = None
 
@@ -276,10 +277,8 @@ class Run:
             CalisrError: why the run failed.
             BaseException: what a callback raised; the run was stopped and saved.
         """
-        if self._follower is not None:
-            self._follower.join(timeout)
-            if self._follower.is_alive():
-                return self
+        if self._followed is not None and not self._followed.wait(timeout):
+            return self
         if self._error is not None:
             raise self._error
         engine = self._engine
@@ -300,8 +299,15 @@ class Run:
         self, callbacks: Sequence[Callback], data: TaskData | None = None, is_new: bool = False
     ) -> Run:
         follow = self._begin(callbacks, data, is_new)
-        self._follower = threading.Thread(target=follow, name="calisr-events", daemon=True)
-        self._follower.start()
+        followed = self._followed = threading.Event()
+
+        def work() -> None:
+            try:
+                follow()
+            finally:
+                followed.set()
+
+        threading.Thread(target=work, name="calisr-events", daemon=True).start()
         return self
 
     def _begin(
@@ -315,8 +321,14 @@ class Run:
             for _ in reader.blocks():
                 pass  # what happened before was told then
         engine = self._engine = EngineThread(self.path, data)
-        self._follower = self._error = None
+        self._followed = self._error = None
         engine.start()
+
+        def save() -> None:
+            engine.stop_and_save()
+            engine.join()
+
+        atexit.register(save)
 
         def hand_on() -> None:
             for block in reader.blocks():
@@ -331,9 +343,10 @@ class Run:
                     engine.join(POLL_SECONDS)
                 hand_on()
             except BaseException as error:  # a callback's, or Ctrl-C: nothing of the run is lost
-                engine.stop_and_save()
-                engine.join()
+                save()
                 self._error = error
+            finally:
+                atexit.unregister(save)
 
         return follow
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,51 @@ def test_a_run_in_the_background_is_stopped_and_goes_on(model: str, tmp_path: Pa
     assert run.view.state == "stopped"  # and saved, so nothing is lost
     assert run.view.step > step
     assert not run.running
+
+
+PROGRAM = """
+import os, signal, sys, threading
+import calisr_engine as calisr
+from calisr_engine.events.types import Progress
+model, output, how = sys.argv[1:]
+began = threading.Event()
+
+def seen(step, event):
+    if isinstance(event, Progress) and not began.is_set():
+        began.set()
+        if how == "interrupt":
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+given = dict(
+    train={"text": [f"text {n}" for n in range(48)], "label": [0, 1] * 24},
+    model=model, output_dir=output,
+    settings={"training.device": "cpu", "training.threads": 1, "training.epochs": 900},
+    callbacks=[seen],
+)
+if how == "interrupt":
+    try:
+        calisr.train(**given)
+    except KeyboardInterrupt:
+        print("raised")
+else:
+    calisr.start(**given)
+    began.wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["interrupt", "end"])
+def test_a_program_that_is_interrupted_or_ends_saves_its_run(
+    how: str, model: str, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-c", PROGRAM, str(model), str(tmp_path), how]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ("raised" in done.stdout) == (how == "interrupt")
+    assert "terminate" not in done.stderr
+    (log,) = tmp_path.glob("*/events.jsonl")
+    run = calisr.Run.open(log.parent)
+    assert run.view.state == "stopped"
+    assert list((run.path / "checkpoints").glob("step-*"))
 
 
 def wrong(**given: Any) -> str:

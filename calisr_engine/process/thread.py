@@ -57,7 +57,7 @@ class EngineThread:
         self._data = data
         self.status: int | None = None
         self.error: CalisrError | None = None
-        self._stop = threading.Event()
+        self._stop, self._ended = threading.Event(), threading.Event()
         self._since = 0.0
         self._thread = threading.Thread(target=self._work, name="calisr-engine", daemon=True)
 
@@ -77,10 +77,12 @@ class EngineThread:
         except BaseException as error:  # the thread's last words must reach the user
             self.error = CalisrError(f"the engine ended: {type(error).__name__}: {error}")
             self.status = 1
+        finally:
+            self._ended.set()
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.ident is not None and not self._ended.is_set()
 
     @property
     def stopped(self) -> bool:
@@ -115,5 +117,6 @@ class EngineThread:
 
     def join(self, timeout: float | None = None) -> int | None:
         """Wait for the end; returns the status, or None when `timeout` seconds passed."""
-        self._thread.join(timeout)
+        # A Thread whose `join` Ctrl-C interrupted takes itself for ended (CPython up to 3.12).
+        self._ended.wait(timeout)
         return self.status
