@@ -298,6 +298,8 @@ class Run:
     def _start(
         self, callbacks: Sequence[Callback], data: TaskData | None = None, is_new: bool = False
     ) -> Run:
+        import sklearn.metrics  # noqa: F401  a program that ends, and saves its run, imports no more
+
         follow = self._begin(callbacks, data, is_new)
         followed = self._followed = threading.Event()
 
