@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -177,3 +178,19 @@ def test_no_pattern_holds_on_to_what_it_has_matched() -> None:
         if held.search(line) and re.search(r"\br?b?r?['\"]", line)
     }
     assert found == set()
+
+
+def test_a_benchmark_finds_what_it_imports_where_it_stands() -> None:
+    """Started as `python benchmarks/NAME.py`, when its own folder is on the path, not the root."""
+    scripts = sorted((ROOT / "benchmarks").rglob("*.py"))
+    names = {script.stem for script in scripts}
+    lost = []
+    for script in scripts:
+        nodes = list(ast.walk(ast.parse(script.read_text())))
+        wanted = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        wanted += [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+        for module in names.intersection(wanted):
+            if not script.with_name(f"{module}.py").exists():
+                lost.append(f"{script.name} imports {module}")
+    assert len(scripts) > 20
+    assert not lost

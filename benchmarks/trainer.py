@@ -1,7 +1,7 @@
 """Full fine-tuning with transformers' Trainer, beside ours with the same settings and seeds.
 
-    python benchmarks/evidence/trainer.py --data-dir GLUE --model models/minilm-l6 --task CoLA \\
-        --rate 2e-4 --precision bf16 --seeds 1 2 3 --out benchmarks/evidence/trainer-cola.json
+    python benchmarks/trainer.py --data-dir GLUE --model models/minilm-l6 --task CoLA \\
+        --rate 2e-4 --precision bf16 --seeds 1 2 3 --out trainer-cola.json
 
 Trainer is used as its users use it: its own order of batches, its own loader and its own
 evaluation after each epoch. So a seed gives other batches here than there, and only means over
