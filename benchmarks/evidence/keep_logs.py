@@ -3,8 +3,9 @@
     python benchmarks/evidence/keep_logs.py runs/evidence-minilm benchmarks/evidence/logs/minilm
 
 Copies settings, log and environment of each complete run. Folders of the machine can be shortened
-(`--shorten /home/me/models=models`), and of the lines on processor and memory one a minute is kept;
-nothing else is changed.
+(`--shorten /home/me/models=models`); of the lines on processor and memory one a minute is kept, of
+those on loss and speed one in twenty seconds and the last before an evaluation. Nothing else is
+changed.
 """
 
 from __future__ import annotations
@@ -15,20 +16,26 @@ from pathlib import Path
 
 from calisr_engine.runs import load_view
 
-SECONDS = 60
-"""Between two lines of type `resources` that are kept."""
+SECONDS = {"resources": 60, "progress": 20}
+"""Between two lines of a type that are kept."""
 KEPT = ("config.toml", "environment.json", "events.jsonl")
 
 
 def thinned(log: str) -> str:
-    """The lines of a log, of `resources` those that are a minute apart."""
-    lines, last = [], 0.0
+    """The lines of a log, of `SECONDS` those that are so far apart, or stand before others."""
+    lines, last, held = [], dict.fromkeys(SECONDS, 0.0), ""
     for line in log.splitlines(keepends=True):
         said = json.loads(line)
-        if said["type"] == "resources":
-            if said["time"] - last < SECONDS:
-                continue
-            last = said["time"]
+        kind = said["type"]
+        if kind in SECONDS and said["time"] - last[kind] < SECONDS[kind]:
+            held = line if kind == "progress" else held
+            continue
+        if kind in SECONDS:
+            last[kind] = said["time"]
+        if kind == "evaluated":
+            lines.append(held)
+        if kind in ("evaluated", "progress"):
+            held = ""
         lines.append(line)
     return "".join(lines)
 
