@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
-from calisr_engine.config.keywords import KEYS, as_sets, keyword_options
+from calisr_engine.config.keywords import KEYS, as_sets, by_keyword, keyword_options
 from calisr_engine.config.load import from_resolved
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, ConfigError, RunFailedError
@@ -35,7 +35,7 @@ from calisr_engine.runs import load_view, store
 from calisr_engine.runs.ask import Answer, Asking
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
-from calisr_engine.tasks.frames import named_by_keyword, write_rows
+from calisr_engine.tasks.frames import told_by_keyword, write_rows
 
 if TYPE_CHECKING:
     from calisr_engine.results.predictor import Prediction, Predictor, Text
@@ -371,7 +371,7 @@ def _new(base: str | Path | None, given: Given) -> tuple[Run, TaskData | None]:
                 options[key] = files[key]
         if KEYS["train"] in files:
             options.setdefault("task.name", "own")
-        with named_by_keyword({file: file.stem for file in files.values()}):
+        with told_by_keyword({file: file.stem for file in files.values()}, by_keyword):
             resolved, _ = resolve(base, [], options)
             checked = require(resolved.config)
         run = Run(create_run(resolved, own_files=files))

@@ -166,6 +166,7 @@ def test_mistakes_are_told_before_there_is_a_run(model: str, tmp_path: Path) -> 
     assert "expected a whole number" in wrong(**at, settings={"training.epochs": "two"})
     assert "no column 'lable'" in wrong(**at, train=rows, label="lable")
     assert "does not exist" in wrong(**at | {"model": "./nothing"}, train=rows)
+    assert "name it with label=..." in wrong(**at, train=rows | {"label": TEXTS})
     splits = datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)})
     assert 'data["train"]' in wrong(**at, train=splits)
     assert "give a path" in wrong(**at, train=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ KEYS = {option.lstrip("-").replace("-", "_"): key for key, option in OPTIONS.ite
 KEYS["header"] = "task.header"  # an option of two names, --header and --no-header
 """Keyword -> setting; the keywords are the options of `calisr run`."""
 
+_OPTION = re.compile(r"--([a-z][a-z-]*)(?: ([A-Z]{2,}))?")
 _PATHS = ("data_dir", "output_dir", "train", "validation", "test")
 
 
@@ -35,6 +37,16 @@ def keyword_options(given: Mapping[str, Any]) -> dict[str, Any]:
         path = name in _PATHS and isinstance(value, str)
         options[KEYS[name]] = Path(value) if path else _plain(value)
     return options
+
+
+def by_keyword(text: str) -> str:
+    """A text about options of the command line with their keywords: `label=...` for `--label`."""
+
+    def keyword(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        return f"{name}={found[2] or '...'}" if name in KEYS else found[0]
+
+    return _OPTION.sub(keyword, text)
 
 
 def as_sets(settings: Mapping[str, Any] | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,20 +36,24 @@ def write_rows(rows: Any, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def named_by_keyword(words: Mapping[Path, str]) -> Iterator[None]:
+def told_by_keyword(files: Mapping[Path, str], spoken: Callable[[str], str]) -> Iterator[None]:
     """Errors of the block name the keyword that rows were given by, in the place of the file that
-    they passed through."""
+    they passed through, and are `spoken` as to a program."""
+
+    def told(text: str) -> str:
+        for path, word in files.items():
+            text = text.replace(str(path), word)
+        return spoken(text)
+
     try:
         yield
     except CalisrError as error:
-        for path, word in words.items():
-            error.message = error.message.replace(str(path), word)
-            error.hint = error.hint.replace(str(path), word)
-            if isinstance(error, ConfigError):
-                error.problems = tuple(
-                    replace(each, message=each.message.replace(str(path), word))
-                    for each in error.problems
-                )
+        error.message, error.hint = told(error.message), told(error.hint)
+        if isinstance(error, ConfigError):
+            error.problems = tuple(
+                replace(each, message=told(each.message), mend=told(each.mend))
+                for each in error.problems
+            )
         error.args = (error.message,)
         raise
 

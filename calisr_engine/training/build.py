@@ -39,6 +39,7 @@ from calisr_engine.training.forms import form_tensors, load_forms
 from calisr_engine.training.generalisation import Generalisation
 from calisr_engine.training.model import (
     attach_method,
+    begin_phases,
     check_method,
     open_model,
     open_phases,
@@ -136,9 +137,13 @@ def _put_together(
     start = weights_as_loaded(config, targets)
     skip_costly = dry or state is not None
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
-    with _taking_back(state):
-        phases = open_phases(context, loaded.model, targets, attachment, state)
+    phases = open_phases(config, loaded.model, targets, attachment)
     planned = planned_switches(config, plan, tuple(phases.groups))
+    if {change.group for change in planned if change.step == 0} == phases.groups.keys():
+        phases.round_ahead()
+    loaded.model.to(context.device)
+    with _taking_back(state):
+        begin_phases(phases, state)
     regularization = open_regularization(
         config, loaded.model, targets, phases, planned, start, plan.total_steps, state is not None
     )

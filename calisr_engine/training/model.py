@@ -130,29 +130,28 @@ def attach_method(
             "method.squeeze_gap: dimension squeezing runs in one process only",
             "start the run with one process, or remove squeeze_gap",
         )
-    model.to(context.device)
     return attachment
 
 
 def open_phases(
-    context: RunContext,
-    model: nn.Module,
-    targets: list[Target],
-    attachment: Attachment,
-    state: TrainState | None,
+    config: RunConfig, model: nn.Module, targets: list[Target], attachment: Attachment
 ) -> Phases:
-    """The groups of the run; those that had switched before `state` switch again."""
+    """The groups of the run, none of which has switched."""
     covered = {target.component for target in targets if target.name in attachment.forms}
-    grouped = group_targets(targets, context.config.calibration.grouping, covered)
+    grouped = group_targets(targets, config.calibration.grouping, covered)
     groups: dict[str, list[TargetForm]] = {
         name: [attachment.forms[target.name] for target in members]
         for name, members in grouped.items()
     }
-    phases = Phases(model, attachment, targets, groups, context.config.method)
-    phases.rounds_frozen = context.config.training.frozen_weights == "bf16"
+    phases = Phases(model, attachment, targets, groups, config.method)
+    phases.rounds_frozen = config.training.frozen_weights == "bf16"
+    return phases
+
+
+def begin_phases(phases: Phases, state: TrainState | None) -> None:
+    """Before the optimizer is built; groups that had switched before `state` switch again."""
     phases.begin()
     if state is not None:
         for change in state.switches:
-            load_forms(attachment, state.forms)
+            load_forms(phases.attachment, state.forms)
             phases.switch(change, None)
-    return phases

@@ -81,6 +81,7 @@ class Phases:
         # Working copies carry gradients for a form but are never stepped themselves.
         self._working = {form.weight for form in attachment.forms.values()} - self._own
         self._frozen: set[nn.Parameter] = set()
+        self._rounded: set[nn.Parameter] = set()
         grouped = {form for forms in self.groups.values() for form in forms}
         # Forms outside all groups (MPO embeddings) follow the last group.
         self._followers = [f for f in attachment.forms.values() if f not in grouped]
@@ -217,18 +218,33 @@ class Phases:
         self.count()
         return SwitchResult(before, self.counted, freed + rounded)
 
+    def round_ahead(self) -> None:
+        """Round what is frozen once every group has switched, which is before the first step; so
+        the model never is on its device as a whole in fp32."""
+        forms = self.attachment.forms.values()
+        extra = {p for form in forms for p in form.extra()} - {p for f in forms for p in f.core()}
+        self._round(p for p in [*extra, *self._with_last] if p not in self._working)
+
     def _freeze(self, parameters: Iterable[nn.Parameter]) -> int:
-        """End the training of `parameters`; returns the bytes that rounding them gave back.
+        """End the training of `parameters`; returns the bytes that rounding them gives back."""
+        ended = list(parameters)
+        for parameter in ended:
+            parameter.requires_grad_(False)
+        self._round(ended)
+        given_back = self._rounded.intersection(ended)
+        self._rounded -= given_back
+        return sum(parameter.nbytes for parameter in given_back)
+
+    def _round(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Keep these in bf16 from now on, where the settings say so.
 
         Only weights of linear layers are rounded: a forward pass under autocast reads these, and
         nothing else, in bf16 whatever they are kept in.
         """
-        freed, linear = 0, set[torch.Tensor]()
-        if self.rounds_frozen:
-            linear = {m.weight for m in self.model.modules() if type(m) is nn.Linear}
+        if not self.rounds_frozen:
+            return
+        linear = {m.weight for m in self.model.modules() if type(m) is nn.Linear}
         for parameter in parameters:
-            parameter.requires_grad_(False)
             if parameter in linear and parameter.dtype == torch.float32:
-                freed += parameter.nbytes // 2
                 parameter.data = parameter.data.bfloat16()
-        return freed
+                self._rounded.add(parameter)

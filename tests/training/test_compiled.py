@@ -17,7 +17,7 @@ from calisr_engine.errors import CalisrError, RunFailedError
 from calisr_engine.process.execute import execute
 from calisr_engine.training import compiled
 from calisr_engine.training.batching import wide_enough
-from tests.training.golden import digest, newest_checkpoint
+from tests.training.alike import assert_alike, assert_same_bits, last_weights, story
 from tests.training.interrupt import kill_at
 from tests.training.tiny_run import events, make_run
 
@@ -35,15 +35,6 @@ def lines_without_seconds(lines: list[str]) -> list[str]:
     return [line.partition(", for ")[2] for line in lines]
 
 
-def story(run: Path) -> list[Any]:
-    samples = [
-        (each["step"], name, group["hit"])
-        for each in events(run, "stable_rank_sampled")
-        for name, group in each["groups"].items()
-    ]
-    return [samples, [(each["step"], each["group"]) for each in events(run, "group_switched")]]
-
-
 @pytest.mark.slow
 def test_a_compiled_run_decides_as_any_and_resumes_to_the_same_bits(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -56,14 +47,9 @@ def test_a_compiled_run_decides_as_any_and_resumes_to_the_same_bits(
         assert execute(each, raise_errors=True) == 0
     kill_at(killed, 7)
     assert execute(killed, raise_errors=True) == 0
-    paths = [newest_checkpoint(each) / "model.safetensors" for each in (plain, run, killed)]
-    assert digest(paths[1]) == digest(paths[2])
-    assert story(run) == story(plain)
+    assert_same_bits(run, killed)
+    assert_alike(plain, run, losses=1e-3, weights=(1e-3, 1e-4))
     assert story(run)[1], "the run has no switch, so it shows nothing of one"
-    weights, other = load_file(paths[0]), load_file(paths[1])
-    assert weights.keys() == other.keys()
-    for name, value in weights.items():
-        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4, msg=name)
     lines = told(run)
     assert lines[0].startswith("training.compile: graph 1 of at most 12 compiled in ")
     assert "before the last switch" in lines[-1]
@@ -134,7 +120,7 @@ def test_inductor_trains_as_nobody_compiles(model: Path, tmp_path: Path) -> None
     )
     for each in (plain, run):
         assert execute(each, raise_errors=True) == 0
-    weights, other = (load_file(newest_checkpoint(r) / "model.safetensors") for r in (plain, run))
+    weights, other = (load_file(last_weights(r)) for r in (plain, run))
     assert weights.keys() == other.keys()
     for name, value in weights.items():
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4, msg=name)

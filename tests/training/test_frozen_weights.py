@@ -12,12 +12,15 @@ from torch import nn
 from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
 from calisr_engine.analysis.weights import run_weights
-from calisr_engine.config.load import load
+from calisr_engine.config.load import from_resolved, load
 from calisr_engine.errors import ConfigError
+from calisr_engine.events.log import EventWriter
 from calisr_engine.forecast.before_start import require
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.process.execute import execute
 from calisr_engine.results.best_model import best_logits, open_exported
+from calisr_engine.runs.layout import RunPaths
+from calisr_engine.training.build import prepare
 from tests.slow import quick_where
 from tests.training.golden import CALIBRATED, newest_checkpoint
 from tests.training.interrupt import kill_at
@@ -107,6 +110,29 @@ def test_results_are_in_fp32_and_answer_as_the_run(model: Path, tmp_path: Path) 
     assert matrices
     assert all(torch.isfinite(each).all() for each in matrices.values())
     assert best_logits(run)[1]
+
+
+@pytest.mark.parametrize("method", quick_where(TAKE_IT, lambda name: name in ("lora", "unipelt")))
+def test_what_never_trains_is_rounded_before_it_goes_to_the_device(
+    method: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other weight, as the next to move are what is frozen at the first step."""
+    run = make_run(model, tmp_path, "run", f"method.name={method}", *BF16, ROUNDED)
+    moved, as_it_is = [], nn.Module.to
+
+    def to(self: nn.Module, *given: Any, **named: Any) -> nn.Module:
+        moved.append({name: p.dtype for name, p in self.named_parameters()})
+        return as_it_is(self, *given, **named)
+
+    monkeypatch.setattr(nn.Module, "to", to)
+    paths = RunPaths(run)
+    with EventWriter(paths.events, 1) as writer:
+        prepared = prepare(from_resolved(paths.config), paths, writer, resume=False)
+        narrow = {name for name, dtype in moved[-1].items() if dtype == torch.bfloat16}
+        assert any("encoder.layer.0" in name for name in narrow)
+        prepared.calibrator.switch_on_schedule(0)
+    known = dict(prepared.model.named_parameters())
+    assert narrow == {name for name, p in known.items() if p.dtype == torch.bfloat16}
 
 
 def test_what_is_given_back_is_told(model: Path, tmp_path: Path) -> None:
