@@ -118,9 +118,10 @@ class ErrorsScreen(Screen[None]):
     def _take(self, found: Evaluated | CalisrError, report: ErrorReport | None) -> None:
         if isinstance(found, CalisrError):
             self.found = self.report = None
-            self._problem = f"! {found.message}" + (f"\n  {found.hint}" if found.hint else "")
+            self._problem = _nothing(found)
         else:
             self.found, self.report, self._problem = found, report, ""
+        self.refresh_bindings()
         self._filter()
 
     def _filter(self) -> None:
@@ -180,9 +181,9 @@ class ErrorsScreen(Screen[None]):
         if report is None or found is None:
             head.update(f"Errors of {self.run_dir.name}")
             scores.update(self._problem)
-            self.query_one("#errors-charts").display = False
+            self._show_parts(False)
             return
-        self.query_one("#errors-charts").display = True
+        self._show_parts(True)
         which = "" if len(found.names) == 1 else f" · {found.name}"
         head.update(f"Errors of {self.run_dir.name}{which} · best of step {found.step}")
         scores.update("\n".join([charts.summary(report), *found.notes, self._shown()]))
@@ -195,6 +196,12 @@ class ErrorsScreen(Screen[None]):
             box.border_title = Text(name)
             chart = self.query_one(f"#errors-{side}-chart", Static)
             chart.update(self._views[name](report, width))
+
+    def _show_parts(self, shown: bool) -> None:
+        for part in ("charts", "rows"):
+            self.query_one(f"#errors-{part}").display = shown
+        if shown and self.focused is None:  # a table that is not seen has no focus
+            self.query_one(DataTable).focus()
 
     def _shown(self) -> str:
         """What the table below holds."""
@@ -210,6 +217,10 @@ class ErrorsScreen(Screen[None]):
         return f"{len(self.rows):,} {what}, the most confident first{first}"
 
     # Keys ----------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without answers there is nothing to turn to or to choose from."""
+        return self.report is not None or action not in ("view", "label", "predicted", "other_set")
 
     def action_view(self) -> None:
         """The next chart."""
@@ -270,3 +281,15 @@ class ErrorsScreen(Screen[None]):
             ("errors: predicted class", "taken for one class", "predicted"),
             ("errors: other set", "of a task with several validation sets", "other_set"),
         ]
+
+
+def _nothing(error: CalisrError) -> str:
+    """Why there is nothing to look at, and what to do."""
+    lines = [f"There are no answers to look at: {error.message.rstrip('.')}."]
+    if error.hint:
+        lines.append(f"What to do: {error.hint.rstrip('.')}.")
+    lines.append(
+        "Errors are found in the predictions that a run keeps of its best model, at its first "
+        "evaluation and after. u reads them again, Esc goes back."
+    )
+    return "\n\n".join(lines)
