@@ -99,3 +99,34 @@ async def test_texts_of_errors_have_what_is_left_of_the_line(
             assert size[0] - 8 <= len(line.rstrip(" ▇▆▅▄▃▂▁█")) <= size[0]
         heads = next(line for line in lines_on(app) if "predicted" in line and "text" in line)
         assert [*heads.split()][:5] == ["sure", "predicted", "true", "row", "text"]
+
+
+@pytest.mark.parametrize(("size", "count"), [((200, 60), 4), ((120, 40), 2), ((80, 24), 1)])
+@pytest.mark.parametrize("classes", [2, 30])
+async def test_as_many_charts_of_errors_as_there_is_room_for(
+    workplace: Path, size: tuple[int, int], count: int, classes: int
+) -> None:
+    names = [f"class {n}" for n in range(classes)]
+    lines = ["\t".join(["index", "label", "prediction", *(f"logit {n}" for n in names), "text"])]
+    for row in range(2 * classes):
+        said = row % classes
+        logits = ["2.0" if n == said else "0.0" for n in range(classes)]
+        true = names[said if row % 3 else 0]
+        lines.append("\t".join([str(row), true, names[said], *logits, f"a text {row}"]))
+    kept = workplace / "runs" / "run-1" / "predictions" / "validation.tsv"
+    kept.write_text("\n".join(lines) + "\n")
+    app: Any = make_app(workplace, run_dir=Path("runs/run-1"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("E")
+        await settle(pilot)
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.3)
+        await settle(pilot)
+        boxes = [each for each in app.screen.query("#errors-charts .box") if each.display]
+        assert len(boxes) == count
+        assert len({str(each.border_title) for each in boxes}) == count
+        rows = app.screen.query_one("#errors-rows").region
+        assert rows.height >= 5
+        for box in boxes:
+            assert box.region.bottom <= rows.y
+            assert box.region.height >= 6
