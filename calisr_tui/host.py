@@ -21,6 +21,7 @@ from calisr_tui import late, places
 from calisr_tui.dialogs import Reading
 from calisr_tui.feed import ReplayFeed, RunFeed
 from calisr_tui.keymap import config_dir
+from calisr_tui.line_breaks import with_paths_broken
 from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
 from calisr_tui.typed_ahead import Typed, TypedAhead
@@ -81,7 +82,9 @@ class Host(App[int]):
 
     def notify(self, message: str, *, title: str = "", markup: bool = False, **how: Any) -> None:
         """Show a message for a moment, as it is: whatever `markup` says, brackets are text."""
-        super().notify(shown(message), title=shown(title), markup=False, **how)
+        room = min(60, self.size.width // 2) - 3  # the width of a toast, without its frame
+        text = with_paths_broken(shown(message), max(3, room))
+        super().notify(text, title=shown(title), markup=False, **how)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [self._readable, *super().get_line_filters(), self._sieve]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from calisr_engine.events.view import RunView
 from calisr_tui.charts.plot import Line, Plot, smooth
+from calisr_tui.charts.plots import metric_range
 
 GLYPHS = "●◆▲■★▼◉▶"
 """One glyph a run, beside its colour."""
@@ -189,9 +190,14 @@ def overlay(
     return Plot(
         lines=tuple(lines),
         unit="%" if share else "",
-        y_range=(0.0, None) if share else (None, None),
+        y_range=(0.0, None) if share else _range(lines) if measure == "metric" else (None, None),
         empty="these runs have no such figures",
     )
+
+
+def _range(lines: Sequence[Line]) -> tuple[float | None, float | None]:
+    """The limits of metrics: never where none can be."""
+    return metric_range([y for line in lines for y in line.y])
 
 
 def _signs(found: Curve, role: str, glyph: str, offset: float, every: bool) -> list[Line]:
@@ -219,6 +225,7 @@ def preview(views: Mapping[str, RunView]) -> tuple[Plot, Plot]:
     span = (0.0, float(view.total_steps)) if view.total_steps else None
     x, y, *_ = curve(view, "metric")
     points = (Line(x, y, "metric"), Line(x, y, "metric", "points", "◆"))
-    upper = Plot(points, marks=marks, x_range=span, x_labels=False, empty="not evaluated yet")
+    limits, empty = _range(points), "not evaluated yet"
+    upper = Plot(points, marks, x_range=span, y_range=limits, x_labels=False, empty=empty)
     x, y, *_ = curve(view, "loss")
     return upper, Plot((Line(x, y, "loss"),), marks=marks, x_range=span, empty="no loss yet")

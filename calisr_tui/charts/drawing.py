@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from calisr_tui.charts.axes import AXIS_LINES, Axes, Axis, axes_of, value_label
-from calisr_tui.charts.cursor import cursor_box, put_box
+from calisr_tui.charts.axes import Axes, Axis, value_label
+from calisr_tui.charts.cursor import cursor_box, put_box, put_values
 from calisr_tui.charts.plot import Line, Piece, Plot
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.stack import drawable, stacked
 from calisr_tui.verbatim import Text
 
 
@@ -41,55 +42,33 @@ def draw_lines(
     """Stacked charts as `height` lines of at most `width` cells.
 
     Args:
-        gutter: cells for labels at the left and the right axis at least; all plots of the stack
-            have those of the widest labels, so that a value of x stands in one column.
+        gutter: cells for labels at the left and the right axis at least.
         whole: the plots with all their points, for the cursor's box, where these have fewer.
     """
-    if width < 12 or height < 3:
+    if not drawable(width, height):
         return [[("…", styles["dim"])]]
-    rows = _share_out(plots, height)
-    axes = [axes_of(plot, width, max(1, each)) for plot, each in zip(plots, rows, strict=True)]
-    room = (_gutter(axes, 0, gutter[0], width), _gutter(axes, 1, gutter[1], width))
-    axes = [each.without_wide_labels(*room) for each in axes]
+    stack = stacked(plots, width, height, gutter)
     lines: list[list[Piece]] = []
-    for plot, each, high in zip(plots, axes, rows, strict=True):
+    for plot, each, high in zip(plots, stack.axes, stack.lines, strict=True):
         if plot.has_data and high > 0:
-            part = _decode(_paint(plot, each, width, high, room), styles)
+            part = _decode(_paint(plot, each, width, high, stack.gutter), styles)
             if not each.widest(0):
-                part = [[(" " * room[0], ""), *line] for line in part]
+                part = [[(" " * stack.gutter[0], ""), *line] for line in part]
         else:
             said = textwrap.wrap(plot.empty, width, max_lines=max(1, high), placeholder=" …")
             part = [[] for _ in range(max(0, high - len(said)) // 2)]
             part += [[(line.center(width).rstrip(), styles["dim"])] for line in said]
         lines += part + [[] for _ in range(high - len(part))]
+    if stack.cursor is not None:
+        box = cursor_box(stack, whole or plots, styles)
+        if box is not None:
+            put_box(lines, box, width)
+        else:
+            put_values(lines, stack, whole or plots, styles)
     if len(plots) == 1:
         while lines and not lines[-1]:
             lines.pop()
-    cursor = next((p.cursor for p in plots if p.cursor is not None), None)
-    across = next((each.x for each in axes if each.x is not None), None)
-    if cursor is not None and across is not None and across.holds(cursor):
-        begin, end = across.limits
-        inner = width - room[0] - 1 - (room[1] + 1 if room[1] else 0)
-        at = room[0] + 1 + round((cursor - begin) / (end - begin) * (inner - 1))
-        put_box(lines, cursor_box(whole or plots, cursor, styles), at, width)
     return lines
-
-
-def _gutter(axes: Sequence[Axes], side: int, least: int, width: int) -> int:
-    """Cells for the labels of one side: those of the widest, where the curves keep most cells."""
-    widest = max((each.widest(side) for each in axes), default=0)
-    return min(max(least, widest), (width - 8) // 2 if side == 0 else (width - 8) // 3)
-
-
-def _share_out(plots: Sequence[Plot], height: int) -> list[int]:
-    """Lines of each plot of a stack: by weight, after what the axis below the last one takes."""
-    below = AXIS_LINES if len(plots) > 1 and plots[-1].x_labels else 0
-    weights = sum(plot.weight for plot in plots)
-    rows = [max(1, (height - below) * plot.weight // weights) for plot in plots]
-    for more in range(height - below - sum(rows)):
-        rows[more % len(rows)] += 1
-    rows[-1] += below
-    return rows
 
 
 def _paint(plot: Plot, axes: Axes, width: int, height: int, gutter: tuple[int, int]) -> str:

@@ -45,11 +45,20 @@ def figure_text(figure: Figure, width: int, rows: int = 18) -> Text:
     return Text("\n\n").join(parts)
 
 
-def panel_text(panel: Panel, width: int, rows: int, styles: Mapping[str, str] = STYLES) -> Text:
-    """Title, legend, plot of `rows` lines, axis and notes of one panel."""
+def panel_text(
+    panel: Panel, width: int, rows: int, styles: Mapping[str, str] = STYLES, below: str = ""
+) -> Text:
+    """Title, legend, plot of `rows` lines, axis and notes of one panel.
+
+    Args:
+        below: a heading with the panel's name that it stands below; its words are not said again.
+    """
     text = Text()
-    number = f"({panel.name}) " if panel.name[-1].isalpha() else ""
-    text.append(f"{number}{panel.title}: {panel.y_label}\n", "bold")
+    number = f"({panel.name}) " if panel.name[-1].isalpha() and not below else ""
+    title = panel.title
+    if below and title.casefold().startswith(below.casefold()):
+        title = title[len(below) :].lstrip(" ,:")
+    text.append(f"{number}{title}: {panel.y_label}\n" if title else f"{panel.y_label}\n", "bold")
     alone = len(panel.series) == 1
     across, room = _columns(panel, width)
     for place, series in enumerate(panel.series):

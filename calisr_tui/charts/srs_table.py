@@ -282,10 +282,11 @@ def _hits(row: Row) -> str:
 
 
 def _difference(value: float) -> str:
-    """A signed difference in seven cells: +0.023, −3.1e-6, 0."""
+    """A signed difference in seven cells: +0.023, −3.1e-6, +3e-10, 0."""
     if value == 0:
         return "0"
-    text = f"{abs(value):.2g}" if abs(value) >= 1e-3 else f"{abs(value):.1e}"
+    small = f"{abs(value):.1e}" if abs(value) >= 1e-9 else f"{abs(value):.0e}"
+    text = f"{abs(value):.2g}" if abs(value) >= 1e-3 else small
     base, _, exponent = text.partition("e")
     sign = "−" if value < 0 else "+"
     return sign + (f"{base}e{int(exponent)}" if exponent else base)

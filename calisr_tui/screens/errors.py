@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Grid, VerticalScroll
 from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 500
 COMPACT_WIDTH = 100
+PLACES = ("left", "right", "third", "fourth")
+TALL_HEIGHT = 50
+"""Lines from which four charts stand above the rows, two beside each other."""
 LEAST_TEXT = 24
 """Cells of a text in the list, at least."""
 EVERY = "every"
@@ -49,7 +52,7 @@ OF_VALUES: dict[str, Drawn] = {
 
 
 class ErrorsScreen(Screen[None]):
-    """Two charts (one where it is narrow) above the rows; Enter shows the whole text of one."""
+    """One, two or four charts above the rows; Enter shows the whole text of one."""
 
     app: Host
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,10 +80,10 @@ class ErrorsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Static("", classes="head", id="errors-head")
         yield Static("", id="errors-scores")
-        with Horizontal(id="errors-charts"):
-            for side in ("left", "right"):
-                with VerticalScroll(id=f"errors-{side}", classes="box", can_focus=False):
-                    yield Static("", id=f"errors-{side}-chart")
+        with Grid(id="errors-charts"):
+            for place in PLACES:
+                with VerticalScroll(id=f"errors-{place}", classes="box", can_focus=False):
+                    yield Static("", id=f"errors-{place}-chart")
         yield DataTable(id="errors-rows", cursor_type="row", zebra_stripes=True)
         yield Keys()
 
@@ -90,6 +93,7 @@ class ErrorsScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.app.size.width < COMPACT_WIDTH, "compact")
+        self.set_class(self._charts > 2, "tall")
         if self.app.size.width != self._listed_in:
             self._list_rows()
         self.redraw()
@@ -118,9 +122,10 @@ class ErrorsScreen(Screen[None]):
     def _take(self, found: Evaluated | CalisrError, report: ErrorReport | None) -> None:
         if isinstance(found, CalisrError):
             self.found = self.report = None
-            self._problem = f"! {found.message}" + (f"\n  {found.hint}" if found.hint else "")
+            self._problem = _nothing(found)
         else:
             self.found, self.report, self._problem = found, report, ""
+        self.refresh_bindings()
         self._filter()
 
     def _filter(self) -> None:
@@ -180,21 +185,34 @@ class ErrorsScreen(Screen[None]):
         if report is None or found is None:
             head.update(f"Errors of {self.run_dir.name}")
             scores.update(self._problem)
-            self.query_one("#errors-charts").display = False
+            self._show_parts(False)
             return
-        self.query_one("#errors-charts").display = True
+        self._show_parts(True)
         which = "" if len(found.names) == 1 else f" · {found.name}"
         head.update(f"Errors of {self.run_dir.name}{which} · best of step {found.step}")
         scores.update("\n".join([charts.summary(report), *found.notes, self._shown()]))
-        compact = self.app.size.width < COMPACT_WIDTH
-        width = self.app.size.width // (1 if compact else 2) - 5
         names = list(self._views)
-        for number, side in enumerate(("left", "right")):
+        count = min(len(names), self._charts)
+        width = self.app.size.width // (1 if count == 1 else 2) - 5
+        for number, place in enumerate(PLACES):
+            box = self.query_one(f"#errors-{place}")
+            box.display = number < count
             name = names[(self.view + number) % len(names)]
-            box = self.query_one(f"#errors-{side}")
             box.border_title = Text(name)
-            chart = self.query_one(f"#errors-{side}-chart", Static)
-            chart.update(self._views[name](report, width))
+            chart = self.query_one(f"#errors-{place}-chart", Static)
+            chart.update(self._views[name](report, width) if box.display else "")
+
+    @property
+    def _charts(self) -> int:
+        """How many charts there is room for."""
+        width, height = self.app.size
+        return 1 if width < COMPACT_WIDTH else 4 if height >= TALL_HEIGHT else 2
+
+    def _show_parts(self, shown: bool) -> None:
+        for part in ("charts", "rows"):
+            self.query_one(f"#errors-{part}").display = shown
+        if shown and self.focused is None:  # a table that is not seen has no focus
+            self.query_one(DataTable).focus()
 
     def _shown(self) -> str:
         """What the table below holds."""
@@ -210,6 +228,10 @@ class ErrorsScreen(Screen[None]):
         return f"{len(self.rows):,} {what}, the most confident first{first}"
 
     # Keys ----------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without answers there is nothing to turn to or to choose from."""
+        return self.report is not None or action not in ("view", "label", "predicted", "other_set")
 
     def action_view(self) -> None:
         """The next chart."""
@@ -270,3 +292,15 @@ class ErrorsScreen(Screen[None]):
             ("errors: predicted class", "taken for one class", "predicted"),
             ("errors: other set", "of a task with several validation sets", "other_set"),
         ]
+
+
+def _nothing(error: CalisrError) -> str:
+    """Why there is nothing to look at, and what to do."""
+    lines = [f"There are no answers to look at: {error.message.rstrip('.')}."]
+    if error.hint:
+        lines.append(f"What to do: {error.hint.rstrip('.')}.")
+    lines.append(
+        "Errors are found in the predictions that a run keeps of its best model, at its first "
+        "evaluation and after. u reads them again, Esc goes back."
+    )
+    return "\n\n".join(lines)

@@ -130,9 +130,10 @@ class FiguresScreen(Screen[None]):
             shown.update(Text(self.message))
             return
         body = self.query_one("#figures-body").scrollable_content_region
+        width, title = body.width, FIGURES[self.name_shown]
         parts = [
-            panel_text(panel, body.width, rows_of(panel, body.width, body.height), styles)
-            for panel in self.figure.panels
+            panel_text(each, width, rows_of(each, width, body.height), styles, below=title)
+            for each in self.figure.panels
         ]
         if self.figure.notes:
             parts.append(Text("; ".join(self.figure.notes), styles["dim"]))

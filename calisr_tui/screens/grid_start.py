@@ -41,6 +41,7 @@ class StartGrid(ModalScreen[StartOptions | None]):
         Binding("escape", "cancel", "Cancel", id="start_grid.cancel"),
         Binding("up", "previous", "Previous", show=False, id="start_grid.previous"),
         Binding("down", "next", "Next", show=False, id="start_grid.next"),
+        Binding("f8", "copy", "Copy command", show=False, id="start_grid.copy"),
     ]
 
     def __init__(self, grid: Grid, left: int, data_dir: str, retry_failed: bool) -> None:
@@ -52,7 +53,7 @@ class StartGrid(ModalScreen[StartOptions | None]):
         what = "Begin the failed runs again" if self._retry else "Start the grid"
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Text(what)
-            dialog.border_subtitle = "Enter start · Esc cancel"
+            dialog.border_subtitle = "Enter start · F8 copy the command · Esc cancel"
             yield Static(
                 f"{counted(self._left, 'run')} to train, in a process that goes on "
                 "when this app ends.",
@@ -80,21 +81,31 @@ class StartGrid(ModalScreen[StartOptions | None]):
             return None
         return StartOptions(int(typed["jobs"]), typed["data_dir"], typed["devices"])
 
-    @on(Input.Changed)
-    def _show(self) -> None:
+    @property
+    def line(self) -> str:
+        """The command that does the same; "" where something is wrong."""
         options = self.options
         if options is None:
-            text = "runs at a time: a whole number from 1 to 1000"
-        else:
-            jobs, data_dir, devices = options.jobs, options.data_dir, options.devices
-            text = command(*run_words(self._source, jobs, data_dir, devices, self._retry))
-        self.query_one("#start-command", Static).update(Text(text))
+            return ""
+        jobs, data_dir, devices = options.jobs, options.data_dir, options.devices
+        return command(*run_words(self._source, jobs, data_dir, devices, self._retry))
+
+    @on(Input.Changed)
+    def _show(self) -> None:
+        said = self.line or "✗ runs at a time: a whole number from 1 to 1000"
+        self.query_one("#start-command", Static).update(Text(said))
 
     @on(Input.Submitted)
     @on(Button.Pressed)
     def go(self) -> None:
         if self.options is not None:
             self.dismiss(self.options)
+
+    def action_copy(self) -> None:
+        """Copy the command that does the same."""
+        if self.line:
+            self.app.copy_to_clipboard(self.line)
+            self.app.notify("copied")
 
     def action_previous(self) -> None:
         self.focus_previous()

@@ -17,7 +17,8 @@ from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import is_locked
 from calisr_engine.tune.reading import StudyReader, StudyReading
 from calisr_engine.tune.study import RECORD, is_study, study_folders
-from calisr_tui import form, late, words
+from calisr_tui import late, words
+from calisr_tui.charts.home_text import run_line, study_line
 from calisr_tui.feed import EXAMPLE
 from calisr_tui.next_steps import COMMANDS, NextSteps
 from calisr_tui.screens import study_training
@@ -168,7 +169,7 @@ class HomeScreen(NextSteps):
         self.action_reload()
 
     def on_resize(self) -> None:
-        late.after_refresh(self, self._follow)
+        late.after_refresh(self, self.redraw)
 
     @property
     def idle(self) -> bool:
@@ -182,7 +183,7 @@ class HomeScreen(NextSteps):
             self.action_reload()
 
     def redraw(self) -> None:
-        """Draw again what depends on the theme."""
+        """Draw again what depends on the theme or on the size."""
         if self._shown is not None:
             self._fill(self._shown)
 
@@ -253,25 +254,18 @@ class HomeScreen(NextSteps):
     def _text(self, line: Line, styles: dict[str, str]) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"  {line.does:<10}")
+        listed = self.query_one(OptionList)
+        padding = listed.get_component_styles("option-list--option").padding.width
+        room = listed.scrollable_content_region.width - padding - len(text)
         run = line.run
         if line.study is not None:
-            return text.append_text(study_line(line.study, styles))
+            return text.append_text(study_line(line.study, room, styles))
         if line.grid is not None:
             return text.append("▶ ", styles["good"]).append(f"the grid {line.grid.name}")
         if run is None:
             text.append(line.text)
             return text
-        glyph, word, role = words.STATES.get(run.state, ("?", run.state, "dim"))
-        text.append(f"{glyph} ", styles[role])
-        if run.best is not None:
-            text.append(f"{run.metric} {words.figure(run.best)}  ", "bold")
-        steps = f"step {run.step}/{run.total_steps}" if run.total_steps else word.lower()
-        if run.state != "completed":
-            text.append(f"{steps}  ")
-        text.append(f"{run.task} · {run.method} · ")
-        text.append(f"{words.calibration(run.variant, run.delta, run.control)}  ")
-        text.append(run.run_id, styles["dim"])
-        return text
+        return text.append_text(run_line(run, room, styles))
 
     @property
     def _chosen(self) -> Line | None:
@@ -325,20 +319,6 @@ def trained(output_dir: Path) -> list[Path]:
 
     folders = grid_folders(output_dir)
     return [each for each in folders if not is_study(each) and is_locked(RunPaths(each))]
-
-
-def study_line(study: StudyReading, styles: dict[str, str]) -> Text:
-    """A study in a line: its state, its best, how far it is."""
-    state = "running" if study.worker else "completed" if study.complete else "stopped"
-    glyph, _, role = words.STATES[state]
-    text = Text.assemble((f"{glyph} ", styles[role]))
-    best = study.best
-    if best is not None and best.score is not None:
-        text.append(f"{best.metric} {words.figure(best.score)}  ", "bold")
-    ended = sum(run.ended for run in study.trials)
-    searched = ", ".join(form.label(each.key, whole=True) for each in study.plan.space)
-    text.append(f"{ended} of {max(study.plan.trials, len(study.trials))} trials · {searched}  ")
-    return text.append(study.folder.name, styles["dim"])
 
 
 def machine(load: Load) -> Text:

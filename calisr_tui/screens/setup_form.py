@@ -93,6 +93,8 @@ class SetupForm(Vertical):
 
     def on_resize(self) -> None:
         self._show_lines()
+        if self.choices.has_focus:
+            late.after_refresh(self, self.hint_of_choice)
 
     def _show_lines(self) -> None:
         if self.choices.display:
@@ -283,10 +285,20 @@ class SetupForm(Vertical):
         """Say something below the fields."""
         self.query_one("#hint", Hint).say(text)
 
+    def hint_of_choice(self) -> None:
+        """The ways from the list, and the note of the line that is marked where that cuts it."""
+        at = self.choices.highlighted
+        value = "" if at is None else self.choices.get_option_at_index(at).id or ""
+        room = self.choices.scrollable_content_region.width
+        room -= self.choices.get_component_styles("option-list--option").padding.width
+        note = offers(self.page).get(value, "")
+        cut = note and self._line_of(value).cell_len > room > 0
+        self.hint(f"{note}\n{WAYS}" if cut else WAYS)
+
     def _hint_of(self, field: Field) -> None:
         shown = self.draft.shown(field.info)
         why = f"It is {shown.text}: {shown.why}. " if shown.text else f"Default: {shown.why}. "
-        why = why if shown.why else ""
+        why = why if shown.why and not field.tells_why else ""
         if field.marked:
             if self.draft.searched:
                 why = f"{SEARCH_WAYS}; F7 takes every combination. "
@@ -304,7 +316,7 @@ class SetupForm(Vertical):
         elif isinstance(widget, Heading):
             self.hint("Enter, ← and → open and close these settings")
         elif isinstance(widget, OptionList):
-            self.hint(WAYS)
+            self.hint_of_choice()
 
     # The focus -----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from calisr_tui.draft import Draft
 from calisr_tui.form import CHOICE_KEYS, STEPS
 from calisr_tui.host import Host
 from calisr_tui.screens.setup_checks import Checks
-from calisr_tui.screens.setup_form import WAYS, SetupForm
+from calisr_tui.screens.setup_form import SetupForm
 from calisr_tui.screens.setup_offers import offers
 from calisr_tui.screens.setup_side import SetupSide, StepsBar
 from calisr_tui.widgets.fields import CycleField, Field, Heading
@@ -114,8 +114,7 @@ class SetupSteps(Screen[None]):
             return
         if value not in offers(self.page):  # of the page before
             return
-        # The whole note where the list cuts it.
-        self.form.hint(f"{offers(self.page).get(value, '')}\n{WAYS}")
+        self.form.hint_of_choice()
         if key in self.draft.marked:
             return
         if self.page == "task":

@@ -10,8 +10,10 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from calisr_tui.charts.cursor import cursor_box, values_in_line
 from calisr_tui.charts.drawing import draw_lines
 from calisr_tui.charts.plot import Plot, thinned
+from calisr_tui.charts.stack import drawable, stacked
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 
@@ -60,15 +62,22 @@ class Chart(Widget, can_focus=True):
         self.refresh()
 
     def _legend(self) -> Text:
-        """The lines' names; where there is no room for all, the first ones are left out."""
+        """The lines' names; where there is no room for all, the first ones are left out.
+
+        With a cursor for whose box there is no room, what they are there.
+        """
         styles = colours(self.app.theme)
+        room = self.outer_size.width - 6
+        if self._plots and drawable(*self.content_size):
+            stack = stacked(self._plots, *self.content_size, self._room)
+            if stack.cursor is not None and cursor_box(stack, self._plots, styles) is None:
+                return values_in_line(self._plots, stack.cursor, room, styles)
         entries = [
             Text.assemble((line.glyph, styles[line.role]), f" {line.label}")
             for plot in self._plots
             for line in plot.lines
             if line.label
         ]
-        room = self.outer_size.width - 6
         while len(entries) > 1 and len(Text("  ").join(entries)) > room > 0:
             del entries[0]
         return Text("  ").join(entries)

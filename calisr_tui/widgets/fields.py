@@ -147,6 +147,14 @@ class Field(Vertical):
         """What has the focus."""
         return self.query_one(CycleField) if self.choices else self.query_one(Input)
 
+    @property
+    def tells_why(self) -> bool:
+        """Whether the whole reason for its value stands beside it."""
+        control = self.control
+        if not isinstance(control, CycleField) or control.note != self._shown.why:
+            return False
+        return control.render().cell_len <= control.content_size.width
+
     def show(self, shown: Shown, problem: str) -> None:
         """Show the setting as it is now; what is being typed stays."""
         self._shown = shown

@@ -7,18 +7,17 @@ from typing import Any
 
 from textual import events
 
+from calisr_tui.line_breaks import wrapped
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.verbatim import Static
 
 
 def fitted(text: str, width: int, lines: int) -> str:
     """The text in at most `lines` lines of `width` cells, with an ellipsis where it is cut."""
-    wrapped = [
-        line for part in text.split("\n") for line in textwrap.wrap(part, max(3, width)) or [""]
-    ]
-    if len(wrapped) <= lines:
-        return "\n".join(wrapped)
-    kept = wrapped[:lines]
+    found = wrapped(text, max(3, width))
+    if len(found) <= lines:
+        return "\n".join(found)
+    kept = found[:lines]
     kept[-1] = textwrap.shorten(f"{kept[-1]} {'x' * width}", max(3, width), placeholder=" …")
     return "\n".join(kept)
 

@@ -10,6 +10,7 @@ from textual.widgets import RichLog
 
 from calisr_engine.events.view import Message, RunView
 from calisr_tui import late
+from calisr_tui.line_breaks import with_paths_broken
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Table, Text
 
@@ -28,8 +29,8 @@ _ROLES = {
 }
 
 
-def line(message: Message, styles: dict[str, str]) -> Table:
-    """One line of the log: step, sign, words; long words go on below themselves."""
+def line(message: Message, styles: dict[str, str], width: int) -> Table:
+    """One line of the log in `width` cells: step, sign, words, which go on below themselves."""
     glyph, role = _ROLES.get(message.kind, ("·", "dim"))
     strong = message.kind in ("group_switched", "failed", "warning")
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -39,7 +40,7 @@ def line(message: Message, styles: dict[str, str]) -> Table:
     table.add_row(
         Text(str(message.step), styles["dim"]),
         Text(glyph, styles[role]),
-        Text(message.text, styles[role] if strong else ""),
+        Text(with_paths_broken(message.text, max(3, width - 8)), styles[role] if strong else ""),
     )
     return table
 
@@ -90,7 +91,7 @@ class LogPane(RichLog):
         self._width = width
         styles = colours(self.app.theme)
         for message in messages[at + 1 :]:
-            self.write(line(message, styles), width=width)
+            self.write(line(message, styles, width), width=width)
         self._last = messages[-1] if messages else None
         if at < 0:  # it opens at its end
             late.after_refresh(self, partial(self.scroll_end, animate=False))

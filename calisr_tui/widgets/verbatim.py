@@ -11,14 +11,43 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events, widgets
 from textual.color import Color
+from textual.content import Content
+from textual.css.styles import RulesMap
 from textual.filter import LineFilter
+from textual.selection import Selection
 from textual.strip import Strip
-from textual.visual import VisualType
+from textual.style import Style as ContentStyle
+from textual.visual import RenderOptions, Visual, VisualType
 from textual.widgets import option_list
 
 from calisr_engine.plain_words import shown
 from calisr_tui.contrast import readably_dim
+from calisr_tui.line_breaks import long_words_broken
 from calisr_tui.verbatim import Text
+
+
+class Prose(Content):
+    """Text whose words stay whole where they can: a path is broken behind its separators."""
+
+    def broken(self, rules: RulesMap, width: int) -> Content:
+        """The text with the ends of the lines that Textual would end elsewhere."""
+        if rules.get("text_wrap") == "nowrap" or max(map(len, self.plain.split("\n"))) <= width:
+            return self
+        lines = []
+        for line in self.split(allow_blank=True):
+            places = long_words_broken(line.plain, width)
+            *ended, last = line.divide(places)
+            lines += [*(part.rstrip() for part in ended), last]
+        return Content("\n").join(lines)
+
+    def get_height(self, rules: RulesMap, width: int) -> int:
+        return Content.get_height(self.broken(rules, width), rules, width)
+
+    def render_strips(
+        self, width: int, height: int | None, style: ContentStyle, options: RenderOptions
+    ) -> list[Strip]:
+        broken = self.broken(options.rules, width) if width else self
+        return Content.render_strips(broken, width, height, style, options)
 
 
 class Static(widgets.Static):
@@ -26,7 +55,25 @@ class Static(widgets.Static):
 
     def __init__(self, content: VisualType = "", **kwargs: Any) -> None:
         self._told = _as_typed(content)
+        self._prose: tuple[Visual, Visual] | None = None
         super().__init__(self._told, markup=False, **kwargs)
+
+    @property
+    def visual(self) -> Visual:
+        found = super().visual
+        if self._prose is None or self._prose[0] is not found:
+            prose = Prose(found.plain, [*found.spans]) if isinstance(found, Content) else found
+            self._prose = found, prose
+        return self._prose[1]
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """What is marked, line by line as it is seen."""
+        seen = self.visual
+        if not isinstance(seen, Prose):
+            return super().get_selection(selection)
+        return selection.extract(
+            seen.broken(self.styles.get_rules(), self.content_size.width).plain
+        ), "\n"
 
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
         told = _as_typed(content)

@@ -422,6 +422,14 @@ def test_a_figure_is_drawn_in_the_terminal() -> None:
     assert max(map(len, named.splitlines())) <= 80
 
 
+def test_a_panel_below_its_title_says_it_once() -> None:
+    series = (Series("a", (0.0, 1.0), (0.0, 1.0)),)
+    for title, head in (("Best delta", "delta"), ("Best delta, RTE", "RTE: delta")):
+        panel = Panel("5a", title, "task", "delta", series)
+        assert panel_text(panel, 60, 9, below="best delta").plain.split("\n")[0] == head
+        assert panel_text(panel, 60, 9).plain.startswith(f"(5a) {title}: delta\n")
+
+
 @pytest.mark.parametrize(("width", "lines"), [(30, 9), (80, 3), (120, 2)])
 def test_a_legend_stands_in_columns(width: int, lines: int) -> None:
     series = tuple(Series(f"method {n} task", (0.0,), (float(n),), colour=n) for n in range(9))

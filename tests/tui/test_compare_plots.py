@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from calisr_engine.events.view import Message, RunView
 from calisr_engine.runs import load_view
+from calisr_tui.charts.axes import axes_of
 from calisr_tui.charts.compare_plots import (
     AXES,
     MEASURES,
@@ -150,3 +152,13 @@ def test_a_preview_marks_switches_of_one_run_and_overlays_several(recorded: RunV
     upper, lower = preview({"a": recorded, "b": recorded})
     assert {line.role for line in upper.lines} == {"run1", "run2"}
     assert not any(plot.has_data for plot in preview({"new": RunView()}))
+
+
+def test_an_axis_of_metrics_ends_where_metrics_end(recorded: RunView) -> None:
+    """That of a run with an accuracy of 1 went to 1.05."""
+    best = replace(recorded, evaluations=[replace(e, value=1.0) for e in recorded.evaluations])
+    for views in ({"a": best}, {"a": best, "b": best}):
+        for plot in (preview(views)[0], overlay(views, "metric")):
+            axis = axes_of(plot, 60, 20).sides[0]
+            assert axis is not None
+            assert axis.limits[1] == 1.0

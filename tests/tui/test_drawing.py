@@ -13,13 +13,17 @@ from rich.console import Console
 
 from calisr_engine.analysis.mistakes import Answers, report
 from calisr_engine.config.load import load
+from calisr_engine.runs import load_view
 from calisr_tui.charts import plots
 from calisr_tui.charts.axes import axes_of
+from calisr_tui.charts.cursor import values_in_line
 from calisr_tui.charts.drawing import draw, draw_lines
 from calisr_tui.charts.errors import classes_table
 from calisr_tui.charts.plot import Line, Plot, thinned
 from calisr_tui.charts.roles import ROLES
+from calisr_tui.charts.stack import stacked
 from calisr_tui.charts.summary import summary
+from calisr_tui.feed import EXAMPLE
 
 STYLES = dict.fromkeys(ROLES, "")
 
@@ -113,6 +117,56 @@ def test_a_cursor_outside_the_axes_has_no_box() -> None:
     stack = (Plot(), Plot((line,), x_range=(0.0, 100.0), cursor=50.0))
     text = "".join(sign for row in draw_lines(stack, 60, 20, STYLES) for sign, _ in row)
     assert "training 0.7" in text  # also where the plot above has nothing yet
+
+
+@pytest.mark.parametrize(("width", "height"), [(46, 7), (46, 6), (56, 13), (92, 22), (180, 50)])
+@pytest.mark.parametrize("cursor", [0.0, 300.0, 480.0, 520.0, 976.0, 1000.0])
+@pytest.mark.parametrize("stack", ["loss", "rates", "ranks"])
+def test_the_cursor_s_box_is_whole_away_from_it_and_hides_a_third_at_most(
+    stack: str, cursor: float, width: int, height: int
+) -> None:
+    view = load_view(EXAMPLE)
+    drawn: tuple[Plot, ...] = {
+        "loss": (plots.loss_and_metric(view, 0.9, False, cursor),),
+        "rates": (plots.rates(view, False, cursor),),
+        "ranks": plots.stable_rank(view, "query", cursor),
+    }[stack]
+    lines = draw_lines(drawn, width, height, {role: role for role in ROLES}, (7, 6))
+    texts = ["".join(text for text, _ in line) for line in lines]
+    tops = [row for row, text in enumerate(texts) if "╭" in text]
+    room = stacked(drawn, width, height, (7, 6))
+    if not tops:
+        assert width * height < 92 * 22 / 2
+        assert values_in_line(drawn, cursor, width - 4, STYLES).cell_len <= width - 4
+        return
+    (top,) = tops
+    left, right = texts[top].index("╭"), texts[top].index("╮")
+    bottom = next(row for row, text in enumerate(texts) if "╰" in text)
+    assert texts[bottom][left] == "╰"
+    assert texts[bottom][right] == "╯"
+    for text in texts[top + 1 : bottom]:
+        assert text[left] == text[right] == "│"
+    assert not left <= room.cursor_cell <= right
+    first, after = room.span
+    assert (first == left) if cursor > 500 else (after - 1 == right)
+    for field in room.fields:
+        hidden = len(range(max(top, field.start), min(bottom + 1, field.stop)))
+        assert hidden * (right - left + 1) <= len(field) * (after - first) / 3
+
+
+def test_what_has_no_room_for_a_box_has_its_values_at_the_border_or_in_its_line() -> None:
+    view = load_view(EXAMPLE)
+    loss = plots.loss_and_metric(view, 0.9, False, 976.0)
+    said = values_in_line([loss], 976.0, 42, STYLES).plain
+    assert said == "at 976 ━ 0.155  at 1000 ○ 0.0991 ◆→ 0.9321"
+    assert values_in_line([loss], 976.0, 41, STYLES).plain == "at 976 ━ 0.155"
+    assert "training 0.155" in values_in_line([loss], 976.0, 90, STYLES).plain
+    small = plots.all_stable_ranks(view, 976.0)
+    lines = ["".join(text for text, _ in line) for line in draw_lines(small, 46, 10, STYLES)]
+    assert not any("╭" in line for line in lines)
+    at = stacked(small, 46, 10).cursor_cell
+    beside = [line[:at].split()[-1] for line in lines if line[:at].endswith(" ")]
+    assert {"39.552", "31.462", "45.517", "52.839", "27.63", "31.133"} <= {*beside}
 
 
 def test_the_cursor_shows_the_values_at_its_step_though_fewer_points_are_drawn() -> None:

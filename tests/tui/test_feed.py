@@ -29,7 +29,7 @@ def test_a_replay_does_not_ask_in_which_order_keys_stand(tmp_path: Path) -> None
 
 def shown(*said: ev.Event) -> str:
     view = fold_all(RunView(), [record(each) for each in said])
-    table = line(view.messages[-1], colours("calisr-dark"))
+    table = line(view.messages[-1], colours("calisr-dark"), 80)
     return str(next(iter(table.columns[-1].cells)))
 
 

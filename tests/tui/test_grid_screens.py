@@ -136,6 +136,18 @@ async def test_starting_and_retrying_give_the_command(
     ]
 
 
+async def test_f8_copies_the_command_that_starts_the_grid(workplace: Path) -> None:
+    async with opened(workplace, "s", "f8") as (app, pilot):
+        line = "calisr grid run study.toml --output-dir runs --jobs 1"
+        assert app.clipboard == line
+        assert "F8 copy the command" in str(app.screen.query_one(".dialog").border_subtitle)
+        await press(pilot, "backspace", "x")
+        assert "✗ runs at a time" in await text_of(pilot, "#start-command")
+        app.copy_to_clipboard("as it was")
+        await press(pilot, "f8")
+        assert app.clipboard == "as it was"
+
+
 async def test_a_grid_of_another_process_is_not_started(workplace: Path) -> None:
     with RunLock(RunPaths(STUDY)):
         async with opened(workplace, "s") as (app, pilot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from calisr_engine import doctor
 from calisr_engine.runs.store import RunSummary, list_runs
+from calisr_tui.charts.home_text import run_line
 from calisr_tui.screens import home
-from tests.tui.example import make_app, settle, workplace
+from tests.tui.example import lines_on, make_app, settle, workplace
 
 __all__ = ["workplace"]
 
@@ -48,6 +50,41 @@ def test_what_is_worth_a_line() -> None:
         "Begin": [],
     }
     assert list(named([])) == ["Begin"]
+
+
+STYLES = dict.fromkeys(("good", "warn", "bad", "dim"), "")
+
+
+@pytest.mark.parametrize("name", ["a", "cola-MiniLM-L6-H384-uncased-lora-S-s42-261201-033501"])
+@pytest.mark.parametrize("room", [40, 66, 90])
+def test_a_line_has_the_name_of_its_run_and_no_half_of_a_figure(name: str, room: int) -> None:
+    for state in ("running", "completed"):
+        one = replace(run(name, state, 1, 0.7), method="lora", step=230, total_steps=1000)
+        said = str(run_line(one, room, STYLES))[:room]
+        assert name[: room - 2] in said
+        assert ("0.70" in said) == ("accuracy 0.7000  " in said)
+        assert ("step" in said) == ("step 230/1000" in said)
+        assert ("step 230/1000" in said) == (state == "running" and len(name) + 35 < room)
+        assert "RTE · l" not in said or said.index(name) < said.index("RTE")
+    assert "RTE · lora" in str(run_line(replace(one, run_id="b" * 20), 66, STYLES))
+
+
+async def test_names_are_whole_after_the_screen_became_smaller(workplace: Path) -> None:
+    long = "cola-MiniLM-L6-H384-uncased-lora-S-s42-261201-033501"
+    (workplace / "runs" / "run-2").rename(workplace / "runs" / long)
+    app = make_app(workplace, start="home")
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen: Any = app.screen
+        while screen._shown is None:
+            await pilot.pause(0.05)
+        await settle(pilot)
+        last = next(line for line in lines_on(app) if long in line)
+        assert "matthews 0.9221" in last
+        await pilot.resize_terminal(70, 24)
+        await settle(pilot)
+        last = next(line for line in lines_on(app) if long in line)
+        assert "matthews" not in last
+        assert "…" not in last
 
 
 def test_the_load_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

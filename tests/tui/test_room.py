@@ -58,6 +58,24 @@ def test_the_cursor_s_box_leaves_no_half_number() -> None:
     assert seen == {"5.3e-7"}
 
 
+async def test_the_border_has_the_values_at_the_cursor_where_a_box_would_hide_the_curves(
+    workplace: Path,
+) -> None:
+    app = make_app(workplace, run_dir=Path("runs/run-1"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("4", "c", "left", "left")
+        await settle(pilot)
+        small = "\n".join(lines_on(app))
+        assert "at 976 ━ 0.155  at 1000 ○ 0.0991 ◆→ 0.9321 ─╯" in small
+        assert "│ at 976" not in small
+        await pilot.resize_terminal(200, 60)
+        await pilot.pause(0.3)
+        large = "\n".join(lines_on(app))
+        assert "│ at 976" in large
+        assert "━ training  ○ validation  ◆ matthews → ─╯" in large
+
+
 def test_the_cursor_s_box_has_no_faint_letters() -> None:
     line = Line((0.0, 9.0), (0.0, 5.0), "raw", "dots", label="raw")
     pieces = [

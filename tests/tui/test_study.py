@@ -19,6 +19,7 @@ from calisr_engine.runs.lock import RunLock
 from calisr_engine.tune.reading import StudyReader
 from calisr_engine.tune.study import Plan, Study
 from calisr_tui import marked_search, several
+from calisr_tui.charts.home_text import study_line
 from calisr_tui.cli.app import run_command_line
 from calisr_tui.draft import Draft
 from calisr_tui.screens import home
@@ -252,9 +253,9 @@ def test_home_lists_studies(place: Path) -> None:
     halted = StudyReader(folder).read()
     found = dict(home.sections([], [halted]))
     assert [(line.goes, line.does) for line in found["Go on with"]] == [("resume", "resume")]
-    text = str(home.study_line(halted, dict.fromkeys(("warn", "dim", "good"), "")))
+    text = str(study_line(halted, 100, dict.fromkeys(("warn", "dim", "good"), "")))
     assert "accuracy 0.84" in text
-    assert "5 of 8 trials · learning rate, rank" in text
+    assert "rates  5 of 8 trials  learning rate, rank" in text
     with RunLock(RunPaths(folder)):
         found = dict(home.sections([], [StudyReader(folder).read()]))
         assert [line.goes for line in found["Trains now"]] == ["open"]

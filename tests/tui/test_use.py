@@ -28,7 +28,7 @@ from calisr_tui.screens.setup import SetupScreen
 from calisr_tui.screens.try_it import TryScreen
 from tests.training.more_kinds import write_choices
 from tests.training.tiny_run import make_run, save_model
-from tests.tui.example import make_app, settle, type_keys, workplace
+from tests.tui.example import lines_on, make_app, settle, type_keys, workplace
 
 __all__ = ["workplace"]
 
@@ -210,3 +210,24 @@ async def test_an_export_that_fails_says_why_in_a_dialog(
         await until(pilot, lambda: "--onnx is full [bold]of it[/]" in shown(app))
         await type_keys(pilot, "escape")
         assert "the export failed" in shown(app)
+
+
+async def test_errors_without_answers_say_why_and_what_to_do(workplace: Path) -> None:
+    """They showed an empty table, and keys that do nothing."""
+    run = workplace / "runs" / "run-1"
+    kept = workplace / "kept"
+    (run / "predictions").rename(kept)
+    app = make_app(workplace, run_dir=run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("E")
+        await settle(pilot)
+        said = " ".join(" ".join(lines_on(app)).split())
+        assert "There are no answers to look at: run-1 has no" in said
+        assert "What to do: " in said
+        assert not app.screen.query_one("#errors-rows").display
+        assert footer(app) == ["Read again", "Back", "Help", "Quit"]
+        kept.rename(run / "predictions")
+        await pilot.press("u")
+        await settle(pilot)
+        assert app.screen.query_one("#errors-rows").has_focus
+        assert "Next view" in footer(app)

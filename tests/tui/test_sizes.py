@@ -1,0 +1,132 @@
+"""Names of keys, sizes of dialogs and room for texts, as the size of the terminal has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.binding import Binding
+from textual.widgets import Footer, Input
+
+from calisr_engine.analysis.mistakes import Answers, report
+from calisr_tui.charts.errors import calibration_curve
+from calisr_tui.choice import Choice
+from calisr_tui.dialogs import FEW, Picking
+from tests.tui.example import lines_on, make_app, settle, workplace
+
+__all__ = ["workplace"]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("escape", "Esc"), ("f9", "F9"), ("space", "Space"), ("ctrl+l", "^L"), ("a", "a"), ("E", "E")],
+)
+def test_a_key_has_one_name_everywhere(tmp_path: Path, key: str, name: str) -> None:
+    assert make_app(tmp_path).get_key_display(Binding(key, "quit", "Quit")) == name
+
+
+async def test_the_footer_names_keys_so(tmp_path: Path) -> None:
+    app: Any = make_app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        names = [key.key_display for key in app.screen.query_one(Footer).query("FooterKey")]
+        assert {"Esc", "^L", "F9", "F1", "q"} <= {*names}
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 18)])
+@pytest.mark.parametrize("note", ["a note", "a note that goes on for more than a line has " * 2])
+@pytest.mark.parametrize("count", [2, FEW, FEW + 1, 40])
+async def test_a_list_is_as_high_and_as_wide_as_its_choices_need(
+    tmp_path: Path, count: int, note: str, size: tuple[int, int]
+) -> None:
+    app: Any = make_app(tmp_path)
+    choices = [Choice(str(n), f"choice {n}", note) for n in range(count)]
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(Picking("Which?", choices))
+        await settle(pilot)
+        dialog, listed = app.screen.query_one(".dialog"), app.screen.query_one("OptionList")
+        width, height = size
+        assert bool(app.screen.query(Input)) == (count > FEW)
+        if count > FEW:
+            share = 0.92 if height < 22 else 0.8
+            assert dialog.region.height == pytest.approx(share * height, abs=1)
+            await pilot.press(*"choice 8")
+            await settle(pilot)
+            assert dialog.region.height == pytest.approx(share * height, abs=1)
+        elif height >= count + 6:
+            assert listed.size.height == count
+            assert dialog.region.height <= count + 5
+        assert dialog.region.width == min(110 if len(note) > 20 else 72, int(0.95 * width))
+        assert dialog.region.bottom <= height
+
+
+@pytest.mark.parametrize("width", [42, 45, 52, 90])
+def test_the_heading_of_the_calibration_is_never_cut(width: int) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(200, 2))
+    label = rng.integers(0, 2, 200).tolist()
+    found = report(Answers.of_logits([*map(str, range(200))], label, logits, ("no", "yes")))
+    first, heading, *_ = calibration_curve(found, width).plain.split("\n")
+    assert ("expected" in first) == (width == 90)
+    assert "calibration error 0." in first
+    assert ("bar right, │ sure" in heading) == (width >= 52)
+    assert len(heading) <= width
+    assert len(first) <= width
+
+
+@pytest.mark.parametrize("size", [(200, 60), (120, 40), (80, 24)])
+async def test_texts_of_errors_have_what_is_left_of_the_line(
+    workplace: Path, size: tuple[int, int]
+) -> None:
+    rows = workplace / "runs" / "run-1" / "predictions" / "validation.tsv"
+    rows.write_text(rows.read_text().replace("old doctor", "old doctor " + "of the town " * 30))
+    app: Any = make_app(workplace, run_dir=Path("runs/run-1"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("E")
+        await settle(pilot)
+        await pilot.press("down", "down")
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.3)
+        await settle(pilot)
+        table = app.screen.query_one("#errors-rows")
+        assert table.cursor_row == 2
+        shown = [line for line in lines_on(app) if "The " in line]
+        assert shown
+        for line in shown:
+            assert line.rstrip(" ▇▆▅▄▃▂▁█").endswith("…")
+            assert size[0] - 8 <= len(line.rstrip(" ▇▆▅▄▃▂▁█")) <= size[0]
+        heads = next(line for line in lines_on(app) if "predicted" in line and "text" in line)
+        assert [*heads.split()][:5] == ["sure", "predicted", "true", "row", "text"]
+
+
+@pytest.mark.parametrize(("size", "count"), [((200, 60), 4), ((120, 40), 2), ((80, 24), 1)])
+@pytest.mark.parametrize("classes", [2, 30])
+async def test_as_many_charts_of_errors_as_there_is_room_for(
+    workplace: Path, size: tuple[int, int], count: int, classes: int
+) -> None:
+    names = [f"class {n}" for n in range(classes)]
+    lines = ["\t".join(["index", "label", "prediction", *(f"logit {n}" for n in names), "text"])]
+    for row in range(2 * classes):
+        said = row % classes
+        logits = ["2.0" if n == said else "0.0" for n in range(classes)]
+        true = names[said if row % 3 else 0]
+        lines.append("\t".join([str(row), true, names[said], *logits, f"a text {row}"]))
+    kept = workplace / "runs" / "run-1" / "predictions" / "validation.tsv"
+    kept.write_text("\n".join(lines) + "\n")
+    app: Any = make_app(workplace, run_dir=Path("runs/run-1"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("E")
+        await settle(pilot)
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.3)
+        await settle(pilot)
+        boxes = [each for each in app.screen.query("#errors-charts .box") if each.display]
+        assert len(boxes) == count
+        assert len({str(each.border_title) for each in boxes}) == count
+        rows = app.screen.query_one("#errors-rows").region
+        assert rows.height >= 5
+        for box in boxes:
+            assert box.region.bottom <= rows.y
+            assert box.region.height >= 6
