@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from pathlib import Path
@@ -19,6 +20,7 @@ from calisr_engine.runs import load_view
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "benchmarks" / "evidence" / "logs"
 METRICS = ("f1", "accuracy")
+CONTROLS = ("shuffled", "coin")
 PAGE = (ROOT / "docs" / "evidence.md").read_text()
 
 
@@ -208,19 +210,25 @@ def shown(cell: Any) -> str:
 def test_what_the_page_says_of_three_seeds() -> None:
     """On MRPC: each row against another, seed by seed."""
     table = grid_table(grid_of_runs(LOGS / "minilm-rivals"), against="LoRA")
-    values = {
-        row: dict(zip(cell.seeds, cell.values, strict=True))
-        for (row, task), cell in table.cells.items()
-        if task == "MRPC"
-    }
+    by_task: dict[str, dict[str, dict[int, float]]] = {"MRPC": {}, "RTE": {}}
+    for (row, task), cell in table.cells.items():
+        by_task[task][row] = dict(zip(cell.seeds, cell.values, strict=True))
+    values = by_task["MRPC"]
     said = " ".join(PAGE[PAGE.index("## RTE and MRPC") :].split("\n### ")[0].split())
-    score = values["LoRA+CaliSr-S lft_learning_rate=0.0001"]
+    slowly = " lft_learning_rate=0.0001"
 
-    def against(row: str) -> str:
-        return listed([f"{score[s] - values[row][s]:.1f}" for s in (1, 2, 3)])
+    def against(row: str, task: str = "MRPC") -> str:
+        found = by_task[task]
+        gains = (found[f"LoRA+CaliSr-S{slowly}"][s] - found[row][s] for s in (1, 2, 3))
+        return listed([f"{each:.1f}" for each in gains])
 
     assert f"against full fine-tuning it is {against('FFT')} points" in said
     assert f"against LoRA {against('LoRA')}" in said
+    shuffled, coin = (f"LoRA+CaliSr-S {each}{slowly}" for each in CONTROLS)
+    assert f"dealt to other groups it is {against(shuffled)} points" in said
+    assert f"against a coin {against(coin)}: the" in said
+    of_rte = [against(each, "RTE") for each in (shuffled, coin)]
+    assert "On RTE it is {} against the one, {} against".format(*of_rte) in said
     rank, full = values["FFT+SRN"], values["FFT"]
     gains = listed([f"{rank[s] - full[s]:.1f}" for s in (1, 2, 3)])
     assert f"Stable rank normalisation gains {gains} points over full fine-tuning" in said
@@ -241,8 +249,43 @@ def test_what_the_page_says_of_three_seeds() -> None:
     told = {"FFT": "full fine-tuning has", "LoRA": "LoRA"}
     for row, words in told.items():
         assert f"{words} {cells[row].mean:.1f} ± {cells[row].deviation:.1f}" in readme
-    slow = cells["LoRA+CaliSr-S lft_learning_rate=0.0001"]
-    assert f"as slowly as the matrices, {slow.mean:.1f} ± {slow.deviation:.1f}:" in readme
+    told = {f"LoRA+CaliSr-S{slowly}": "as slowly as the matrices,", coin: "the place of the score"}
+    for row, words in told.items():
+        assert f"{words} {cells[row].mean:.1f} ± {cells[row].deviation:.1f}" in readme
+
+
+def test_how_often_the_score_is_above_its_controls() -> None:
+    above = dict.fromkeys(CONTROLS, 0)
+    pairs = 0
+    for logs, rate in (("minilm", ""), ("minilm-rivals", " lft_learning_rate=0.0001")):
+        cells = grid_table(grid_of_runs(LOGS / logs)).cells
+        for task in {task for row, task in cells if row == f"LoRA+CaliSr-S{rate}"}:
+            score = cells[f"LoRA+CaliSr-S{rate}", task]
+            pairs += len(score.seeds)
+            for control in CONTROLS:
+                other = cells[f"LoRA+CaliSr-S {control}{rate}", task]
+                assert other.seeds == score.seeds
+                both = zip(score.values, other.values, strict=True)
+                above[control] += sum(mine > theirs for mine, theirs in both)
+    said = "above the shuffled steps in {} and above the coin in {} of {} pairs"
+    assert said.format(*above.values(), pairs) in " ".join(PAGE.split())
+
+
+def test_trainer() -> None:
+    """Full fine-tuning and transformers' Trainer, by seeds."""
+    told = json.loads((LOGS.parent / "trainer-mrpc.json").read_text())
+    cells = grid_table(grid_of_runs(LOGS / "minilm-rivals")).cells
+    own = cells["FFT", "MRPC"]
+    assert (told["task"], told["precision"], told["rate"]) == ("MRPC", "bf16", 1e-4)
+    assert tuple(run["seed"] for run in told["runs"]) == own.seeds
+    values = {"CaliSr": own.values, "Trainer": [100 * run["best"] for run in told["runs"]]}
+    rows = rows_of("| full fine-tuning, MRPC F1 |")
+    for name, found in values.items():
+        mean = f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}"
+        assert rows[name] == [*(f"{each:.1f}" for each in found), mean]
+    apart = abs(statistics.mean(values["CaliSr"]) - statistics.mean(values["Trainer"]))
+    assert f"\n{apart:.1f} points apart" in PAGE
+    assert apart < 1
 
 
 def test_what_the_page_says_of_factors() -> None:
