@@ -128,6 +128,7 @@ given = dict(
     callbacks=[seen],
 )
 if how == "interrupt":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background has none
     try:
         calisr.train(**given)
     except KeyboardInterrupt:

@@ -124,7 +124,7 @@ JOURNEYS = {
         f"task{TYPED}",
         f"model{TYPED}",
     ],
-    "f4 d escape x escape o": [f"/b{RUN_NAME}", "Delete this run?", f"note{MARKUP}"],
+    "f4 d escape x escape o": [f"b{RUN_NAME}", "Delete this run?", f"note{MARKUP}"],
     "f4 space down space c m m m a": [f"a{RUN_NAME}", "Settings that differ"],
 }
 
