@@ -139,7 +139,9 @@ def _put_together(
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
     phases = open_phases(config, loaded.model, targets, attachment)
     planned = planned_switches(config, plan, tuple(phases.groups))
-    if {change.group for change in planned if change.step == 0} == phases.groups.keys():
+    at_once = {change.group for change in planned if change.step == 0}
+    light = bool(at_once) and at_once == phases.groups.keys()
+    if light:
         phases.round_ahead()
     loaded.model.to(context.device)
     with _taking_back(state):
@@ -148,7 +150,8 @@ def _put_together(
         config, loaded.model, targets, phases, planned, start, plan.total_steps, state is not None
     )
     stepped = phases.stepped()
-    room.check_optimizer(context, loaded.model, list(stepped.values()))
+    ended = phases.ended_when_complete() if light else set()
+    room.check_optimizer(context, loaded.model, [p for p in stepped.values() if p not in ended])
     optimizer = StepOptimizer(
         stepped,
         config.training,

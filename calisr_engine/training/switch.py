@@ -149,6 +149,12 @@ class Phases:
         """Trainable numbers once every group has switched."""
         return self._count(lambda form: "lft", True)
 
+    def ended_when_complete(self) -> set[nn.Parameter]:
+        """What the optimizer steps no more once every group has switched."""
+        forms = self.attachment.forms.values()
+        extra = {p for form in forms for p in form.extra()} - {p for f in forms for p in f.core()}
+        return (extra | set(self._with_last)) - self._working
+
     def _count(self, phase_of: Callable[[TargetForm], Phase], last_over: bool) -> int:
         never = set(self.attachment.never_trained)
         gone = set(self._with_last) if last_over else set()
@@ -221,9 +227,7 @@ class Phases:
     def round_ahead(self) -> None:
         """Round what is frozen once every group has switched, which is before the first step; so
         the model never is on its device as a whole in fp32."""
-        forms = self.attachment.forms.values()
-        extra = {p for form in forms for p in form.extra()} - {p for f in forms for p in f.core()}
-        self._round(p for p in [*extra, *self._with_last] if p not in self._working)
+        self._round(self.ended_when_complete())
 
     def _freeze(self, parameters: Iterable[nn.Parameter]) -> int:
         """End the training of `parameters`; returns the bytes that rounding them gives back."""
