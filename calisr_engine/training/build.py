@@ -139,8 +139,7 @@ def _put_together(
     attachment = attach_method(context, loaded.model, targets, batches, plan, skip_costly)
     phases = open_phases(config, loaded.model, targets, attachment)
     planned = planned_switches(config, plan, tuple(phases.groups))
-    at_once = {change.group for change in planned if change.step == 0}
-    light = bool(at_once) and at_once == phases.groups.keys()
+    light = {change.group for change in planned if change.step == 0} == phases.groups.keys()
     if light:
         phases.round_ahead()
     loaded.model.to(context.device)
