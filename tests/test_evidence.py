@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import statistics
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,19 @@ def test_how_often_the_score_is_above_its_controls() -> None:
                 above[control] += sum(mine > theirs for mine, theirs in both)
     said = "above the shuffled steps in {} and above the coin in {} of {} pairs"
     assert said.format(*above.values(), pairs) in " ".join(PAGE.split())
+
+
+def test_the_shipped_logs_are_whole_lines_in_their_order() -> None:
+    """Thinned, and to thin them again leaves them as they are."""
+    thinned = runpy.run_path(str(LOGS.parent / "keep_logs.py"))["thinned"]
+    for log in LOGS.glob("*/*/events.jsonl"):
+        text = log.read_text()
+        said = [json.loads(line) for line in text.splitlines()]
+        order = [(each["attempt"], each["seq"]) for each in said]
+        assert order == sorted(set(order)), log
+        assert thinned(text) == text, log
+        at = [number for number, each in enumerate(said) if each["type"] == "evaluated"]
+        assert any(each["type"] == "progress" for each in said[: at[0]]), log
 
 
 def test_trainer() -> None:

@@ -22,22 +22,23 @@ KEPT = ("config.toml", "environment.json", "events.jsonl")
 
 
 def thinned(log: str) -> str:
-    """The lines of a log, of `SECONDS` those that are so far apart, or stand before others."""
-    lines, last, held = [], dict.fromkeys(SECONDS, 0.0), ""
-    for line in log.splitlines(keepends=True):
-        said = json.loads(line)
+    """The lines of a log, of `SECONDS` those that are so far apart, and the last loss before an
+    evaluation."""
+    lines = log.splitlines(keepends=True)
+    kept, last, progress = set(range(len(lines))), dict.fromkeys(SECONDS, 0.0), 0
+    for number, said in enumerate(map(json.loads, lines)):
         kind = said["type"]
-        if kind in SECONDS and said["time"] - last[kind] < SECONDS[kind]:
-            held = line if kind == "progress" else held
-            continue
-        if kind in SECONDS:
-            last[kind] = said["time"]
         if kind == "evaluated":
-            lines.append(held)
-        if kind in ("evaluated", "progress"):
-            held = ""
-        lines.append(line)
-    return "".join(lines)
+            kept.add(progress)
+        if kind == "progress":
+            progress = number
+        if kind not in SECONDS:
+            continue
+        if said["time"] - last[kind] < SECONDS[kind]:
+            kept.discard(number)
+        else:
+            last[kind] = said["time"]
+    return "".join(lines[number] for number in sorted(kept))
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ from calisr_engine.config.layering import dotted
 from calisr_engine.config.options import OPTIONS
 from calisr_engine.errors import ConfigError
 
-KEYS = {option.lstrip("-").replace("-", "_"): key for key, option in OPTIONS.items()}
-KEYS["header"] = "task.header"  # an option of two names, --header and --no-header
+KEYS = {
+    **{option.lstrip("-").replace("-", "_"): key for key, option in OPTIONS.items()},
+    "header": "task.header",  # an option of two names, --header and --no-header
+}
 """Keyword -> setting; the keywords are the options of `calisr run`."""
 
 _OPTION = re.compile(r"--([a-z][a-z-]*)(?: ([A-Z]{2,}))?")

@@ -104,9 +104,8 @@ def read_base(name_or_file: str | Path | None, recorded: bool = False) -> Base:
             f"{located[0]} is a grid of many runs", f"train it with: calisr grid run {name_or_file}"
         )
     layers, problems = file_layers(*located)
-    for layer in layers:
-        if layer.of_a_run and not recorded:
-            _leave_out_defaults(layer)
+    if layers and layers[0].of_a_run and not recorded:  # above others its defaults have a meaning
+        _leave_out_defaults(layers[0])
     return Base(str(name_or_file), tuple(layers), tuple(problems))
 
 
@@ -177,8 +176,9 @@ def load(
     if not (recorded or fitting.is_recipe([*layers, options] if of_grid else layers)):
         fits = fitting.fit(config, merged.places, examples)
         config = _with(config, fits)
-    if base.name:
-        config = _with_kept_data(config, Path(base.name).parent)
+    for layer in base.layers:
+        if layer.of_a_run and layer.folder is not None:
+            config = _with_kept_data(config, layer.folder)
     origins = merged.origins | {key: each.origin for key, each in fits.items()}
     return ResolvedConfig(
         config=config,

@@ -68,7 +68,7 @@ class Chart(Widget, can_focus=True):
         """
         styles = colours(self.app.theme)
         room = self.outer_size.width - 6
-        if self._plots and drawable(*self.content_size):
+        if any(p.cursor is not None for p in self._plots) and drawable(*self.content_size):
             stack = stacked(self._plots, *self.content_size, self._room)
             if stack.cursor is not None and cursor_box(stack, self._plots, styles) is None:
                 return values_in_line(self._plots, stack.cursor, room, styles)

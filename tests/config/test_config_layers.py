@@ -222,6 +222,24 @@ def test_the_file_of_a_run_begins_another_without_a_word_of_defaults(
     assert any("calibration.delta has no effect" in each for each in asked.warnings)
 
 
+def test_the_file_of_a_run_says_all_above_another_file(tmp_path: Path) -> None:
+    """There its defaults count; and files that are gone are sought in the data of a run alone."""
+    first = load(None, ["training.epochs=3"], {"task.name": "rte"})
+    (tmp_path / "run.toml").write_text(resolved_toml(first.config, first.origins))
+    (tmp_path / "own.toml").write_text("[training]\nepochs = 9\nseed = 7\n")
+    above = tmp_path / "above.toml"
+    above.write_text('extends = ["own.toml", "run.toml"]\n')
+    assert load(above).config.training == first.config.training
+    above.write_text('extends = ["run.toml", "own.toml"]\n')
+    assert (load(above).config.training.epochs, load(above).config.training.seed) == (9, 7)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train_file.csv").touch()
+    own = {"train_file": "gone/train_file.csv", "text_column": "a", "label_column": "b"}
+    lines = "".join(f"{key} = {value!r}\n" for key, value in own.items())
+    above.write_text(f"[task]\n{lines}kind = 'classification'\n")
+    assert load(above).config.task.train_file == tmp_path / "gone" / "train_file.csv"
+
+
 def test_loading_is_light() -> None:
     heavy = ["torch", "transformers", "numpy", "textual", "peft", "datasets", "rich"]
     code = (

@@ -23,7 +23,7 @@ from calisr_tui.app import CalisrApp
 from calisr_tui.feed import RunFeed
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.run_list import RunList
-from tests.tui.example import copy_runs, make_app, settle
+from tests.tui.example import copy_runs, lines_on, make_app, settle
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ async def test_thousands_of_lines_draw_those_that_are_seen(
         assert under_cursor(app) == "run-0"
         assert max(drawn) < height
         assert "run-0" not in line(app, "#runs-head")
-        texts = [strip.text for strip in app.screen._compositor.render_strips()]
+        texts = lines_on(app)
         await press(pilot, "home", "pagedown")
         assert under_cursor(app) == f"run-{2999 - height + 1}"
     assert any("3,000 of 3,000" in text for text in texts)

@@ -13,7 +13,7 @@ from calisr_engine.runs.about import About, write_about
 from calisr_engine.runs.columns import column
 from calisr_tui.app import CalisrApp
 from calisr_tui.cli.app import run_command_line
-from tests.tui.example import copy_runs, make_app, settle, workplace
+from tests.tui.example import copy_runs, lines_on, make_app, settle, workplace
 
 __all__ = ["workplace"]
 
@@ -21,7 +21,7 @@ COLUMNS = ["run", "best", "last", "metric", "time", "share", "steps", "delta", "
 
 
 def screen_text(app: CalisrApp) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+    return "\n".join(lines_on(app))
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:

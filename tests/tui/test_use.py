@@ -47,7 +47,7 @@ def footer(app: Any) -> list[str]:
 
 
 def shown(app: Any) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+    return "\n".join(lines_on(app))
 
 
 async def test_a_finished_run_is_used_by_keys(tmp_path: Path, workplace: Path) -> None:
