@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from calisr_engine.config.keywords import KEYS, as_sets, by_keyword, keyword_options
 from calisr_engine.config.load import from_resolved
+from calisr_engine.config.own_data import resolve
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.errors import EXIT_STOPPED, ConfigError, RunFailedError
 from calisr_engine.events.decode import decode_block
@@ -29,7 +30,6 @@ from calisr_engine.events.types import Event
 from calisr_engine.events.view import RunView
 from calisr_engine.forecast.before_resume import go_on
 from calisr_engine.forecast.before_start import require
-from calisr_engine.forecast.own_data import resolve
 from calisr_engine.process.thread import EngineThread
 from calisr_engine.runs import load_view, store
 from calisr_engine.runs.ask import Answer, Asking

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from calisr_engine.plain_words import a_sentence, quoted
@@ -40,6 +40,22 @@ def concerning(*keys: str) -> Iterator[None]:
         yield
     except CalisrError as error:
         error.keys = error.keys or keys
+        raise
+
+
+@contextlib.contextmanager
+def retold(told: Callable[[str], str]) -> Iterator[None]:
+    """Errors of the block are told in other words, such as keywords for options."""
+    try:
+        yield
+    except CalisrError as error:
+        error.message, error.hint = told(error.message), told(error.hint)
+        if isinstance(error, ConfigError):
+            error.problems = tuple(
+                replace(each, message=told(each.message), mend=told(each.mend))
+                for each in error.problems
+            )
+        error.args = (error.message,)
         raise
 
 

@@ -51,6 +51,16 @@ def by_keyword(text: str) -> str:
     return _OPTION.sub(keyword, text)
 
 
+def by_setting(text: str) -> str:
+    """A text about options of the command line with the settings' keys: `task.label_column` for
+    `--label`."""
+
+    def key(found: re.Match[str]) -> str:
+        return KEYS.get(found[1].replace("-", "_"), found[0])
+
+    return _OPTION.sub(key, text)
+
+
 def as_sets(settings: Mapping[str, Any] | None) -> list[str]:
     """Settings as the texts of `--set`.
 

@@ -19,7 +19,7 @@ from calisr_engine.config.describe import by_key
 from calisr_engine.config.idle import idle_settings
 from calisr_engine.config.layering import Layer, Merged, file_layers, merge
 from calisr_engine.config.names import nearest
-from calisr_engine.config.options import GUESS, guess_layer, option_layer
+from calisr_engine.config.options import GUESS, data_is_named, guess_layer, option_layer
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.config.toml_file import show, toml_names
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
@@ -166,7 +166,7 @@ def load(
     if not of_grid:
         layers, notes = fitting.without_recipe(layers, above)
     merged = merge([*layers, *above], incomplete=bool(base.problems))
-    _name_own_data(merged)
+    _name_own_data(merged, [*layers, *above])
     config, broken = _whole(merged)
     rules = [] if base.problems else broken
     problems = [*base.problems, *merged.problems, *rules, *malformed]
@@ -192,7 +192,11 @@ def load(
 
 
 def require_values(
-    base: Base, sets: Sequence[str], overrides: Mapping[str, Any], section: str
+    base: Base,
+    sets: Sequence[str],
+    overrides: Mapping[str, Any],
+    section: str,
+    given_by: str = "",
 ) -> Layer:
     """The layer of options, once no value of a section is one that its setting does not take.
 
@@ -201,7 +205,7 @@ def require_values(
     Raises:
         ConfigError: `problems` has every mistake in a name or value, those of other sections, too.
     """
-    options, malformed = option_layer(sets, overrides)
+    options, malformed = option_layer(sets, overrides, given_by)
     merged = merge([*base.layers, options], incomplete=bool(base.problems))
     if any(key.startswith(f"{section}.") for key in merged.wrong):
         raise _error(base.name, [*base.problems, *merged.problems, *malformed])
@@ -213,10 +217,10 @@ def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
 
 
-def _name_own_data(merged: Merged) -> None:
-    """Data of one's own that nobody named is called after its file, not as the task by default."""
+def _name_own_data(merged: Merged, layers: Sequence[Layer]) -> None:
+    """Data of one's own that nobody named is called after its file, not as the task of a preset."""
     data = merged.values["task.train_file"] or merged.values["task.dataset"]
-    if data is not None and merged.origins["task.name"] == "default":
+    if data is not None and not data_is_named(layers):
         merged.values["task.name"] = task_name(Path(data))
         merged.origins["task.name"] = GUESS
 

@@ -109,6 +109,20 @@ def task_values(layers: Iterable[Layer]) -> dict[str, Any]:
     return found
 
 
+def has_own_data(layer: Layer) -> bool:
+    """Whether a layer says where the user's own data is."""
+    return any(key in layer.values for key in ("task.train_file", "task.dataset"))
+
+
+def data_is_named(layers: Iterable[Layer]) -> bool:
+    """Whether own data has a name: what layers below the data call their task is another task."""
+    own = named = False
+    for layer in layers:
+        own = own or has_own_data(layer)
+        named = named or (own and "task.name" in layer.values)
+    return named
+
+
 def parse_value(key: str, raw: str) -> Any:
     """What the text after `=` of a `--set` means for that key.
 

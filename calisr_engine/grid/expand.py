@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
+from calisr_engine.config.own_data import OfGrid
 from calisr_engine.config.toml_file import value_of
 from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
 from calisr_engine.events.flat_settings import flatten
@@ -110,6 +112,7 @@ def expand_grid(
     given = {text.partition("=")[0].strip() for text in rest}
     planned: list[tuple[dict[str, Any], ResolvedConfig]] = []
     bases: dict[str | None, Base] = {}
+    own_data = OfGrid(path)
     excluded = 0
     idle = set(range(len(grid.when)))
     for values in combinations(grid.model_copy(update={"axes": axes})):
@@ -126,6 +129,7 @@ def expand_grid(
             continue
         if base is not None and (path.parent / base).is_file():
             base = str(path.parent / base)
+        settings = _beside(path, settings)
         if data_dir is not None:
             settings["task.data_dir"] = data_dir
         settings["output.dir"] = folder
@@ -133,7 +137,16 @@ def expand_grid(
         try:
             if base not in bases:
                 bases[base] = read_base(base)
-            resolved = load(bases[base], rest, settings, given_by=str(path), of_grid=True)
+            guessed, rows = own_data.guess(bases[base], rest, settings)
+            resolved = load(
+                bases[base],
+                rest,
+                settings,
+                given_by=str(path),
+                guessed=guessed,
+                examples=rows,
+                of_grid=True,
+            )
         except (ConfigError, NotFoundError) as error:
             message = f"{path}: the run {_words(values)}: {error.message}"
             problems = getattr(error, "problems", ())
@@ -190,6 +203,18 @@ def _set_axes(
             raise ConfigError(f"--set {key}: the runs of {path} differ in it", mend)
         axes[key] = values
     return axes, tuple(rest)
+
+
+def _beside(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose relative paths of data are found beside the grid file, where they are."""
+    found = dict(settings)
+    for key, value in settings.items():
+        info = by_key("fft").get(key)
+        if key.startswith("task.") and info is not None and info.kind == "path":
+            with contextlib.suppress(TypeError):
+                if (path.parent / value).exists():
+                    found[key] = path.parent / value
+    return found
 
 
 def _with_sources(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calisr_engine.errors import CalisrError, ConfigError, DataError
+from calisr_engine.errors import DataError, retold
 from calisr_engine.plain_words import counted, quoted
 from calisr_engine.tasks.cells import is_missing
 
@@ -45,17 +44,8 @@ def told_by_keyword(files: Mapping[Path, str], spoken: Callable[[str], str]) -> 
             text = text.replace(str(path), word)
         return spoken(text)
 
-    try:
+    with retold(told):
         yield
-    except CalisrError as error:
-        error.message, error.hint = told(error.message), told(error.hint)
-        if isinstance(error, ConfigError):
-            error.problems = tuple(
-                replace(each, message=told(each.message), mend=told(each.mend))
-                for each in error.problems
-            )
-        error.args = (error.message,)
-        raise
 
 
 def _table(rows: Any) -> pa.Table:

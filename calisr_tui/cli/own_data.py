@@ -219,7 +219,7 @@ def data(
 ) -> int:
     """Look at data of your own: columns and their roles, labels, lengths, what is odd in it."""
     from calisr_engine.config.load import Base, load
-    from calisr_engine.forecast.own_data import given_of_task, guessed
+    from calisr_engine.config.own_data import given_of_task, guessed
     from calisr_engine.preview.lengths import token_counter
     from calisr_engine.preview.look import look
 

@@ -205,7 +205,7 @@ def _load(
     Raises:
         CalisrError: a mistake in the settings, or own data that training would refuse.
     """
-    from calisr_engine.forecast.own_data import resolve
+    from calisr_engine.config.own_data import resolve
 
     notices.ways()  # a mistake there is told before there is a run
     given = {key: value for key, value in overrides.items() if value is not None}

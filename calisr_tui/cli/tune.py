@@ -111,8 +111,8 @@ def tune(
         _show(found_now, as_json)
         return 0
     from calisr_engine.config.load import ResolvedConfig, load, read_base
+    from calisr_engine.config.own_data import guess
     from calisr_engine.forecast.before_start import require_ends
-    from calisr_engine.forecast.own_data import guess
     from calisr_engine.tune.by_optuna import check_installed
     from calisr_engine.tune.search import search
     from calisr_tui.cli.given import given_words

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from calisr_engine.config.load import load
+from calisr_engine.config.own_data import resolve
 from calisr_engine.errors import ConfigError, Problem
-from calisr_engine.forecast.own_data import resolve
 from calisr_engine.tasks.settings import TaskSettings
 from calisr_tui import data_source
 from calisr_tui.draft import OWN, Draft

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from calisr_engine.config import own_data
 from calisr_engine.config.describe import all_fields, by_key
 from calisr_engine.config.load import Base, load
-from calisr_engine.forecast import before_start, own_data
+from calisr_engine.forecast import before_start
 from calisr_engine.methods.catalog import METHODS
 from calisr_engine.preview import guess
 from calisr_engine.tasks import own_files

@@ -5,29 +5,39 @@ Columns, kind, metric and format that nobody named, from the data itself (`previ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calisr_engine.config.keywords import by_setting
+from calisr_engine.config.layering import Layer
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base, require_values
-from calisr_engine.config.options import OPTIONS, OWN_DATA, task_values
-from calisr_engine.errors import ConfigError, DataError
+from calisr_engine.config.options import (
+    OPTIONS,
+    OWN_DATA,
+    data_is_named,
+    has_own_data,
+    option_layer,
+    task_values,
+)
+from calisr_engine.errors import ConfigError, DataError, retold
 from calisr_engine.preview import guess as guesses
 from calisr_engine.preview.guess import Guessed
-from calisr_engine.tasks.own_names import task_name
 
 ENOUGH = ("text_column", "label_column", "kind")
 """Who gives these (or label_columns for label_column, and choice_columns for a choice) gives all:
 nothing is guessed then."""
 
 
-def given_of_task(base: Base, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def given_of_task(
+    base: Base, sets: Iterable[str], options: Mapping[str, Any], given_by: str = ""
+) -> dict[str, Any]:
     """What base, --set and options say of [task], by name; paths as they will be read.
 
     Raises:
         ConfigError: a value of [task] is not one that its setting takes; all mistakes are told.
     """
-    layer = require_values(base, list(sets), options, "task")
+    layer = require_values(base, list(sets), options, "task", given_by)
     return task_values((*base.layers, layer))
 
 
@@ -61,31 +71,68 @@ def guess(
         CalisrError: the data cannot be read, or no column is like a text or a label.
     """
     given = given_of_task(base, sets, options)
-    own = given.get("train_file") is not None or given.get("dataset") is not None
-    if not own:
+    if given.get("train_file") is None and given.get("dataset") is None:
         _refuse_without_data(options)
         return None, {}
+    if not _leaves_open(given, (*base.layers, option_layer(sets, options)[0])):
+        return None, {}
+    found, lacking, values = guessed(given, options)
+    if lacking is not None:
+        raise lacking
+    return found, values
+
+
+class OfGrid:
+    """What nobody said of own data, for the runs of a grid; runs on the same data read it once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, tuple[dict[str, Any], int]] = {}
+
+    def guess(
+        self, base: Base, sets: Sequence[str], settings: dict[str, Any]
+    ) -> tuple[dict[str, Any], int | None]:
+        """Settings by dotted key, and how many rows were read; a folder leaves `settings`.
+
+        Raises:
+            CalisrError: as `guess`, with the settings' keys for the options.
+        """
+        layers = (*base.layers, option_layer(sets, settings)[0])
+        if not any(has_own_data(each) for each in layers):
+            return {}, None
+        given = given_of_task(base, sets, settings, str(self._path))
+        with retold(by_setting):
+            if not _leaves_open(given, layers):
+                return {}, None
+            key = repr(sorted(given.items()))
+            if key not in self._known:
+                found, lacking, values = guessed(given, {})
+                if lacking is not None:
+                    raise lacking
+                self._known[key] = values, len(found.table)
+        values, rows = self._known[key]
+        if "task.train_file" in values:
+            settings.pop("task.train_file", None)
+        return values, rows
+
+
+def _leaves_open(given: dict[str, Any], layers: Sequence[Layer]) -> bool:
+    """Whether something of own data is to be found out; a name of other data leaves `given`.
+
+    Raises:
+        ConfigError: a file and a data set are given.
+    """
     if given.get("train_file") is not None and given.get("dataset") is not None:
         raise ConfigError(
             "--train and --dataset exclude each other", "name files, or a data set of the hub"
         )
-    # A name that only a preset gave is that of its own task.
-    named = {"task.name"} & set(options) or any(each.startswith("task.name=") for each in sets)
-    if not named and not _is_own(base):
+    if not data_is_named(layers):
         given.pop("name", None)
     file = given.get("train_file")
     folder = isinstance(file, Path) and file.is_dir()
     needed = {*ENOUGH} - ({"label_column"} if given.get("label_columns") else set())
     needed |= {"choice_columns"} if given.get("kind") == "choice" else set()
-    if all(given.get(key) is not None for key in needed) and not folder:
-        if "name" in given:
-            return None, {}
-        source = file if isinstance(file, Path) else Path(str(given.get("dataset")))
-        return None, {"task.name": task_name(source)}
-    found, lacking, values = guessed(given, options)
-    if lacking is not None:
-        raise lacking
-    return found, values
+    return folder or any(given.get(key) is None for key in needed)
 
 
 def guessed(
@@ -97,11 +144,6 @@ def guessed(
         options.pop("task.train_file", None)
     lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
     return found, lacking, {f"task.{key}": value for key, value in found.values.items()}
-
-
-def _is_own(base: Base) -> bool:
-    keys = ("task.train_file", "task.dataset")
-    return any(key in layer.values for layer in base.layers for key in keys)
 
 
 def _refuse_without_data(options: Mapping[str, Any]) -> None:
