@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App, ScreenStackError
@@ -26,6 +26,9 @@ from calisr_tui.started import StartedRuns
 from calisr_tui.terminal import over_ssh
 from calisr_tui.typed_ahead import Typed, TypedAhead
 from calisr_tui.widgets.verbatim import Readable, Unsteered
+
+if TYPE_CHECKING:
+    from calisr_engine.forecast.before_start import Checked
 
 
 class Host(App[int]):
@@ -50,6 +53,7 @@ class Host(App[int]):
         self.config_dir = config if config is not None else config_dir()
         self.history = History(output_dir)
         self.started = StartedRuns()
+        self._looked_at: set[Path] = set()  # runs that are to go on
         self._readable, self._sieve = Readable(), Unsteered()
         self.chosen_runs: list[Path] = []
         self.live_back = "runs"
@@ -106,7 +110,11 @@ class Host(App[int]):
     def open_run(self, run_dir: Path, back: str = "runs") -> None:
         """Show a run on the live screen; Escape goes `back` from there."""
         self.live_back = back
-        feed = RunFeed(run_dir, own=lambda: self.started.has(run_dir))
+
+        def own() -> bool:
+            return run_dir in self._looked_at or self.started.has(run_dir)
+
+        feed = RunFeed(run_dir, own)
         self._open("live", lambda screen: screen.open(feed))
 
     def open_replay(self, run_dir: Path) -> None:
@@ -174,20 +182,57 @@ class Host(App[int]):
         return self.is_web or over_ssh()
 
     def start_training(self, run_dir: Path, detached: bool | None = None) -> None:
-        """Begin or go on with a run, and show it; None leaves it to `detaches`."""
-        detached = self.is_web or (self.detaches if detached is None else detached)
-        if not detached and self.started.running:
-            self.notify(
-                "a run trains in this app already: stop it, or start this one detached",
-                severity="warning",
-            )
+        """Begin a run that was just looked at, and show it; None leaves it to `detaches`."""
+        if self._may_train(detached) and self._start(run_dir, detached, None):
+            self.open_run(run_dir)
+
+    def resume_training(self, run_dir: Path) -> None:
+        """Show a run and go on with it, once its data and its model are found to be here.
+
+        Where they are not, the run stays what it is, and a dialog says what is missing.
+        """
+        if run_dir in self._looked_at or not self._may_train(None):
             return
+        self._looked_at.add(run_dir)
+        self.open_run(run_dir)
+        self.run_worker(lambda: self._look(run_dir), thread=True)
+
+    def _look(self, run_dir: Path) -> None:
+        from calisr_engine.forecast.before_resume import go_on
+
         try:
-            if detached:
+            _, checked = go_on(run_dir)
+        except CalisrError as error:
+            late.from_thread(self, self._looked_at.discard, run_dir)
+            late.from_thread(self, self.show_error, f"{run_dir.name} cannot go on", error)
+        else:
+            late.from_thread(self, self._go_on, run_dir, checked)
+
+    def _go_on(self, run_dir: Path, checked: Checked | None) -> None:
+        self._looked_at.discard(run_dir)
+        if self._may_train(None):
+            self._start(run_dir, None, checked)
+
+    def _detached(self, wanted: bool | None) -> bool:
+        return self.is_web or (self.detaches if wanted is None else wanted)
+
+    def _may_train(self, detached: bool | None) -> bool:
+        """Whether one more run can begin; says so where it cannot."""
+        if self._detached(detached) or not self.started.running:
+            return True
+        self.notify(
+            "a run trains in this app already: stop it, or start this one detached",
+            severity="warning",
+        )
+        return False
+
+    def _start(self, run_dir: Path, detached: bool | None, checked: Checked | None) -> bool:
+        try:
+            if self._detached(detached):
                 self.started.start_detached(run_dir)
             else:
-                self.started.start(run_dir)
+                self.started.start(run_dir, checked)
         except (CalisrError, OSError) as error:
             self.notify(f"the run could not be started: {error}", severity="error")
-            return
-        self.open_run(run_dir)
+            return False
+        return True

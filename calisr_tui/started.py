@@ -15,6 +15,7 @@ from calisr_engine.process.spawn import start_worker
 from calisr_engine.runs.layout import RunPaths
 
 if TYPE_CHECKING:
+    from calisr_engine.forecast.before_start import Checked
     from calisr_engine.process.thread import EngineThread
 
 
@@ -108,11 +109,15 @@ class StartedRuns:
         self._untold: set[Path] = set()
         self.exports: list[ExportProcess] = []
 
-    def start(self, run_dir: Path) -> None:
-        """Train in the background of this process; the engine holds the run's lock."""
+    def start(self, run_dir: Path, checked: Checked | None = None) -> None:
+        """Train in the background of this process; the engine holds the run's lock.
+
+        Args:
+            checked: what was found just before, whose data need not be read again.
+        """
         from calisr_engine.process.thread import EngineThread
 
-        self.engine = EngineThread(run_dir)
+        self.engine = EngineThread(run_dir, None if checked is None else checked.data)
         self.engine.start()
         self._untold.add(run_dir)
 

@@ -165,7 +165,7 @@ class RunScreen(NextSteps):
             self.app.notify("this run is complete; there is nothing to go on with")
         else:
             self._told_failure = False
-            self.app.start_training(self.feed.run_dir)
+            self.app.resume_training(self.feed.run_dir)
 
     def action_compare(self) -> None:
         """Beside another run of the output folder."""

@@ -292,7 +292,7 @@ class HomeScreen(NextSteps):
         if line.run is not None:
             path = Path(line.run.path)
             if line.goes == "resume":
-                self.app.start_training(path)
+                self.app.resume_training(path)
             else:
                 self.app.open_run(path, back="home")
         elif line.study is not None:

@@ -79,7 +79,7 @@ class RunActions(NextSteps):
         elif run.state in ("running", "paused"):
             self.app.open_run(path)
         else:
-            self.app.start_training(path)
+            self.app.resume_training(path)
 
     def action_replay(self) -> None:
         path = self._path()

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import load_view
 from calisr_tui.app import CalisrApp
-from calisr_tui.dialogs import Question
+from calisr_tui.dialogs import Question, Reading
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.widgets.fields import Field
 from tests.training.tiny_run import save_model
@@ -217,6 +218,31 @@ async def test_a_resume_shows_life_at_once(presets: Path, tmp_path: Path) -> Non
         await wait(pilot, lambda: isinstance(app.screen, Question))
         await pilot.press("tab", "enter")
         await wait(pilot, lambda: not app.started.running)
+
+
+async def test_a_run_whose_model_is_gone_stays_as_it_was(presets: Path, tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    model = next(tmp_path.rglob("model.safetensors")).parent
+    async with app.run_test(size=(80, 24)) as pilot:
+        await start(pilot, "longrun")
+        await wait(pilot, lambda: shown(app).step > 2)
+        await pilot.press("s")
+        await wait(pilot, lambda: not app.started.running and shown(app).state == "stopped")
+        run_dir = next((tmp_path / "runs").iterdir())
+        log = (run_dir / "events.jsonl").read_bytes()
+        away = model.rename(tmp_path / "away")
+        await pilot.press("r")
+        await wait(pilot, lambda: isinstance(app.screen, Reading))
+        said = "".join(str(app.screen.query_one(".dialog-text", Static).visual).split())
+        assert str(model) in said, said
+        await pilot.press("escape")
+        await wait(pilot, lambda: getattr(app.screen, "state", "") == "stopped")
+        assert "Resume" in footer(app)
+        assert (run_dir / "events.jsonl").read_bytes() == log
+        away.rename(model)
+        await pilot.press("r")
+        await wait(pilot, lambda: app.started.running)
+        app.started.save_and_wait()
 
 
 async def test_memory_that_runs_out_is_told_with_a_hint(
