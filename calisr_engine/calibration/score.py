@@ -45,17 +45,6 @@ def sample_steps(window_steps: int, samples: int) -> tuple[int, ...]:
     return tuple(i * window_steps // count for i in range(1, count + 1))
 
 
-def sample_steps_every(window_steps: int, every_steps: int, before: int = 0) -> tuple[int, ...]:
-    """Steps within a window (1-based) at which the run's step number divides by `every_steps`.
-
-    Args:
-        before: steps of the run before this window begins.
-    """
-    if window_steps < 1 or every_steps < 1:
-        raise ValueError("a window needs at least one step, and every_steps is at least 1")
-    return tuple(t for t in range(1, window_steps + 1) if (before + t) % every_steps == 0)
-
-
 @dataclass(frozen=True)
 class Decision:
     """What the end of a window means for one group.

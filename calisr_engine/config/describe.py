@@ -105,17 +105,6 @@ def by_key(method: str = "fft") -> dict[str, FieldInfo]:
     return {field.key: field for field in all_fields(method)}
 
 
-def section_help(section: str) -> str:
-    """What a section is about, in one sentence.
-
-    Raises:
-        KeyError: there is no such section.
-    """
-    if section == "method":
-        return "The light fine-tuning method and its own settings."
-    return " ".join((SECTIONS[section].__doc__ or "").split("\n\n")[0].split())
-
-
 def _describe(key: str, model: type[BaseModel]) -> FieldInfo:
     field = model.model_fields[key.rpartition(".")[2]]
     annotation, optional = _without_none(field.annotation)

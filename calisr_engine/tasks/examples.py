@@ -103,11 +103,6 @@ class Examples:
             item["choices"] = self.choices[row]
         return item
 
-    @property
-    def column_names(self) -> list[str]:
-        optional = ("text_pair", "label", "index", "words", "choices")
-        return ["text", *(name for name in optional if getattr(self, name) is not None)]
-
     def take(self, rows: Sequence[int]) -> Examples:
         """The given rows, in the given order."""
 

@@ -93,9 +93,6 @@ class TaskBatches:
     def validation_names(self) -> list[str]:
         return list(self._data.validation)
 
-    def test_names(self) -> list[str]:
-        return list(self._data.test)
-
     def train(self, epoch: int, index: int, device: torch.device) -> dict[str, Tensor]:
         """Micro-batch `index` of `epoch` (both from 0)."""
         return moved(self._padded(self._order(epoch)[index]), device)

@@ -11,7 +11,6 @@ from calisr_engine.calibration.score import (
     ScoreBoard,
     exact_hits,
     sample_steps,
-    sample_steps_every,
     should_switch,
 )
 
@@ -64,17 +63,6 @@ def test_sample_steps_are_even_and_end_the_window() -> None:
             assert max(gaps) - min(gaps) <= 1
     with pytest.raises(ValueError, match="at least one"):
         sample_steps(0, 5)
-
-
-def test_every_steps_counts_over_windows() -> None:
-    assert sample_steps_every(10, 4) == (4, 8)
-    assert sample_steps_every(10, 4, before=10) == (2, 6, 10)
-    assert sample_steps_every(3, 5) == ()
-    for window, every in ((0, 3), (3, 0)):
-        with pytest.raises(ValueError, match="at least one step"):
-            sample_steps_every(window, every)
-    joined = [t + 7 * w for w in range(6) for t in sample_steps_every(7, 3, before=7 * w)]
-    assert joined == list(range(3, 43, 3))
 
 
 def test_window_decides_restarts_and_says_why() -> None:

@@ -108,22 +108,6 @@ def bond_spectra(weight: Tensor, rows: Sequence[int], columns: Sequence[int]) ->
     return spectra
 
 
-def truncation_error(
-    weight: Tensor, rows: Sequence[int], columns: Sequence[int], bond: Cap
-) -> float:
-    """||W - W_bond||_F / ||W||_F of the MPO capped at `bond`, by reconstruction in fp64.
-
-    At most sqrt(sum over bonds and dropped lambdas of lambda^2) / ||W||_F. 0 for a zero matrix.
-
-    Raises:
-        ValueError: as `decompose`.
-    """
-    scaled = _scaled(weight.detach().to("cpu", torch.float64), -_even_exponent(weight))
-    rebuilt = contract(decompose(scaled, rows, columns, bond))
-    norm = torch.linalg.vector_norm(scaled).item()
-    return torch.linalg.vector_norm(scaled - rebuilt).item() / norm if norm else 0.0
-
-
 def _contracted(tensors: Sequence[Tensor]) -> Tensor:
     middle = central_index(len(tensors))
     left = _fold_left(tensors[:middle], tensors[0])

@@ -204,13 +204,6 @@ def expects(option: Option) -> str:
     return " or ".join(said) or "what no text can say (a config object of peft's own)"
 
 
-def default_of(option: Option) -> str:
-    """An option's default as one writes it."""
-    if option.default is UNKNOWN:
-        return "as peft sets it"
-    return "none" if option.default in (None, []) else _written(option.default)
-
-
 def entry(option: Option) -> Entry:
     """An option as a form shows it."""
     words = tuple(word for word in option.words if "[" not in word)
