@@ -45,7 +45,7 @@ def truncation_error(
         return 0.0
     exact = exact / exact.abs().max()  # squares of the largest and the smallest numbers are none
     lost = exact - contract(decompose(exact, rows, columns, bond))
-    error: float = (lost.norm() / exact.norm()).item()
+    error: float = torch.linalg.vector_norm(lost).item() / torch.linalg.vector_norm(exact).item()
     return error
 
 
