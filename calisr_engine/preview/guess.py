@@ -17,6 +17,7 @@ from calisr_engine.preview.alternatives import alternatives
 from calisr_engine.preview.columns import Column, columns
 from calisr_engine.preview.several import several
 from calisr_engine.tasks import hub_parquet
+from calisr_engine.tasks.conll import PLAIN
 from calisr_engine.tasks.files import decoded, read_bytes
 from calisr_engine.tasks.formats import FORMATS, Form, read_table
 from calisr_engine.tasks.own_files import default_metrics
@@ -225,7 +226,12 @@ def lacking(
                 )
             names = ", ".join(quoted(each.name) for each in described[:12])
             mend = f"name it with {option}; columns: {names}"
-            if key == "text_column" and any(each.kind == "list" for each in described):
+            if path.suffix.lower() == ".txt":
+                mend += f"; a .txt file is read as words, each with a tag{PLAIN}"
+            elif key == "text_column" and any(each.kind == "list" for each in described):
                 mend += "; for lists of words, each with a tag, say --kind token"
+            nested = [quoted(each.name) for each in described if each.kind == "nested"]
+            if nested:
+                mend += f"; {nested[0]} holds lists or objects: make their fields columns"
             return DataError(f"{path}: no column looks like {what}", mend)
     return None

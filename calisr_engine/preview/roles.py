@@ -201,10 +201,10 @@ def _is_text(column: Column) -> bool:
 def _text_score(column: Column) -> float:
     if column.kind in (*_UNREAD, "boolean", "number", "whole") or is_id(column):
         return 0.0
-    is_named = named(column.name, TEXT_NAMES)
-    score = 12.0 * is_named + min(column.words, 20.0) + 5.0 * column.distinct / max(1, column.rows)
     if named(column.name, LABEL_NAMES) and column.distinct <= min(50, column.rows / 2):
-        score -= 30.0
+        return 0.0
+    score = 12.0 * named(column.name, TEXT_NAMES) + min(column.words, 20.0)
+    score += 5.0 * column.distinct / max(1, column.rows)
     return max(score, 0.1) if column.kind == "text" else max(score - 6.0, 0.01)
 
 

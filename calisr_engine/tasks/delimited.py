@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calisr_engine.errors import DataError
+from calisr_engine.plain_words import counted
 from calisr_engine.tasks.files import split_lines
 from calisr_engine.tasks.table import Table
 
@@ -191,7 +192,7 @@ def _first_line(text: str) -> str:
 
 def _ragged(path: Path, line: int, found: int, expected: int, separators: str) -> DataError:
     return DataError(
-        f"{path}, line {line}: {found} fields where the header has {expected}",
+        f"{path}, line {line}: {counted(found, 'field')} where the header has {expected}",
         f"look for missing or extra {separators}, and for line breaks inside a text; "
         "texts that hold separators need quotes, in a CSV file",
     )

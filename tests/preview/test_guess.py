@@ -295,3 +295,17 @@ def test_an_object_is_called_so(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(lines("", lambda n: json.dumps({"text": {"a": said(n)}, "label": n % 2})))
     assert guess({"train_file": path}).columns[0].example == "an object"
+
+
+def test_a_label_is_no_text_for_want_of_another(tmp_path: Path) -> None:
+    rows = [{"doc": {"text": f"film {at}"}, "label": "pq"[at % 2]} for at in range(30)]
+    nested = tmp_path / "nested.jsonl"
+    nested.write_text("\n".join(map(json.dumps, rows)))
+    sentences = tmp_path / "lines.txt"
+    sentences.write_text("\n".join(f"the film number {at}" for at in range(30)))
+    for file, told in ((nested, "'doc' holds lists or objects"), (sentences, "whole texts belong")):
+        found = guess({"train_file": file})
+        error = lacking(found.values, found.columns, file)
+        assert error is not None
+        assert error.message.endswith("no column looks like a text")
+        assert told in error.hint

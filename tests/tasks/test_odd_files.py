@@ -123,7 +123,7 @@ def test_the_separator_of_a_csv_file_is_found(tmp_path: Path) -> None:
     assert load(comma_in_name).train.text == ("c, d", "e")
     quoted = written(tmp_path, "q.csv", '"text\tx";"a,b";label\nc;d;1\ne;f;0\n')
     assert load(quoted, text_column="text\tx").train.text == ("c", "e")
-    with pytest.raises(DataError, match="line 3: 1 fields where the header has 2"):
+    with pytest.raises(DataError, match="line 3: 1 field where the header has 2"):
         load(written(tmp_path, "r.csv", "text,label;x\na,b\nc\n"))
 
 

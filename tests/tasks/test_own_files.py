@@ -190,9 +190,9 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str, str]] = {
         "save it as UTF-8",
     ),
     "nul": ("t.csv", GOOD + "a\0b,pos\n", {}, "line 4: there is a NUL byte", "text"),
-    "few fields": ("t.csv", GOOD + "alone\n", {}, "line 4: 1 fields where the header has 2", "com"),
+    "few fields": ("t.csv", GOOD + "alone\n", {}, "line 4: 1 field where the header has 2", "com"),
     "more fields": ("t.csv", GOOD + "a,b,c\n", {}, "line 4: 3 fields", "need quotes"),
-    "ragged tsv": ("t.tsv", "text\tlabel\na\tb\nc\n", {}, "line 3: 1 fields", "tabs"),
+    "ragged tsv": ("t.tsv", "text\tlabel\na\tb\nc\n", {}, "line 3: 1 field", "tabs"),
     "open quote": ("t.csv", GOOD + '"never closed,pos\nx,neg\n', {}, "line 4: the quoting", '""'),
     "text after quote": ("t.csv", GOOD + '"a"b,pos\n', {}, "line 4: the quoting is broken", '""'),
     "row after break": (
