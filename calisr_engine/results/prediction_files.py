@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from calisr_engine.errors import ConfigError
 from calisr_engine.plain_words import quoted
+from calisr_engine.results import prediction_parquet
 from calisr_engine.results.run_task import RunTask
 from calisr_engine.storage.whole import whole_file
 from calisr_engine.tasks import cells, choices, labels, tagged
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 Row = tuple["Text", "Prediction"]
 
-FORMATS = (".csv", ".tsv", ".jsonl")
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 WORDS_FORMAT = ".conll"
 """One more, for tasks whose words have tags: a word and its tag a line, an empty line after each
 text."""
@@ -104,7 +107,7 @@ def check_classes(form: str, classes: Sequence[str] | None) -> None:
     No run is trained on such names any more; models of earlier versions may have some.
 
     Args:
-        form: .csv, .tsv, .jsonl or .conll.
+        form: .csv, .tsv, .jsonl, .parquet or .conll.
 
     Raises:
         ConfigError: there is one.
@@ -137,10 +140,11 @@ def write_predictions(
     """
     count, suffix = 0, path.suffix.lower()
     check_classes(suffix, classes)
-    with (
-        whole_file(path, "the predictions", "then predict again") as part,
-        part.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with contextlib.ExitStack() as stack:
+        part = stack.enter_context(whole_file(path, "the predictions", "then predict again"))
+        if suffix == ".parquet":
+            return prediction_parquet.write(part, itertools.starmap(record, rows))
+        file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
         write = _writer(path, file)
         if suffix in (".csv", ".tsv"):
             write(header(task, classes))
@@ -166,10 +170,12 @@ def write_mistakes(path: Path, rows: Sequence[Mistake]) -> int:
     """
     lines = [_mistake(each) for each in rows]
     heads = list(dict.fromkeys(name for each in lines for name in each)) or ["index"]
-    with (
-        whole_file(path, "the rows", "then ask again") as part,
-        part.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with contextlib.ExitStack() as stack:
+        part = stack.enter_context(whole_file(path, "the rows", "then ask again"))
+        if path.suffix.lower() == ".parquet":
+            prediction_parquet.write_table(part, heads, lines)
+            return len(lines)
+        file = stack.enter_context(part.open("w", encoding="utf-8", newline=""))
         write = _writer(path, file)
         if path.suffix.lower() == ".jsonl":
             for line in lines:

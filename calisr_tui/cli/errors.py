@@ -40,7 +40,10 @@ def errors(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Write all of them to a .csv, .tsv or .jsonl file."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write all of them to a .csv, .tsv, .jsonl or .parquet file.",
         ),
     ] = None,
     output_dir: OutputDir = Path("runs"),

@@ -66,7 +66,7 @@ def predict(
             "--out",
             "-o",
             metavar="FILE",
-            help="Write a .csv, .tsv or .jsonl file; of tagged words also .conll.",
+            help="Write a .csv, .tsv, .jsonl or .parquet file; of tagged words also .conll.",
         ),
     ] = None,
     batch_size: Annotated[
@@ -105,6 +105,9 @@ def predict(
         rows = _lines(task)
     else:
         rows = _given(texts or [], pairs or [], choices or [], task)
+        for each in texts or []:
+            if Path(each).suffix and Path(each).is_file():
+                say(f"{quoted(each)} is taken as a text; --file reads the file of that name")
     from calisr_engine.results.predictor import Predictor
 
     predictor = Predictor(run_dir, device, batch_size, config)
