@@ -18,6 +18,7 @@ from calisr_tui.charts.signs import FULL, LIGHT, SWITCH
 from calisr_tui.charts.srs_table import HIT, MISS, caption, row_of
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.height import lay_out_anew
 from calisr_tui.widgets.lines import Lines
 from calisr_tui.widgets.srs_table import SrsTable
 
@@ -54,7 +55,7 @@ class ScorePane(SrsTable, Lines):
             self._names, self._states = (), {}
             self.set_class(self.is_map, "map")
             self._rows, self._flash, self._strips, self.row = [], {}, [], 0
-            self.refresh(layout=True)
+            lay_out_anew(self)
         if not self.is_map:
             super().show(view, seen)
             return
@@ -71,7 +72,7 @@ class ScorePane(SrsTable, Lines):
             ends = {max(self._lengths[0], new[0]), max(self._lengths[-1], new[-1])}
             self._lengths = tuple(sorted(ends, reverse=True))
             if grown:
-                self.refresh(layout=True)
+                lay_out_anew(self)
             self.update_lines()
 
     def _take_over(self, view: RunView) -> bool:

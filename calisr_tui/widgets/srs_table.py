@@ -16,6 +16,7 @@ from calisr_tui import happening
 from calisr_tui.charts.srs_table import Row, caption, rows, table_text, title
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.height import lay_out_anew
 
 
 class SrsTable(Widget, can_focus=True):
@@ -77,7 +78,9 @@ class SrsTable(Widget, can_focus=True):
         self._rows, self._said, self._next, self._delta, self._votes, self._empty = drawn
         self._entitle()
         self.row = min(self.row, max(0, len(new) - 1))
-        self.refresh(layout=grown)
+        if grown:
+            lay_out_anew(self)
+        self.refresh()
 
     def _entitle(self) -> None:
         """Title and subtitle, as far as there is room."""
@@ -93,7 +96,7 @@ class SrsTable(Widget, can_focus=True):
         """How many lines there are for words under the table."""
         if lines != self._lines:
             self._lines = lines
-            self.refresh(layout=True)
+            lay_out_anew(self)
 
     @property
     def flashing(self) -> bool:

@@ -24,6 +24,7 @@ from calisr_tui.charts.timeline import (
 )
 from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.height import lay_out_anew
 from calisr_tui.widgets.lines import Lines
 
 
@@ -72,7 +73,7 @@ class Timeline(Lines, can_focus=True):
         self.border_subtitle = self._legend()
         self.update_lines()
         if grown:
-            self.refresh(layout=True)
+            lay_out_anew(self)
 
     def watch_lane(self) -> None:
         self.update_lines()

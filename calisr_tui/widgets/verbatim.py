@@ -24,6 +24,7 @@ from calisr_engine.plain_words import shown
 from calisr_tui.contrast import readably_dim
 from calisr_tui.line_breaks import long_words_broken
 from calisr_tui.verbatim import Text
+from calisr_tui.widgets.height import forget_height
 
 
 class Prose(Content):
@@ -78,6 +79,8 @@ class Static(widgets.Static):
     def update(self, content: VisualType = "", *, layout: bool = True) -> None:
         told = _as_typed(content)
         if not _same(told, self._told):
+            if layout:
+                forget_height(self)
             super().update(told, layout=layout)
         self._told = told
 

@@ -13,7 +13,8 @@ from textual.widgets import Footer, Input
 from calisr_engine.analysis.mistakes import Answers, report
 from calisr_tui.charts.errors import calibration_curve
 from calisr_tui.choice import Choice
-from calisr_tui.dialogs import FEW, Picking
+from calisr_tui.dialogs import FEW, Picking, Reading
+from calisr_tui.feed import EXAMPLE
 from tests.tui.example import lines_on, make_app, settle, workplace
 
 __all__ = ["workplace"]
@@ -130,3 +131,26 @@ async def test_as_many_charts_of_errors_as_there_is_room_for(
         for box in boxes:
             assert box.region.bottom <= rows.y
             assert box.region.height >= 6
+
+
+@pytest.mark.parametrize("small", [(100, 30), (80, 24), (60, 18)])
+async def test_panes_have_the_same_room_after_a_resize_under_a_dialog(
+    tmp_path: Path, small: tuple[int, int]
+) -> None:
+    found = []
+    for covered in (True, False):
+        app: Any = make_app(tmp_path)
+        async with app.run_test(size=(120, 40) if covered else small) as pilot:
+            app.open_run(EXAMPLE)
+            await settle(pilot)
+            live = app.screen
+            if covered:
+                app.push_screen(Reading("Settings", "delta = 0.5"))
+                await settle(pilot)
+                await pilot.resize_terminal(*small)
+                await settle(pilot)
+                app.pop_screen()
+                await settle(pilot)
+            seen = [each for each in live.query("#panes *") if each.id and each.is_on_screen]
+            found.append({each.id: each.outer_size for each in seen})
+    assert found[0] == found[1]
