@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calisr_engine.config.load import load
 from calisr_engine.config.toml_file import MAX_BYTES
-from calisr_engine.errors import CalisrError, NotFoundError
+from calisr_engine.errors import CalisrError, NotFoundError, UnavailableError
 from calisr_engine.grid.expand import Grid, GridRun, expand_grid
 from calisr_engine.grid.spec import GridFile, GridHead, grid_names, read_grid
 from calisr_engine.grid.state import read_run
@@ -78,8 +78,8 @@ def grid_of_folder(folder: Path) -> Grid:
     """
     record = _read_record(folder)
     if record is not None and record.file.is_file():
-        grid = _recorded(record, folder.parent)
-        if grid.folder.name == folder.name:
+        grid = _recorded(record, folder)
+        if grid.folder.name == folder.name or grid.path == grid.folder:
             return grid
     elif record is None:
         for name in grid_names():
@@ -105,19 +105,26 @@ def grid_as_trained(name_or_folder: str, output_dir: Path) -> Grid:
     if os.path.isdir(name_or_folder):
         return grid_of_folder(Path(name_or_folder))
     grid, file = read_grid(name_or_folder)
-    record = _read_record(output_dir / grid.grid.name)
+    folder = output_dir / grid.grid.name
+    record = _read_record(folder)
     if record is None or record.file != file.absolute():
         return expand_grid(file, output_dir)
-    return _recorded(record, output_dir)
+    return _recorded(record, folder)
 
 
-def _recorded(record: _Record, output_dir: Path) -> Grid:
-    """The grid of the last training, and what is complete of those before it."""
-    grid = expand_grid(record.file, output_dir, record.data_dir, record.sets)
+def _recorded(record: _Record, folder: Path) -> Grid:
+    """The grid of the last training, and what is complete of those before it.
+
+    Its runs alone where own data, of which the file leaves something open, is no longer here.
+    """
+    try:
+        grid = expand_grid(record.file, folder.parent, record.data_dir, record.sets)
+    except UnavailableError:
+        return grid_of_runs(folder)
     runs = {run.run_id: run for run in grid.runs}
     for sets in record.before:
         with contextlib.suppress(CalisrError):  # the file has changed since
-            for run in expand_grid(record.file, output_dir, record.data_dir, sets).runs:
+            for run in expand_grid(record.file, folder.parent, record.data_dir, sets).runs:
                 if run.run_id in runs or read_run(grid.folder, run).state != "completed":
                     continue
                 runs[run.run_id] = run

@@ -12,7 +12,9 @@ from calisr_engine.config.load import load
 from calisr_engine.config.own_data import resolve
 from calisr_engine.errors import ConfigError, DataError
 from calisr_engine.grid.expand import Grid, expand_grid
+from calisr_engine.grid.folders import grid_as_trained, write_record
 from calisr_engine.preview import guess
+from calisr_engine.runs.create import create_run
 
 ROWS = [f"the film number {at} was long,{'good' if at % 2 else 'bad'}" for at in range(40)]
 
@@ -122,3 +124,15 @@ def test_a_name_below_the_data_is_that_of_another_task(tmp_path: Path) -> None:
     assert load(tmp_path / "named.toml").config.task.name == "verdicts"
     above = {"task.train_file": reviews(tmp_path / "more.csv")}
     assert load(tmp_path / "named.toml", overrides=above).config.task.name == "verdicts"
+
+
+def test_a_report_needs_no_data(tmp_path: Path) -> None:
+    file = reviews(tmp_path / "films.csv")
+    planned = grid(tmp_path / "g.toml", train_file="films.csv")
+    for run in planned.runs:
+        create_run(run.resolved, planned.folder, run.run_id)
+    write_record(planned)
+    file.unlink()
+    names = {run.run_id for run in planned.runs}
+    for of in (str(planned.folder), str(tmp_path / "g.toml")):
+        assert {run.run_id for run in grid_as_trained(of, tmp_path / "runs").runs} == names
