@@ -1,10 +1,11 @@
-"""JSONL files: one JSON object a line."""
+"""JSON files: one object a line, or one list of objects."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +29,20 @@ class _Object(dict[str, Any]):
 
 
 def read_json_lines(path: Path, text: str, names: Sequence[str] | None) -> Table:
-    """The named keys of one object a line, or all of them; None where an object lacks one.
+    """The named keys of each object, or all of them; None where an object lacks one.
+
+    One object a line, or one list of objects.
 
     Raises:
-        DataError: a line is not a JSON object, or the file is one JSON document.
+        DataError: something there is not a JSON object.
     """
     columns: dict[str, list[Any]] = {name: [] for name in names or ()}
     header: dict[str, None] = {}
     repeated: dict[str, int] = {}
     numbers: list[int] = []
-    for number, line in enumerate(split_lines(text), 1):
-        if not line.strip():
-            continue
-        try:
-            value = _parsed(line)
-        except RecursionError:
-            raise DataError(
-                f"{path}, line {number}: not valid JSON for this program: nested too deep",
-                "write one JSON object a line, with texts and labels for values",
-            ) from None
-        except ValueError as error:
-            if not numbers and _is_document(text):
-                raise _one_document(path) from error
-            raise DataError(
-                f"{path}, line {number}: not valid JSON ({error})", "write one JSON object a line"
-            ) from error
+    found = _of_list if text.lstrip().startswith("[") else _of_lines
+    for number, value in found(path, text):
         if not isinstance(value, _Object):
-            if not numbers and _is_document(text):
-                raise _one_document(path)
             raise DataError(
                 f"{path}, line {number}: {_json_word(value)} where an object is expected",
                 'write one object a line, such as {"text": "...", "label": "..."}',
@@ -72,13 +59,61 @@ def read_json_lines(path: Path, text: str, names: Sequence[str] | None) -> Table
     return Table(path, tuple(header), columns, numbers, repeated=repeated)
 
 
-def _parsed(text: str) -> Any:
+def _of_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    """(number of the line, value)."""
+    for number, line in enumerate(split_lines(text), 1):
+        if not line.strip():
+            continue
+        try:
+            value, end = _parsed(line.strip(), 0)
+            if end < len(line.strip()):
+                raise json.JSONDecodeError("Extra data", line.strip(), end)
+        except (ValueError, RecursionError) as error:
+            if number == 1 and _is_object(text):
+                raise DataError(
+                    f"{path}: this is one JSON object over several lines",
+                    "write one object a line, or a list of objects",
+                ) from error
+            raise _broken(path, number, error) from error
+        yield number, value
+
+
+def _of_list(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    """(number of the line on which it begins, entry) of the list that is all of the text."""
+    number, seen = 1, 0
+    at = _after(text, text.index("[") + 1)
+    more = text[at : at + 1] != "]"
     try:
-        return json.loads(text, object_pairs_hook=_Object)
+        while more:
+            number, seen = number + text.count("\n", seen, at), at
+            value, at = _parsed(text, at)
+            yield number, value
+            at = _after(text, at)
+            more = text[at : at + 1] == ","
+            if more:
+                at = _after(text, at + 1)
+        if text[at : at + 1] != "]" or text[at + 1 :].strip():
+            raise json.JSONDecodeError("Expecting ',' or the list's end", text, at)
+    except (ValueError, RecursionError) as error:
+        number += text.count("\n", seen, at)
+        raise _broken(path, getattr(error, "lineno", number), error) from error
+
+
+def _after(text: str, at: int) -> int:
+    """Where the next sign that is no blank stands."""
+    blank = _BLANK.match(text, at)
+    assert blank is not None
+    return blank.end()
+
+
+def _parsed(text: str, at: int) -> tuple[Any, int]:
+    """The value that begins there, and where it ends."""
+    try:
+        return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
     except ValueError:  # a whole number of thousands of digits
-        return json.loads(text, object_pairs_hook=_Object, parse_int=_whole)
+        return _PATIENT.raw_decode(text, at)
 
 
 def _whole(digits: str) -> int | float:
@@ -86,21 +121,28 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= MOST_DIGITS else float("inf")
 
 
-def _is_document(text: str) -> bool:
-    """Is all of it one list of objects, or one object over several lines?"""
+_BLANK = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
+_PATIENT = json.JSONDecoder(object_pairs_hook=_Object, parse_int=_whole)
+
+
+def _is_object(text: str) -> bool:
+    """Whether all of it is one object."""
     try:
-        value = json.loads(text, parse_int=_whole)
+        return isinstance(json.loads(text, parse_int=_whole), dict)
     except (ValueError, RecursionError):
         return False
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(each, dict) for each in value)
-    return isinstance(value, dict)
 
 
-def _one_document(path: Path) -> DataError:
+def _broken(path: Path, number: int, error: Exception) -> DataError:
+    if isinstance(error, RecursionError):
+        return DataError(
+            f"{path}, line {number}: not valid JSON for this program: nested too deep",
+            "write one JSON object a line, with texts and labels for values",
+        )
     return DataError(
-        f"{path}: this is one JSON document, not one JSON object a line",
-        "write one object a line (jq -c '.[]' does that with a list)",
+        f"{path}, line {number}: not valid JSON ({error})",
+        "write one JSON object a line, or a list of objects",
     )
 
 

@@ -267,7 +267,7 @@ def test_what_training_would_refuse_is_the_problem(
         ("a.csv", b"text,label\n", "no row of data below the header"),
         ("a.csv", b"text,label\nab\0c,1\n", "NUL byte"),
         ("a.xlsx", b"PK\3\4", "files ending in .xlsx are not read"),
-        ("a.json", b'[{"text": "a"}]', "one JSON document"),
+        ("a.json", b'{\n"text": "a"}', "one JSON object over several lines"),
         ("a.parquet", b"PAR0", "not a readable Parquet file"),
     ],
 )

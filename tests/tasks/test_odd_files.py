@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from calisr_engine.errors import DataError
 from calisr_engine.plain_words import one_line
 from calisr_engine.tasks.data import TaskData, load_task
+from calisr_engine.tasks.formats import read_table
 from calisr_engine.tasks.settings import TaskSettings
 
 
@@ -148,6 +149,18 @@ def test_other_encodings_are_read_where_the_settings_say_so(tmp_path: Path) -> N
     utf_16 = load(written(tmp_path, "v.csv", text.encode("utf-16")))
     assert utf_16.train.text == data.train.text
     assert utf_8.fingerprint == utf_16.fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_objects_is_as_good_as_one_a_line(indent: int | None, tmp_path: Path) -> None:
+    rows = [{"text": f"[{n}], {{\n", "label": n % 2, "n": 10 ** (n * 80)} for n in range(50)]
+    lines = written(tmp_path, "t.jsonl", "\n".join(map(json.dumps, rows)))
+    listed = written(tmp_path, "u.json", f" \n{json.dumps(rows, indent=indent)}\n")
+    assert read_table(listed, None).columns == read_table(lines, None).columns
+    assert load(listed).fingerprint == load(lines).fingerprint
+    none = written(tmp_path, "v.json", "[ ]")
+    with pytest.raises(DataError, match="no row of data"):
+        load(none)
 
 
 def test_a_key_that_comes_twice(tmp_path: Path) -> None:
