@@ -114,7 +114,8 @@ def _appended(line: Callable[[Rows], str]) -> Break:
 
 def _array_file(draw: random.Random, rows: Rows, form: str, path: Path) -> None:
     objects = [{name: rows.cells[name][row] for name in rows.names} for row in range(rows.count)]
-    path.write_text(json.dumps(objects, indent=draw.choice([None, 1])), encoding="utf-8")
+    text = json.dumps(objects, indent=draw.choice([None, 1]))
+    path.write_text(draw.choice([text[:-1], text + "]", f"{text} 1", text[1:]]), encoding="utf-8")
 
 
 def _json_row(**cells: object) -> Callable[[Rows], str]:
@@ -152,7 +153,7 @@ OWN_BREAKS: dict[str, dict[str, Break]] = {
         "too few fields": _appended(lambda rows: "alone"),
     },
     "jsonl": {
-        "one document": _array_file,
+        "broken list": _array_file,
         "not JSON": _appended(lambda rows: '{"te'),
         "a list": _appended(lambda rows: '["a", 1]'),
         "a number": _appended(lambda rows: "7"),

@@ -152,6 +152,9 @@ def _write_jsonl(draw: random.Random, rows: Rows, path: Path) -> None:
         lines.append(line)
         if draw.random() < 0.05:
             lines.append(draw.choice(["", " "]))
+    if draw.random() < 0.2:  # one list of objects
+        rest = [each for each in lines if each.strip()]
+        lines = ["[" + rest[0], *(f", {each}" for each in rest[1:]), "]"]
     _write_text(draw, path, lines, draw.choice(["\n", "\r\n", "\r"]))
 
 
