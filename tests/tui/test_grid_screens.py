@@ -366,6 +366,9 @@ async def test_a_figure_is_drawn_at_the_size_of_the_terminal(workplace: Path) ->
         assert isinstance(screen, FiguresScreen)
         assert screen.figure is not None
         assert screen.figure.panels[0].x_names == ("query", "value", "output")
+        assert len(screen.figure.panels) == 1
+        assert screen.figure.notes
+        assert screen.query_one("#figures-body").max_scroll_y == 0, "its notes are in sight, too"
         wide = await text_of(pilot, "#figures-text")
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.2)
