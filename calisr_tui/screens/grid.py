@@ -112,6 +112,9 @@ class GridScreen(Screen[None]):
         return self._busy is None and not self._looking and all(each.idle for each in curves)
 
     def on_screen_resume(self) -> None:
+        if self.source is None and not self._looking:  # one may have begun since
+            self._looking = True
+            self._newest()
         self.action_reload()
 
     def on_tick(self, elapsed: float) -> None:

@@ -32,7 +32,7 @@ from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
 from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.verbatim import DataTable
 from tests.tui.example import lines_on, make_app, settle, workplace
-from tests.tui.grids import write_grid
+from tests.tui.grids import make_grid, write_grid
 
 __all__ = ["workplace"]
 
@@ -278,6 +278,20 @@ async def test_nothing_to_show_is_said(tmp_path: Path) -> None:
         await press(pilot, "s", "x", "r", "t", "f", "y", "enter")
         assert isinstance(app.screen, GridScreen)
         assert "No grid is open" in await text_of(pilot, "#grid-totals")
+
+
+async def test_a_grid_that_began_since_is_there_when_one_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tmp_path, start="grid")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "No grid is open" in await text_of(pilot, "#grid-totals")
+        make_grid(tmp_path)
+        await press(pilot, "f4", "ctrl+g")
+        assert isinstance(app.screen, GridScreen)
+        assert app.screen.reading is not None
 
 
 async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path) -> None:
