@@ -243,7 +243,7 @@ class GridScreen(Screen[None]):
             return
         box = self.query_one("#grid-said", Static)
         box.border_title = Text(title)
-        box.border_subtitle = "Enter lists its runs" if len(runs) > 1 else ""
+        box.border_subtitle = Text("Enter lists its runs" if len(runs) > 1 else "")
         box.update(said)
         folder = self.reading.grid.folder if self.reading is not None else Path()
         self.query_one(RunCurves).follow([folder / each.run_id for each in runs])
