@@ -97,6 +97,8 @@ async def grid_picture() -> None:
         grid = expand_grid(file, Path("runs"))
         training = threading.Thread(target=train_grid, args=(grid, LocalExecutor(2)))
         training.start()
+        while not grid.folder.is_dir():  # the screen opens the newest one
+            await asyncio.sleep(0.1)
         app = CalisrApp("grid", output_dir=grid.folder.parent, config=Path(folder), preload=False)
         async with app.run_test(size=(120, 40)) as pilot:
             screen = None

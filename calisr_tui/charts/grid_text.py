@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from calisr_engine.grid.cells import TableCell, TableRun
+from calisr_engine.grid.comparison import comparison
 from calisr_engine.grid.state import DIFFERENT, UNREADABLE, WAITING
 from calisr_engine.grid.table import Table
+from calisr_engine.plain_words import counted
 from calisr_tui import words
+from calisr_tui.charts.compare_plots import GLYPHS
 from calisr_tui.choice import Choice
 from calisr_tui.verbatim import Text
 
@@ -28,6 +31,8 @@ ORDER = (
 )
 BAR = 5
 """Width of a cell's bar."""
+MOST_LISTED = 12
+"""Runs of a cell that stand beside the table; Enter lists all."""
 
 NO_GRID = (
     "No grid is open. Press o to choose one: a grid that ships with calisr, a file of your own, or "
@@ -123,6 +128,69 @@ def cell_detail(key: tuple[str, str], cell: TableCell | None, metric: str) -> Te
     )
     found = f"{metric} {cell.result}, " if cell.mean is not None else ""
     return Text(f"{where}: {found}{said}")
+
+
+def drawn(cell: TableCell | None) -> list[TableRun]:
+    """The runs of a cell whose curves are drawn: those that have begun, as far as signs go."""
+    begun = [run for run in (cell.runs if cell is not None else ()) if run.total_steps]
+    return begun[: len(GLYPHS)]
+
+
+def cell_in_full(
+    key: tuple[str, str], cell: TableCell | None, table: Table, styles: Mapping[str, str]
+) -> Text:
+    """A cell where there is room: its result, its runs with the signs of their curves, why those
+    that failed did, and what the comparison with the row `against` tells."""
+    if cell is None:
+        return Text("The grid has no run here.")
+    metric = table.metrics.get(key[1], "result")
+    said = [f"{metric} {cell.result}"]
+    if cell.seeds:
+        said.append(f"over {counted(len(cell.seeds), 'seed')}")
+    if cell.paper is not None:
+        said.append(f"· the paper has {cell.paper:.1f}")
+    if cell.switched:
+        said.append(f"· went over to the light method in {cell.switched} of {len(cell.runs)}")
+    text = Text(" ".join(said), "bold")
+    if cell.runs:
+        text.append("\n\n").append_text(_listed(cell, metric, styles))
+    for run in cell.runs[:MOST_LISTED]:
+        if why := run.message or run.left_out:
+            text.append(f"\nseed {run.seed}: {why}")
+    if table.against is not None and key[0] != table.against:
+        found = comparison(cell, table.cells.get((table.against, key[1])), table.against)
+        text.append(f"\n\nAgainst {table.against}: ", "bold")
+        text.append(f"{found.sentence} {found.further}".strip())
+    return text
+
+
+def _listed(cell: TableCell, metric: str, styles: Mapping[str, str]) -> Text:
+    signs = {run.run_id: (GLYPHS[at], styles[f"run{at + 1}"]) for at, run in enumerate(drawn(cell))}
+    lines = [("seed", "state", "steps", metric, "took")]
+    lines += [
+        (
+            str(run.seed),
+            f"{SIGNS.get(run.state, '?')} {run.state}",
+            steps(run),
+            value(run),
+            words.seconds(run.seconds or None),
+        )
+        for run in cell.runs[:MOST_LISTED]
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = Text()
+    for number, line in enumerate(lines):
+        run = cell.runs[number - 1] if number else None
+        glyph, role = signs.get(run.run_id if run else "", (" ", ""))
+        text.append("\n" if number else "").append(glyph, role)
+        for place, (word, width) in enumerate(zip(line, widths, strict=True)):
+            coloured = run is not None and place == 1
+            style = "dim" if run is None else ROLES.get(run.state, "dim") if coloured else ""
+            fit = word.rjust(width) if place in (0, 2, 3, 4) else word.ljust(width)
+            text.append("  ").append(fit, styles.get(style, ""))
+    if len(cell.runs) > MOST_LISTED:
+        text.append(f"\n   and {len(cell.runs) - MOST_LISTED} more: Enter lists all", "dim")
+    return text
 
 
 def run_detail(run: TableRun) -> Text:

@@ -151,9 +151,10 @@ class LiveScreen(RunScreen):
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
         self._dirty = True
-        late.after_refresh(self, self.redraw)
+        self._redraw_now_and_laid_out()
 
     def on_screen_resume(self) -> None:
+        self._arrange()  # a resize meanwhile is told of after this
         self._dirty = True
         self.on_tick(0.0)
 
@@ -298,7 +299,11 @@ class LiveScreen(RunScreen):
         self._redraw_now_and_laid_out()
 
     def _redraw_now_and_laid_out(self) -> None:
-        """Charts can draw before a pane that comes into view has its size; the log cannot."""
+        """Charts can draw before a pane that comes into view has its size; the log cannot.
+
+        Now, because what waits for a refresh is lost where another screen is on top and goes before
+        it; and a chart that comes into view without its lines would say that there are none.
+        """
         self.redraw()
         late.after_refresh(self, self.redraw)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import textwrap
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,12 +132,14 @@ class FiguresScreen(Screen[None]):
             return
         body = self.query_one("#figures-body").scrollable_content_region
         width, title = body.width, FIGURES[self.name_shown]
+        notes = "; ".join(self.figure.notes)
+        height = body.height - (1 + _lines(notes, width) if notes else 0)
         parts = [
-            panel_text(each, width, rows_of(each, width, body.height), styles, below=title)
+            panel_text(each, width, rows_of(each, width, height), styles, below=title)
             for each in self.figure.panels
         ]
-        if self.figure.notes:
-            parts.append(Text("; ".join(self.figure.notes), styles["dim"]))
+        if notes:
+            parts.append(Text(notes, styles["dim"]))
         shown.update(Text("\n\n").join(parts))
 
     # Keys ----------------------------------------------------------------------------------------
@@ -202,8 +205,12 @@ def first_figure(grid_name: str) -> str:
 def rows_of(panel: Panel, width: int, height: int) -> int:
     """Lines of the plot such that the panel with its words fills `height`, if it can."""
     words = 2 + legend_lines(panel, width)
-    words += sum(-(-(len(note) + 2) // max(1, width)) for note in panel.notes)
+    words += sum(_lines(f"  {note}", width) for note in panel.notes)
     return max(LEAST_ROWS, height - words)
+
+
+def _lines(text: str, width: int) -> int:
+    return len(textwrap.wrap(text, max(1, width))) or 1
 
 
 async def finished(words: list[str]) -> tuple[int, str, str]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 from textual.screen import Screen
 
 from calisr_engine.errors import CalisrError
@@ -25,11 +26,17 @@ from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.footer import Keys
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
+from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.verbatim import DataTable, Static
 
 ACTIVE_SECONDS, IDLE_SECONDS, READING_SHARE = 3.0, 15.0, 20
 """Between two readings, while something trains and while nothing does; reading takes at most one
 part in so many of the time."""
+
+WIDE = 160
+"""Cells from which on what a cell says stands beside the table, or below it."""
+LEAST_BESIDE, LEAST_BELOW = 80, 30
+"""Cells beside the table that this takes; lines of the screen, without those of the table."""
 
 
 class GridScreen(Screen[None]):
@@ -61,13 +68,21 @@ class GridScreen(Screen[None]):
         yield Static("", classes="head", id="grid-head")
         yield Static("", id="grid-totals")
         yield Static("", id="grid-problem")
-        yield GridCells(id="grid-table")
+        with Container(id="grid-middle"):
+            yield GridCells(id="grid-table")
+            with Container(id="grid-beside"):
+                yield Static("", id="grid-said", classes="box")
+                curves = RunCurves("runs", "no run has begun", id="grid-curves", classes="pane")
+                curves.can_focus = False
+                yield curves
         yield NotableRuns(id="grid-runs", classes="box")
         yield Static("", id="grid-detail")
         yield Keys()
 
     def on_mount(self) -> None:
-        self.query_one(GridCells).focus()
+        table = self.query_one(GridCells)
+        table.focus()
+        self.watch(table, "virtual_size", self._arrange, init=False)
         self._newest()
         self._show_all()
 
@@ -93,12 +108,18 @@ class GridScreen(Screen[None]):
     @property
     def idle(self) -> bool:
         """Whether nothing is looked for or read."""
-        return self._busy is None and not self._looking
+        curves = self.query(RunCurves)  # none before the screen is composed and after its end
+        return self._busy is None and not self._looking and all(each.idle for each in curves)
 
     def on_screen_resume(self) -> None:
+        if self.source is None and not self._looking:  # one may have begun since
+            self._looking = True
+            self._newest()
         self.action_reload()
 
     def on_tick(self, elapsed: float) -> None:
+        for each in self.query(RunCurves):
+            each.on_tick(elapsed)
         self._since += elapsed
         reading = self.reading
         active = reading is None or bool(reading.worker or reading.table.counts["running"])
@@ -150,6 +171,25 @@ class GridScreen(Screen[None]):
     def on_resize(self) -> None:
         self.set_class(self.app.size.height < 30, "compact")
         self._show_heads()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Give what a cell says a place of its own, where the table leaves one."""
+        table, (width, height) = self.query_one(GridCells), self.app.size
+        needs = table.virtual_size
+        wide = self.reading is not None and width >= WIDE
+        beside = wide and needs.width + LEAST_BESIDE <= width
+        below = wide and not beside and needs.height + LEAST_BELOW <= height
+        table.styles.width = needs.width + 1 if beside else "1fr"  # with the bar that scrolls it
+        table.styles.height = needs.height + 1 if below else "1fr"
+        self.set_class(beside, "beside")
+        self.set_class(below, "below")
+        self.query_one("#grid-detail").display = self.reading is not None and not self._roomy
+        self._show_detail()
+
+    @property
+    def _roomy(self) -> bool:
+        return self.has_class("beside") or self.has_class("below")
 
     def _show_all(self) -> None:
         self._show_heads()
@@ -158,15 +198,14 @@ class GridScreen(Screen[None]):
         self.query_one(NotableRuns).show(table.notable if table is not None else [])
         if table is not None and self.focused is None:  # it was hidden while it was read
             self.action_table()
-        self._show_detail()
+        self._arrange()
 
     def _show_heads(self) -> None:
         reading, styles = self.reading, colours(self.app.theme)
         head = self.query_one("#grid-head", Static)
         problem = self.query_one("#grid-problem", Static)
         totals = self.query_one("#grid-totals", Static)
-        for name in ("grid-table", "grid-detail"):
-            self.query_one(f"#{name}").display = reading is not None
+        self.query_one("#grid-middle").display = reading is not None
         problem.display = reading is not None and bool(reading.problem)
         if reading is None:
             head.update("Grid")
@@ -185,16 +224,29 @@ class GridScreen(Screen[None]):
     @on(DataTable.CellHighlighted)
     @on(DataTable.RowHighlighted)
     def _show_detail(self) -> None:
-        detail = self.query_one("#grid-detail", Static)
         run, found = self.query_one(NotableRuns).chosen, self.query_one(GridCells).chosen
-        if self.focused is self.query_one(NotableRuns) and run is not None:
-            detail.update(say.run_detail(run))
-        elif found is not None and self.reading is not None:
+        title, said, runs = "", Text(), []
+        if self.reading is None:
+            pass
+        elif self.focused is self.query_one(NotableRuns) and run is not None:
+            title, said, runs = say.name_of(run), say.run_detail(run), [run]
+        elif found is not None:
             key, cell = found
-            metric = self.reading.table.metrics.get(key[1], "")
-            detail.update(say.cell_detail(key, cell, metric))
-        else:
-            detail.update("")
+            table = self.reading.table
+            title, runs = " · ".join(each for each in key if each), say.drawn(cell)
+            if self._roomy:
+                said = say.cell_in_full(key, cell, table, colours(self.app.theme))
+            else:
+                said = say.cell_detail(key, cell, table.metrics.get(key[1], ""))
+        if not self._roomy:
+            self.query_one("#grid-detail", Static).update(said)
+            return
+        box = self.query_one("#grid-said", Static)
+        box.border_title = Text(title)
+        box.border_subtitle = Text("Enter lists its runs" if len(runs) > 1 else "")
+        box.update(said)
+        folder = self.reading.grid.folder if self.reading is not None else Path()
+        self.query_one(RunCurves).follow([folder / each.run_id for each in runs])
 
     def on_descendant_focus(self) -> None:
         self._show_detail()

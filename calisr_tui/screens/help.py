@@ -53,6 +53,12 @@ WORDS = (
     ),
 )
 
+Row = tuple[str | Text, str, str]
+"""A key, what it does, its id."""
+MOST_COLUMNS = 3
+AROUND = 6
+"""Cells of a line that the page's padding and its scroll bar take."""
+
 
 class HelpScreen(Screen[None]):
     """Words and keys on one page."""
@@ -72,6 +78,9 @@ class HelpScreen(Screen[None]):
     def on_mount(self) -> None:
         self.redraw()
         self.query_one("#help-body").focus()
+
+    def on_resize(self) -> None:
+        self.redraw()
 
     def redraw(self) -> None:
         """Also asked for when the theme changes."""
@@ -99,27 +108,49 @@ class HelpScreen(Screen[None]):
         return table
 
     def _keys(self, styles: dict[str, str]) -> Table:
+        """The keys of each place, in as many columns as there is room for."""
         own = getattr(self.app, "_keymap", {})
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, title_justify="left")
-        table.add_column("key", style="bold", no_wrap=True)
-        table.add_column("does")
-        table.add_column("id", style=styles["dim"], no_wrap=True)
-        group = ""
+        groups: dict[str, list[Row]] = {}
         for binding in places.every_binding(type(self.app)):
             name = str(binding.id)
-            if name.split(".")[0] != group:
-                group = name.split(".")[0]
-                table.add_row("", "", "")
-                table.add_row(Text(group, f"bold {styles['fft']}"), "", "")
             keys = own.get(name, binding.key)
             shown = " ".join(_shown(key) for key in keys.split(","))
-            table.add_row(shown, binding.description, name)
-        table.add_row("", "", "")
-        table.add_row("ctrl+p", "Command palette: everything by name", "")
+            groups.setdefault(name.split(".")[0], []).append((shown, binding.description, name))
+        parts: list[list[Row]] = [
+            [("", "", ""), (Text(group, f"bold {styles['fft']}"), "", ""), *rows]
+            for group, rows in groups.items()
+        ]
+        parts.append([("", "", ""), ("ctrl+p", "Command palette: everything by name", "")])
+        room = max(1, self.app.size.width - AROUND)
+        for count in range(MOST_COLUMNS, 0, -1):
+            columns = self._columns(parts, count, styles)
+            needed = sum(self.app.console.measure(each).maximum for each in columns)
+            if needed <= room:
+                break
+        page = Table.grid(expand=True)
+        for _ in columns:
+            page.add_column()
+        page.add_row(*columns)
         path = keymap.config_dir() / "keymap.toml"
-        table.caption = f"Keys of your own: {path}, by id (y copies a start)."
-        table.caption_justify = "left"
-        return table
+        page.caption = f"Keys of your own: {path}, by id (y copies a start)."
+        page.caption_justify = "left"
+        return page
+
+    def _columns(self, parts: list[list[Row]], count: int, styles: dict[str, str]) -> list[Table]:
+        """The parts in their order, in up to `count` tables of about one height."""
+        height = sum(map(len, parts)) / count
+        columns: list[Table] = []
+        for part in parts:
+            full = not columns or columns[-1].row_count + len(part) / 2 > height
+            if full and len(columns) < count:
+                table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+                table.add_column("key", style="bold", no_wrap=True)
+                table.add_column("does")
+                table.add_column("id", style=styles["dim"], no_wrap=True)
+                columns.append(table)
+            for row in part:
+                columns[-1].add_row(*row)
+        return columns
 
     def action_close(self) -> None:
         self.dismiss(None)

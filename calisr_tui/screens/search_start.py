@@ -31,7 +31,7 @@ CHOICES = {"sampler": ("chosen by", SAMPLERS), "pruner": ("end early by", PRUNER
 NOTES = {
     "tpe": "learns from the trials",
     "random": "learns nothing",
-    "median": "worse than the median of the others",
+    "median": "worse than the others' median",
     "hyperband": "allots epochs",
     "none": "all go to their end",
 }

@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 
 from calisr_engine.errors import CalisrError
 from calisr_engine.tune.reading import StudyReader, StudyReading, StudyRun
@@ -24,6 +25,7 @@ from calisr_tui.themes import colours
 from calisr_tui.verbatim import Text
 from calisr_tui.widgets.chart import Chart
 from calisr_tui.widgets.footer import Keys
+from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.trial_table import TrialTable
 from calisr_tui.widgets.verbatim import DataTable, Static
 
@@ -50,6 +52,9 @@ FOOTER = {
 
 ROOM_FOR_CURVE = 22
 """Lines of a screen from which on the curve is below the table."""
+WIDE, LEAST_BESIDE = 160, 80
+"""Cells from which on it is beside the table, above the curves of the run under the cursor; and
+those that this takes."""
 
 
 class StudyScreen(NextSteps):
@@ -83,13 +88,20 @@ class StudyScreen(NextSteps):
         yield Static("", classes="head", id="study-head")
         yield Static("", id="study-totals")
         yield Static("", id="study-best")
-        yield TrialTable(id="study-table")
-        yield Chart("Best so far", id="study-curve", classes="pane")
+        with Container(id="study-middle"):
+            yield TrialTable(id="study-table")
+            with Container(id="study-charts"):
+                yield Chart("Best so far", id="study-curve", classes="pane")
+                curves = RunCurves(id="study-run", classes="pane")
+                curves.can_focus = False
+                yield curves
         yield Static("", id="study-detail")
         yield Keys()
 
     def on_mount(self) -> None:
-        self.query_one(TrialTable).focus()
+        table = self.query_one(TrialTable)
+        table.focus()
+        self.watch(table, "virtual_size", self._arrange, init=False)
         self._newest()
         self._show()
 
@@ -115,7 +127,8 @@ class StudyScreen(NextSteps):
     @property
     def idle(self) -> bool:
         """Whether nothing is looked for or read."""
-        return self._busy is None and not self._looking
+        curves = self.query(RunCurves)  # none before the screen is composed and after its end
+        return self._busy is None and not self._looking and all(each.idle for each in curves)
 
     def on_screen_resume(self) -> None:
         if self.reader is None and not self._looking:
@@ -124,6 +137,8 @@ class StudyScreen(NextSteps):
         self.action_reload()
 
     def on_tick(self, elapsed: float) -> None:
+        for each in self.query(RunCurves):
+            each.on_tick(elapsed)
         self._since += elapsed
         reading = self.reading
         active = reading is None or bool(reading.worker or reading.counts["running"])
@@ -178,27 +193,31 @@ class StudyScreen(NextSteps):
     def on_resize(self) -> None:
         self.set_class(self.app.size.height < 30, "compact")
         self._heads()
-        self._curve_display()
+        self._arrange()
 
     def _show(self) -> None:
         study = self.reading
         self._heads()
-        for name in ("study-best", "study-table", "study-detail"):
+        for name in ("study-best", "study-middle", "study-detail"):
             self.query_one(f"#{name}").display = study is not None
-        self._curve_display()
+        self._arrange()
         if study is None:
             return
         self.query_one("#study-best", Static).update(say.best_text(study))
         metric = study.metric or "metric"
-        self.query_one(Chart).show(say.curve(study), title=f"{metric} by trial")
+        self.query_one("#study-curve", Chart).show(say.curve(study), title=f"{metric} by trial")
         self._rows()
         if self.focused is None:  # the table was hidden while the study was read
             self.query_one(TrialTable).focus()
 
-    def _curve_display(self) -> None:
-        """On few lines the table goes before the curve."""
-        room = self.app.size.height >= ROOM_FOR_CURVE
-        self.query_one(Chart).display = self.reading is not None and room
+    def _arrange(self) -> None:
+        """On few lines the table goes before the curve, on wide ones beside it."""
+        table, (width, height) = self.query_one(TrialTable), self.app.size
+        self.query_one("#study-charts").display = height >= ROOM_FOR_CURVE
+        needs = table.virtual_size.width
+        beside = width >= WIDE and needs + LEAST_BESIDE <= width
+        table.styles.width = needs + 1 if beside else "1fr"  # with the bar that scrolls it
+        self.set_class(beside, "beside")
 
     def _rows(self) -> None:
         if self.reading is not None:
@@ -239,6 +258,7 @@ class StudyScreen(NextSteps):
         run, study = self.chosen, self.reading
         said = Text("") if run is None or study is None else say.detail(run, study)
         self.query_one("#study-detail", Static).update(said)
+        self.query_one(RunCurves).follow([] if run is None else [run.run_dir])
         self.name_next_steps()
 
     # Keys ----------------------------------------------------------------------------------------

@@ -26,10 +26,18 @@ LIVE_SECONDS = 1.0
 
 
 class RunCurves(Chart):
-    """Metric above loss of the runs that it is told of; nothing is read while it is hidden."""
+    """Metric above loss of the runs that it is told of; nothing is read while it is hidden.
 
-    def __init__(self, **kwargs: Any) -> None:
+    Args:
+        several: what its title calls more than one of them.
+        none: what stands in the place of the curves where there is none.
+    """
+
+    def __init__(
+        self, several: str = "marked runs", none: str = "no run is chosen", **kwargs: Any
+    ) -> None:
         super().__init__(TITLE, **kwargs)
+        self._several, self._none = several, none
         self._followed: list[Path] = []
         self._feeds: dict[Path, RunFeed] = {}
         """Of what is drawn; while it is read, they are with the thread that reads."""
@@ -55,7 +63,12 @@ class RunCurves(Chart):
             self._settling = self.set_timer(SETTLE_SECONDS, self.look)
         else:
             self._feeds = {}
-            self.show(Plot(empty="no run is chosen"), title=TITLE)
+            self.show(Plot(empty=self._none), title=TITLE)
+
+    def on_resize(self) -> None:
+        """Read what was not read while it was hidden; both charts, or one, as its height has it."""
+        if self._settling is None:
+            self.look()
 
     def on_tick(self, elapsed: float) -> None:
         """Look again at runs in training."""
@@ -88,6 +101,6 @@ class RunCurves(Chart):
         both = self.content_size.height >= LEAST_FOR_TWO
         names = {feed.view.metric for feed in feeds.values() if feed.view.metric}
         what = " / ".join(sorted(names)) or "metric"
-        whose = next(iter(feeds)).name if len(feeds) == 1 else f"{len(feeds)} marked runs"
+        whose = next(iter(feeds)).name if len(feeds) == 1 else f"{len(feeds)} {self._several}"
         shown = plots if both else (replace(plots[0], x_labels=True),)
         self.show(*shown, title=f"{what}{' above loss' if both else ''} · {whose}")

@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 
+from calisr_engine.grid.cells import TableCell, TableRun
 from calisr_engine.grid.render import FORMATS, render
+from calisr_engine.grid.table import Table
 from calisr_engine.runs.layout import RunPaths
 from calisr_engine.runs.lock import RunLock
 from calisr_tui.app import CalisrApp
+from calisr_tui.charts import grid_text
+from calisr_tui.charts.roles import ROLES
 from calisr_tui.dialogs import Picking, Question, Reading
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.screens.figures import FIGURES, FiguresScreen, first_figure
@@ -25,9 +29,10 @@ from calisr_tui.screens.grid import GridScreen
 from calisr_tui.screens.report import ReportScreen
 from calisr_tui.started import StartedRuns
 from calisr_tui.widgets.grid_cells import GridCells, NotableRuns
+from calisr_tui.widgets.run_curves import RunCurves
 from calisr_tui.widgets.verbatim import DataTable
 from tests.tui.example import lines_on, make_app, settle, workplace
-from tests.tui.grids import write_grid
+from tests.tui.grids import make_grid, write_grid
 
 __all__ = ["workplace"]
 
@@ -109,6 +114,71 @@ async def test_a_run_of_a_long_name_tells_its_state_where_little_fits(workplace:
         (line,) = [text[box.x : box.right] for text in shown[box.y : box.bottom]]
         assert "running" in line
         assert "bitfit with" in line
+
+
+async def test_a_wide_screen_says_all_of_a_cell_beside_the_table(workplace: Path) -> None:
+    async with opened(workplace, "down", size=(200, 60)) as (app, pilot):
+        screen = app.screen
+        table, beside = screen.query_one(GridCells), screen.query_one("#grid-beside")
+        curves = screen.query_one(RunCurves)
+        assert table.region.width > table.virtual_size.width, "no column is cut"
+        assert beside.region.x == table.region.right
+        assert beside.region.right == 200
+        assert not screen.query_one("#grid-detail").display
+        said = await text_of(pilot, "#grid-said")
+        assert "accuracy 82.3 ± 3.2 over 3 seeds" in said
+        assert "●     1  ✓ completed  100/100      86.0  10m00s" in said
+        assert "Against LoRA: With 3 seeds the difference of +1.3 points" in said
+        assert curves.border_title is not None
+        assert "3 runs" in curves.border_title
+        assert len([line for line in curves.plots[0].lines if line.glyph in "●◆▲"]) >= 3
+        await press(pilot, "down")
+        said = await text_of(pilot, "#grid-said")
+        assert "seed 2: the loss is not a number" in said
+        assert "No seed is shared with LoRA" in said
+        await press(pilot, "down")
+        assert not curves.plots[0].lines
+        assert "no run has begun" in curves.plots[0].empty
+        await press(pilot, "tab", "down")
+        assert isinstance(app.focused, NotableRuns)
+        assert "the loss is not a number" in await text_of(pilot, "#grid-said")
+        assert "bitfit-off-MRPC-2" in str(curves.border_title)
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert not beside.display
+        assert table.region.width == 120
+        assert "the loss is not a number" in await text_of(pilot, "#grid-detail")
+
+
+async def test_beside_a_wide_table_there_is_no_room_but_below_it(workplace: Path) -> None:
+    async with opened(workplace, size=(200, 60)) as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, GridScreen)
+        assert screen.reading is not None
+        table = screen.reading.table
+        long = {row: f"{row} with a schedule of its own and much more " * 3 for row in table.rows}
+        cells = {(long[row], column): cell for (row, column), cell in table.cells.items()}
+        wide = replace(table, rows=tuple(long.values()), cells=cells, against=None)
+        screen.reading = replace(screen.reading, table=wide)
+        screen._show_all()
+        await settle(pilot)
+        await pilot.pause(0.2)
+        shown = screen.query_one(GridCells)
+        curves, said = screen.query_one(RunCurves), screen.query_one("#grid-said")
+        assert shown.region.height > shown.virtual_size.height
+        assert said.region.y == curves.region.y == shown.region.bottom
+        assert curves.region.x == said.region.right
+        assert len(curves.plots[0].lines) > 3
+
+
+def test_of_many_runs_of_a_cell_the_first_stand_beside_the_table() -> None:
+    runs = tuple(TableRun(f"r{n}", "a", "b", n, "completed", 9, 9, "f1", 80.0) for n in range(30))
+    cell = TableCell("a", "b", "f1", 80.0, 0.0, tuple(range(30)), (80.0,) * 30, 0, 0, runs=runs)
+    table = Table("", "best", ("a",), ("b",), {("a", "b"): cell})
+    lines = grid_text.cell_in_full(("a", "b"), cell, table, dict.fromkeys(ROLES, "")).plain
+    assert "and 18 more: Enter lists all" in lines
+    assert len(lines.splitlines()) == 4 + grid_text.MOST_LISTED
+    assert len(grid_text.drawn(cell)) == 8
 
 
 async def test_a_waiting_run_cannot_be_opened(workplace: Path) -> None:
@@ -210,6 +280,20 @@ async def test_nothing_to_show_is_said(tmp_path: Path) -> None:
         assert "No grid is open" in await text_of(pilot, "#grid-totals")
 
 
+async def test_a_grid_that_began_since_is_there_when_one_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tmp_path, start="grid")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "No grid is open" in await text_of(pilot, "#grid-totals")
+        make_grid(tmp_path)
+        await press(pilot, "f4", "ctrl+g")
+        assert isinstance(app.screen, GridScreen)
+        assert app.screen.reading is not None
+
+
 async def test_the_palette_goes_to_the_grid_and_has_its_commands(workplace: Path) -> None:
     async with opened(workplace) as (app, _):
         titles = {command.title for command in app.get_system_commands(app.screen)}
@@ -296,6 +380,9 @@ async def test_a_figure_is_drawn_at_the_size_of_the_terminal(workplace: Path) ->
         assert isinstance(screen, FiguresScreen)
         assert screen.figure is not None
         assert screen.figure.panels[0].x_names == ("query", "value", "output")
+        assert len(screen.figure.panels) == 1
+        assert screen.figure.notes
+        assert screen.query_one("#figures-body").max_scroll_y == 0, "its notes are in sight, too"
         wide = await text_of(pilot, "#figures-text")
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.2)

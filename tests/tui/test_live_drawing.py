@@ -13,7 +13,9 @@ from textual.widgets._footer import FooterKey
 
 from calisr_engine.events import types as ev
 from calisr_engine.events.fold import fold_all
+from calisr_tui import late
 from calisr_tui.app import CalisrApp
+from calisr_tui.asking import Asking
 from calisr_tui.charts import plots
 from calisr_tui.charts.axes import ticks
 from calisr_tui.charts.drawing import draw, draw_lines
@@ -290,6 +292,31 @@ async def test_a_theme_changes_everything_at_once(workplace: Path) -> None:
 
 
 # Around it ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [(), ("a",), ("f4",)], ids=["here", "below", "elsewhere"])
+async def test_charts_that_a_resize_brings_have_their_lines_at_once(
+    workplace: Path, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when what waits for a refresh is lost, with the screen that was on top."""
+    monkeypatch.setattr(Asking, "start", lambda self: None)
+    app = make_app(workplace, run_dir=Path("runs/run-1"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        live = app.screen
+        hidden = [each for each in live.query(Chart) if not each.display]
+        assert hidden
+        assert not any(each.plots for each in hidden)
+        await pilot.press("z", *keys)  # frozen: no tick draws it either
+        await settle(pilot)
+        monkeypatch.setattr(late, "after_refresh", lambda node, act: None)
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause(0.2)
+        if keys:
+            await pilot.press("escape" if keys == ("a",) else "f3")
+            await settle(pilot)
+        assert app.screen is live
+        assert all(each.display and each.plots for each in live.query(Chart))
 
 
 def test_the_header_says_what_the_device_does() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.widgets import Footer, Input
 
 from calisr_engine.analysis.mistakes import Answers, report
@@ -34,6 +35,21 @@ async def test_the_footer_names_keys_so(tmp_path: Path) -> None:
         await settle(pilot)
         names = [key.key_display for key in app.screen.query_one(Footer).query("FooterKey")]
         assert {"Esc", "^L", "F9", "F1", "q"} <= {*names}
+
+
+@pytest.mark.parametrize(("width", "columns"), [(200, 3), (180, 2), (150, 2), (120, 1), (60, 1)])
+async def test_keys_stand_in_as_many_columns_as_there_is_room_for(
+    tmp_path: Path, width: int, columns: int
+) -> None:
+    app: Any = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f1")
+        await pilot.resize_terminal(width, 60)
+        await pilot.pause(0.2)
+        shown = app.screen.query_one("#help-keys")
+        text = [strip.text for strip in shown.render_lines(Region(0, 0, *shown.size))]
+        assert text[0].split() == ["key", "does", "id"] * columns
+        assert {*app.binding_ids()} <= {*" ".join(text).split()}, "every key stands there, whole"
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 18)])

@@ -24,6 +24,7 @@ from calisr_tui.cli.app import run_command_line
 from calisr_tui.draft import Draft
 from calisr_tui.screens import home
 from calisr_tui.widgets.footer import Keys
+from calisr_tui.widgets.run_curves import RunCurves
 from tests.tui.example import light_checks, make_app, settle, type_keys
 from tests.tui.studies import TRIALS, make_study, write
 from tests.tui.test_draft import own, reviews
@@ -240,6 +241,29 @@ async def test_a_study_is_shown_and_used_by_keys(
         assert app.current_mode == "study"
         await press(pilot, "x")
         assert any("nothing of this study is in training" in n.message for n in app._notifications)
+
+
+async def test_on_a_wide_screen_the_curves_stand_beside_the_table(place: Path) -> None:
+    async with make_app(place, start="study").run_test(size=(200, 60)) as pilot:
+        await settle(pilot)
+        await press(pilot, "b")
+        screen = pilot.app.screen
+        table, curve = screen.query_one("#study-table"), screen.query_one("#study-curve")
+        run = screen.query_one(RunCurves)
+        assert table.region.width > table.virtual_size.width, "no column is cut"
+        assert curve.region.x == run.region.x == table.region.right
+        assert curve.region.right == 200
+        assert curve.region.bottom == run.region.y
+        assert "trial-002" in str(run.border_title)
+        assert run.plots[0].lines
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert not run.display
+        assert curve.region.y == table.region.bottom
+        assert (table.region.width, curve.region.width) == (120, 120)
+        await pilot.resize_terminal(120, 20)
+        await settle(pilot)
+        assert curve.region.height == 0, "few lines are the table's"
 
 
 async def test_without_a_study_it_is_said_how_to_begin_one(tmp_path: Path) -> None:

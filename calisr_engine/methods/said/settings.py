@@ -19,7 +19,7 @@ class Said(MethodBase):
     title: ClassVar[str] = "SAID"
     label: ClassVar[str] = "SAID"
     summary: ClassVar[str] = (
-        "Moves all matrices through one short vector, projected at random, and a scale for each."
+        "Moves all matrices through one short random projection, and a scale for each."
     )
     sizes: ClassVar[tuple[str, ...]] = ("dimension",)
     rounding_refused: ClassVar[str] = "its matrices are made anew at each step, from what it froze"
