@@ -193,7 +193,7 @@ def _looked(
     read = DataRead(asked, values, why, rows, splits=found.splits)
     if refused:
         return replace(read, look=unfinished(found, given, None), problems=refused)
-    # A folder stands for the files in it.
+    # What the base says of other data is emptied in the options.
     options = {k: v for k, v in asked.options.items() if k not in values}
     try:
         config = load(asked.base, (), options, guessed=values).config

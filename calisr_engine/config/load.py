@@ -161,7 +161,9 @@ def load(
     overrides = overrides or {}
     base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file, recorded)
     options, malformed = option_layer(sets, overrides, given_by)
-    above = [guess_layer(guessed or {}), options]
+    found = guess_layer(guessed or {})
+    _take_file_of_folder(options, found)
+    above = [found, options]
     layers, notes = list(base.layers), list[str]()
     if not of_grid:
         layers, notes = fitting.without_recipe(layers, above)
@@ -215,6 +217,16 @@ def require_values(
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
+
+
+def _take_file_of_folder(options: Layer, found: Layer) -> None:
+    """A folder that options give stands for the file that was found in it."""
+    key = "task.train_file"
+    file, given = found.values.get(key), options.values.get(key)
+    if file is None or not isinstance(given, str | Path):
+        return
+    if Path(given).expanduser() in Path(file).parents:
+        options.put(key, file, GUESS, found.places[key])
 
 
 def _name_own_data(merged: Merged, layers: Sequence[Layer]) -> None:

@@ -63,9 +63,9 @@ def resolve(
 
 
 def guess(
-    base: Base, sets: list[str], options: dict[str, Any]
+    base: Base, sets: list[str], options: Mapping[str, Any]
 ) -> tuple[Guessed | None, dict[str, Any]]:
-    """What nobody said of own data, as settings by dotted key; a folder leaves `options`.
+    """What nobody said of own data, as settings by dotted key.
 
     Raises:
         CalisrError: the data cannot be read, or no column is like a text or a label.
@@ -76,7 +76,7 @@ def guess(
         return None, {}
     if not _leaves_open(given, (*base.layers, option_layer(sets, options)[0])):
         return None, {}
-    found, lacking, values = guessed(given, options)
+    found, lacking, values = guessed(given)
     if lacking is not None:
         raise lacking
     return found, values
@@ -90,9 +90,9 @@ class OfGrid:
         self._known: dict[str, tuple[dict[str, Any], int]] = {}
 
     def guess(
-        self, base: Base, sets: Sequence[str], settings: dict[str, Any]
+        self, base: Base, sets: Sequence[str], settings: Mapping[str, Any]
     ) -> tuple[dict[str, Any], int | None]:
-        """Settings by dotted key, and how many rows were read; a folder leaves `settings`.
+        """Settings by dotted key, and how many rows were read.
 
         Raises:
             CalisrError: as `guess`, with the settings' keys for the options.
@@ -106,14 +106,11 @@ class OfGrid:
                 return {}, None
             key = repr(sorted(given.items()))
             if key not in self._known:
-                found, lacking, values = guessed(given, {})
+                found, lacking, values = guessed(given)
                 if lacking is not None:
                     raise lacking
                 self._known[key] = values, len(found.table)
-        values, rows = self._known[key]
-        if "task.train_file" in values:
-            settings.pop("task.train_file", None)
-        return values, rows
+        return self._known[key]
 
 
 def _leaves_open(given: dict[str, Any], layers: Sequence[Layer]) -> bool:
@@ -135,14 +132,10 @@ def _leaves_open(given: dict[str, Any], layers: Sequence[Layer]) -> bool:
     return folder or any(given.get(key) is None for key in needed)
 
 
-def guessed(
-    given: dict[str, Any], options: dict[str, Any]
-) -> tuple[Guessed, DataError | None, dict[str, Any]]:
-    """Guesses, what is still lacking, and the guesses by dotted key; a folder leaves `options`."""
+def guessed(given: Mapping[str, Any]) -> tuple[Guessed, DataError | None, dict[str, Any]]:
+    """Guesses, what is still lacking, and the guesses by dotted key."""
     found = guesses.guess(given)
-    if "train_file" in found.values:
-        options.pop("task.train_file", None)
-    lacking = guesses.lacking(given | found.values, found.columns, found.table.path)
+    lacking = guesses.lacking({**given, **found.values}, found.columns, found.table.path)
     return found, lacking, {f"task.{key}": value for key, value in found.values.items()}
 
 

@@ -227,7 +227,7 @@ def data(
         raise ConfigError("there is nothing to look at", "name a file, a folder, or --dataset NAME")
     options = task_options(ctx) | ({} if model is None else {"model.name": model})
     given = given_of_task(Base(), sets or [], options)
-    found, lacking, guesses = guessed(given, options)
+    found, lacking, guesses = guessed(given)
     resolved = None
     if lacking is None:
         rows = len(found.table)

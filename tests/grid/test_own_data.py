@@ -74,13 +74,23 @@ def test_a_path_is_sought_beside_the_grid_file_first(
     assert away.resolved.config.task.text_column == "of_the_folder"
 
 
-def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
-    reviews(tmp_path / "films" / "train.csv")
-    reviews(tmp_path / "films" / "dev.csv")
-    task = grid(tmp_path / "g.toml", train_file="films").runs[0].resolved.config.task
-    assert task.train_file == tmp_path / "films" / "train.csv"
-    assert task.validation_file == tmp_path / "films" / "dev.csv"
-    assert task.name == "films"
+def test_a_folder_stands_for_its_files_whoever_names_it(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    reviews(folder / "train.csv")
+    reviews(folder / "dev.csv")
+    said = f"task.train_file={folder}"
+    single = [
+        resolve("demo", [said], {})[0].config.task,
+        resolve("demo", [], {"task.train_file": folder})[0].config.task,
+    ]
+    of_grid = [
+        grid(tmp_path / "g.toml", train_file="films").runs[0].resolved.config.task,
+        grid(tmp_path / "g.toml", sets=(said,)).runs[0].resolved.config.task,
+    ]
+    for task in (*single, *of_grid):
+        assert task.train_file == folder / "train.csv"
+        assert task.validation_file == folder / "dev.csv"
+        assert task.name == "films"
 
 
 def test_data_of_the_command_is_found_too_and_read_once(
