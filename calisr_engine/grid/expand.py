@@ -17,7 +17,7 @@ from calisr_engine.config.describe import by_key
 from calisr_engine.config.load import Base, ResolvedConfig, load, read_base
 from calisr_engine.config.own_data import OfGrid
 from calisr_engine.config.toml_file import value_of
-from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem
+from calisr_engine.errors import ConfigError, NotFoundError, Place, Problem, UnavailableError
 from calisr_engine.events.flat_settings import flatten
 from calisr_engine.grid.check import check_grid, matches
 from calisr_engine.grid.sources import is_control, matched_to_run, source_of
@@ -153,6 +153,8 @@ def expand_grid(
             if isinstance(error, NotFoundError):  # of what it extends
                 problems = (Problem(error.message, error.hint, ("extends",), Place(str(path))),)
             raise ConfigError(message, error.hint, problems) from error
+        except UnavailableError as error:  # of own data
+            raise type(error)(f"{path}: {error.message}", error.hint) from error
         planned.append((values, resolved))
     if not planned:
         raise ConfigError(

@@ -62,6 +62,8 @@ class GridScreen(Screen[None]):
         self.reading: GridReading | None = None
         self._busy: GridSource | None = None
         self._looking = True
+        self._asked = False
+        """Whether a grid was named, be it one that cannot be read."""
         self._since = self._took = 0.0
 
     def compose(self) -> ComposeResult:
@@ -90,6 +92,7 @@ class GridScreen(Screen[None]):
 
     def open(self, what: str) -> None:
         """Show a grid: its name, its file, or a folder of its runs."""
+        self._asked = True
         self.source = GridSource(what, self.app.output_dir, self.app.data_dir)
         self.reading = None
         self._show_all()
@@ -112,7 +115,7 @@ class GridScreen(Screen[None]):
         return self._busy is None and not self._looking and all(each.idle for each in curves)
 
     def on_screen_resume(self) -> None:
-        if self.source is None and not self._looking:  # one may have begun since
+        if not self._asked and not self._looking:  # one may have begun since
             self._looking = True
             self._newest()
         self.action_reload()

@@ -132,7 +132,7 @@ async def test_by_keys(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_over_ssh_runs_are_detached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = make_app(tmp_path)
     started: list[str] = []
-    monkeypatch.setattr(app.started, "start", lambda path: started.append("here"))
+    monkeypatch.setattr(app.started, "start", lambda path, checked: started.append("here"))
     monkeypatch.setattr(app.started, "start_detached", lambda path: started.append("detached"))
     monkeypatch.setattr(app, "open_run", lambda path: None)
     for variable in ("SSH_CONNECTION", "SSH_TTY"):
