@@ -25,6 +25,7 @@ from machine import describe, heading
 from calisr_engine.config.load import load
 from calisr_engine.config.schema import RunConfig
 from calisr_engine.events.log import EventWriter
+from calisr_engine.models.components import find_targets
 from calisr_engine.models.load import load_model
 from calisr_engine.runs.create import create_run
 from calisr_engine.runs.layout import RunPaths
@@ -131,9 +132,9 @@ def trainer(sets: list[str], root: Path, lora: bool) -> float:
     order = order[:steps]
     model: Any = loaded.model
     if lora:
+        both = [t.name for t in find_targets(model) if t.component in ("query", "value")]
         model = get_peft_model(
-            model,
-            LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=["query", "value"]),
+            model, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=both)
         )
 
     class Same(Trainer):
