@@ -364,3 +364,23 @@ def test_the_related_systems_have_rates_of_their_own() -> None:
         core = training.lft_learning_rate or training.learning_rate
         assert (training.learning_rate, core) == older.get(name, (rate.rate, rate.core)), name
     assert "(adapters 1e-3, Compacter 3e-3, UniPELT 5e-4, SAID" in PAGE
+
+
+def test_sts_b_with_the_rates_that_are_fitted() -> None:
+    table = grid_table(grid_of_runs(LOGS / "minilm-defaults"))
+    course = {}
+    for log in (LOGS / "minilm-defaults").glob("*/events.jsonl"):
+        view = load_view(log.parent)
+        assert (view.state, view.seed) == ("completed", 1)
+        row = {"fft": "FFT"}.get(view.method, "LoRA" + "+CaliSr-S" * (view.variant == "S"))
+        row += f" {view.control}" * (view.control != "off")
+        course[row] = [f"{100 * each.metrics['spearman']:.1f}" for each in view.evaluations]
+    rows = rows_of("| row, STS-B")
+    assert {named(row) for row in table.rows} == set(rows)
+    for row, epochs in course.items():
+        cell = table.cells[row, "STS-B"]
+        assert rows[named(row)] == [f"{cell.mean:.1f}", *epochs]
+    gap = table.cells["LoRA+CaliSr-S", "STS-B"].mean - table.cells["LoRA", "STS-B"].mean
+    said = " ".join(PAGE.split())
+    assert f"and plain LoRA is {gap:.1f} points below" in said
+    assert f"and {gap:.1f} points above LoRA (one seed)" in said
