@@ -13,7 +13,7 @@ from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 
 from calisr_engine.config.toml_file import MAX_BYTES
-from calisr_engine.errors import CalisrError
+from calisr_engine.errors import CalisrError, explain
 from calisr_engine.plain_words import shown
 from calisr_engine.runs.store import History
 from calisr_engine.storage.plain import read_plain
@@ -202,9 +202,10 @@ class Host(App[int]):
 
         try:
             _, checked = go_on(run_dir)
-        except CalisrError as error:
+        except Exception as error:  # whatever it is, the app goes on
             late.from_thread(self, self._looked_at.discard, run_dir)
-            late.from_thread(self, self.show_error, f"{run_dir.name} cannot go on", error)
+            title = f"{run_dir.name} cannot go on"
+            late.from_thread(self, self.show_error, title, explain(error))
         else:
             late.from_thread(self, self._go_on, run_dir, checked)
 

@@ -372,6 +372,13 @@ def test_sts_b_with_the_rates_that_are_fitted() -> None:
     for log in (LOGS / "minilm-defaults").glob("*/events.jsonl"):
         view = load_view(log.parent)
         assert (view.state, view.seed) == ("completed", 1)
+        rate = (
+            view.setting("training", "learning_rate"),
+            view.setting("training", "lft_learning_rate"),
+        )
+        calibrated = {"off": (5e-4 if view.method == "lora" else 1e-4, None), "S": (1e-4, 5e-4)}
+        assert rate == calibrated[view.variant]
+        assert view.setting("training", "warmup_ratio") == 0.1
         row = {"fft": "FFT"}.get(view.method, "LoRA" + "+CaliSr-S" * (view.variant == "S"))
         row += f" {view.control}" * (view.control != "off")
         course[row] = [f"{100 * each.metrics['spearman']:.1f}" for each in view.evaluations]

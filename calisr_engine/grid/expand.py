@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -210,12 +211,10 @@ def _set_axes(
 def _beside(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings whose relative paths of data are found beside the grid file, where they are."""
     found = dict(settings)
-    for key, value in settings.items():
-        info = by_key("fft").get(key)
-        if key.startswith("task.") and info is not None and info.kind == "path":
-            with contextlib.suppress(TypeError):
-                if (path.parent / value).exists():
-                    found[key] = path.parent / value
+    for key, info in by_key("fft").items():
+        value = settings.get(key) if info.kind == "path" and key.startswith("task.") else None
+        if value and isinstance(value, str) and os.path.exists(path.parent / value):
+            found[key] = path.parent / value
     return found
 
 

@@ -79,7 +79,7 @@ def grid_of_folder(folder: Path) -> Grid:
     record = _read_record(folder)
     if record is not None and record.file.is_file():
         grid = _recorded(record, folder)
-        if grid.folder.name == folder.name or grid.path == grid.folder:
+        if grid.folder.name == folder.name:
             return grid
     elif record is None:
         for name in grid_names():

@@ -20,7 +20,7 @@ from calisr_engine.tasks.conll import FIRST_COLUMN
 from calisr_engine.tasks.formats import FORMATS as FORMATS_OF
 from calisr_engine.tasks.formats import format_of, read_table
 from calisr_engine.tasks.lines import csv_line, tsv_line
-from calisr_engine.tasks.prediction_table import text_names
+from calisr_engine.tasks.prediction_table import PROBABILITY, text_names
 from calisr_engine.tasks.table import Table
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def header(task: RunTask, classes: Sequence[str] | None) -> list[str]:
     if task.tags_words:
         return ["text", "prediction", "entities"]
     texts = text_names(1 + task.is_pair + len(task.choices))
-    return [*texts, "prediction", *(f"probability {name}" for name in classes or ())]
+    return [*texts, "prediction", *(f"{PROBABILITY}{name}" for name in classes or ())]
 
 
 def fields(text: Text, found: Prediction) -> list[str]:

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calisr_engine.tasks.prediction_table import PROBABILITY
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP = 10_000
 """Rows that are held before they are written."""
-
-PROBABILITY = "probability "
-"""Before the name of a class, in the name of its column."""
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -71,12 +70,10 @@ def _schema(row: Mapping[str, Any]) -> pa.Schema:
         "probabilities": pa.float64(),
         "entities": pa.struct({**entity, "probability": pa.float64()}),
     }
-    types = {
-        name: pa.list_(lists.get(name, pa.string()))
-        if isinstance(value, list)
-        else pa.float64()
-        if isinstance(value, float)
-        else pa.string()
-        for name, value in row.items()
-    }
-    return pa.schema(types)
+
+    def type_of(name: str, value: object) -> pa.DataType:
+        if isinstance(value, list):
+            return pa.list_(lists.get(name, pa.string()))
+        return pa.float64() if isinstance(value, float) else pa.string()
+
+    return pa.schema({name: type_of(name, value) for name, value in row.items()})

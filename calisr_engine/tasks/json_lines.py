@@ -61,20 +61,23 @@ def read_json_lines(path: Path, text: str, names: Sequence[str] | None) -> Table
 
 def _of_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     """(number of the line, value)."""
-    for number, line in enumerate(split_lines(text), 1):
-        if not line.strip():
+    lines = ((number, line.strip()) for number, line in enumerate(split_lines(text), 1))
+    first = True
+    for number, line in lines:
+        if not line:
             continue
         try:
-            value, end = _parsed(line.strip(), 0)
-            if end < len(line.strip()):
-                raise json.JSONDecodeError("Extra data", line.strip(), end)
+            value, end = _parsed(line, 0)
+            if end < len(line):
+                raise json.JSONDecodeError("Extra data", line, end)
         except (ValueError, RecursionError) as error:
-            if number == 1 and _is_object(text):
+            if first and _is_object(text):
                 raise DataError(
                     f"{path}: this is one JSON object over several lines",
                     "write one object a line, or a list of objects",
                 ) from error
             raise _broken(path, number, error) from error
+        first = False
         yield number, value
 
 

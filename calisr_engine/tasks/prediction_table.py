@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOGIT = "logit "
 """Before the name of a class, in the header."""
+PROBABILITY = "probability "
+"""Before the name of a class, in the header of what `predict` writes."""
 TEXTS = ("text", "text_pair")
 """The columns of texts; the first has the word where each word has a row."""
 CHOICE = "choice "

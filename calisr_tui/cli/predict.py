@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -106,7 +107,7 @@ def predict(
     else:
         rows = _given(texts or [], pairs or [], choices or [], task)
         for each in texts or []:
-            if Path(each).suffix and Path(each).is_file():
+            if os.path.isfile(each):  # False for what is too long, or no path at all
                 say(f"{quoted(each)} is taken as a text; --file reads the file of that name")
     from calisr_engine.results.predictor import Predictor
 

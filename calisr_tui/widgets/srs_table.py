@@ -80,7 +80,8 @@ class SrsTable(Widget, can_focus=True):
         self.row = min(self.row, max(0, len(new) - 1))
         if grown:
             lay_out_anew(self)
-        self.refresh()
+        else:
+            self.refresh()
 
     def _entitle(self) -> None:
         """Title and subtitle, as far as there is room."""

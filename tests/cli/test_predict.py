@@ -91,6 +91,22 @@ def test_texts_as_arguments(
     check(objects, single)
 
 
+def test_a_text_may_be_long_or_the_name_of_a_file(
+    runs: Path,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is looked for as a file, to say so, and is no path where it is too long for one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_text("a day\n")
+    assert predict(runs, "single", "A long day. " * 600 + "It ends.here", "in.txt", "--json") == 0
+    out, said = capfd.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "'in.txt' is taken as a text; --file reads" in said
+    assert "A long day" not in said
+
+
 def test_lines_of_stdin(
     runs: Path,
     single: list[Prediction],

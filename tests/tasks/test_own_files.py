@@ -224,6 +224,7 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str, str]] = {
     "json list": ("t.jsonl", '["a", 1]\n', {}, "line 1: a string where an object", "a line"),
     "json number": ("t.jsonl", '{"text": "a", "label": 1}\n7', {}, "line 2: a number", "object"),
     "json pretty": ("t.json", '{\n"text": "a"\n}', {}, "one JSON object over several", "a list"),
+    "json late": ("t.json", '\n\n{\n"text": "a"\n}', {}, "one JSON object over several", "a list"),
     "json open": ("t.json", '[\n{"text": "a"}\n', {}, "line 3: not valid JSON", "one JSON object"),
     "json comma": ("t.json", '[{"text": "a"},\n]', {}, "line 2: not valid JSON", "one JSON object"),
     "json between": ("t.json", '[{"text": "a"}\n{}]', {}, "line 2: not valid JSON", "a list"),
