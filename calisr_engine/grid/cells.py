@@ -65,7 +65,7 @@ class TableCell:
     Attributes:
         mean, deviation: of the metric over seeds; None without (two) results.
         seeds, values: of the runs that count; missing: seeds without one.
-        switched: runs in which something switched.
+        switched: runs in which something switched, and was not light from the first step.
         paper: the paper's figure, in percent.
         difference, p_value, paired: to the chosen row, over the seeds that both have: the mean, the
             p-value of the paired t-test, and how many seeds (`analysis/paired.py`).

@@ -191,7 +191,7 @@ def _found(run_id: str, seed: int, found: RunState, policy: str) -> TableRun:
         metric=summary.metric,
         value=None if value is None else 100.0 * value,
         counts=complete and value is not None,
-        switched=bool(summary.switched),
+        switched=any((summary.switched or {}).values()),  # at step 0 it never was another
         seconds=max(0.0, spent),
         updated=summary.updated or 0.0,
         left_out="it was never evaluated" if complete and value is None else "",

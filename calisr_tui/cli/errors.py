@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from calisr_engine.plain_words import counted
 from calisr_tui.cli.options import Json, OutputDir, RunArgument, find_run, quiet_libraries
 from calisr_tui.cli.out import PlainConsole, put, put_json, say
 
@@ -69,7 +70,7 @@ def errors(
         say(note)
     if out is not None:
         count = prediction_files.write_mistakes(out, wrong)
-        say(f"{count:,} rows written")
+        say(f"{counted(count, 'row')} written")
     if as_json:
         facts = {"run": run_dir.name, "set": found.name, "step": found.step}
         shown = [asdict(each) for each in wrong[:rows]]

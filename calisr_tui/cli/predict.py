@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from calisr_engine.errors import ConfigError, DataError
-from calisr_engine.plain_words import one_line, quoted
+from calisr_engine.plain_words import counted, one_line, quoted
 from calisr_tui.charts.answer import name_of
 from calisr_tui.cli.options import OutputDir, RunArgument, find_run, quiet_libraries
 from calisr_tui.cli.out import put, put_json, put_json_line, say
@@ -117,7 +117,7 @@ def predict(
     found = predictor.with_texts(rows, window)
     if out is not None:
         count = prediction_files.write_predictions(out, found, task, predictor.classes)
-        say(f"{count:,} texts predicted")
+        say(f"{counted(count, 'text')} predicted")
         put_json({"out": str(out), "rows": count}) if as_json else put(out)
         return
     _show(found, task, predictor.classes, as_json)

@@ -65,6 +65,23 @@ def test_a_run_of_another_metric_is_no_part_of_a_mean(tmp_path: Path) -> None:
     assert table.left_out[first] == "its metric is f1, not accuracy"
 
 
+def test_light_from_the_first_step_is_no_switch(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path, ("completed",) * 3)
+    for run, switched in zip(
+        grid.runs, ({"model": 0}, {"query": 4}, {"query": None}), strict=False
+    ):
+        copy_run(grid.folder, run.run_id, "other", switched=switched)
+        shutil.rmtree(grid.folder / run.run_id)
+        (grid.folder / "other").rename(grid.folder / run.run_id)
+    table = grid_table(grid)
+    cell = table.cells["LoRA", "MRPC"]
+    assert [run.switched for run in cell.runs] == [False, True, False]
+    said = grid_text.cell_in_full(("LoRA", "MRPC"), cell, table, STYLES).plain
+    assert "went over to the light method in 1 of 3" in said
+    plain = replace(cell, switched=0)
+    assert "went over" not in grid_text.cell_in_full(("LoRA", "MRPC"), plain, table, STYLES).plain
+
+
 # What makes a cell -------------------------------------------------------------------------------
 
 
