@@ -193,10 +193,8 @@ def _looked(
     read = DataRead(asked, values, why, rows, splits=found.splits)
     if refused:
         return replace(read, look=unfinished(found, given, None), problems=refused)
-    # What the base says of other data is emptied in the options.
-    options = {k: v for k, v in asked.options.items() if k not in values}
     try:
-        config = load(asked.base, (), options, guessed=values).config
+        config = load(asked.base, (), asked.options, guessed=values).config
         counter = token_counter(config.model.name) if count_tokens else None
         seen = look(config.task, found, counter)
     except Exception as error:

@@ -130,8 +130,8 @@ class Draft(MarkedSettings):
                 guessed, problems = self.data.values, self.data.problems
                 rows = self.data.examples
                 ready = not problems
-                options = {k: v for k, v in options.items() if k not in guessed}
         if not ready:
+            guessed = {}
             options = {k: v for k, v in options.items() if not k.startswith("task.")}
             options |= {"task.name": "demo", **dict.fromkeys(form.EMPTIED)}
         return Inputs(self.base, options, guessed, rows), problems, ready

@@ -48,6 +48,11 @@ class Layer:
         self.origins[key] = origin
         self.places[key] = place
 
+    def drop(self, key: str) -> None:
+        """Take one value back, if it was set."""
+        for each in (self.values, self.origins, self.places):
+            each.pop(key, None)
+
 
 @dataclass
 class Merged:

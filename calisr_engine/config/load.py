@@ -148,7 +148,7 @@ def load(
         overrides: values by dotted key or by section; the highest layer.
         given_by: where `overrides` come from, for messages; "" names the options of `calisr run`.
         guessed: what was found out about the user's own data (`calisr_engine.preview`), by dotted
-            key.
+            key; it takes the place of sets and overrides of the same key.
         examples: rows of that data, if it has been read.
         recorded: the file is that of an existing run, which nothing is fitted to any more.
         of_grid: `overrides` are those of a grid: a rate there makes a recipe, and presets keep
@@ -162,7 +162,8 @@ def load(
     base = name_or_file if isinstance(name_or_file, Base) else read_base(name_or_file, recorded)
     options, malformed = option_layer(sets, overrides, given_by)
     found = guess_layer(guessed or {})
-    _take_file_of_folder(options, found)
+    for key in found.values:  # nobody gave it: options empty it, or name the folder of the file
+        options.drop(key)
     above = [found, options]
     layers, notes = list(base.layers), list[str]()
     if not of_grid:
@@ -217,16 +218,6 @@ def require_values(
 def _with(config: RunConfig, fits: Mapping[str, fitting.Fit]) -> RunConfig:
     values = {key.partition(".")[2]: each.value for key, each in fits.items()}
     return config.model_copy(update={"training": config.training.model_copy(update=values)})
-
-
-def _take_file_of_folder(options: Layer, found: Layer) -> None:
-    """A folder that options give stands for the file that was found in it."""
-    key = "task.train_file"
-    file, given = found.values.get(key), options.values.get(key)
-    if file is None or not isinstance(given, str | Path):
-        return
-    if Path(given).expanduser() in Path(file).parents:
-        options.put(key, file, GUESS, found.places[key])
 
 
 def _name_own_data(merged: Merged, layers: Sequence[Layer]) -> None:

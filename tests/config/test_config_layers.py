@@ -262,3 +262,18 @@ def test_settings_of_other_data_are_told_to_do_nothing() -> None:
     assert {each.partition(" ")[0] for each in warnings} == set(idle)
     assert all("has no effect" in each for each in warnings)
     assert not load(None, [], own).warnings
+
+
+def test_a_guess_stands_for_what_options_empty_and_for_the_folder_that_they_name(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("review,label\nfine,good\nbad,poor\n")
+    given = {"task.train_file": tmp_path, "task.text_column": None, "task.choice_columns": None}
+    guessed = {"task.train_file": file, "task.text_column": "review", "task.label_column": "label"}
+    guessed["task.kind"] = "classification"
+    found = load(None, ["task.label_column=none"], given, guessed=guessed)
+    task = found.config.task
+    assert (task.train_file, task.text_column, task.label_column) == (file, "review", "label")
+    assert found.origins["task.text_column"] == "guessed from the data"
+    assert found.config.task.choice_columns is None
