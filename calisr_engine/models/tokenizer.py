@@ -164,7 +164,7 @@ def fit_tokenizer(tokenizer: Any, model: nn.Module) -> list[str]:
     """
     notes = []
     config: Any = model.config
-    rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    rows = len(model.get_input_embeddings().weight)  # type: ignore[operator]
     largest = max(tokenizer.get_vocab().values())
     if largest >= rows:
         raise ConfigError(
