@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from calisr_tui.charts.errors import calibration_curve
 from calisr_tui.choice import Choice
 from calisr_tui.dialogs import FEW, Picking, Reading
 from calisr_tui.feed import EXAMPLE
-from tests.tui.example import lines_on, make_app, settle, workplace
+from tests.tui.example import lines_on, make_app, settle, type_keys, workplace
 
 __all__ = ["workplace"]
 
@@ -37,46 +38,46 @@ async def test_the_footer_names_keys_so(tmp_path: Path) -> None:
         assert {"Esc", "^L", "F9", "F1", "q"} <= {*names}
 
 
-@pytest.mark.parametrize(("width", "columns"), [(200, 3), (180, 2), (150, 2), (120, 1), (60, 1)])
-async def test_keys_stand_in_as_many_columns_as_there_is_room_for(
-    tmp_path: Path, width: int, columns: int
-) -> None:
+async def test_keys_stand_in_as_many_columns_as_there_is_room_for(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("f1")
-        await pilot.resize_terminal(width, 60)
-        await pilot.pause(0.2)
-        shown = app.screen.query_one("#help-keys")
-        text = [strip.text for strip in shown.render_lines(Region(0, 0, *shown.size))]
-        assert text[0].split() == ["key", "does", "id"] * columns
-        assert {*app.binding_ids()} <= {*" ".join(text).split()}, "every key stands there, whole"
+        for width, columns in ((200, 3), (180, 2), (120, 1), (150, 2), (60, 1)):
+            await pilot.resize_terminal(width, 60)
+            await pilot.pause(0.2)
+            shown = app.screen.query_one("#help-keys")
+            text = [strip.text for strip in shown.render_lines(Region(0, 0, *shown.size))]
+            assert text[0].split() == ["key", "does", "id"] * columns
+            assert {*app.binding_ids()} <= {*" ".join(text).split()}, "every key, whole"
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 18)])
-@pytest.mark.parametrize("note", ["a note", "a note that goes on for more than a line has " * 2])
-@pytest.mark.parametrize("count", [2, FEW, FEW + 1, 40])
 async def test_a_list_is_as_high_and_as_wide_as_its_choices_need(
-    tmp_path: Path, count: int, note: str, size: tuple[int, int]
+    tmp_path: Path, size: tuple[int, int]
 ) -> None:
     app: Any = make_app(tmp_path)
-    choices = [Choice(str(n), f"choice {n}", note) for n in range(count)]
+    width, height = size
+    notes = ("a note", "a note that goes on for more than a line has " * 2)
     async with app.run_test(size=size) as pilot:
-        app.push_screen(Picking("Which?", choices))
         await settle(pilot)
-        dialog, listed = app.screen.query_one(".dialog"), app.screen.query_one("OptionList")
-        width, height = size
-        assert bool(app.screen.query(Input)) == (count > FEW)
-        if count > FEW:
-            share = 0.92 if height < 22 else 0.8
-            assert dialog.region.height == pytest.approx(share * height, abs=1)
-            await pilot.press(*"choice 8")
+        for count, note in itertools.product((2, FEW, FEW + 1, 40), notes):
+            choices = [Choice(str(n), f"choice {n}", note) for n in range(count)]
+            app.push_screen(Picking("Which?", choices))
             await settle(pilot)
-            assert dialog.region.height == pytest.approx(share * height, abs=1)
-        elif height >= count + 6:
-            assert listed.size.height == count
-            assert dialog.region.height <= count + 5
-        assert dialog.region.width == min(110 if len(note) > 20 else 72, int(0.95 * width))
-        assert dialog.region.bottom <= height
+            dialog, listed = app.screen.query_one(".dialog"), app.screen.query_one("OptionList")
+            assert bool(app.screen.query(Input)) == (count > FEW)
+            if count > FEW:
+                share = 0.92 if height < 22 else 0.8
+                assert dialog.region.height == pytest.approx(share * height, abs=1)
+                await type_keys(pilot, *"choice 8")
+                assert dialog.region.height == pytest.approx(share * height, abs=1)
+            elif height >= count + 6:
+                assert listed.size.height == count
+                assert dialog.region.height <= count + 5
+            assert dialog.region.width == min(110 if len(note) > 20 else 72, int(0.95 * width))
+            assert dialog.region.bottom <= height
+            app.pop_screen()
+            await settle(pilot)
 
 
 @pytest.mark.parametrize("width", [42, 45, 52, 90])
@@ -93,10 +94,7 @@ def test_the_heading_of_the_calibration_is_never_cut(width: int) -> None:
     assert len(first) <= width
 
 
-@pytest.mark.parametrize("size", [(200, 60), (120, 40), (80, 24)])
-async def test_texts_of_errors_have_what_is_left_of_the_line(
-    workplace: Path, size: tuple[int, int]
-) -> None:
+async def test_texts_of_errors_have_what_is_left_of_the_line(workplace: Path) -> None:
     rows = workplace / "runs" / "run-1" / "predictions" / "validation.tsv"
     rows.write_text(rows.read_text().replace("old doctor", "old doctor " + "of the town " * 30))
     app: Any = make_app(workplace, run_dir=Path("runs/run-1"))
@@ -104,25 +102,23 @@ async def test_texts_of_errors_have_what_is_left_of_the_line(
         await pilot.press("E")
         await settle(pilot)
         await pilot.press("down", "down")
-        await pilot.resize_terminal(*size)
-        await pilot.pause(0.3)
-        await settle(pilot)
-        table = app.screen.query_one("#errors-rows")
-        assert table.cursor_row == 2
-        shown = [line for line in lines_on(app) if "The " in line]
-        assert shown
-        for line in shown:
-            assert line.rstrip(" ▇▆▅▄▃▂▁█").endswith("…")
-            assert size[0] - 8 <= len(line.rstrip(" ▇▆▅▄▃▂▁█")) <= size[0]
-        heads = next(line for line in lines_on(app) if "predicted" in line and "text" in line)
-        assert [*heads.split()][:5] == ["sure", "predicted", "true", "row", "text"]
+        for size in ((200, 60), (120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.3)
+            await settle(pilot)
+            table = app.screen.query_one("#errors-rows")
+            assert table.cursor_row == 2
+            shown = [line for line in lines_on(app) if "The " in line]
+            assert shown
+            for line in shown:
+                assert line.rstrip(" ▇▆▅▄▃▂▁█").endswith("…")
+                assert size[0] - 8 <= len(line.rstrip(" ▇▆▅▄▃▂▁█")) <= size[0]
+            heads = next(line for line in lines_on(app) if "predicted" in line and "text" in line)
+            assert [*heads.split()][:5] == ["sure", "predicted", "true", "row", "text"]
 
 
-@pytest.mark.parametrize(("size", "count"), [((200, 60), 4), ((120, 40), 2), ((80, 24), 1)])
 @pytest.mark.parametrize("classes", [2, 30])
-async def test_as_many_charts_of_errors_as_there_is_room_for(
-    workplace: Path, size: tuple[int, int], count: int, classes: int
-) -> None:
+async def test_as_many_charts_of_errors_as_there_is_room_for(workplace: Path, classes: int) -> None:
     names = [f"class {n}" for n in range(classes)]
     lines = ["\t".join(["index", "label", "prediction", *(f"logit {n}" for n in names), "text"])]
     for row in range(2 * classes):
@@ -136,17 +132,18 @@ async def test_as_many_charts_of_errors_as_there_is_room_for(
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("E")
         await settle(pilot)
-        await pilot.resize_terminal(*size)
-        await pilot.pause(0.3)
-        await settle(pilot)
-        boxes = [each for each in app.screen.query("#errors-charts .box") if each.display]
-        assert len(boxes) == count
-        assert len({str(each.border_title) for each in boxes}) == count
-        rows = app.screen.query_one("#errors-rows").region
-        assert rows.height >= 5
-        for box in boxes:
-            assert box.region.bottom <= rows.y
-            assert box.region.height >= 6
+        for size, count in (((200, 60), 4), ((80, 24), 1), ((120, 40), 2)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.3)
+            await settle(pilot)
+            boxes = [each for each in app.screen.query("#errors-charts .box") if each.display]
+            assert len(boxes) == count
+            assert len({str(each.border_title) for each in boxes}) == count
+            rows = app.screen.query_one("#errors-rows").region
+            assert rows.height >= 5
+            for box in boxes:
+                assert box.region.bottom <= rows.y
+                assert box.region.height >= 6
 
 
 @pytest.mark.parametrize("small", [(100, 30), (80, 24), (60, 18)])
