@@ -213,6 +213,8 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], ob
 
 FEW = 8
 """Choices up to which a list has no line to search, and is as high as they are."""
+AROUND_LIST = 7
+"""Lines of a dialog that are not its list: border, padding, the line to search, and what parts them."""
 NARROW = 66
 """Cells of a line in a dialog of the usual width."""
 LONGEST_TITLE = 24
@@ -241,6 +243,7 @@ class Picking(ModalScreen[str | None]):
             dialog.border_title = Text(self._title)
             dialog.border_subtitle = "↑↓ Enter choose · Esc cancel"
             if not few:
+                dialog.styles.max_height = len(self._choices) + AROUND_LIST
                 yield Input(placeholder="type to search", compact=True)
             yield OptionList(*self._options(""))
 
