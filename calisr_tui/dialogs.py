@@ -214,7 +214,7 @@ def ask_file(app: App[Any], title: str, proposal: str, then: Callable[[Path], ob
 FEW = 8
 """Choices up to which a list has no line to search, and is as high as they are."""
 AROUND_LIST = 7
-"""Lines of a dialog that are not its list: border, padding, the line to search, and what parts them."""
+"""Lines of a dialog around its list: border, padding, the line to search, and what parts them."""
 NARROW = 66
 """Cells of a line in a dialog of the usual width."""
 LONGEST_TITLE = 24
