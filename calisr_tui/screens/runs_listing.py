@@ -35,6 +35,8 @@ COLUMNS = (
     *("created", "tags", "lr", "seed", "last", "share", "steps", "model", "run"),
 )
 """The usual columns, but for those in which no run has a value: as many of the first as fit."""
+FEW = 12
+"""Runs up to which the curves have more room than the list: it needs no more."""
 MANY = 500
 """Runs of which Python's collector, which stops everything, need not go through the history lines
 again and again: they hold no circles, and stay."""
@@ -166,6 +168,7 @@ class RunListing(RunActions):
         if self._layout is None:
             room = max(10, self.app.size.width - LEAD - 1)
             self._layout = runs_text.laid_out(self.runs, self.columns, room, signs=True)
+        self.set_class(len(self.runs) <= FEW, "few")
         rows = grouped(self.listed, [column(name) for name in self.table.groups], self._folded)
         listed.show(rows, self._layout, self.marked)
         above.update(self._titles(text, mistake), layout=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,29 @@ async def test_the_list_is_saved_as_it_is_seen(name: str, folder: Path) -> None:
         assert [run["run_id"] for run in found] == ["run-2", "run-1"]
     else:
         assert not (folder / name).exists()
+
+
+@pytest.mark.parametrize("size", [(200, 60), (120, 40), (120, 30), (80, 24)])
+async def test_a_short_list_leaves_its_room_to_the_curves(
+    size: tuple[int, int], folder: Path
+) -> None:
+    """Five runs, then fifteen; a filter changes nothing, so that no pane jumps as one types."""
+    app = make_app(folder)
+    compact = size[1] < 30
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, "f4")
+        table, curves = app.screen.query_one(RunList), app.screen.query_one(RunCurves)
+        few = table.region.height
+        assert few >= 8 if compact else few == 14
+        assert compact or curves.region.height >= size[1] - 14 - 5
+        for number in range(10):
+            shutil.copytree(folder / "runs/run-1", folder / f"runs/more-{number}")
+        await press(pilot, "u")
+        assert len(table.rows) == 15
+        many = table.region.height
+        assert many == few if compact else many >= few
+        await press(pilot, "slash", *"rte")
+        assert (len(table.rows), table.region.height) == (1, many)
 
 
 async def test_curves_follow_the_cursor_the_marks_and_runs_in_training(folder: Path) -> None:
