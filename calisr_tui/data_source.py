@@ -106,13 +106,9 @@ class DataRead:
 
     @property
     def usual_metric(self) -> str:
-        """The metric that picks the best model where none is named."""
-        from calisr_engine.preview.roles import usual_metric
-
-        if self.look is not None and self.look.source is not None:
-            return self.look.source.metrics[0]
-        regression = self.look is not None and self.look.sets and not self.look.sets[0].labels
-        return usual_metric("regression" if regression else "classification")
+        """The metric that picks the best model where none is named, once the labels are known."""
+        source = None if self.look is None else self.look.source
+        return "goes by the labels" if source is None else source.metrics[0]
 
     @property
     def rows(self) -> int | None:

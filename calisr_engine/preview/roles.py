@@ -145,11 +145,6 @@ def metrics_that_fit(kind: str, classes: int, spans: bool = True) -> list[str]:
     return metrics.valid_names(kind, classes if kind == "classification" else 0, spans)
 
 
-def usual_metric(kind: str, spans: bool = True) -> str:
-    """The metric that picks the best model where none is named."""
-    return default_metrics(kind, 2, spans)[0]
-
-
 def is_id(column: Column) -> bool:
     """Whether a column only numbers or names the rows."""
     if column.kind in ("text", *_UNREAD) or column.rows < 2:

@@ -343,3 +343,17 @@ def test_a_number_is_shown_with_all_its_digits() -> None:
     for value, text in ((long, repr(long)), (2e-5, "2e-5"), (1e16, "1e16"), (0.5, "0.5")):
         assert form.written_as(value) == text
         assert float(text) == value
+
+
+def test_the_usual_metric_is_told_once_the_labels_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of tags that mark entities it is not that of classes, and cannot be told of too few rows."""
+    monkeypatch.chdir(tmp_path)
+    info = by_key()["task.metric"]
+    told = {}
+    for rows in (2, 40):
+        sentences = (f"Ada{n} B-PER\nwrote{n} O\n" for n in range(rows))
+        Path(f"{rows}.conll").write_text("\n".join(sentences))
+        told[rows] = own(train_file=f"{rows}.conll").shown(info).default
+    assert told == {2: "default: goes by the labels", 40: "default: span_f1"}
