@@ -76,8 +76,7 @@ class HelpScreen(Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        self.redraw()
-        self.query_one("#help-body").focus()
+        self.query_one("#help-body").focus()  # the page is drawn when its size is known
 
     def on_resize(self) -> None:
         self.redraw()

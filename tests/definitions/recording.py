@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from calisr_engine.process.execute import execute
 from calisr_engine.training import step as steps
 from calisr_engine.training.step import OptimizerStep
+from tests.slow import quick_where
 from tests.training.golden import newest_checkpoint
 from tests.training.tiny_run import events, make_run
 
@@ -39,6 +40,10 @@ TOTAL, SWITCH = 12, 6
 """Steps of a run that goes over to the light method in its middle."""
 
 optimizers = pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+mostly_adamw = pytest.mark.parametrize(
+    "optimizer", quick_where(["adamw", "sgd"], lambda name: name == "adamw")
+)
+"""Of a method whose parts are stepped as those of others: plain steps of SGD are shown there."""
 
 
 @dataclass

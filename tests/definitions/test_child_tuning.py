@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,22 @@ from tests.definitions.recording import (
     fisher_masks,
     is_embedding,
     is_target,
-    optimizers,
+    mostly_adamw,
     record,
 )
 from tests.definitions.reference import Reference, Settings
+from tests.slow import quick_where
 from tests.training.golden import newest_checkpoint
 from tests.training.tiny_run import make_run
 
 
-@optimizers
-@pytest.mark.parametrize("habit", ["ours", "own rate", "reference"])
+@pytest.mark.parametrize(
+    ("optimizer", "habit"),
+    quick_where(
+        itertools.product(["adamw", "sgd"], ["ours", "own rate", "reference"]),
+        lambda case: case[0] == "adamw" or case[1] == "reference",
+    ),
+)
 def test_child_tuning_d(model: Path, tmp_path: Path, optimizer: str, habit: str) -> None:
     """After the switch the entries under the mask go on with their moments, the others stand. As
     published, others lose their gradient alone: momentum and decay still move them."""
@@ -134,7 +141,7 @@ def test_child_tuning_d_reads_dropout(model: Path, tmp_path: Path) -> None:
     assert differing > 0.02 * sum(m.numel() for m in masks[0].values())
 
 
-@optimizers
+@mostly_adamw
 def test_child_tuning_f(model: Path, tmp_path: Path, optimizer: str) -> None:
     """Each light step moves a fresh random share p, with its gradient divided by p."""
     p = 0.3

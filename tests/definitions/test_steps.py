@@ -21,6 +21,7 @@ from tests.definitions.recording import (
     factors,
     is_embedding,
     is_target,
+    mostly_adamw,
     optimizers,
     record,
     recorded,
@@ -116,7 +117,7 @@ def test_lora(model: Path, tmp_path: Path, optimizer: str) -> None:
     follow(found, Reference(model, found.start, settings, dense), (everything, light))
 
 
-@optimizers
+@mostly_adamw
 def test_bitfit(model: Path, tmp_path: Path, optimizer: str) -> None:
     found = record(model, tmp_path, optimizer, "method.name=bitfit")
     everything = set(found.start)
@@ -165,7 +166,7 @@ def test_mask_bert(model: Path, tmp_path: Path, optimizer: str) -> None:
     follow(found, Reference(model, leaves, settings, dense), (everything, light))
 
 
-@optimizers
+@mostly_adamw
 @pytest.mark.parametrize("scaled", [True, False])
 def test_said(model: Path, tmp_path: Path, optimizer: str, scaled: bool) -> None:
     """W0 + lambda P(theta), theta one for all matrices; no decay of theta and lambda; the bases
@@ -218,7 +219,7 @@ def test_said(model: Path, tmp_path: Path, optimizer: str, scaled: bool) -> None
         assert not torch.allclose(last[f"{stem}.weight"], base, rtol=0, atol=1e-3)
 
 
-@optimizers
+@mostly_adamw
 def test_mpop(model: Path, tmp_path: Path, optimizer: str) -> None:
     """Five tensors contracted to W; their own rate, no decay; the central one stops."""
     found = record(model, tmp_path, optimizer, "method.name=mpop", "method.mpo_lr=4e-3")

@@ -27,27 +27,31 @@ def killed(model: Path, folder: Path, *sets: str) -> Path:
     return run
 
 
-@pytest.mark.parametrize(
-    ("key", "line", "edited"),
-    [
-        ("training.learning_rate", "learning_rate = 0.01", "learning_rate = 0.02"),
-        ("training.seed", "seed = 42", "seed = 43"),
-        ("calibration.delta", "delta = 0.5", "delta = 0.4"),
-        ("method.rank", "rank = 8", "rank = 4"),
-        ("training.device", 'device = "cpu"', 'device = "auto"'),
-    ],
+@pytest.fixture(scope="module")
+def to_read(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A killed run that is refused to go on, and so stays as it is."""
+    return killed(model, tmp_path_factory.mktemp("runs"))
+
+
+EDITS = (
+    ("training.learning_rate", "learning_rate = 0.01", "learning_rate = 0.02"),
+    ("training.seed", "seed = 42", "seed = 43"),
+    ("calibration.delta", "delta = 0.5", "delta = 0.4"),
+    ("method.rank", "rank = 8", "rank = 4"),
+    ("training.device", 'device = "cpu"', 'device = "auto"'),
 )
-def test_an_edited_setting_is_refused_by_its_key(
-    key: str, line: str, edited: str, model: Path, tmp_path: Path
-) -> None:
+
+
+def test_an_edited_setting_is_refused_by_its_key(model: Path, tmp_path: Path) -> None:
     run = killed(model, tmp_path)
     config = run / "config.toml"
     text = config.read_text()
-    assert f"\n{line} " in text
-    config.write_text(text.replace(f"\n{line} ", f"\n{edited} "))
-    with pytest.raises(ConfigError, match="edited or cut") as caught:
-        execute(run, raise_errors=True)
-    assert [each.keys for each in caught.value.problems] == [(key,)]
+    for key, line, edited in EDITS:
+        assert f"\n{line} " in text
+        config.write_text(text.replace(f"\n{line} ", f"\n{edited} "))
+        with pytest.raises(ConfigError, match="edited or cut") as caught:
+            execute(run, raise_errors=True)
+        assert [each.keys for each in caught.value.problems] == [(key,)]
     config.write_text(text)
     assert execute(run, raise_errors=True) == 0
 
@@ -109,8 +113,8 @@ def test_the_model_may_have_moved(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["training.learning_rate=1", "method.rank=2", "task.name=rte"])
-def test_what_decides_the_result_cannot_change(change: str, model: Path, tmp_path: Path) -> None:
-    run = killed(model, tmp_path)
+def test_what_decides_the_result_cannot_change(change: str, to_read: Path) -> None:
+    run = to_read
     before = (run / "config.toml").read_text()
     with pytest.raises(ConfigError) as caught:
         go_on(run, [change])
@@ -119,10 +123,9 @@ def test_what_decides_the_result_cannot_change(change: str, model: Path, tmp_pat
     assert not events(run, "settings_changed")
 
 
-def test_epochs_cannot_shrink(model: Path, tmp_path: Path) -> None:
-    run = killed(model, tmp_path)
+def test_epochs_cannot_shrink(to_read: Path) -> None:
     with pytest.raises(ConfigError, match="cannot go on") as caught:
-        go_on(run, ["training.epochs=1"])
+        go_on(to_read, ["training.epochs=1"])
     assert "not shrink" in str(caught.value)
 
 

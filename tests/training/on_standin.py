@@ -37,7 +37,7 @@ from tests.training import standin as far
 from tests.training.golden import digest, newest_checkpoint
 from tests.training.interrupt import kill_at
 from tests.training.standin import standin
-from tests.training.tiny_run import events, make_run
+from tests.training.tiny_run import events, make_run, save_model
 
 SHORT = (
     "task.max_train_examples=48",
@@ -57,6 +57,13 @@ CALIBRATED = (
     "calibration.switch_steps=" + ", ".join(f"{group}:4" for group in GROUPS),
 )
 """Measured at step 3, all switch after step 4."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of one layer: what costs time here is each call of torch, and layers are alike."""
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("model"), layers=1)
 
 
 @pytest.fixture

@@ -39,14 +39,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save_model(folder: Path) -> Path:
+def save_model(folder: Path, layers: int = 2) -> Path:
     import torch
 
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(SPECIAL) + 2 * len(LETTERS),
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=24,
         max_position_embeddings=64,

@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from textual.widgets import Static
 from calisr_engine.events.view import RunView
 from calisr_engine.runs import load_view
 from calisr_tui.app import CalisrApp
+from calisr_tui.cli.app import run_command_line
 from calisr_tui.dialogs import Question, Reading
 from calisr_tui.live.screen import LiveScreen
 from calisr_tui.widgets.fields import Field
@@ -148,11 +148,7 @@ async def test_the_app_and_the_command_line_train_the_same_run(
         in_app = await start(pilot, "shortrun")
         await wait(pilot, lambda: not app.started.running)
         await wait(pilot, lambda: shown(app).state == "completed")
-    subprocess.run(
-        [sys.executable, "-m", "calisr_tui", "run", "shortrun", "--output-dir", "headless"],
-        check=True,
-        capture_output=True,
-    )
+    assert run_command_line(["run", "shortrun", "--output-dir", "headless"]) == 0
     (headless,) = Path("headless").iterdir()
     assert record(in_app) == record(headless)
     kinds = {event["type"] for event in record(in_app)}
