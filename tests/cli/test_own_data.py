@@ -248,14 +248,14 @@ def test_a_complete_run_stays_so_where_its_data_is_not_as_it_was(
 
 def test_each_option_of_own_data_reaches_its_setting() -> None:
     """Given to `run` and to `data`, which have the same ones."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
     for command, words in (("run", ["--train", "t"]), ("data", ["t"])):
         for key in ("task.train_file", *OWN_DATA):
             if key in ("task.name", "task.train_file") and command == "data":
                 continue
             value = "0.2" if key == "task.validation_share" else "x"
             given = words if key == "task.train_file" else [*words, OPTIONS[key], value]
-            group = get_command(app)
-            assert isinstance(group, TyperGroup)
             context = group.commands[command].make_context(command, list(given))
             found = task_options(context)[key]
             assert str(found) == given[-1] or found == [given[-1]]
