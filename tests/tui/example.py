@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.tui.grids import STATES, make_grid, run_dirs
 
 SLOW = ("grid", "report", "figure", "save")
 """Groups of workers that read or compute."""
+HERE = b"<the workplace>"
 
 
 def copy_runs(root: Path, count: int = 2) -> list[Path]:
@@ -71,6 +73,21 @@ def make_app(tmp_path: Path, **more: object) -> CalisrApp:
     return CalisrApp(config=tmp_path / "keys", preload=False, **more)  # type: ignore[arg-type]
 
 
+@cache
+def made_once() -> tuple[dict[Path, bytes], Path]:
+    """The files of a workplace, `HERE` in the place of its path, and the run that is to be held."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_runs(folder / "runs")
+        (running,) = run_dirs(make_grid(folder), STATES, "running")
+        files = {
+            path.relative_to(folder): path.read_bytes().replace(os.fsencode(folder), HERE)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+    return files, running.relative_to(folder)
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with `runs/` in it as the current directory, in UTC; in runs/study lies a grid, one
@@ -79,11 +96,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     if hasattr(time, "tzset"):
         time.tzset()
     monkeypatch.chdir(tmp_path)
-    copy_runs(tmp_path / "runs")
-    plan = make_grid(tmp_path)
+    files, running = made_once()
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content.replace(HERE, os.fsencode(tmp_path)))
     os.environ.pop("NO_COLOR", None)
-    (running,) = run_dirs(plan, STATES, "running")
-    with RunLock(RunPaths(running)):
+    with RunLock(RunPaths(tmp_path / running)):
         yield tmp_path
 
 
