@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ RULE = "setting"
 """Pydantic's error type of a `Broken`, whose fields are the error's context."""
 
 _LARGEST = 2**63 - 1  # of a whole number in TOML
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 SMALLEST_FLOAT, LARGEST_FLOAT = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """Of the 32 bits that training has: what is nearer to 0 becomes 0, what is larger infinite."""
@@ -95,7 +97,7 @@ class Section(BaseModel):
 
 
 def _unwritable(value: Any) -> PydanticCustomError | None:
-    if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+    if isinstance(value, str) and _UNWRITABLE.search(value):
         return PydanticCustomError("unwritable", "holds a character that no file can hold")
     if isinstance(value, int) and abs(value) > _LARGEST:
         return PydanticCustomError("unwritable", "is too large for a file")
