@@ -22,8 +22,8 @@ def is_quick(case: str) -> bool:
 
 
 OTHER_WAYS = ("scheduled", "S", "D", "S3", "plain/killed", "S/stopped", "S/killed")
-GONE_THROUGH = ("lora/S", "lora/plain/killed", "mpop/plain")
-"""Part of "lora/S/stopped", "lora/S/killed" and "mpop/S/squeezing"."""
+GONE_THROUGH = ("lora/S", "lora/plain/killed")
+"""Part of "lora/S/stopped" and "lora/S/killed"."""
 
 
 def test_every_case_has_its_golden_figures() -> None:
