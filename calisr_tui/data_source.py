@@ -100,15 +100,15 @@ class DataRead:
         if key == "task.metric" and self.look is not None:
             from calisr_engine.preview.roles import metrics_that_fit
 
-            spans = self.look.marks_entities
+            spans = self.look.source is None or self.look.marks_entities  # unknown: all
             return [(name, "") for name in metrics_that_fit(kind, self.classes or 2, spans)]
         return []
 
     @property
-    def usual_metric(self) -> str:
-        """The metric that picks the best model where none is named, once the labels are known."""
+    def usual_metric(self) -> str | None:
+        """The metric that picks the best model where none is named; None without usable data."""
         source = None if self.look is None else self.look.source
-        return "goes by the labels" if source is None else source.metrics[0]
+        return None if source is None else source.metrics[0]
 
     @property
     def rows(self) -> int | None:

@@ -59,7 +59,7 @@ class Draft(MarkedSettings):
         if self.own and self.data is not None and key in self.data.values:
             return Shown(form.written_as(self.data.values[key]), "", self.data.why.get(key, ""))
         if key == "task.metric" and self.own and self.data is not None:
-            return Shown("", f"default: {self.data.usual_metric}")
+            return Shown("", f"default: {self.data.usual_metric or 'goes by the labels'}")
         origin = "default" if resolved is None else resolved.origins.get(key, "default")
         if table_of(key, self.method) and value != info.default:
             origin = "given"

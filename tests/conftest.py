@@ -52,7 +52,8 @@ def commands_built_once() -> Iterator[None]:
 def pytest_collection() -> Iterator[None]:
     """Modules and tests stay to the end: nobody looks for garbage among them, now or later.
 
-    Looking for it seldom saves a sixth of what an app's tests cost."""
+    Looking for it seldom saves a sixth of what an app's tests cost.
+    """
     gc.disable()
     try:
         return (yield)

@@ -36,7 +36,7 @@ COLUMNS = (
 )
 """The usual columns, but for those in which no run has a value: as many of the first as fit."""
 FEW = 12
-"""Runs up to which the curves have more room than the list: it needs no more."""
+"""Runs up to which the list has a fixed height, which holds them, and the curves have the rest."""
 MANY = 500
 """Runs of which Python's collector, which stops everything, need not go through the history lines
 again and again: they hold no circles, and stay."""

@@ -257,6 +257,14 @@ def test_a_head_of_unknown_parts_is_refused(tmp_path: Path) -> None:
         load(save("flaubert", tmp_path / "model"))
 
 
+def test_matrices_that_are_no_linear_layers_are_refused_as_unknown_components(
+    tmp_path: Path,
+) -> None:
+    """I-BERT's are of its own, its table of words too."""
+    with pytest.raises(ConfigError, match=r"model\.components: .*linear layers .*: none"):
+        load(save("ibert", tmp_path / "model"))
+
+
 def test_a_model_is_looked_at_without_its_weights(tmp_path: Path) -> None:
     folder = save("modernbert", tmp_path / "model")
     (folder / "model.safetensors").unlink()

@@ -351,9 +351,14 @@ def test_the_usual_metric_is_told_once_the_labels_are_known(
     """Of tags that mark entities it is not that of classes, and cannot be told of too few rows."""
     monkeypatch.chdir(tmp_path)
     info = by_key()["task.metric"]
-    told = {}
+    told, offered = {}, []
     for rows in (2, 40):
         sentences = (f"Ada{n} B-PER\nwrote{n} O\n" for n in range(rows))
         Path(f"{rows}.conll").write_text("\n".join(sentences))
-        told[rows] = own(train_file=f"{rows}.conll").shown(info).default
+        draft = own(train_file=f"{rows}.conll")
+        assert draft.data is not None
+        told[rows] = draft.shown(info).default
+        offered.append(draft.data.choices("task.metric", "token"))
     assert told == {2: "default: goes by the labels", 40: "default: span_f1"}
+    assert offered[0] == offered[1]
+    assert ("span_f1", "") in offered[0]

@@ -392,14 +392,17 @@ async def test_no_key_of_a_footer_is_cut_at_any_width(workplace: Path) -> None:
         run_dir=Path("runs/run-1"), config=workplace, output_dir=Path("runs"), preload=False
     )
     async with app.run_test(size=(60, 24)) as pilot:
+        seen = set()
         for place in ("f2", "f4", "H", "f3"):
             await pilot.press(place)
+            seen.add(type(app.screen).__name__)
             for width in (60, 71, 80, 100):
                 await pilot.resize_terminal(width, 24)
                 await pilot.pause(0.2)
                 keys = [*app.screen.query_one(Footer).query(FooterKey)]
                 assert all(key.region.right <= width for key in keys)
                 assert [each.description for each in keys[-2:]] == ["Help", "Quit"]
+    assert len(seen) == 4
 
 
 async def test_a_footer_is_made_anew_for_other_keys_only(workplace: Path) -> None:
