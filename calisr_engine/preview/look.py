@@ -39,6 +39,7 @@ class SetLook:
     Attributes:
         labels: rows by class, in the order of the classes (words, where each has a tag); empty
             without classes.
+        labelled: rows, or words, that shares of labels are of.
         lowest, highest, mean: of the targets of a regression, else None.
         duplicates: rows whose texts and label another row above has as well.
         conflicts: different texts that come with several labels, with such rows' labels for the
@@ -49,6 +50,7 @@ class SetLook:
     name: str
     rows: int
     labels: tuple[tuple[str, int], ...] = ()
+    labelled: int = 0
     lowest: float | None = None
     highest: float | None = None
     mean: float | None = None
@@ -262,6 +264,7 @@ def _set(name: str, rows: Examples, source: Source) -> SetLook:
         name,
         len(rows),
         tuple((each, counted[number]) for number, each in enumerate(source.label_names)),
+        len(rows) if rows.words is None else counted.total(),
         lowest=min(numbers, default=None),
         highest=max(numbers, default=None),
         mean=sum(numbers) / len(numbers) if numbers else None,

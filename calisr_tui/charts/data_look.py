@@ -99,7 +99,7 @@ def label_bars(sets: Sequence[SetLook], width: int) -> Text:
         text.append(set_cell_size(one_line(name), named))
         for known, digits in zip(counts, columns, strict=True):
             text.append(f"  {known.get(name, 0):>{digits},}")
-        text.append(f"  {count / max(1, train.rows):>4.0%}  ", "dim")
+        text.append(f"  {count / max(1, train.labelled):>4.0%}  ", "dim")
         text.append(BAR * max(1, round(room * count / most)) + "\n")
     if len(train.labels) > MOST_LABELS:
         text.append(f"and {len(train.labels) - MOST_LABELS} more labels\n", "dim")

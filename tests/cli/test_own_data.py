@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -95,6 +96,26 @@ def test_the_line_to_copy_makes_the_same_run(
     assert "guess" not in err
     assert run_command_line(["run", "--train", str(reviews), "--dry-run", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == json.loads(out)
+
+
+def test_shares_of_labels_are_of_rows_or_of_the_words_where_each_has_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"Ada{n} B-PER\nwrote O\nto O\nRome{n} B-LOC\nnow O\n" for n in range(40)]
+    several = [(["a", "b"], ["a", "b"], ["a"], ["b"])[n % 4] for n in range(40)]
+    rows = [json.dumps({"text": f"text {n}", "labels": several[n]}) for n in range(40)]
+    for name, lines, shares in (
+        ("tags.conll", words, ["60%", "20%", "20%"]),
+        ("labels.jsonl", rows, ["75%", "75%"]),
+    ):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        given = ["--validation-share", "0.1"]
+        assert run_command_line(["data", str(tmp_path / name), *given]) == 0
+        found = re.findall(r"\b\d+%(?=  \S)", capfd.readouterr().out)
+        assert all(
+            abs(int(one[:-1]) - int(other[:-1])) <= 3
+            for one, other in zip(found, shares, strict=True)
+        )
 
 
 def test_a_look_shows_rows_labels_and_lengths(
